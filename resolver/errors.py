@@ -1,0 +1,122 @@
+"""Every error this project raises on purpose.
+
+::
+
+    ResolverError                     says what is wrong and what to do about it
+    ├── SettingsError                 a setting is missing or contradicts another
+    ├── RegistryError                 a registry file as a whole cannot be used
+    │   └── RecordError               one record of it is refused
+    ├── FetchError                    a release could not be downloaded whole
+    ├── ModelError                    a model cannot be loaded or does not fit
+    ├── IndexProblem                  the index cannot serve
+    │   ├── IndexMissing              nothing was built yet
+    │   ├── IndexMismatch             built from another release, encoder or document form
+    │   ├── IndexBusy                 the embedded index is open in another process
+    │   └── IndexUnavailable          the Qdrant server does not answer
+    ├── DatabaseProblem
+    │   ├── DatabaseUnavailable       Postgres does not answer
+    │   └── DatabaseOutdated          migrations have not been run
+    ├── BrokerUnavailable             the message broker does not answer
+    ├── IntakeError                   one incoming record is refused
+    └── GoldError                     a labelled file for evaluation or training cannot be read
+
+A caller prints ``str(error)``: one line, the remedy included. Nothing here is
+ever turned into "no match".
+"""
+
+from __future__ import annotations
+
+
+class ResolverError(Exception):
+    """What is wrong (`problem`) and, where it is known, what helps (`remedy`)."""
+
+    def __init__(self, problem: str, *, remedy: str | None = None) -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        return f"{self.problem} — {self.remedy}" if self.remedy else self.problem
+
+
+class SettingsError(ResolverError):
+    """A setting is missing, unusable, or contradicts another."""
+
+
+class RegistryError(ResolverError):
+    """A registry file cannot be used as a whole; the stored registry is untouched."""
+
+
+class RecordError(RegistryError):
+    """One registry record is refused; the load goes on without it.
+
+    `index` counts records of the file from 0; `ror_id` is None when the
+    record has none that can be read; `field` is the dotted path of the value.
+    """
+
+    def __init__(self, *, index: int, ror_id: str | None, field: str, reason: str) -> None:
+        self.index = index
+        self.ror_id = ror_id
+        self.field = field
+        self.reason = reason
+        super().__init__(f"record {index} ({ror_id or 'no id'}): {field}: {reason}")
+
+
+class FetchError(ResolverError):
+    """A release could not be found or downloaded whole; nothing was kept."""
+
+
+class ModelError(ResolverError):
+    """A model cannot be loaded, or is not of the kind that was asked for."""
+
+
+class IndexProblem(ResolverError):
+    """The index cannot serve this request."""
+
+
+class IndexMissing(IndexProblem):
+    """No index version is active."""
+
+
+class IndexMismatch(IndexProblem):
+    """The active index was built from another release, encoder or document form."""
+
+
+class IndexBusy(IndexProblem):
+    """The embedded index is open in another process."""
+
+
+class IndexUnavailable(IndexProblem):
+    """The Qdrant server does not answer, or answers with an error."""
+
+
+class DatabaseProblem(ResolverError):
+    """Postgres cannot serve this request."""
+
+
+class DatabaseUnavailable(DatabaseProblem):
+    """Postgres does not answer."""
+
+
+class DatabaseOutdated(DatabaseProblem):
+    """The schema is not the one that this version of the code needs."""
+
+
+class BrokerUnavailable(ResolverError):
+    """The message broker does not answer."""
+
+
+class IntakeError(ResolverError):
+    """One incoming record is refused; its neighbours go on.
+
+    `position` is its place in the file or chunk, counted from 0.
+    """
+
+    def __init__(self, *, position: int, reason: str) -> None:
+        self.position = position
+        self.reason = reason
+        super().__init__(f"record {position}: {reason}")
+
+
+class GoldError(ResolverError):
+    """A file of labelled affiliations cannot be read; names the line."""

@@ -1,0 +1,84 @@
+"""Settings, from the environment (``RESOLVER_*``) or a ``.env`` file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from resolver.errors import SettingsError
+
+BUILTIN = "builtin"
+"""Name of the models that ship with the package."""
+
+
+class Settings(BaseSettings):
+    """Where things are and how to decide. Every field is ``RESOLVER_<FIELD>`` in the environment.
+
+    A URL that is not set means the embedded form of that service, kept under `home`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="RESOLVER_", env_file=".env", extra="ignore")
+
+    home: Path = Field(
+        default=Path(".resolver"),
+        description="Folder of the embedded services, the index and downloads.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None, description="postgresql://… ; unset: Postgres from a wheel, under home."
+    )
+    broker_url: SecretStr | None = Field(
+        default=None, description="amqp://… or redis://… ; unset: Redis from a wheel, under home."
+    )
+    qdrant_url: str | None = Field(
+        default=None, description="http://host:6333 ; unset: Qdrant's engine in process."
+    )
+    qdrant_api_key: SecretStr | None = None
+    qdrant_timeout: Annotated[float, Field(gt=0)] = Field(
+        default=30.0, description="Seconds to wait for the Qdrant server."
+    )
+
+    encoder: str = Field(
+        default=BUILTIN, description="builtin, or a sentence-transformers id or path."
+    )
+    reranker: str = Field(
+        default=BUILTIN, description="builtin, or a cross-encoder's Hugging Face id or path."
+    )
+    device: str | None = Field(
+        default=None, description="cpu, cuda, cuda:1 …; unset: the best there is (not for builtin)."
+    )
+
+    recall_depth: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=50, description="Organisations that the first stage returns."
+    )
+    rerank_depth: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=20, description="Organisations of those that the cross-encoder scores."
+    )
+    accept_probability: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="Least calibrated probability of a link."
+    )
+    max_links: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=10, description="Most links of one affiliation."
+    )
+
+    chunk_size: Annotated[int, Field(ge=1, le=1024)] = Field(
+        default=128, description="Affiliations in a task message."
+    )
+
+
+def load_settings() -> Settings:
+    """Settings from the environment.
+
+    Raises:
+        SettingsError: a value is of the wrong kind or out of range; names the variable.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        variable = "RESOLVER_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingsError(
+            f"{variable}: {first['msg']}", remedy="see docs/settings.md for the accepted values"
+        ) from error
