@@ -1,0 +1,141 @@
+"""The organisation index in Qdrant: versions side by side, one of them active.
+
+Two adapters keep one contract: `embedded` (Qdrant's engine in process) and `server`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from resolver.domain.document import Document
+from resolver.encoder.lexical import SparseVector
+
+DenseVector = npt.NDArray[np.float32]
+"""Shape (dimension,), float32, unit length."""
+
+Query = SparseVector | DenseVector
+"""A sparse query meets the sparse vectors, a dense one the dense vectors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an index version was made of.
+
+    `version` names it (letters, digits, '.', '-' and '_'); `organisations` and
+    `points` are its counts once it is complete, `built_at` ISO 8601 in UTC.
+    """
+
+    version: str
+    release: str
+    release_sha256: str
+    encoder: str
+    encoder_fingerprint: str
+    dimension: int
+    form: int
+    organisations: int
+    points: int
+    built_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One name: its document and both its vectors."""
+
+    document: Document
+    dense: DenseVector
+    sparse: SparseVector
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A point that a query met; `score` is the dot product, higher is nearer."""
+
+    document: Document
+    score: float
+
+
+class Index(Protocol):
+    """The active version, open for reading."""
+
+    @property
+    def manifest(self) -> Manifest: ...
+
+    def search(self, queries: Sequence[Query], *, limit: int) -> list[list[Hit]]:
+        """For each query its `limit` nearest points, best first. One round trip for all.
+
+        An empty sparse query has no hits.
+
+        Raises:
+            IndexUnavailable: the server failed; nothing is returned for any query.
+        """
+        ...
+
+    def count(self) -> int:
+        """Points in this version."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class IndexWriter(Protocol):
+    """A new version while it is being filled; invisible to readers until it is activated.
+
+    As a context manager it drops the unfinished version when the block raises.
+    """
+
+    def add(self, points: Sequence[Point]) -> None:
+        """Upsert points; adding the same name of the same organisation again replaces it."""
+        ...
+
+    def finish(self) -> None:
+        """Optimise, count and compare with the manifest; raises `IndexProblem` on a difference."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class IndexStore(Protocol):
+    """All versions, wherever they are kept."""
+
+    def versions(self) -> list[Manifest]:
+        """Complete versions, oldest first."""
+        ...
+
+    def active(self) -> Manifest | None:
+        """The version that `open` would open."""
+        ...
+
+    def create(self, manifest: Manifest) -> IndexWriter:
+        """Begin a version; leftovers of an unfinished one of the same name are dropped."""
+        ...
+
+    def activate(self, version: str) -> None:
+        """Let readers see this version from now on, atomically."""
+        ...
+
+    def open(self) -> Index:
+        """Open the active version.
+
+        Raises:
+            IndexMissing: no version is active.
+            IndexBusy: the embedded index is open in another process.
+            IndexUnavailable: the server does not answer.
+        """
+        ...
+
+    def drop(self, version: str) -> None:
+        """Delete a version; raises `IndexProblem` for the active one."""
+        ...

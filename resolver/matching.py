@@ -1,0 +1,132 @@
+"""Affiliations → outcomes: normalise, recall candidates, rerank, decide.
+
+`Matcher.resolve` is the one way through, for the command line, the workers and the
+evaluation alike. It depends on its parts and its arguments only, and keeps no state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from resolver.domain.affiliation import MAX_CHARACTERS, normalise
+from resolver.domain.candidate import Candidate, Results, fuse, segments
+from resolver.domain.decision import Policy, Scored, decide, refusal
+from resolver.domain.outcome import Outcome
+from resolver.encoder import Encoder
+from resolver.encoder.lexical import query_vector
+from resolver.index import Hit, Index, Query
+from resolver.reranker import Reranker
+
+NAMES_AN_ORGANISATION = 3
+"""Names fetched for each organisation wanted: the registry has 1.9 names an organisation, and
+those of one organisation resemble each other, so they arrive together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """The first stage: words and meaning, whole text and segments, fused."""
+
+    encoder: Encoder
+    index: Index
+
+    def candidates(self, texts: Sequence[str], *, depth: int) -> list[list[Candidate]]:
+        """For each normalised text its candidates, best first, at most `depth`.
+
+        One batch for the encoder and one for the index, however many texts.
+        """
+        parts = [[text, *segments(text)] for text in texts]
+        dense = self.encoder.encode_queries([part for group in parts for part in group])
+        sparse = [query_vector(text) for text in texts]
+        queries: list[Query] = [*sparse, *dense]
+        hits = self.index.search(queries, limit=depth * NAMES_AN_ORGANISATION)
+        by_words, by_meaning = hits[: len(texts)], iter(hits[len(texts) :])
+        return [
+            fuse(_results(words), [_results(next(by_meaning)) for _ in group], depth=depth)
+            for words, group in zip(by_words, parts, strict=True)
+        ]
+
+
+def _results(hits: Sequence[Hit]) -> Results:
+    return [(hit.document, hit.score) for hit in hits]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """An outcome with what led to it.
+
+    `candidates` is the first stage's list, `scored` the part of it that the reranker
+    judged; both best first by their own order, and empty when nothing was searched.
+    """
+
+    outcome: Outcome
+    candidates: Sequence[Candidate] = ()
+    scored: Sequence[Scored] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """First stage, reranker and policy in one.
+
+    `recall_depth` organisations come from the first stage, and the first `rerank_depth` of
+    them meet the reranker.
+    """
+
+    recall: Recall
+    reranker: Reranker
+    policy: Policy = field(default_factory=Policy)
+    recall_depth: int = 50
+    rerank_depth: int = 20
+
+    def resolve(self, affiliations: Sequence[str]) -> list[Outcome]:
+        """One outcome an affiliation, in order.
+
+        Any string is taken. A failing part raises its `ResolverError`; it never shows as
+        "no match".
+        """
+        return [judgement.outcome for judgement in self.judge(affiliations)]
+
+    def judge(self, affiliations: Sequence[str]) -> list[Judgement]:
+        """Like `resolve`, with candidates and scores."""
+        # Slicing first bounds the work that a text of megabytes can cause.
+        normalised = [normalise(raw[: MAX_CHARACTERS + 1]) for raw in affiliations]
+        refused = [refusal(raw, text) for raw, text in zip(affiliations, normalised, strict=True)]
+        texts = list(
+            dict.fromkeys(
+                text for text, reason in zip(normalised, refused, strict=True) if reason is None
+            )
+        )
+        judged = dict(zip(texts, self._search(texts), strict=True))
+        return [
+            Judgement(Outcome(raw, reason=reason)) if reason else _as_written(raw, judged[text])
+            for raw, text, reason in zip(affiliations, normalised, refused, strict=True)
+        ]
+
+    def _search(self, texts: Sequence[str]) -> list[Judgement]:
+        if not texts:
+            return []
+        found = self.recall.candidates(texts, depth=self.recall_depth)
+        shortlists = [candidates[: self.rerank_depth] for candidates in found]
+        pairs = [
+            (text, candidate.document.text)
+            for text, shortlist in zip(texts, shortlists, strict=True)
+            for candidate in shortlist
+        ]
+        logits = self.reranker.score(pairs) if pairs else np.empty(0, np.float32)
+        probabilities = self.reranker.calibration.probability(logits)
+        values = iter(zip(logits.tolist(), probabilities.tolist(), strict=True))
+        judgements = []
+        for text, candidates, shortlist in zip(texts, found, shortlists, strict=True):
+            scored = [Scored(candidate, *next(values)) for candidate in shortlist]
+            scored.sort(key=lambda s: (-s.score, s.candidate.ror_id))
+            judgements.append(Judgement(decide(text, scored, self.policy), candidates, scored))
+        return judgements
+
+
+def _as_written(raw: str, judgement: Judgement) -> Judgement:
+    outcome = judgement.outcome
+    return Judgement(
+        Outcome(raw, outcome.links, outcome.reason), judgement.candidates, judgement.scored
+    )
