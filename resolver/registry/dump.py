@@ -1,0 +1,392 @@
+"""A release of the registry as a file: ROR's zip, or its JSON, gzipped or plain.
+
+Read in a stream, never unpacked to disk, never whole in memory.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from enum import Enum
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+import ijson
+
+from resolver.domain.organisation import Organisation
+from resolver.errors import RecordError, RegistryError
+from resolver.registry.record import is_schema_1, parse
+from resolver.registry.rejects import RejectsFile
+
+MAX_REJECTED_SHARE = 0.01
+"""Most records of a file that may be refused. Releases 2.8 and 2.9 have none; beyond one in a
+hundred the file is damaged, or of a schema that this version does not know."""
+
+MAX_UNPACKED_BYTES = 4 * 2**30
+"""A release is below 0.4 GiB unpacked; ten times as much is no release."""
+
+MAX_RECORD_BYTES = 16 * 2**20
+"""The longest record of release 2.9 has 0.15 MiB. Bounds what the JSON reader holds."""
+
+MAX_RECORD_BRACKETS = 10_000
+"""Most `[` and `{` in one record; 1,067 in release 2.9. Bounds the depth: the JSON reader's memory
+grows with its square (0.25 GB at this depth, over 200 GB at 300,000)."""
+
+_READ_BYTES = 2**16
+_GZIP_MAGIC = b"\x1f\x8b"
+_ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_JSON_SPACE = b" \t\r\n"
+
+_VERSION = re.compile(r"(?<![A-Za-z0-9])(?<!schema_)v\d+(?:\.\d+)+")
+_DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
+_SUFFIXES = frozenset({".json", ".gz", ".zip"})
+_SCHEMA_VERSION = re.compile(r"\d+(?:\.\d+)*")
+
+_UNREADABLE = (
+    ijson.JSONError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    ValueError,
+)
+"""What the readers raise on a damaged file: `gzip.BadGzipFile` is an OSError, the last two come
+from `zipfile` where a damaged directory asks for what it cannot do."""
+
+_PUBLISHED = "download the release again from https://zenodo.org/communities/ror-data"
+
+
+class _Container(Enum):
+    ZIP = "zip"
+    GZIP = "gzip"
+    PLAIN = "plain"
+
+
+class _Stream(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+@dataclass(slots=True)
+class ReleaseFile:
+    """A release that can be read, as often as needed.
+
+    `version` is like "v2.9" (the file's stem where no name tells it), `date` the
+    day of publication, `sha256` the hex digest of the file as given.
+    """
+
+    path: Path
+    version: str
+    date: date | None
+    sha256: str
+    _container: _Container
+    _member: str | None
+    _schema: tuple[int, ...] = field(default=(), init=False)
+
+    @property
+    def schema_version(self) -> str | None:
+        """Highest ``admin.last_modified.schema_version`` of the records read so far."""
+        return ".".join(map(str, self._schema)) or None
+
+    def records(self) -> Iterator[Organisation | RecordError]:
+        """Every record in file order: the organisation, or why the record is refused.
+
+        The second record with one id is refused.
+
+        Raises:
+            RegistryError: the file is damaged, is no array of records, is of schema 1, or
+                is empty.
+        """
+        first_seen: dict[str, int] = {}
+        index = -1
+        for index, raw in enumerate(self._raw_records()):
+            if index == 0:
+                self._check_shape(raw)
+            try:
+                organisation = parse(raw, index=index)
+            except RecordError as error:
+                yield error
+                continue
+            ror_id = organisation.ror_id
+            earlier = first_seen.setdefault(ror_id, index)
+            if earlier != index:
+                yield RecordError(
+                    index=index, ror_id=ror_id, field="id", reason=f"also that of record {earlier}"
+                )
+                continue
+            self._schema = max(self._schema, _schema_version(raw))
+            yield organisation
+        if index < 0:
+            raise RegistryError(f"{self.path} holds no record", remedy=_PUBLISHED)
+
+    def _check_shape(self, raw: object) -> None:
+        if not isinstance(raw, dict):
+            raise RegistryError(
+                f"{self.path} is a JSON array, but not of ROR records", remedy=_PUBLISHED
+            )
+        if is_schema_1(raw):
+            raise RegistryError(
+                f"{self.path} is of ROR's schema 1",
+                remedy="give the file of schema 2; before release 2.0 its name ends in "
+                "_schema_v2.json",
+            )
+
+    def _raw_records(self) -> Iterator[Any]:
+        with _reporting(self.path), _opened(self.path, self._container, self._member) as stream:
+            text = _JsonText(stream, self.path)
+            items = ijson.items(text, "item", use_float=True, buf_size=_READ_BYTES)
+            for raw in items:
+                text.mark_record()
+                yield raw
+
+
+def open_release(path: Path) -> ReleaseFile:
+    """Recognise a release by its content and read what its names tell.
+
+    ROR's zip, a gzipped or a plain JSON file are taken, whatever their suffix. Of a
+    zip that holds both schemas, schema 2 is taken.
+
+    Raises:
+        RegistryError: there is no such file, or it is none of these.
+    """
+    if not path.exists():
+        raise RegistryError(f"there is no file {path}", remedy="check the path")
+    if not path.is_file():
+        raise RegistryError(
+            f"{path} is not a file", remedy="give the zip or the JSON file of a release"
+        )
+    with _reporting(path):
+        with path.open("rb") as file:
+            head = file.read(4)
+            file.seek(0)
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        if not head:
+            raise RegistryError(f"{path} is empty", remedy=_PUBLISHED)
+        member: str | None = None
+        if head.startswith(_ZIP_MAGICS):
+            container = _Container.ZIP
+            member = _json_member(path)
+        elif head.startswith(_GZIP_MAGIC):
+            container = _Container.GZIP
+        else:
+            container = _Container.PLAIN
+        # A file of another kind fails here, before anything is begun with it.
+        with _opened(path, container, member) as stream:
+            _JsonText(stream, path)
+    names = (PurePosixPath(member).name, path.name) if member else (path.name,)
+    return ReleaseFile(
+        path=path,
+        version=_version(names) or _stem(path),
+        date=_date(names),
+        sha256=sha256,
+        _container=container,
+        _member=member,
+    )
+
+
+def accepted(
+    records: Iterable[Organisation | RecordError], *, rejects: RejectsFile
+) -> Iterator[Organisation]:
+    """The organisations; what is refused goes to `rejects`.
+
+    Raises:
+        RegistryError: at the end of the records, when more than `MAX_REJECTED_SHARE` of
+            them were refused. The caller then discards what it was given.
+    """
+    total = refused = 0
+    for record in records:
+        total += 1
+        if isinstance(record, RecordError):
+            refused += 1
+            rejects.add(record)
+        else:
+            yield record
+    if refused > total * MAX_REJECTED_SHARE:
+        raise RegistryError(
+            f"{refused:,} of {total:,} records are refused, at most "
+            f"{MAX_REJECTED_SHARE:.0%} may be",
+            remedy=f"see the reasons in {rejects.path}",
+        )
+
+
+@contextmanager
+def _reporting(path: Path) -> Iterator[None]:
+    """Turn what the readers raise into a RegistryError that names the file."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise RegistryError(
+            f"{path} cannot be read: {_first_line(error)}", remedy=_PUBLISHED
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    # ijson shows the offending bytes below the message, and gives bytes where they are not UTF-8.
+    message = error.args[0] if isinstance(error, ijson.JSONError) and error.args else str(error)
+    text = message.decode(errors="replace") if isinstance(message, bytes) else str(message)
+    return next(iter(text.splitlines()), type(error).__name__).strip()
+
+
+@contextmanager
+def _opened(path: Path, container: _Container, member: str | None) -> Iterator[_Stream]:
+    match container:
+        case _Container.ZIP:
+            assert member is not None
+            with zipfile.ZipFile(path) as archive, archive.open(member) as inner:
+                yield inner
+        case _Container.GZIP:
+            with gzip.open(path) as unpacked:
+                yield unpacked
+        case _Container.PLAIN:
+            with path.open("rb") as plain:
+                yield plain
+
+
+def _json_member(path: Path) -> str:
+    """Name of the one JSON file of a release's zip."""
+    with zipfile.ZipFile(path) as archive:
+        found = [
+            info
+            for info in archive.infolist()
+            if not info.is_dir()
+            and info.filename.lower().endswith(".json")
+            and "__MACOSX" not in info.filename
+        ]
+    if not found:
+        raise RegistryError(f"{path} is a zip without a JSON file", remedy=_PUBLISHED)
+    for mark in ("_schema_v2", "ror-data", ""):
+        marked = [info for info in found if mark in PurePosixPath(info.filename).name]
+        if len(marked) == 1:
+            return _checked(marked[0], path)
+        if marked:
+            break
+    raise RegistryError(
+        f"{path} holds {len(found)} JSON files, and which one is the release cannot be told: "
+        + ", ".join(info.filename for info in found[:5]),
+        remedy="unpack it and give the JSON file",
+    )
+
+
+def _checked(info: zipfile.ZipInfo, path: Path) -> str:
+    if info.flag_bits & 0x1:
+        raise RegistryError(f"{path} is encrypted", remedy="unpack it and give the JSON file")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise RegistryError(
+            f"{path} uses a compression that is not read here (method {info.compress_type})",
+            remedy="unpack it and give the JSON file",
+        )
+    if info.file_size > MAX_UNPACKED_BYTES:
+        raise _too_large(path)
+    return info.filename
+
+
+class _JsonText:
+    """The unpacked bytes of a JSON array, within bounds; what ijson reads from.
+
+    Checks on creation that an array begins; a byte order mark is left out.
+    """
+
+    def __init__(self, stream: _Stream, path: Path) -> None:
+        self._stream = stream
+        self._path = path
+        self._read = 0
+        self._record_bytes = 0
+        self._record_brackets = 0
+        self._head = self._begin()
+
+    def _begin(self) -> bytes:
+        # A byte order mark may be cut by a short first read.
+        head = self._next(_READ_BYTES)
+        while 0 < len(head) < len(_BYTE_ORDER_MARK) and (more := self._next(_READ_BYTES)):
+            head += more
+        head = head.removeprefix(_BYTE_ORDER_MARK).lstrip(_JSON_SPACE)
+        while not head and (more := self._next(_READ_BYTES)):
+            head = more.lstrip(_JSON_SPACE)
+        if not head:
+            raise RegistryError(f"{self._path} is empty", remedy=_PUBLISHED)
+        if head.startswith(b"{"):
+            raise RegistryError(
+                f"{self._path} holds a JSON object, not an array of ROR records",
+                remedy=_PUBLISHED,
+            )
+        if not head.startswith(b"["):
+            raise RegistryError(
+                f"{self._path} is neither JSON nor a zip or gzip of it", remedy=_PUBLISHED
+            )
+        return head
+
+    def read(self, size: int, /) -> bytes:
+        if size == 0:
+            # ijson asks once for nothing, to learn whether it gets bytes or text.
+            return b""
+        if self._head:
+            head, self._head = self._head[:size], self._head[size:]
+            return head
+        return self._next(size)
+
+    def mark_record(self) -> None:
+        """A record ended: the next one may be as long as any."""
+        self._record_bytes = 0
+        self._record_brackets = 0
+
+    def _next(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._read += len(data)
+        if self._read > MAX_UNPACKED_BYTES:
+            raise _too_large(self._path)
+        self._record_bytes += len(data)
+        self._record_brackets += data.count(b"[") + data.count(b"{")
+        if self._record_bytes > MAX_RECORD_BYTES or self._record_brackets > MAX_RECORD_BRACKETS:
+            raise RegistryError(
+                f"{self._path} holds a record longer than {MAX_RECORD_BYTES / 2**20:.0f} MiB "
+                f"or of more than {MAX_RECORD_BRACKETS:,} arrays and objects",
+                remedy=_PUBLISHED,
+            )
+        return data
+
+
+def _too_large(path: Path) -> RegistryError:
+    return RegistryError(
+        f"{path} unpacks to more than {MAX_UNPACKED_BYTES / 2**30:.0f} GiB", remedy=_PUBLISHED
+    )
+
+
+def _schema_version(raw: dict[str, Any]) -> tuple[int, ...]:
+    """The record's schema version as numbers; empty where it does not say."""
+    admin = raw.get("admin")
+    modified = admin.get("last_modified") if isinstance(admin, dict) else None
+    version = modified.get("schema_version") if isinstance(modified, dict) else None
+    if not isinstance(version, str) or not _SCHEMA_VERSION.fullmatch(version):
+        return ()
+    return tuple(map(int, version.split(".")))
+
+
+def _version(names: Iterable[str]) -> str | None:
+    found = (_VERSION.search(name) for name in names)
+    return next((match[0] for match in found if match), None)
+
+
+def _date(names: Iterable[str]) -> date | None:
+    for name in names:
+        if match := _DATE.search(name):
+            try:
+                return date.fromisoformat(match[0])
+            except ValueError:
+                continue
+    return None
+
+
+def _stem(path: Path) -> str:
+    """The file's name without the suffixes of a release, in characters that can be stored."""
+    name = path
+    while name.suffix.lower() in _SUFFIXES:
+        name = name.with_suffix("")
+    return name.name.encode(errors="replace").decode()

@@ -1,0 +1,351 @@
+"""The newest release, downloaded from ROR's community on Zenodo.
+
+The steps are those of ROR's documentation ("Retrieve ROR data from Zenodo"): list the
+records of the community ``ror-data``, newest first, and take the zip of the first one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import httpx
+
+from resolver import __version__
+from resolver.errors import FetchError
+
+BASE_URL = "https://zenodo.org"
+COMMUNITY = "ror-data"
+
+MAX_WAIT = 120.0
+"""Longest wait in seconds between two attempts. Zenodo counts requests by the minute; a server
+that asks for more than this is better asked again later, by the caller."""
+
+_LISTED = 10
+"""Records listed: the community also holds some that are no release."""
+
+_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._ -]{0,199}\.zip")
+_CHECKSUM = re.compile(r"(md5|sha1|sha256|sha512):([0-9a-f]{32,128})")
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes that are there and the bytes of the whole file."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A file as Zenodo lists it; `digest` is hexadecimal."""
+
+    name: str
+    url: str
+    size: int
+    algorithm: str
+    digest: str
+
+
+class _PassingError(Exception):
+    """An attempt failed in a way that another one may not; `wait` is what the server asks for."""
+
+    def __init__(self, reason: str, *, wait: float | None = None) -> None:
+        self.reason = reason
+        self.wait = wait
+        super().__init__(reason)
+
+
+def fetch(
+    directory: Path,
+    *,
+    base_url: str = BASE_URL,
+    timeout: float = 30.0,
+    attempts: int = 5,
+    backoff: float = 1.0,
+    progress: Progress | None = None,
+) -> Path:
+    """Download the newest release into `directory` and return the path of its zip.
+
+    A file that is there already and has the published checksum is not downloaded again;
+    a download that was cut off goes on where it stopped. The zip appears under its name only
+    when it is whole and its checksum fits.
+
+    Args:
+        timeout: seconds to wait for a connection, and for each read.
+        attempts: tries of the listing and of the download each. Between two of them:
+            `backoff` seconds, doubled each time, or what the server asks for.
+
+    Raises:
+        FetchError: Zenodo cannot be reached, lists no release, or what it sends is not what
+            it lists; or the file cannot be written.
+    """
+    with (
+        _reporting_disk(directory),
+        httpx.Client(
+            timeout=timeout,
+            follow_redirects=True,
+            headers={
+                "User-Agent": f"affiliation-resolver/{__version__}",
+                # The size and ranges are those of the file itself.
+                "Accept-Encoding": "identity",
+            },
+        ) as client,
+    ):
+        directory.mkdir(parents=True, exist_ok=True)
+        published = _retrying(
+            lambda: newest_release(client, base_url), attempts=attempts, backoff=backoff
+        )
+        target = directory / published.name
+        if target.is_file() and _is_whole(target, published):
+            return target
+        # The digest in the name: a part of another upload under this name is not continued.
+        part = directory / f"{published.name}.{published.digest[:12]}.part"
+        _retrying(
+            lambda: _download(client, published, part, progress),
+            attempts=attempts,
+            backoff=backoff,
+        )
+        part.replace(target)
+        _sync_directory(directory)
+        return target
+
+
+def newest_release(client: httpx.Client, base_url: str = BASE_URL) -> Published:
+    """The newest zip in ROR's community.
+
+    Raises:
+        FetchError: the answer is not Zenodo's, or lists no release.
+    """
+    url = f"{base_url.rstrip('/')}/api/communities/{COMMUNITY}/records"
+    with _reporting_network(url):
+        response = client.get(url, params={"q": "", "sort": "newest", "size": _LISTED})
+        _check_status(response)
+    try:
+        files = _release_files(response.json())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FetchError(
+            f"{url} answered with something else than Zenodo's list of records",
+            remedy="check the base URL, and whether zenodo.org is under maintenance",
+        ) from error
+    if files is None:
+        raise FetchError(
+            f"{url} lists no release: none of its records has a .zip file",
+            remedy=f"look at https://zenodo.org/communities/{COMMUNITY}, "
+            "download the zip by hand, and load that file",
+        )
+    return _published(files, url)
+
+
+def _release_files(answer: Any) -> dict[str, Any] | None:
+    """The zip of the first record that has one; of several, the one that is named as ROR's are."""
+    for record in answer["hits"]["hits"]:
+        zips = [file for file in record.get("files") or () if file["key"].endswith(".zip")]
+        zips.sort(key=lambda file: "ror-data" in file["key"])
+        if zips:
+            chosen: dict[str, Any] = zips[-1]
+            return chosen
+    return None
+
+
+def _published(file: dict[str, Any], url: str) -> Published:
+    name, size, checksum, links = (file.get(key) for key in ("key", "size", "checksum", "links"))
+    link = links.get("self") if isinstance(links, dict) else None
+    match = _CHECKSUM.fullmatch(checksum) if isinstance(checksum, str) else None
+    # The name becomes a path: no folder, nothing hidden.
+    if not isinstance(name, str) or not _KEY.fullmatch(name):
+        _refuse(url, f"the file name {name!r} is not one")
+    if isinstance(size, bool) or not isinstance(size, int) or size <= 0:
+        _refuse(url, f"the size of {name} is {size!r}")
+    if match is None:
+        _refuse(url, f"the checksum of {name} is {checksum!r}")
+    if not isinstance(link, str) or not link.startswith(("https://", "http://")):
+        _refuse(url, f"the address of {name} is {link!r}")
+    return Published(name=name, url=link, size=size, algorithm=match[1], digest=match[2])
+
+
+def _refuse(url: str, reason: str) -> NoReturn:
+    raise FetchError(f"{url}: {reason}", remedy="download the zip by hand, and load that file")
+
+
+def _download(
+    client: httpx.Client, published: Published, part: Path, progress: Progress | None
+) -> None:
+    """Fill `part` until it is the whole file, its checksum fits and it is on the disk."""
+    start = part.stat().st_size if part.exists() else 0
+    if start > published.size:
+        part.unlink()
+        start = 0
+    resumed = True
+    if start < published.size:
+        resumed = _append(client, published, part, start, progress)
+    if _is_whole(part, published):
+        return
+    part.unlink()
+    if resumed:
+        # What an earlier attempt left may be at fault: once more, from the start.
+        raise _PassingError("the checksum of the continued download does not fit")
+    raise FetchError(
+        f"{published.url}: the {published.algorithm} checksum is not the published "
+        f"{published.digest}",
+        remedy="try again; if it stays so, the upload or a proxy on the way is at fault",
+    )
+
+
+def _append(
+    client: httpx.Client,
+    published: Published,
+    part: Path,
+    start: int,
+    progress: Progress | None,
+) -> bool:
+    """Write what is missing; whether the server went on where the part stopped.
+
+    Raises:
+        _PassingError: the connection ended early; what came is kept.
+    """
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    with (
+        _reporting_network(published.url),
+        client.stream("GET", published.url, headers=headers) as response,
+    ):
+        if start and response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            part.unlink()
+            raise _PassingError("the server refuses to continue the download")
+        _check_status(response)
+        resumed = start > 0 and _continues(response, start)
+        done = start if resumed else 0
+        with part.open("ab" if resumed else "wb") as file:
+            if progress:
+                progress(done, published.size)
+            for chunk in response.iter_raw():
+                done += len(chunk)
+                if done > published.size:
+                    break
+                file.write(chunk)
+                if progress:
+                    progress(done, published.size)
+            file.flush()
+            os.fsync(file.fileno())
+    if done > published.size:
+        part.unlink()
+        raise FetchError(
+            f"{published.url} sends more than the published {published.size:,} bytes",
+            remedy="try again; if it stays so, the upload or a proxy on the way is at fault",
+        )
+    if done < published.size:
+        raise _PassingError(f"the connection ended after {done:,} of {published.size:,} bytes")
+    return resumed
+
+
+def _continues(response: httpx.Response, start: int) -> bool:
+    if response.status_code != httpx.codes.PARTIAL_CONTENT:
+        return False
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if match is None or int(match[1]) != start:
+        raise FetchError(
+            f"{response.url} sends another range than was asked for",
+            remedy="delete the .part file and try again",
+        )
+    return True
+
+
+def _is_whole(path: Path, published: Published) -> bool:
+    if path.stat().st_size != published.size:
+        return False
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(
+            file, lambda: hashlib.new(published.algorithm, usedforsecurity=False)
+        )
+    return digest.hexdigest() == published.digest
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the new name durable, as the bytes are."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _retrying(attempt: Callable[[], _T], *, attempts: int, backoff: float) -> _T:
+    if attempts < 1:
+        raise ValueError(f"attempts is {attempts}, it must be at least 1")
+    for number in itertools.count(1):
+        try:
+            return attempt()
+        except _PassingError as error:
+            # Up to a quarter more, so that many clients do not come back at once.
+            wait = backoff * 2 ** (number - 1) * random.uniform(1.0, 1.25)  # noqa: S311
+            if error.wait is not None:
+                wait = max(error.wait, wait)
+                if error.wait > MAX_WAIT:
+                    raise FetchError(
+                        error.reason, remedy=f"try again in {error.wait:,.0f} seconds"
+                    ) from error
+            if number == attempts:
+                raise FetchError(
+                    f"{error.reason} (after {attempts} attempts)",
+                    remedy="check the network and that Zenodo is up, then try again: "
+                    "a download goes on where it stopped",
+                ) from error
+            time.sleep(min(wait, MAX_WAIT))
+    raise AssertionError("the loop above returns or raises")
+
+
+def _check_status(response: httpx.Response) -> None:
+    status = response.status_code
+    if status in _RETRIED:
+        raise _PassingError(f"{response.url} answers {status}", wait=_asked_wait(response))
+    if not response.is_success:
+        raise FetchError(
+            f"{response.url} answers {status}",
+            remedy="check the base URL, and whether Zenodo's API has changed",
+        )
+
+
+def _asked_wait(response: httpx.Response) -> float | None:
+    """Seconds that the server asks to wait: a number or a date in ``Retry-After``."""
+    value = response.headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+@contextmanager
+def _reporting_network(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.TooManyRedirects) as error:
+        raise FetchError(f"{url}: {error}", remedy="check the base URL") from error
+    except httpx.TransportError as error:
+        reason = str(error) or type(error).__name__
+        raise _PassingError(f"{url}: {reason}") from error
+
+
+@contextmanager
+def _reporting_disk(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FetchError(
+            f"{directory}: the release cannot be kept ({error.strerror or error})",
+            remedy="give a folder that can be written to and has room",
+        ) from error
