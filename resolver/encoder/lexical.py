@@ -6,17 +6,19 @@ dot product is the covered share of the name, whatever its length, so that a one
 beats a whole one; with 0.5 (cosine) it favours short names too. 0.75 prefers the longer of two
 names that are both contained.
 
-Term ids are CRC-32 values, so that there is no vocabulary to keep: among 400k terms some
-20 pairs collide.
+Term ids are CRC-32 values with the kind of term in the lowest bits, so that there is no
+vocabulary to keep: of the 270k pairs of words in release 2.9 some 34 collide.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +26,32 @@ import numpy.typing as npt
 from resolver.domain.words import CJK, words
 
 LENGTH_EXPONENT = 0.75
-"""Of 0.5, 0.75 and 1.0 the one with the best recall on the gold strings."""
+"""Of 0.65, 0.75, 0.8 and 0.85 the one with the best recall on the training strings."""
 
 GRAM = 4
 """Characters of a gram, taken from words of `GRAM_WORD` characters and more: they carry typos,
 compounds and inflections that whole words miss."""
-GRAM_WORD = 6
+GRAM_WORD = 5
+
+
+class Term(IntEnum):
+    """What a term is; the lowest bits of its id say so."""
+
+    WORD = 0
+    CJK_PAIR = 1
+    GRAM = 2
+    WORD_PAIR = 3
+
+
+SHARE = {Term.WORD: 1.0, Term.CJK_PAIR: 1.0, Term.GRAM: 0.15, Term.WORD_PAIR: 0.3}
+"""What idf² is multiplied with. A long word has a dozen grams, which would drown the others at
+full weight: R@5 of the sparse search rises from 82.6 to 91.1 with 0.15 for grams and to 92.3 with
+pairs of neighbouring words beside them (1,500 training strings, release 2.9)."""
+
+_KIND_BITS = 2
+_KIND_MASK = (1 << _KIND_BITS) - 1
+_SHARES = [SHARE[kind] for kind in Term]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparseVector:
@@ -43,29 +65,32 @@ class SparseVector:
 
 
 def terms(text: str) -> set[int]:
-    """Term ids of a text: its words, 4-grams of the longer ones, bigrams of CJK runs."""
+    """Term ids of a text: words, pairs of neighbouring words, 4-grams of the longer words, and
+    pairs of neighbouring characters of CJK runs."""
+    found = words(text)
     ids: set[int] = set()
-    for word in words(text):
+    for word in found:
         ids.update(_word_terms(word))
+    for first, second in pairwise(found):
+        ids.add(_id(Term.WORD_PAIR, f"{first} {second}"))
     return ids
+
+
+def _id(kind: Term, spelling: str) -> int:
+    return zlib.crc32(spelling.encode()) >> _KIND_BITS << _KIND_BITS | kind
 
 
 @lru_cache(maxsize=200_000)
 def _word_terms(word: str) -> tuple[int, ...]:
-    return tuple(zlib.crc32(term.encode()) for term in _spell(word))
-
-
-def _spell(word: str) -> Iterator[str]:
     if CJK.fullmatch(word):
-        if len(word) == 1:
-            yield "c" + word
-        for i in range(len(word) - 1):
-            yield "c" + word[i : i + 2]
-        return
-    yield "w" + word
-    if len(word) >= GRAM_WORD:
-        for i in range(len(word) - GRAM + 1):
-            yield "g" + word[i : i + GRAM]
+        # A lone character is its own pair.
+        pairs = [word[i : i + 2] for i in range(max(1, len(word) - 1))]
+        return tuple(_id(Term.CJK_PAIR, pair) for pair in pairs)
+    grams = range(len(word) - GRAM + 1) if len(word) >= GRAM_WORD else range(0)
+    return (
+        _id(Term.WORD, word),
+        *(_id(Term.GRAM, word[i : i + GRAM]) for i in grams),
+    )
 
 
 def idf(documents: Iterable[set[int]]) -> dict[int, float]:
@@ -88,7 +113,9 @@ def idf(documents: Iterable[set[int]]) -> dict[int, float]:
 def document_vector(document: set[int], idf: Mapping[int, float]) -> SparseVector:
     """The weighted vector of a name; every term must be in `idf`."""
     indices = np.fromiter(sorted(document), np.uint32, len(document))
-    squares = np.array([idf[int(term)] ** 2 for term in indices], np.float64)
+    squares = np.array(
+        [_SHARES[term & _KIND_MASK] * idf[term] ** 2 for term in indices.tolist()], np.float64
+    )
     norm = squares.sum() ** LENGTH_EXPONENT if len(squares) else 1.0
     return SparseVector(indices, (squares / norm).astype(np.float32))
 
