@@ -1,0 +1,468 @@
+"""Qdrant's engine in process: no server, one folder.
+
+::
+
+    directory/
+    ├── current -> versions/<version>        swapped atomically
+    └── versions/<version>/
+        ├── lock                             shared by readers, exclusive for the writer
+        ├── shard/                           the engine's files
+        └── manifest.json                    written last; without it the version is unfinished
+
+A complete version has no write-ahead log and its data is never written again, so any number
+of processes read it at the same time. On loading, the engine replaces two small configuration
+files by the same content, atomically: readers need the right to write. POSIX only (flock,
+symbolic links).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from resolver.encoder.lexical import SparseVector
+from resolver.errors import IndexBusy, IndexMissing, IndexProblem
+from resolver.index import Hit, Manifest, Point, Query
+from resolver.index.manifest import (
+    check_counts,
+    check_version,
+    check_whole,
+    from_json,
+    in_order,
+    to_json,
+)
+from resolver.index.payload import (
+    DENSE,
+    OVERSAMPLING,
+    SPARSE,
+    check_points,
+    check_queries,
+    document,
+    payload,
+    point_id,
+    ranked,
+)
+
+if TYPE_CHECKING:
+    import qdrant_edge
+
+log = logging.getLogger(__name__)
+
+_INSTALL = "install it: pip install 'affiliation-resolver[embedded]', or set RESOLVER_QDRANT_URL"
+_REBUILD = "build it again: resolver index build"
+_UPSERT = 1024
+"""Points in one call of the engine."""
+
+
+class EmbeddedStore:
+    """Index versions in a folder of this machine."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._versions = directory / "versions"
+        self._current = directory / "current"
+
+    def versions(self) -> list[Manifest]:
+        if not self._versions.is_dir():
+            return []
+        return in_order(
+            [
+                _read_manifest(path)
+                for path in self._versions.iterdir()
+                if _is_complete(path) and not path.name.startswith(".")
+            ]
+        )
+
+    def active(self) -> Manifest | None:
+        path = self._active_path()
+        return _read_manifest(path) if path else None
+
+    def create(self, manifest: Manifest) -> EmbeddedWriter:
+        path = self._versions / check_version(manifest.version)
+        if _is_complete(path):
+            raise IndexProblem(
+                f"index version {manifest.version} exists already",
+                remedy="drop it first, or build under another name",
+            )
+        self._versions.mkdir(parents=True, exist_ok=True)
+        self._sweep()
+        path.mkdir(exist_ok=True)
+        lock = _lock(path, fcntl.LOCK_EX, "is being built by another process")
+        try:
+            return EmbeddedWriter(path, manifest, lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    def activate(self, version: str) -> None:
+        path = self._complete(version)
+        # rename(2) replaces the link in one step: a reader finds the old version or the new one.
+        fresh = self._directory / f".current-{os.getpid()}"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(path.relative_to(self._directory))
+        fresh.replace(self._current)
+        _sync(self._directory)
+
+    def open(self) -> EmbeddedIndex:
+        path = self._active_path()
+        if path is None:
+            raise IndexMissing(
+                f"no index is active in {self._directory}", remedy="run: resolver index build"
+            )
+        return EmbeddedIndex(path)
+
+    def drop(self, version: str) -> None:
+        path = self._complete(version)
+        if path == self._active_path():
+            raise IndexProblem(
+                f"index version {version} is active", remedy="activate another one first"
+            )
+        lock = _lock(path, fcntl.LOCK_EX, "is open in another process")
+        try:
+            self._discard(path)
+        finally:
+            os.close(lock)
+
+    def _complete(self, version: str) -> Path:
+        path = self._versions / check_version(version)
+        if not _is_complete(path):
+            known = ", ".join(manifest.version for manifest in self.versions()) or "none"
+            raise IndexProblem(
+                f"no complete index version {version} in {self._directory}",
+                remedy=f"there is: {known}",
+            )
+        return path
+
+    def _active_path(self) -> Path | None:
+        try:
+            target = self._current.readlink()
+        except FileNotFoundError:
+            return None
+        path = self._versions / target.name
+        return path if _is_complete(path) else None
+
+    def _sweep(self) -> None:
+        """Delete what killed builds and drops left behind."""
+        for path in self._versions.iterdir():
+            if not path.is_dir() or (_is_complete(path) and not path.name.startswith(".")):
+                continue
+            try:
+                lock = _lock(path, fcntl.LOCK_EX, "is being built")
+            except IndexBusy:
+                continue
+            try:
+                self._discard(path)
+            finally:
+                os.close(lock)
+
+    def _discard(self, path: Path) -> None:
+        # Renamed first, so that no one meets a version with half of its files.
+        doomed = path.with_name(f".dropped-{path.name.removeprefix('.dropped-')}")
+        if doomed != path:
+            shutil.rmtree(doomed, ignore_errors=True)
+            path.rename(doomed)
+        shutil.rmtree(doomed)
+
+
+class EmbeddedWriter:
+    """A version while it is being filled."""
+
+    def __init__(self, path: Path, manifest: Manifest, lock: int) -> None:
+        self._path = path
+        self._manifest = manifest
+        self._lock = lock
+        self._organisations: set[str] = set()
+        edge = _engine()
+        with _named_errors(manifest.version):
+            shard_path = path / "shard"
+            shard_path.mkdir()
+            self._shard = edge.EdgeShard.create(str(shard_path), _config(manifest.dimension))
+        self._closed = False
+
+    def add(self, points: Sequence[Point]) -> None:
+        edge = _engine()
+        check_points(points, dimension=self._manifest.dimension)
+        with _named_errors(self._manifest.version):
+            for start in range(0, len(points), _UPSERT):
+                batch = [_edge_point(point) for point in points[start : start + _UPSERT]]
+                self._shard.update(edge.UpdateOperation.upsert_points(batch))
+        self._organisations.update(point.document.ror_id for point in points)
+
+    def finish(self) -> None:
+        """Flush, quantise, count what is on disk, then mark as complete.
+
+        Raises:
+            IndexProblem: the counts differ from the manifest's.
+        """
+        edge = _engine()
+        with _named_errors(self._manifest.version):
+            points = self._shard.count(edge.CountRequest(exact=True))
+            check_counts(self._manifest, organisations=len(self._organisations), points=points)
+            self._shard.flush()
+            log.info("index version %s: optimising %d points", self._manifest.version, points)
+            while self._shard.optimize():
+                pass
+            self._shard.flush()
+            self._shard.close()
+            self._closed = True
+            # The first load after writing deletes journals. Readers may come many at once and
+            # must find nothing to tidy, so it is done here.
+            shard = _load(self._path / "shard")
+            points = shard.count(edge.CountRequest(exact=True))
+            shard.close()
+        check_counts(self._manifest, organisations=len(self._organisations), points=points)
+        for file in self._path.rglob("*"):
+            _sync(file)
+        _write_manifest(self._path, self._manifest)
+        self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._closed:
+            self._closed = True
+            # The files go anyway; an engine that cannot close must not hide the first error.
+            with contextlib.suppress(Exception):
+                self._shard.close()
+        if not _is_complete(self._path):
+            shutil.rmtree(self._path, ignore_errors=True)
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+class EmbeddedIndex:
+    """A complete version, open for reading in this process. Searches may come from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._pid = os.getpid()
+        self._path = path
+        self._lock = _lock(path, fcntl.LOCK_SH, "is being dropped by another process")
+        try:
+            self._manifest = _read_manifest(path)
+            edge = _engine()
+            with _named_errors(self._manifest.version):
+                self._shard = _load(path / "shard")
+                # An engine that finds no segments starts an empty one without a word.
+                points = self._shard.count(edge.CountRequest(exact=True))
+            check_whole(self._manifest, points=points)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._closed = False
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._manifest
+
+    def search(self, queries: Sequence[Query], *, limit: int) -> list[list[Hit]]:
+        self._check_usable()
+        check_queries(queries, dimension=self._manifest.dimension, limit=limit)
+        edge = _engine()
+        params = edge.SearchParams(
+            quantization=edge.QuantizationSearchParams(
+                ignore=False, rescore=True, oversampling=OVERSAMPLING
+            )
+        )
+        asked = [
+            i
+            for i, query in enumerate(queries)
+            if not isinstance(query, SparseVector) or len(query)
+        ]
+        found: list[list[Hit]] = [[] for _ in queries]
+        if not asked:
+            return found
+        requests = [
+            edge.QueryRequest(
+                limit=limit, query=_edge_query(queries[i]), with_payload=True, params=params
+            )
+            for i in asked
+        ]
+        with _named_errors(self._manifest.version):
+            answers = self._shard.query_batch(edge.QueryBatchRequest(requests))
+        for i, answer in zip(asked, answers, strict=True):
+            found[i] = ranked([Hit(document(point.payload), point.score) for point in answer])
+        return found
+
+    def count(self) -> int:
+        self._check_usable()
+        edge = _engine()
+        with _named_errors(self._manifest.version):
+            return int(self._shard.count(edge.CountRequest(exact=True)))
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        # A forked child has the parent's shard without its threads: closing it there would hang.
+        if self._pid == os.getpid():
+            self._shard.close()
+            os.close(self._lock)
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise IndexProblem("the index is closed", remedy="open it again")
+        if self._pid != os.getpid():
+            raise IndexProblem(
+                "the embedded index was opened before this process was forked",
+                remedy="open it in the process that searches",
+            )
+
+
+def _engine() -> Any:
+    try:
+        import qdrant_edge
+    except ImportError as error:
+        raise IndexProblem("the embedded index needs qdrant-edge-py", remedy=_INSTALL) from error
+    return qdrant_edge
+
+
+def _load(shard: Path) -> qdrant_edge.EdgeShard:
+    # The engine drops the files from the page cache when a shard is closed, and fetches them
+    # page by page when it is loaded: half a minute on a slow disk where reading ahead, in
+    # order, takes a second.
+    block = bytearray(1 << 20)
+    for folder, _, names in os.walk(shard):
+        for name in names:
+            # Other processes that load it now make and remove files of a moment.
+            with (
+                contextlib.suppress(FileNotFoundError),
+                (Path(folder) / name).open("rb", buffering=0) as file,
+            ):
+                while file.readinto(block):
+                    pass
+    loaded: qdrant_edge.EdgeShard = _engine().EdgeShard.load(str(shard))
+    return loaded
+
+
+def _config(dimension: int) -> qdrant_edge.EdgeConfig:
+    edge = _engine()
+    config: qdrant_edge.EdgeConfig = edge.EdgeConfig(
+        vectors={
+            DENSE: edge.EdgeVectorParams(
+                size=dimension,
+                distance=edge.Distance.Dot,
+                # Cached is mapped and read ahead: processes share it. Pinned would be a copy each.
+                memory=edge.Memory.Cached,
+                quantization_config=edge.ScalarQuantizationConfig(
+                    type=edge.ScalarType.Int8, memory=edge.Memory.Cached
+                ),
+            )
+        },
+        sparse_vectors={SPARSE: edge.EdgeSparseVectorParams(memory=edge.Memory.Cached)},
+        # m 0: no graph, see OVERSAMPLING. The other two are required and unused.
+        hnsw_config=edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000),
+        optimizers=edge.EdgeOptimizersConfig(
+            # One segment: each further one is another scan with top lists of its own.
+            default_segment_number=1,
+            max_segment_size=1 << 30,
+        ),
+        payload_memory=edge.Memory.Cached,
+        # A version is made anew rather than repaired, and the log would admit one process only.
+        wal_enabled=False,
+    )
+    return config
+
+
+def _edge_point(point: Point) -> qdrant_edge.Point:
+    edge = _engine()
+    made: qdrant_edge.Point = edge.Point(
+        point_id(point.document),
+        {
+            DENSE: point.dense.tolist(),
+            SPARSE: edge.SparseVector(point.sparse.indices.tolist(), point.sparse.values.tolist()),
+        },
+        payload(point.document),
+    )
+    return made
+
+
+def _edge_query(query: Query) -> qdrant_edge.Query:
+    edge = _engine()
+    made: qdrant_edge.Query
+    if isinstance(query, SparseVector):
+        sparse = edge.SparseVector(query.indices.tolist(), query.values.tolist())
+        made = edge.Query.Nearest(sparse, using=SPARSE)
+    else:
+        made = edge.Query.Nearest(query.tolist(), using=DENSE)
+    return made
+
+
+@contextlib.contextmanager
+def _named_errors(version: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # The engine raises plain `Exception` and no class of its own; all others are not its.
+        if type(error) is not Exception:
+            raise
+        raise IndexProblem(f"index version {version}: {error}", remedy=_REBUILD) from error
+
+
+def _lock(path: Path, operation: int, reason: str) -> int:
+    """A file descriptor that holds the version's lock until it is closed."""
+    file = path / "lock"
+    try:
+        if operation == fcntl.LOCK_SH:
+            descriptor = os.open(file, os.O_RDONLY)
+        else:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+    except FileNotFoundError as error:
+        raise IndexMissing(f"index version {path.name} is gone", remedy=_REBUILD) from error
+    try:
+        fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise IndexBusy(
+            f"index version {path.name} {reason}", remedy="wait for it, or stop that process"
+        ) from error
+    return descriptor
+
+
+def _is_complete(path: Path) -> bool:
+    return (path / "manifest.json").is_file()
+
+
+def _read_manifest(path: Path) -> Manifest:
+    file = path / "manifest.json"
+    try:
+        value = json.loads(file.read_bytes())
+    except FileNotFoundError as error:
+        raise IndexMissing(f"index version {path.name} is gone", remedy=_REBUILD) from error
+    except ValueError as error:
+        raise IndexProblem(f"{file}: not JSON: {error}", remedy=_REBUILD) from error
+    return from_json(value, where=str(file))
+
+
+def _write_manifest(path: Path, manifest: Manifest) -> None:
+    fresh = path / ".manifest.json"
+    fresh.write_text(json.dumps(to_json(manifest), indent=2) + "\n", encoding="utf-8")
+    _sync(fresh)
+    fresh.replace(path / "manifest.json")
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
+    """Have the file or folder on disk before what relies on it is written."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

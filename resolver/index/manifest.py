@@ -1,0 +1,85 @@
+"""A manifest as JSON: the mark that an index version is complete, in either adapter."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+from resolver.errors import IndexProblem
+from resolver.index import Manifest
+
+_VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}")
+_TYPES: dict[str, type] = {
+    field.name: {"int": int, "str": str}[str(field.type)] for field in dataclasses.fields(Manifest)
+}
+
+
+def to_json(manifest: Manifest) -> dict[str, str | int]:
+    """One key for each field."""
+    return dataclasses.asdict(manifest)
+
+
+def from_json(value: Any, *, where: str) -> Manifest:
+    """The manifest that `to_json` wrote; keys it does not know are ignored.
+
+    Raises:
+        IndexProblem: a field is missing or of another type; says where and which.
+    """
+    remedy = "build the index again: resolver index build"
+    if not isinstance(value, dict):
+        raise IndexProblem(f"{where}: not a manifest", remedy=remedy)
+    for name, kind in _TYPES.items():
+        if type(value.get(name)) is not kind:
+            raise IndexProblem(f"{where}: {name}: not of type {kind.__name__}", remedy=remedy)
+    return Manifest(**{name: value[name] for name in _TYPES})
+
+
+def check_version(version: str) -> str:
+    """The name itself, fit for a folder and a collection.
+
+    Raises:
+        IndexProblem: it holds other than letters, digits, '.', '-' and '_', begins with
+            '.' or '-', or has more than 120 characters.
+    """
+    if not _VERSION.fullmatch(version):
+        raise IndexProblem(
+            f"{version!r} cannot name an index version",
+            remedy="use letters, digits, '.', '-' and '_', 120 at most",
+        )
+    return version
+
+
+def in_order(manifests: list[Manifest]) -> list[Manifest]:
+    """Oldest first."""
+    return sorted(manifests, key=lambda manifest: (manifest.built_at, manifest.version))
+
+
+def check_counts(manifest: Manifest, *, organisations: int, points: int) -> None:
+    """Compare what was written with what the manifest says.
+
+    Raises:
+        IndexProblem: a count differs.
+    """
+    for noun, promised, found in (
+        ("organisations", manifest.organisations, organisations),
+        ("points", manifest.points, points),
+    ):
+        if promised != found:
+            raise IndexProblem(
+                f"index version {manifest.version}: {found} {noun} written, {promised} expected",
+                remedy="nothing was activated; build it again",
+            )
+
+
+def check_whole(manifest: Manifest, *, points: int) -> None:
+    """Refuse to read a version that has lost points, or was written to, since it was built.
+
+    Raises:
+        IndexProblem: the count differs.
+    """
+    if points != manifest.points:
+        raise IndexProblem(
+            f"index version {manifest.version} has {points} points, {manifest.points} were built",
+            remedy="build it again: resolver index build --force",
+        )

@@ -1,0 +1,515 @@
+"""A Qdrant server (1.16 or newer): one collection for each version, an alias on the active one.
+
+The manifest is kept in the collection's metadata, written last: a collection without it
+is unfinished and nobody sees it. Collections are named "<alias>-<version>".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from resolver.encoder.lexical import SparseVector
+from resolver.errors import IndexMissing, IndexProblem, IndexUnavailable
+from resolver.index import Hit, Manifest, Point, Query
+from resolver.index.manifest import (
+    check_counts,
+    check_version,
+    check_whole,
+    from_json,
+    in_order,
+    to_json,
+)
+from resolver.index.payload import (
+    DENSE,
+    OVERSAMPLING,
+    SPARSE,
+    check_points,
+    check_queries,
+    document,
+    payload,
+    point_id,
+    ranked,
+)
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient, models
+
+log = logging.getLogger(__name__)
+
+ALIAS = "organisations"
+RETRY_DELAYS = (0.5, 2.0, 8.0)
+"""Seconds before each further try of a write. Writes can be repeated: point ids are made of names.
+Reads are not tried again here; the caller's queue does that."""
+INDEXING_TIMEOUT = 3600.0
+"""Seconds that `finish` waits for the server's optimiser."""
+INDEXING_THRESHOLD = 10_000
+"""Kilobytes of vectors from which the server's optimiser rewrites and quantises a segment."""
+
+_UPSERT = 512
+"""Points in one request: 1 to 4 MB of JSON, well below the server's limit of 32 MB."""
+_TRANSIENT = frozenset({429, 500, 502, 503, 504})
+_START = "check RESOLVER_QDRANT_URL and that the server runs"
+_REBUILD = "build it again: resolver index build"
+
+T = TypeVar("T")
+
+
+def connect(url: str, *, api_key: str | None = None, timeout: float = 30.0) -> QdrantClient:
+    """A client for `ServerStore`; `timeout` in seconds for each request. Sends nothing yet.
+
+    Over plain http to another machine the key would be readable on the way: qdrant_client
+    warns of it (`UserWarning`).
+    """
+    from qdrant_client import QdrantClient
+
+    try:
+        # The compatibility check would ask the server now, in a thread of its own.
+        return QdrantClient(
+            url=url,
+            api_key=api_key,
+            # The client takes whole seconds; one is the least that is not "at once".
+            timeout=max(1, round(timeout)),
+            check_compatibility=False,
+        )
+    except ValueError as error:
+        raise IndexProblem(
+            f"{_without_credentials(url)} is not the URL of a Qdrant server",
+            remedy="set RESOLVER_QDRANT_URL to http://host:6333",
+        ) from error
+
+
+class ServerStore:
+    """Index versions on a Qdrant server, or in a client's `:memory:`."""
+
+    def __init__(
+        self,
+        client: QdrantClient,
+        *,
+        alias: str = ALIAS,
+        retry_delays: Sequence[float] = RETRY_DELAYS,
+        indexing_timeout: float = INDEXING_TIMEOUT,
+        poll_interval: float = 1.0,
+    ) -> None:
+        self._server = _Server(client, retry_delays)
+        self._alias = check_version(alias)
+        self._indexing_timeout = indexing_timeout
+        self._poll_interval = poll_interval
+
+    def versions(self) -> list[Manifest]:
+        with self._server.named_errors():
+            collections = self._server.client.get_collections().collections
+        names = [c.name for c in collections if c.name.startswith(f"{self._alias}-")]
+        found = (self._manifest(name) for name in names)
+        return in_order([manifest for manifest in found if manifest])
+
+    def active(self) -> Manifest | None:
+        collection = self._resolve()
+        return self._manifest(collection) if collection else None
+
+    def create(self, manifest: Manifest) -> ServerWriter:
+        from qdrant_client import models
+
+        collection = self._collection(manifest.version)
+        client = self._server.client
+        with self._server.named_errors():
+            exists = client.collection_exists(collection)
+        if exists and self._manifest(collection):
+            raise IndexProblem(
+                f"index version {manifest.version} exists already",
+                remedy="drop it first, or build under another name",
+            )
+        with self._server.named_errors():
+            if exists:
+                client.delete_collection(collection)
+            client.create_collection(
+                collection,
+                vectors_config={
+                    DENSE: models.VectorParams(
+                        size=manifest.dimension, distance=models.Distance.DOT
+                    )
+                },
+                sparse_vectors_config={SPARSE: models.SparseVectorParams()},
+                # m 0: no graph, see OVERSAMPLING.
+                hnsw_config=models.HnswConfigDiff(m=0),
+                quantization_config=models.ScalarQuantization(
+                    scalar=models.ScalarQuantizationConfig(
+                        type=models.ScalarType.INT8, always_ram=True
+                    )
+                ),
+                # 0 puts quantising off until all points are there: `finish` turns it on.
+                optimizers_config=models.OptimizersConfigDiff(indexing_threshold=0),
+            )
+        return ServerWriter(
+            self._server,
+            collection,
+            manifest,
+            alias=self._alias,
+            indexing_timeout=self._indexing_timeout,
+            poll_interval=self._poll_interval,
+        )
+
+    def activate(self, version: str) -> None:
+        from qdrant_client import models
+
+        collection = self._complete(version)
+        operations: list[models.CreateAliasOperation | models.DeleteAliasOperation] = []
+        if self._resolve() is not None:
+            operations.append(
+                models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=self._alias))
+            )
+        operations.append(
+            models.CreateAliasOperation(
+                create_alias=models.CreateAlias(collection_name=collection, alias_name=self._alias)
+            )
+        )
+        with self._server.named_errors():
+            # One request, which the server applies as a whole.
+            self._server.client.update_collection_aliases(change_aliases_operations=operations)
+
+    def open(self) -> ServerIndex:
+        # Resolved once: a reader stays with its version when the alias moves on.
+        collection = self._resolve()
+        manifest = self._manifest(collection) if collection else None
+        if collection is None or manifest is None:
+            raise IndexMissing(
+                f"no index is active at {self._server.where} (alias {self._alias})",
+                remedy="run: resolver index build",
+            )
+        index = ServerIndex(self._server, collection, manifest)
+        check_whole(manifest, points=index.count())
+        return index
+
+    def drop(self, version: str) -> None:
+        collection = self._complete(version)
+        if collection == self._resolve():
+            raise IndexProblem(
+                f"index version {version} is active", remedy="activate another one first"
+            )
+        with self._server.named_errors():
+            self._server.client.delete_collection(collection)
+
+    def _collection(self, version: str) -> str:
+        return f"{self._alias}-{check_version(version)}"
+
+    def _complete(self, version: str) -> str:
+        collection = self._collection(version)
+        known = [manifest.version for manifest in self.versions()]
+        if version not in known:
+            raise IndexProblem(
+                f"no complete index version {version} at {self._server.where}",
+                remedy=f"there is: {', '.join(known) or 'none'}",
+            )
+        return collection
+
+    def _resolve(self) -> str | None:
+        with self._server.named_errors():
+            aliases = self._server.client.get_aliases().aliases
+        return next((a.collection_name for a in aliases if a.alias_name == self._alias), None)
+
+    def _manifest(self, collection: str) -> Manifest | None:
+        """None for a collection that is unfinished, gone, or of another alias."""
+        try:
+            with self._server.named_errors():
+                metadata = self._server.client.get_collection(collection).config.metadata
+        except IndexMissing:
+            return None
+        # Another alias may begin with this one's name: "organisations" and "organisations-test".
+        if not metadata or metadata.get("alias") != self._alias:
+            return None
+        return from_json(metadata.get("manifest"), where=f"{self._server.where}/{collection}")
+
+
+class ServerWriter:
+    """A collection while it is being filled."""
+
+    def __init__(
+        self,
+        server: _Server,
+        collection: str,
+        manifest: Manifest,
+        *,
+        alias: str,
+        indexing_timeout: float,
+        poll_interval: float,
+    ) -> None:
+        self._server = server
+        self._collection = collection
+        self._manifest = manifest
+        self._alias = alias
+        self._indexing_timeout = indexing_timeout
+        self._poll_interval = poll_interval
+        self._organisations: set[str] = set()
+        self._finished = False
+
+    def add(self, points: Sequence[Point]) -> None:
+        check_points(points, dimension=self._manifest.dimension)
+        for start in range(0, len(points), _UPSERT):
+            batch = [_server_point(point) for point in points[start : start + _UPSERT]]
+            self._server.write(
+                partial(self._server.client.upsert, self._collection, batch, wait=True)
+            )
+        self._organisations.update(point.document.ror_id for point in points)
+
+    def finish(self) -> None:
+        """Count, have the server quantise and wait for it, then mark as complete.
+
+        Raises:
+            IndexProblem: the counts differ from the manifest's, or the server could not index.
+            IndexUnavailable: the server failed, or needs longer than the time-out.
+        """
+        from qdrant_client import models
+
+        client = self._server.client
+        points = self._server.write(lambda: client.count(self._collection, exact=True)).count
+        check_counts(self._manifest, organisations=len(self._organisations), points=points)
+        self._server.write(
+            lambda: client.update_collection(
+                self._collection,
+                optimizers_config=models.OptimizersConfigDiff(
+                    indexing_threshold=INDEXING_THRESHOLD
+                ),
+            )
+        )
+        self._wait_until_green()
+        mark = {"alias": self._alias, "manifest": to_json(self._manifest)}
+        self._server.write(lambda: client.update_collection(self._collection, metadata=mark))
+        stored = self._server.write(lambda: client.get_collection(self._collection))
+        # A server before 1.16 ignores metadata without a word.
+        if (stored.config.metadata or {}).get("manifest") != mark["manifest"]:
+            raise IndexProblem(
+                f"the server at {self._server.where} does not keep collection metadata",
+                remedy="use Qdrant 1.16 or newer",
+            )
+        self._finished = True
+
+    def _wait_until_green(self) -> None:
+        from qdrant_client import models
+
+        deadline = time.monotonic() + self._indexing_timeout
+        green = 0
+        # The server answers "green" until its optimiser has noticed the new threshold, so one
+        # such answer proves nothing.
+        while green < 2:
+            if time.monotonic() > deadline:
+                raise IndexUnavailable(
+                    f"Qdrant at {self._server.where} is still indexing {self._collection} "
+                    f"after {self._indexing_timeout:.0f} s",
+                    remedy="give the server more processors or memory, then build again",
+                )
+            time.sleep(self._poll_interval)
+            info = self._server.write(lambda: self._server.client.get_collection(self._collection))
+            if info.status is models.CollectionStatus.RED or not isinstance(
+                info.optimizer_status, models.OptimizersStatusOneOf
+            ):
+                raise IndexProblem(
+                    f"Qdrant at {self._server.where} could not index {self._collection}: "
+                    f"{info.optimizer_status}",
+                    remedy="see the server's log, then build again",
+                )
+            green = green + 1 if info.status is models.CollectionStatus.GREEN else 0
+            log.info(
+                "index version %s: %s, %s vectors of %d points indexed",
+                self._manifest.version,
+                info.status.value,
+                info.indexed_vectors_count,
+                self._manifest.points,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._finished:
+            return
+        try:
+            with self._server.named_errors():
+                self._server.client.delete_collection(self._collection)
+        except IndexProblem as problem:
+            # The first error is the one to see; the next build of this version cleans up.
+            log.warning("unfinished collection %s stays: %s", self._collection, problem)
+
+
+class ServerIndex:
+    """One collection, open for reading. Searches may come from any thread."""
+
+    def __init__(self, server: _Server, collection: str, manifest: Manifest) -> None:
+        self._server = server
+        self._collection = collection
+        self._manifest = manifest
+        self._closed = False
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._manifest
+
+    def search(self, queries: Sequence[Query], *, limit: int) -> list[list[Hit]]:
+        from qdrant_client import models
+
+        self._check_usable()
+        check_queries(queries, dimension=self._manifest.dimension, limit=limit)
+        params = models.SearchParams(
+            quantization=models.QuantizationSearchParams(
+                ignore=False, rescore=True, oversampling=OVERSAMPLING
+            )
+        )
+        asked = [
+            i
+            for i, query in enumerate(queries)
+            if not isinstance(query, SparseVector) or len(query)
+        ]
+        found: list[list[Hit]] = [[] for _ in queries]
+        if not asked:
+            return found
+        requests = [
+            models.QueryRequest(
+                query=_server_query(queries[i]),
+                using=SPARSE if isinstance(queries[i], SparseVector) else DENSE,
+                limit=limit,
+                with_payload=True,
+                params=params,
+            )
+            for i in asked
+        ]
+        with self._server.named_errors():
+            answers = self._server.client.query_batch_points(self._collection, requests)
+        for i, answer in zip(asked, answers, strict=True):
+            found[i] = ranked(
+                [Hit(document(point.payload), point.score) for point in answer.points]
+            )
+        return found
+
+    def count(self) -> int:
+        self._check_usable()
+        with self._server.named_errors():
+            return self._server.client.count(self._collection, exact=True).count
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise IndexProblem("the index is closed", remedy="open it again")
+
+
+class _Server:
+    """A client whose failures are told in this project's words."""
+
+    def __init__(self, client: QdrantClient, retry_delays: Sequence[float]) -> None:
+        self.client = client
+        self.where = _address(client)
+        self._retry_delays = retry_delays
+
+    def write(self, call: Callable[[], T]) -> T:
+        """The call's result; tried again after each of the delays while the failure may pass."""
+        for delay in self._retry_delays:
+            try:
+                with self.named_errors():
+                    return call()
+            except IndexUnavailable as error:
+                if not _is_transient(error.__cause__):
+                    raise
+                log.warning("%s; again in %.1f s", error.problem, delay)
+                time.sleep(delay)
+        with self.named_errors():
+            return call()
+
+    @contextlib.contextmanager
+    def named_errors(self) -> Iterator[None]:
+        from pydantic import ValidationError
+        from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+        from qdrant_client.http.exceptions import (
+            ResponseHandlingException,
+            UnexpectedResponse,
+        )
+
+        try:
+            yield
+        except ResponseHandlingException as error:
+            if isinstance(error.source, ValidationError):
+                raise IndexUnavailable(
+                    f"what answers at {self.where} is not Qdrant, or one of another version",
+                    remedy=_START,
+                ) from error
+            raise IndexUnavailable(
+                f"Qdrant at {self.where} does not answer "
+                f"({type(error.source).__name__}: {error.source})",
+                remedy=_START,
+            ) from error
+        except ResourceExhaustedResponse as error:
+            raise IndexUnavailable(
+                f"Qdrant at {self.where} is overloaded",
+                remedy=f"try again in {error.retry_after_s} s",
+            ) from error
+        except UnexpectedResponse as error:
+            raise self._answered(error) from error
+
+    def _answered(self, error: Any) -> IndexProblem:
+        status = error.status_code
+        said = " ".join(error.content[:200].decode("utf-8", "replace").split())
+        problem = f"Qdrant at {self.where} answered {status} {error.reason_phrase}: {said}"
+        if status == 404:
+            return IndexMissing(problem, remedy=f"open the index again, or {_REBUILD}")
+        if status in (401, 403):
+            return IndexUnavailable(problem, remedy="set RESOLVER_QDRANT_API_KEY")
+        return IndexUnavailable(problem, remedy="see the server's log")
+
+
+def _is_transient(cause: BaseException | None) -> bool:
+    import httpx
+    from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+    from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+    if isinstance(cause, UnexpectedResponse):
+        return cause.status_code in _TRANSIENT
+    if isinstance(cause, ResponseHandlingException):
+        return isinstance(cause.source, httpx.TransportError)
+    return isinstance(cause, ResourceExhaustedResponse)
+
+
+def _server_point(point: Point) -> models.PointStruct:
+    from qdrant_client import models
+
+    return models.PointStruct(
+        id=str(point_id(point.document)),
+        vector={
+            DENSE: point.dense.tolist(),
+            SPARSE: models.SparseVector(
+                indices=point.sparse.indices.tolist(), values=point.sparse.values.tolist()
+            ),
+        },
+        payload=payload(point.document),
+    )
+
+
+def _server_query(query: Query) -> models.SparseVector | list[float]:
+    from qdrant_client import models
+
+    if isinstance(query, SparseVector):
+        return models.SparseVector(indices=query.indices.tolist(), values=query.values.tolist())
+    values: list[float] = query.tolist()
+    return values
+
+
+def _address(client: QdrantClient) -> str:
+    options = client.init_options
+    url = options.get("url")
+    if url:
+        return _without_credentials(str(url))
+    return str(options.get("location") or options.get("host") or "localhost")
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -1,0 +1,347 @@
+"""What every index store does, whichever Qdrant is behind it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hashing_encoder import HashingEncoder
+from index_points import NAMES, documents_of, manifest_of, points_of
+
+from resolver.domain.document import Document
+from resolver.domain.organisation import OrganisationStatus
+from resolver.encoder import DenseVectors
+from resolver.encoder.lexical import SparseVector, query_vector
+from resolver.errors import IndexMissing, IndexProblem
+from resolver.index import IndexStore, Manifest, Point
+
+Publish = Callable[..., Manifest]
+
+# Width of a graph search means nothing to the client's own memory.
+pytestmark = pytest.mark.filterwarnings("ignore:Local mode performs exact")
+
+EMPTY = SparseVector(np.empty(0, np.uint32), np.empty(0, np.float32))
+AFFILIATION = "University Hospital of Oslo, Norway"
+
+
+def dense(text: str) -> DenseVectors:
+    return HashingEncoder().encode_queries([text])[0]
+
+
+def sparse_product(left: SparseVector, right: SparseVector) -> float:
+    values = dict(zip(left.indices.tolist(), left.values.tolist(), strict=True))
+    pairs = zip(right.indices.tolist(), right.values.tolist(), strict=True)
+    return sum(values.get(index, 0.0) * value for index, value in pairs)
+
+
+def test_nothing_is_there_at_first(store: IndexStore) -> None:
+    assert store.versions() == []
+    assert store.active() is None
+    with pytest.raises(IndexMissing, match="resolver index build"):
+        store.open()
+
+
+def test_a_published_version_is_read_back(
+    store: IndexStore, points: list[Point], publish: Publish
+) -> None:
+    manifest = publish(store, "v1", points)
+    assert store.active() == manifest
+    assert store.versions() == [manifest]
+    index = store.open()
+    assert index.manifest == manifest
+    assert index.count() == len(points)
+    index.close()
+
+
+def test_every_name_finds_itself_first(
+    store: IndexStore, points: list[Point], publish: Publish
+) -> None:
+    publish(store, "v1", points)
+    index = store.open()
+    by_sparse = index.search([query_vector(name) for name in NAMES], limit=1)
+    by_dense = index.search([dense(name) for name in NAMES], limit=1)
+    index.close()
+    assert [hits[0].document.name for hits in by_sparse] == list(NAMES)
+    assert [hits[0].document.name for hits in by_dense] == list(NAMES)
+
+
+def test_scores_are_dot_products_best_first(
+    store: IndexStore, points: list[Point], publish: Publish
+) -> None:
+    publish(store, "v1", points)
+    index = store.open()
+    by_dense, by_sparse = index.search(
+        [dense(AFFILIATION), query_vector(AFFILIATION)], limit=len(points)
+    )
+    index.close()
+
+    expected = {p.document.name: float(p.dense @ dense(AFFILIATION)) for p in points}
+    assert {h.document.name: h.score for h in by_dense} == pytest.approx(expected, abs=1e-5)
+    expected = {
+        p.document.name: sparse_product(p.sparse, query_vector(AFFILIATION)) for p in points
+    }
+    # Without a common term there is no hit.
+    expected = {name: score for name, score in expected.items() if score > 0}
+    assert len(expected) >= 3
+    assert {h.document.name: h.score for h in by_sparse} == pytest.approx(expected, abs=1e-5)
+    for hits in (by_dense, by_sparse):
+        scores = [hit.score for hit in hits]
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_answers_keep_the_order_of_the_queries(
+    store: IndexStore, points: list[Point], publish: Publish
+) -> None:
+    publish(store, "v1", points)
+    queries = [query_vector("Bergen"), dense("ETH Zürich"), EMPTY, query_vector("北京大学")]
+    index = store.open()
+    together = index.search(queries, limit=1)
+    apart = [index.search([query], limit=1)[0] for query in queries]
+    none = index.search([], limit=1)
+    index.close()
+    assert [[hit.document.name for hit in hits] for hits in together] == [
+        ["University of Bergen"],
+        ["ETH Zürich"],
+        [],
+        ["北京大学"],
+    ]
+    assert together == apart
+    assert none == []
+
+
+@pytest.mark.parametrize("limit", [1, 5, 1000])
+def test_limit(store: IndexStore, points: list[Point], publish: Publish, limit: int) -> None:
+    publish(store, "v1", points)
+    index = store.open()
+    (hits,) = index.search([dense("Oslo")], limit=limit)
+    index.close()
+    assert len(hits) == min(limit, len(points))
+
+
+def test_equal_scores_come_in_order_of_the_organisation(
+    store: IndexStore, publish: Publish
+) -> None:
+    points = points_of(documents_of(["Institute of Physics"] * 20))
+    publish(store, "v1", points)
+    index = store.open()
+    found = index.search([query_vector("physics"), dense("Institute of Physics")], limit=20)
+    index.close()
+    for hits in found:
+        ids = [hit.document.ror_id for hit in hits]
+        assert len(ids) == 20
+        assert ids == sorted(ids)
+
+
+@pytest.mark.parametrize(
+    ("query", "limit", "error", "says"),
+    [
+        (np.zeros(63, np.float32), 1, IndexProblem, r"query 1: .*\(63,\)"),
+        (np.zeros((1, 64), np.float32), 1, IndexProblem, r"query 1: .*\(1, 64\)"),
+        (np.full(64, np.nan, np.float32), 1, IndexProblem, "query 1: .*not finite"),
+        (EMPTY, 0, ValueError, "limit"),
+    ],
+    ids=["dimension", "rank", "nan", "limit"],
+)
+def test_a_query_that_does_not_fit_is_refused(
+    store: IndexStore,
+    points: list[Point],
+    publish: Publish,
+    query: DenseVectors,
+    limit: int,
+    error: type[Exception],
+    says: str,
+) -> None:
+    publish(store, "v1", points)
+    index = store.open()
+    with pytest.raises(error, match=says):
+        index.search([query_vector("Oslo"), query], limit=limit)
+    index.close()
+
+
+def test_a_point_that_does_not_fit_is_refused_by_name(
+    store: IndexStore, points: list[Point]
+) -> None:
+    wrong = dataclasses.replace(points[3], dense=np.zeros(32, np.float32))
+    with (
+        pytest.raises(IndexProblem, match=r"ETH Zürich.*\(32,\)"),
+        store.create(manifest_of("v1", points)) as writer,
+    ):
+        writer.add([*points[:3], wrong])
+    assert store.versions() == []
+
+
+def test_a_closed_index_is_refused(
+    store: IndexStore, points: list[Point], publish: Publish
+) -> None:
+    publish(store, "v1", points)
+    index = store.open()
+    index.close()
+    index.close()
+    with pytest.raises(IndexProblem, match="closed"):
+        index.search([query_vector("Oslo")], limit=1)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        Document("012345678", "Plain", "Plain", False, None, None, None, None),
+        Document(
+            "012345678",
+            "ETHZ",
+            "ETH Zürich",
+            True,
+            "Zürich",
+            "Zürich (canton)",
+            "CH",
+            "Switzerland",
+            ("education", "funder"),
+            OrganisationStatus.INACTIVE,
+        ),
+        Document("012345678", "", "", False, "", None, "", None, ("other",)),
+        *documents_of(NAMES),
+        Document("012345678", "a\u0000b \U0001f9ec \ufffd ‏‎", "«ñ»", False, None, None, None, None),
+    ],
+    ids=lambda document: document.name.replace("\0", "NUL") or "empty",
+)
+def test_a_document_comes_back_as_it_was(
+    store: IndexStore, publish: Publish, document: Document
+) -> None:
+    (point,) = points_of([document])
+    publish(store, "v1", [point])
+    index = store.open()
+    ((hit,),) = index.search([point.dense], limit=1)
+    index.close()
+    assert hit.document == document
+
+
+def test_the_same_name_of_the_same_organisation_replaces(
+    store: IndexStore, points: list[Point]
+) -> None:
+    moved = [
+        dataclasses.replace(point, document=dataclasses.replace(point.document, city="Elsewhere"))
+        for point in points
+    ]
+    with store.create(manifest_of("v1", points)) as writer:
+        writer.add(points)
+        writer.add(moved)
+        writer.finish()
+    store.activate("v1")
+    index = store.open()
+    assert index.count() == len(points)
+    (hits,) = index.search([dense("Oslo")], limit=100)
+    index.close()
+    assert {hit.document.city for hit in hits} == {"Elsewhere"}
+
+
+def test_the_same_name_of_two_organisations_stays_two(store: IndexStore, publish: Publish) -> None:
+    publish(store, "v1", points_of(documents_of(["Ministry of Health", "Ministry of Health"])))
+    index = store.open()
+    assert index.count() == 2
+    index.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"points": 15}, "14 points written, 15 expected"),
+        ({"points": 13}, "14 points written, 13 expected"),
+        ({"organisations": 15}, "14 organisations written, 15 expected"),
+    ],
+    ids=["too few points", "too many points", "organisations"],
+)
+def test_a_wrong_count_is_refused(
+    store: IndexStore, points: list[Point], changes: dict[str, int], says: str
+) -> None:
+    with store.create(manifest_of("v1", points, **changes)) as writer:
+        writer.add(points)
+        with pytest.raises(IndexProblem, match=says):
+            writer.finish()
+    assert store.versions() == []
+    with pytest.raises(IndexProblem, match="v1"):
+        store.activate("v1")
+
+
+def test_an_unfinished_version_is_invisible_and_replaced(
+    store: IndexStore, points: list[Point], publish: Publish
+) -> None:
+    publish(store, "v1", points)
+    with store.create(manifest_of("v2", points)) as writer:
+        writer.add(points[:5])
+        assert [manifest.version for manifest in store.versions()] == ["v1"]
+        with pytest.raises(IndexProblem, match="v2"):
+            store.activate("v2")
+    with pytest.raises(RuntimeError, match="the encoder broke"):
+        _fill_and_fail(store, points)
+    assert [manifest.version for manifest in store.versions()] == ["v1"]
+    # Nothing of the two attempts is left in the third.
+    publish(store, "v2", points[5:8])
+    index = store.open()
+    assert index.count() == 3
+    index.close()
+
+
+def _fill_and_fail(store: IndexStore, points: list[Point]) -> None:
+    with store.create(manifest_of("v2", points)) as writer:
+        writer.add(points[:5])
+        raise RuntimeError("the encoder broke")
+
+
+def test_a_complete_version_is_not_overwritten(
+    store: IndexStore, points: list[Point], publish: Publish
+) -> None:
+    publish(store, "v1", points)
+    with pytest.raises(IndexProblem, match="v1 exists already"):
+        store.create(manifest_of("v1", points))
+    assert store.open().count() == len(points)
+
+
+def test_a_reader_stays_with_its_version(
+    store: IndexStore, points: list[Point], publish: Publish
+) -> None:
+    publish(store, "v1", points[:3])
+    before = store.open()
+    publish(store, "v2", points[3:])
+    after = store.open()
+    found = [
+        {hit.document.name for hit in index.search([dense("university")], limit=100)[0]}
+        for index in (before, after)
+    ]
+    assert found == [set(NAMES[:3]), set(NAMES[3:])]
+    assert [before.manifest.version, after.manifest.version] == ["v1", "v2"]
+    before.close()
+    after.close()
+    store.activate("v1")
+    assert store.active() == before.manifest
+
+
+def test_drop(store: IndexStore, points: list[Point], publish: Publish) -> None:
+    publish(store, "v1", points)
+    second = publish(store, "v2", points)
+    with pytest.raises(IndexProblem, match="v2 is active"):
+        store.drop("v2")
+    store.drop("v1")
+    assert store.versions() == [second]
+    with pytest.raises(IndexProblem, match="there is: v2"):
+        store.drop("v1")
+    with pytest.raises(IndexProblem, match="there is: v2"):
+        store.activate("v1")
+
+
+def test_versions_come_oldest_first(
+    store: IndexStore, points: list[Point], publish: Publish
+) -> None:
+    for version, day in (("b", "02"), ("c", "01"), ("a", "03")):
+        publish(store, version, points[:1], built_at=f"2026-01-{day}T00:00:00+00:00")
+    assert [manifest.version for manifest in store.versions()] == ["c", "b", "a"]
+
+
+@pytest.mark.parametrize("version", ["", ".", "..", "../v1", ".hidden", "a b", "v1\n", "ü"])
+def test_a_version_must_be_a_plain_name(
+    store: IndexStore, points: list[Point], version: str
+) -> None:
+    with pytest.raises(IndexProblem, match="cannot name an index version"):
+        store.create(manifest_of(version, points))
+    with pytest.raises(IndexProblem, match="cannot name an index version"):
+        store.drop(version)

@@ -1,0 +1,318 @@
+"""What is particular to the engine in process: other processes, forks, kills, files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from index_points import NAMES, documents_of, manifest_of, points_of
+
+from resolver.encoder.lexical import query_vector
+from resolver.errors import IndexBusy, IndexProblem
+from resolver.index import Manifest, Point
+from resolver.index.embedded import EmbeddedStore
+
+Publish = Callable[..., Manifest]
+
+HERE = Path(__file__).parent
+SECONDS = 60
+
+PRELUDE = f"""
+import os, sys
+sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent)!r}, {str(HERE.parents[1])!r}]
+from pathlib import Path
+from index_points import *
+from resolver.encoder.lexical import query_vector
+from resolver.index.embedded import EmbeddedStore
+store = EmbeddedStore(Path(sys.argv[1]))
+points = points_of(documents_of(NAMES))
+def say(word): print(word, flush=True)
+"""
+
+
+@contextmanager
+def process(code: str, directory: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another Python process; killed at the end if it still runs."""
+    script = PRELUDE + textwrap.dedent(code)
+    running = subprocess.Popen(
+        [sys.executable, "-c", script, str(directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield running
+    finally:
+        running.kill()
+        running.communicate()
+
+
+def outcome(code: str, directory: Path) -> str:
+    with process(code, directory) as running:
+        said, _ = running.communicate(timeout=SECONDS)
+    return said.strip()
+
+
+def line(running: subprocess.Popen[str]) -> str:
+    assert running.stdout is not None
+    return running.stdout.readline().strip()
+
+
+def digests(directory: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "index"
+
+
+@pytest.fixture
+def store(directory: Path) -> EmbeddedStore:
+    return EmbeddedStore(directory)
+
+
+READER = """
+    index = store.open()
+    say("open")
+    sys.stdin.readline()
+    for _ in range(20):
+        found = index.search([query_vector(name) for name in NAMES], limit=1)
+        assert [hits[0].document.name for hits in found] == list(NAMES)
+    say(index.manifest.version)
+    sys.stdin.readline()
+    index.close()
+    say("closed")
+"""
+
+
+def test_many_processes_read_one_version_and_change_nothing(
+    store: EmbeddedStore, directory: Path, points: list[Point], publish: Publish
+) -> None:
+    publish(store, "v1", points)
+    files = digests(directory)
+    index = store.open()
+    with process(READER, directory) as one, process(READER, directory) as two:
+        for word in ("open", "v1", "closed"):
+            for running in (one, two):
+                assert line(running) == word
+                assert running.stdin is not None
+                if word != "closed":
+                    running.stdin.write("\n")
+                    running.stdin.flush()
+            assert (
+                index.search([query_vector("北京大学")], limit=1)[0][0].document.name == "北京大学"
+            )
+        assert one.wait(SECONDS) == two.wait(SECONDS) == 0
+    index.close()
+    assert digests(directory) == files
+
+
+def test_a_reader_outlives_a_switch_in_another_process(
+    store: EmbeddedStore, directory: Path, points: list[Point], publish: Publish
+) -> None:
+    publish(store, "v1", points)
+    with process(READER, directory) as reader:
+        assert line(reader) == "open"
+        publish(store, "v2", points[:2])
+        with pytest.raises(IndexBusy, match="v1 is open in another process"):
+            store.drop("v1")
+        said, _ = reader.communicate("\n\n", timeout=SECONDS)
+        assert said.split() == ["v1", "closed"]
+    store.drop("v1")
+    assert [manifest.version for manifest in store.versions()] == ["v2"]
+
+
+BUILDER = """
+    with store.create(manifest_of("v2", points)) as writer:
+        writer.add(points)
+        say("filled")
+        sys.stdin.readline()
+        writer.finish()
+"""
+
+
+def test_two_builds_of_one_version_do_not_meet(
+    store: EmbeddedStore, directory: Path, points: list[Point]
+) -> None:
+    with process(BUILDER, directory) as builder:
+        assert line(builder) == "filled"
+        with pytest.raises(IndexBusy, match="v2 is being built by another process"):
+            store.create(manifest_of("v2", points))
+        # A build of another version sweeps what is abandoned, and this is not.
+        with store.create(manifest_of("v3", points)) as writer:
+            writer.add(points)
+            writer.finish()
+        builder.communicate("\n", timeout=SECONDS)
+        assert builder.returncode == 0
+    assert {manifest.version for manifest in store.versions()} == {"v2", "v3"}
+
+
+def test_a_killed_build_leaves_the_active_version_usable(
+    store: EmbeddedStore, directory: Path, points: list[Point], publish: Publish
+) -> None:
+    first = publish(store, "v1", points)
+    with process(BUILDER, directory) as builder:
+        assert line(builder) == "filled"
+        builder.send_signal(signal.SIGKILL)
+        assert builder.wait(SECONDS) == -signal.SIGKILL
+    assert (directory / "versions" / "v2").is_dir()
+    assert store.versions() == [first]
+    assert store.active() == first
+    index = store.open()
+    assert index.search([query_vector("Bergen")], limit=1)[0][0].document.name == NAMES[2]
+    index.close()
+
+    second = publish(store, "v3", points[:4])
+    assert store.versions() == [first, second]
+    assert sorted(path.name for path in (directory / "versions").iterdir()) == ["v1", "v3"]
+
+
+def test_a_search_in_a_forked_child_is_refused(
+    store: EmbeddedStore, directory: Path, points: list[Point], publish: Publish
+) -> None:
+    publish(store, "v1", points)
+    code = """
+    from resolver.errors import IndexProblem
+    index = store.open()
+    index.search([points[0].dense], limit=1)
+    child = os.fork()
+    if child == 0:
+        try:
+            index.search([points[0].dense], limit=1)
+        except IndexProblem as error:
+            say(error)
+        index.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    say(index.search([query_vector("Bergen")], limit=1)[0][0].document.name)
+    """
+    refused, found = outcome(code, directory).splitlines()
+    assert refused == (
+        "the embedded index was opened before this process was forked"
+        " — open it in the process that searches"
+    )
+    assert found == "University of Bergen"
+
+
+def test_a_forked_child_opens_its_own(
+    store: EmbeddedStore, directory: Path, points: list[Point], publish: Publish
+) -> None:
+    publish(store, "v1", points)
+    code = """
+    index = store.open()
+    index.search([points[0].dense], limit=1)
+    child = os.fork()
+    if child == 0:
+        own = store.open()
+        say(own.search([query_vector("Bergen")], limit=1)[0][0].document.name)
+        own.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    """
+    assert outcome(code, directory) == "University of Bergen"
+
+
+def test_searches_from_many_threads(
+    store: EmbeddedStore, points: list[Point], publish: Publish
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    publish(store, "v1", points)
+    index = store.open()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda name: index.search([query_vector(name)], limit=1), NAMES * 10))
+    index.close()
+    assert [hits[0][0].document.name for hits in found] == list(NAMES * 10)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("", "not JSON"), ("[]", "not a manifest"), ('{"version": "v1"}', "release")],
+    ids=["empty", "a list", "half"],
+)
+def test_a_broken_manifest_is_named(
+    store: EmbeddedStore,
+    directory: Path,
+    points: list[Point],
+    publish: Publish,
+    content: str,
+    says: str,
+) -> None:
+    publish(store, "v1", points)
+    (directory / "versions" / "v1" / "manifest.json").write_text(content)
+    with pytest.raises(IndexProblem, match=f"manifest.json: {says}"):
+        store.open()
+
+
+@pytest.mark.parametrize("loss", ["emptied", "deleted"])
+def test_lost_files_are_an_error_and_not_an_empty_index(
+    store: EmbeddedStore, directory: Path, points: list[Point], publish: Publish, loss: str
+) -> None:
+    publish(store, "v1", points)
+    segments = directory / "versions" / "v1" / "shard" / "segments"
+    if loss == "deleted":
+        shutil.rmtree(segments)
+    else:
+        for path in segments.rglob("*"):
+            if path.is_file():
+                path.write_bytes(b"")
+    with pytest.raises(IndexProblem, match=r"index version v1.*resolver index build"):
+        store.open()
+
+
+def test_the_folder_may_move(
+    store: EmbeddedStore, directory: Path, tmp_path: Path, points: list[Point], publish: Publish
+) -> None:
+    manifest = publish(store, "v1", points)
+    directory.rename(tmp_path / "elsewhere")
+    moved = EmbeddedStore(tmp_path / "elsewhere")
+    assert moved.active() == manifest
+    assert moved.open().count() == len(points)
+
+
+@pytest.mark.slow
+def test_a_quantised_search_finds_nearly_what_an_exact_one_finds(
+    store: EmbeddedStore, publish: Publish
+) -> None:
+    """Enough points for the engine to quantise them, which it does not for a handful."""
+    import numpy as np
+
+    names = [f"{a} {b} {c}" for a in NAMES for b in NAMES for c in (*NAMES, *map(str, range(46)))]
+    points = points_of(documents_of(names))
+    publish(store, "v1", points)
+    matrix = np.stack([point.dense for point in points])
+    rng = np.random.default_rng(0)
+    queries = matrix[rng.integers(len(matrix), size=50)] + rng.normal(0, 0.05, (50, 64))
+    queries = (queries / np.linalg.norm(queries, axis=1, keepdims=True)).astype(np.float32)
+    index = store.open()
+    found = index.search(list(queries), limit=50)
+    index.close()
+    kept = 0
+    for query, hits in zip(queries, found, strict=True):
+        fiftieth = np.partition(matrix @ query, -50)[-50]
+        kept += sum(hit.score >= fiftieth - 1e-5 for hit in hits)
+    assert kept / (50 * 50) >= 0.99
+
+
+def test_json_of_the_manifest_is_readable(
+    store: EmbeddedStore, directory: Path, publish: Publish
+) -> None:
+    publish(store, "v1", points_of(documents_of(NAMES)))
+    written = json.loads((directory / "current" / "manifest.json").read_text())
+    assert written["version"] == "v1"
+    assert written["points"] == len(NAMES)
