@@ -1,0 +1,234 @@
+"""A chunk against a real Postgres and a real index of the sample registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hashing_encoder import HashingEncoder
+from sqlalchemy import Engine, text
+
+from resolver import loading
+from resolver.database import releases, resolvers
+from resolver.domain.words import words
+from resolver.errors import DatabaseUnavailable, IndexUnavailable, IntakeError
+from resolver.index.embedded import EmbeddedStore
+from resolver.indexing import build
+from resolver.matching import Matcher, Recall
+from resolver.reranker import Calibration, Pair
+from resolver.resolving import ChunkReport, resolve_chunk
+from resolver.sample import REGISTRY
+
+
+class OverlapReranker:
+    """A real reranker without weights: the share of the name's words that the affiliation has."""
+
+    name = "word-overlap"
+    fingerprint = "word-overlap-1"
+    calibration = Calibration()
+
+    def __init__(self) -> None:
+        self.scored: list[str] = []
+
+    def score(self, pairs: list[Pair]) -> npt.NDArray[np.float32]:  # type: ignore[override]
+        self.scored += [affiliation for affiliation, _ in pairs]
+        return np.array([_logit(*pair) for pair in pairs], np.float32)
+
+
+def _logit(affiliation: str, organisation: str) -> float:
+    name = words(organisation.split(", ", maxsplit=1)[0])
+    found = set(words(affiliation))
+    return 10.0 * (sum(word in found for word in name) / max(len(name), 1) - 0.5)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedStore:
+    return EmbeddedStore(tmp_path_factory.mktemp("index"))
+
+
+@pytest.fixture
+def matcher(engine: Engine, store: EmbeddedStore, tmp_path: Path) -> Iterator[Matcher]:
+    report = loading.load(engine, REGISTRY, rejects=tmp_path / "rejects.jsonl")
+    assert report is not None
+    release = releases.current_release(engine)
+    assert release is not None
+    encoder = HashingEncoder()
+    build(
+        releases.organisations(engine, release.id),
+        release=release.version,
+        release_sha256=release.sha256,
+        encoder=encoder,
+        store=store,
+    )
+    index = store.open()
+    yield Matcher(Recall(encoder, index), OverlapReranker())
+    index.close()
+
+
+@pytest.fixture
+def version(engine: Engine, matcher: Matcher) -> int:
+    return _register(engine, accept_probability=0.5)
+
+
+def _register(engine: Engine, **settings: object) -> int:
+    release = releases.current_release(engine)
+    assert release is not None
+    return resolvers.register(
+        engine,
+        release_id=release.id,
+        encoder=("character-hashing", "64"),
+        reranker=("word-overlap", "1"),
+        settings=settings,
+    ).id
+
+
+def _record(number: int, affiliation: object, **changes: object) -> dict[str, object]:
+    return {"source": "test", "id": f"10.1/{number}", "affiliation": affiliation, **changes}
+
+
+CHUNK: list[object] = [
+    _record(1, "ETH Zurich, Switzerland"),
+    _record(2, "Qwxyz Vvvv"),
+    _record(3, ""),
+    _record(4, "ETH  Zurich,\nSwitzerland"),
+    _record(5, None),
+    "no record",
+]
+
+REPORT = ChunkReport(
+    received=6, refused=2, new=3, already_resolved=0, linked=1, no_match=2, links=1, superseded=0
+)
+
+
+def _rows(engine: Engine, sql: str) -> list[tuple[object, ...]]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(sql))]
+
+
+def _counts(engine: Engine) -> dict[str, object]:
+    tables = ("affiliation", "source_record", "outcome", "link", "refused_record")
+    return {table: _rows(engine, f"SELECT count(*) FROM {table}")[0][0] for table in tables}
+
+
+COUNTS = {"affiliation": 3, "source_record": 4, "outcome": 3, "link": 1, "refused_record": 2}
+
+
+def test_chunk_is_stored(engine: Engine, matcher: Matcher, version: int) -> None:
+    assert resolve_chunk(engine, matcher, version, CHUNK) == REPORT
+    assert _counts(engine) == COUNTS
+    answers = _rows(
+        engine,
+        """
+        SELECT s.external_id, o.status, o.reason, l.name
+        FROM source_record s
+        JOIN outcome o USING (affiliation_id) LEFT JOIN link l USING (affiliation_id)
+        ORDER BY s.external_id
+        """,
+    )
+    assert answers[0] == ("10.1/1", "linked", None, "ETH Zurich")
+    assert answers[1][:2] == ("10.1/2", "no_match")
+    assert answers[2] == ("10.1/3", "no_match", "empty", None)
+    assert answers[3] == ("10.1/4", "linked", None, "ETH Zurich")
+
+
+def test_refused_records_are_kept_with_their_reasons(
+    engine: Engine, matcher: Matcher, version: int
+) -> None:
+    resolve_chunk(engine, matcher, version, CHUNK)
+    kept = _rows(
+        engine, "SELECT source, external_id, reason, payload FROM refused_record ORDER BY reason"
+    )
+    assert kept == [
+        (
+            "test",
+            "10.1/5",
+            "affiliation: is null",
+            '{"source": "test", "id": "10.1/5", "affiliation": null}',
+        ),
+        (None, None, "not an object but a string", '"no record"'),
+    ]
+
+
+def test_chunk_sent_twice_changes_nothing_and_computes_nothing(
+    engine: Engine, matcher: Matcher, version: int
+) -> None:
+    resolve_chunk(engine, matcher, version, CHUNK)
+    reranker = OverlapReranker()
+    again = resolve_chunk(engine, replace(matcher, reranker=reranker), version, CHUNK)
+    assert again == replace(REPORT, new=0, already_resolved=3, linked=0, no_match=0, links=0)
+    assert _counts(engine) == COUNTS
+    assert reranker.scored == []
+
+
+def test_new_version_answers_again_and_an_old_one_does_not_take_over(
+    engine: Engine, matcher: Matcher, version: int
+) -> None:
+    resolve_chunk(engine, matcher, version, CHUNK)
+    later = _register(engine, accept_probability=0.6)
+    assert resolve_chunk(engine, matcher, later, CHUNK) == REPORT
+    assert resolve_chunk(engine, matcher, version, CHUNK).new == 0
+    assert _counts(engine) == COUNTS
+    assert _rows(engine, "SELECT DISTINCT resolver_version_id FROM outcome") == [(later,)]
+
+
+class _Interrupted(OverlapReranker):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error: Exception | None = error
+
+    def score(self, pairs: list[Pair]) -> npt.NDArray[np.float32]:
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        return super().score(pairs)
+
+
+def test_interrupted_chunk_is_completed_by_the_next_attempt(
+    engine: Engine, matcher: Matcher, version: int
+) -> None:
+    shaky = replace(matcher, reranker=_Interrupted(IndexUnavailable("gone")))
+    with pytest.raises(IndexUnavailable):
+        resolve_chunk(engine, shaky, version, CHUNK)
+    assert _counts(engine) == COUNTS | {"outcome": 0, "link": 0}
+    assert resolve_chunk(engine, shaky, version, CHUNK) == REPORT
+    assert _counts(engine) == COUNTS
+
+
+def test_missing_database_is_told(matcher: Matcher, engine: Engine, version: int) -> None:
+    from resolver.database.connection import connect
+
+    nowhere = connect("postgresql://nobody@127.0.0.1:9/none")
+    with pytest.raises(DatabaseUnavailable):
+        resolve_chunk(nowhere, matcher, version, CHUNK)
+
+
+@pytest.mark.parametrize("raw", [None, {"records": []}, "ETH Zurich"])
+def test_what_is_no_chunk_is_told(
+    engine: Engine, matcher: Matcher, version: int, raw: object
+) -> None:
+    with pytest.raises(IntakeError, match="the chunk is not a list"):
+        resolve_chunk(engine, matcher, version, raw)
+
+
+HOSTILE: list[Callable[[], str]] = [
+    lambda: "\0\ud800 ETH Zurich",
+    lambda: "x" * 200_000,
+    lambda: "<b>" * 5_000 + "&amp;" * 5_000,
+    lambda: "\u202eETH\u200b Zurich\U0001f600",
+    lambda: ", ".join(["ETH Zurich"] * 900),
+]
+
+
+def test_hostile_texts_get_an_outcome_each(engine: Engine, matcher: Matcher, version: int) -> None:
+    chunk: list[object] = [_record(number, make()) for number, make in enumerate(HOSTILE)]
+    report = resolve_chunk(engine, matcher, version, chunk)
+    assert (report.new, report.refused) == (len(HOSTILE), 0)
+    assert report.linked + report.no_match == len(HOSTILE)
+
+
+def test_empty_chunk(engine: Engine, matcher: Matcher, version: int) -> None:
+    assert resolve_chunk(engine, matcher, version, []).received == 0

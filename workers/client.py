@@ -1,0 +1,144 @@
+"""The sending end: records → chunk messages on a queue."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from kombu.exceptions import OperationalError
+from kombu.utils.url import maybe_sanitize_url
+
+from resolver.domain.affiliation import MAX_CHARACTERS, SourceRecord
+from resolver.errors import BrokerUnavailable, IntakeError, SettingsError
+from resolver.service import broker
+from resolver.settings import Settings, load_settings
+from workers.app import CONNECT_TIMEOUT, QUEUES, create_app, dead_queue
+
+RESOLVE_CHUNK = "resolver.resolve_chunk"
+
+MAX_BYTES = 2**20
+"""Bytes of the records of one message, unless a single record is larger. RabbitMQ takes up to
+16 MiB, but holds what is in flight in memory."""
+
+MAX_SENT = 10 * MAX_CHARACTERS
+"""Characters sent of one affiliation. What is longer is too long to be searched whatever it
+says, unless nine tenths of it are markup or white space."""
+
+RETRIES = {"max_retries": 3, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 1.0}
+"""For each message; with `CONNECT_TIMEOUT` a broker that is away is reported within 25 s."""
+
+CONFIRM_TIMEOUT = 30
+"""Seconds to wait for RabbitMQ to confirm a message: it withholds that when it runs full."""
+
+_FIELDS = ("source", "id", "affiliation", "position")
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueueReport:
+    """What was sent: `records` in `chunks` messages."""
+
+    records: int
+    chunks: int
+
+
+def enqueue(
+    records: Iterable[SourceRecord | Mapping[str, object]],
+    *,
+    settings: Settings | None = None,
+    queue: str = "bulk",
+    progress: Callable[[int], None] | None = None,
+) -> EnqueueReport:
+    """Send records to the workers, `settings.chunk_size` a message; returns when all are sent.
+
+    A mapping has the keys of a message (``source``, ``id``, ``affiliation``, ``position``);
+    whether it is a good record is for the worker to say, which stores the refused ones. Lone
+    surrogates travel as they are. `progress` gets the number of records sent so far, after each
+    message. Sending a record twice is harmless, so a call that failed may be made again whole.
+
+    Raises:
+        BrokerUnavailable: the broker does not answer or refuses; says how many were sent.
+        IntakeError: a record cannot be written as JSON; those before it may have been sent.
+        SettingsError: no such queue, or the settings cannot be used.
+    """
+    if queue not in QUEUES:
+        raise SettingsError(f"no such queue: {queue}", remedy=f"choose from {', '.join(QUEUES)}")
+    settings = settings or load_settings()
+    sent = EnqueueReport(0, 0)
+    with broker(settings) as url:
+        app = create_app(settings, broker_url=url)
+        with app.connection_for_write() as connection:
+            failures = (
+                OperationalError,
+                OSError,
+                *connection.connection_errors,
+                *connection.channel_errors,
+            )
+            try:
+                connection.ensure_connection(**RETRIES, timeout=4 * CONNECT_TIMEOUT)
+                # A message that fails before any worker has run needs a place to go.
+                dead_queue(amqp=app.amqp_broker)(connection.default_channel).declare()
+                producer = app.amqp.Producer(connection, auto_declare=False)
+                for chunk in chunks(records, size=settings.chunk_size):
+                    app.send_task(
+                        RESOLVE_CHUNK,
+                        args=(chunk,),
+                        queue=queue,
+                        producer=producer,
+                        retry=True,
+                        retry_policy=RETRIES,
+                        confirm_timeout=CONFIRM_TIMEOUT,
+                        argsrepr=f"({len(chunk)} records)",
+                    )
+                    sent = EnqueueReport(sent.records + len(chunk), sent.chunks + 1)
+                    if progress:
+                        progress(sent.records)
+            except failures as error:
+                raise BrokerUnavailable(
+                    f"the broker at {maybe_sanitize_url(url)} failed after {sent.records} records "
+                    f"were sent: {error or type(error).__name__}",
+                    remedy="check RESOLVER_BROKER_URL and that it runs; then send all again",
+                ) from error
+            finally:
+                app.close()
+    return sent
+
+
+def chunks(
+    records: Iterable[SourceRecord | Mapping[str, object]], *, size: int, max_bytes: int = MAX_BYTES
+) -> Iterator[list[dict[str, object]]]:
+    """Records as they are sent, at most `size` and, but for a single larger one, `max_bytes` each.
+
+    Raises:
+        IntakeError: a record cannot be written as JSON.
+    """
+    chunk: list[dict[str, object]] = []
+    total = 0
+    for position, record in enumerate(records):
+        message = _message(record)
+        try:
+            length = len(json.dumps(message))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise IntakeError(position=position, reason=f"cannot be JSON: {error}") from error
+        if chunk and (len(chunk) == size or total + length > max_bytes):
+            yield chunk
+            chunk, total = [], 0
+        chunk.append(message)
+        total += length
+    if chunk:
+        yield chunk
+
+
+def _message(record: SourceRecord | Mapping[str, object]) -> dict[str, object]:
+    if isinstance(record, SourceRecord):
+        return {
+            "source": record.source,
+            "id": record.external_id,
+            "affiliation": record.affiliation[:MAX_SENT],
+            "position": record.position,
+        }
+    message = {field: record[field] for field in _FIELDS if field in record}
+    affiliation = message.get("affiliation")
+    if isinstance(affiliation, str):
+        message["affiliation"] = affiliation[:MAX_SENT]
+    return message
