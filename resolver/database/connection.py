@@ -1,0 +1,150 @@
+"""How Postgres is reached, and what its failures become."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg import errors as postgres_errors
+from sqlalchemy import Connection, Engine, create_engine, make_url
+from sqlalchemy import exc as sqlalchemy_errors
+
+from resolver.errors import DatabaseOutdated, DatabaseUnavailable, SettingsError
+
+APPLICATION_NAME = "affiliation-resolver"
+"""What ``pg_stat_activity`` shows."""
+
+CONNECT_SECONDS = 10
+"""How long to wait for the server to answer; libpq's own default is for ever."""
+
+_POSTGRES = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
+
+_PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):[^\s@]*@|password=\S+", re.IGNORECASE)
+
+
+def connect(url: str) -> Engine:
+    """An engine for a libpq or SQLAlchemy URL; nothing is sent yet.
+
+    A connection that went stale in the pool is replaced before it is used.
+
+    Raises:
+        SettingsError: not a URL of Postgres.
+    """
+    remedy = "write it as postgresql://user:password@host:5432/database"
+    try:
+        parsed = make_url(url)
+    except (sqlalchemy_errors.ArgumentError, ValueError):
+        # The message of either may quote the URL, and a URL may hold a password.
+        raise SettingsError("the database URL cannot be read", remedy=remedy) from None
+    if parsed.drivername not in _POSTGRES:
+        raise SettingsError(
+            f"the database URL is for {parsed.drivername!r}, not for Postgres", remedy=remedy
+        )
+    defaults = {
+        name: value
+        for name, value in (
+            ("application_name", APPLICATION_NAME),
+            ("connect_timeout", CONNECT_SECONDS),
+        )
+        if name not in parsed.query
+    }
+    return create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        connect_args=defaults,
+        json_deserializer=orjson.loads,
+    )
+
+
+@contextmanager
+def translate(engine: Engine) -> Iterator[None]:
+    """Turn what the driver raises inside the block into errors that carry a remedy.
+
+    A server that cannot be reached, stops, or gives up on a lock or a full disk is
+    `DatabaseUnavailable`; a table or column that is not there is `DatabaseOutdated`. The rest
+    is a mistake of the program and passes through.
+    """
+    try:
+        yield
+    except sqlalchemy_errors.DBAPIError as error:
+        driver_error = error.orig if isinstance(error.orig, psycopg.Error) else None
+        raise _translated(engine, driver_error) or error from error
+    except psycopg.Error as error:
+        raise _translated(engine, error) or error from error
+    except sqlalchemy_errors.TimeoutError as error:
+        raise DatabaseUnavailable(
+            "every database connection of this process is in use",
+            remedy="run fewer threads in one process",
+        ) from error
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """One transaction: committed when the block ends, rolled back when it raises."""
+    with translate(engine), engine.begin() as connection:
+        yield connection
+
+
+def driver(connection: Connection) -> psycopg.Connection[Any]:
+    """The psycopg connection below, for COPY; in the same transaction."""
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, psycopg.Connection)
+    return raw
+
+
+def require_schema(engine: Engine) -> None:
+    """Go on only with the schema that this version of the code needs.
+
+    Raises:
+        DatabaseOutdated: another one is there, or none.
+        DatabaseUnavailable: no answer.
+    """
+    # Alembic is loaded here alone: `migrating` is above this module.
+    from resolver.database import migrating
+
+    found, needed = migrating.current(engine), migrating.head()
+    if found != needed:
+        raise DatabaseOutdated(
+            f"the database has schema {found or 'none'}, this version needs {needed}",
+            remedy="run: resolver migrate",
+        )
+
+
+def _translated(engine: Engine, error: BaseException | None) -> Exception | None:
+    match error:
+        case postgres_errors.UndefinedTable() | postgres_errors.UndefinedColumn():
+            return DatabaseOutdated(_first_line(error), remedy="run: resolver migrate")
+        case psycopg.OperationalError() | psycopg.InterfaceError():
+            return DatabaseUnavailable(
+                f"Postgres at {_address(engine)}: {_first_line(error)}", remedy=_remedy(error)
+            )
+        case _:
+            return None
+
+
+def _remedy(error: psycopg.Error) -> str:
+    match error:
+        case postgres_errors.LockNotAvailable() | postgres_errors.QueryCanceled():
+            return "another process holds a lock or the server is overloaded; try again later"
+        case postgres_errors.DeadlockDetected() | postgres_errors.SerializationFailure():
+            return "nothing was stored; run it again"
+        case postgres_errors.InsufficientResources():
+            return "the server has no room; see its log"
+        case _:
+            return "check RESOLVER_DATABASE_URL and that the server runs"
+
+
+def _first_line(error: psycopg.Error) -> str:
+    line = str(error).strip().split("\n", maxsplit=1)[0] or type(error).__name__
+    return _PASSWORD.sub("***", line)
+
+
+def _address(engine: Engine) -> str:
+    url = engine.url
+    host = url.host or url.query.get("host") or "the local socket"
+    port = f":{url.port}" if url.port else ""
+    return f"{host}{port}/{url.database or ''}"

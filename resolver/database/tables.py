@@ -1,0 +1,304 @@
+"""The tables, and what each column means. Change one, and a migration goes with it.
+
+Data goes one way: *registry_release → release_organisation → organisation_version* holds the
+registry; *source_record → affiliation → outcome → link* the answers; *resolver_version*, made of
+a release, two models and the settings, says who gave an answer.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import (
+    REAL,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    MetaData,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+MAX_SOURCE = 100
+"""Most characters of `source_record.source`."""
+
+MAX_EXTERNAL_ID = 500
+"""Most characters of `source_record.external_id`: with `MAX_SOURCE` four-byte characters each
+this still fits an index entry of Postgres (2,704 bytes)."""
+
+MAX_PAYLOAD = 2_000
+"""Most characters kept of an incoming record that was refused."""
+
+Timestamp = TIMESTAMP(timezone=True)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            # Without the referred table: Postgres cuts names at 63 characters.
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {str: Text, bytes: BYTEA, datetime: Timestamp}  # noqa: RUF012
+
+
+class RegistryRelease(Base):
+    __tablename__ = "registry_release"
+    __table_args__ = (
+        Index(
+            "uq_registry_release_current",
+            "is_current",
+            unique=True,
+            postgresql_where=text("is_current"),
+        ),
+        {"comment": "A release of the ROR registry that was loaded"},
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True, comment="Key")
+    version: Mapped[str] = mapped_column(unique=True, comment="Version as ROR writes it: v2.9")
+    released_on: Mapped[date | None] = mapped_column(comment="Day of the release, where known")
+    sha256: Mapped[str] = mapped_column(comment="SHA-256 of the file, in hexadecimal")
+    schema_version: Mapped[str | None] = mapped_column(
+        comment="Newest ROR schema among its records, where they say: 2.1"
+    )
+    source: Mapped[str] = mapped_column(comment="Name of the file it came from")
+    loaded_at: Mapped[datetime] = mapped_column(
+        server_default=func.now(), comment="When it was last loaded"
+    )
+    organisation_count: Mapped[int] = mapped_column(comment="Organisations in it")
+    rejected_count: Mapped[int] = mapped_column(comment="Records of the file that were refused")
+    is_current: Mapped[bool] = mapped_column(
+        server_default=text("false"), comment="True for the release in use: one at most"
+    )
+
+
+class OrganisationVersion(Base):
+    __tablename__ = "organisation_version"
+    __table_args__ = (
+        UniqueConstraint("ror_id", "content_hash"),
+        CheckConstraint("status in ('active', 'inactive', 'withdrawn')", name="status"),
+        {"comment": "One state of one ROR record; never changed, shared by releases"},
+    )
+
+    id: Mapped[int] = mapped_column(
+        BigInteger, Identity(always=True), primary_key=True, comment="Key"
+    )
+    ror_id: Mapped[str] = mapped_column(comment="Nine characters after https://ror.org/")
+    content_hash: Mapped[bytes] = mapped_column(
+        comment="16 bytes of BLAKE2b over the record as JSON with sorted keys"
+    )
+    name: Mapped[str] = mapped_column(comment="ROR's display name")
+    status: Mapped[str] = mapped_column(comment="active, inactive or withdrawn")
+    types: Mapped[list[str]] = mapped_column(ARRAY(Text), comment="ROR's types, in their order")
+    country_code: Mapped[str | None] = mapped_column(comment="ISO 3166-1 alpha-2, main place")
+    country: Mapped[str | None] = mapped_column(comment="Country of the main place")
+    city: Mapped[str | None] = mapped_column(comment="City of the main place")
+    established: Mapped[int | None] = mapped_column(comment="Year it was founded")
+    record: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="The whole record")
+
+
+class ReleaseOrganisation(Base):
+    __tablename__ = "release_organisation"
+    __table_args__ = (
+        Index("ix_release_organisation_organisation_version_id", "organisation_version_id"),
+        {"comment": "Which state of which organisation a release holds"},
+    )
+
+    release_id: Mapped[int] = mapped_column(
+        ForeignKey("registry_release.id", ondelete="CASCADE"),
+        primary_key=True,
+        comment="The release",
+    )
+    ror_id: Mapped[str] = mapped_column(
+        primary_key=True, comment="Nine characters after https://ror.org/"
+    )
+    organisation_version_id: Mapped[int] = mapped_column(
+        ForeignKey("organisation_version.id"), comment="The state of the record"
+    )
+
+
+class Model(Base):
+    __tablename__ = "model"
+    __table_args__ = (
+        UniqueConstraint("role", "fingerprint"),
+        CheckConstraint("role in ('encoder', 'reranker')", name="role"),
+        {"comment": "A model that took part in an answer"},
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True, comment="Key")
+    role: Mapped[str] = mapped_column(comment="encoder (first stage) or reranker")
+    name: Mapped[str] = mapped_column(comment="builtin, a Hugging Face id or a path")
+    fingerprint: Mapped[str] = mapped_column(comment="Changes with the weights")
+    first_used_at: Mapped[datetime] = mapped_column(
+        server_default=func.now(), comment="When it was first used here"
+    )
+
+
+class ResolverVersion(Base):
+    __tablename__ = "resolver_version"
+    __table_args__ = (
+        Index(
+            "uq_resolver_version_current",
+            "is_current",
+            unique=True,
+            postgresql_where=text("is_current"),
+        ),
+        {"comment": "What an answer depends on: release, models, settings. A higher id is newer"},
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True, comment="Key")
+    release_id: Mapped[int] = mapped_column(
+        ForeignKey("registry_release.id"), index=True, comment="Registry it linked to"
+    )
+    encoder_id: Mapped[int] = mapped_column(
+        ForeignKey("model.id"), index=True, comment="Model of the first stage"
+    )
+    reranker_id: Mapped[int] = mapped_column(
+        ForeignKey("model.id"), index=True, comment="Model that scored the candidates"
+    )
+    settings: Mapped[dict[str, Any]] = mapped_column(
+        JSONB, comment="Settings that bear on an answer"
+    )
+    fingerprint: Mapped[bytes] = mapped_column(
+        unique=True, comment="16 bytes of BLAKE2b over all of the above"
+    )
+    created_at: Mapped[datetime] = mapped_column(
+        server_default=func.now(), comment="When it was first used"
+    )
+    is_current: Mapped[bool] = mapped_column(
+        server_default=text("false"), comment="True for the one in use: one at most"
+    )
+
+
+class Affiliation(Base):
+    __tablename__ = "affiliation"
+    __table_args__ = (
+        {"comment": "A distinct affiliation text; answered once, however often sent"},
+    )
+
+    id: Mapped[int] = mapped_column(
+        BigInteger, Identity(always=True), primary_key=True, comment="Key"
+    )
+    text_hash: Mapped[bytes] = mapped_column(
+        unique=True, comment="16 bytes of BLAKE2b over the normalised text"
+    )
+    text: Mapped[str] = mapped_column(
+        comment="The normalised text; of a text that is too long, as much as shows that it is"
+    )
+    first_seen_at: Mapped[datetime] = mapped_column(
+        server_default=func.now(), comment="When it was first sent"
+    )
+
+
+class SourceRecord(Base):
+    __tablename__ = "source_record"
+    __table_args__ = (
+        CheckConstraint(f"char_length(source) <= {MAX_SOURCE}", name="source_length"),
+        CheckConstraint(
+            f"char_length(external_id) <= {MAX_EXTERNAL_ID}", name="external_id_length"
+        ),
+        CheckConstraint("position >= 0", name="position"),
+        {"comment": "An affiliation as a source sent it"},
+    )
+
+    source: Mapped[str] = mapped_column(primary_key=True, comment="Who sent it: crossref")
+    external_id: Mapped[str] = mapped_column(
+        primary_key=True, index=True, comment="Its record there: a DOI"
+    )
+    position: Mapped[int] = mapped_column(
+        primary_key=True, comment="Which affiliation of that record, from 0"
+    )
+    affiliation_id: Mapped[int] = mapped_column(
+        ForeignKey("affiliation.id"), index=True, comment="The text that is answered"
+    )
+    raw_text: Mapped[str] = mapped_column(
+        comment="The text as it came, at most 10,000 characters; what cannot be stored is U+FFFD"
+    )
+    received_at: Mapped[datetime] = mapped_column(
+        server_default=func.now(), comment="When this text was received"
+    )
+
+
+class Outcome(Base):
+    __tablename__ = "outcome"
+    __table_args__ = (
+        CheckConstraint("status in ('linked', 'no_match')", name="status"),
+        CheckConstraint("(status = 'linked') = (reason is null)", name="reason"),
+        {"comment": "The present answer for an affiliation"},
+    )
+
+    affiliation_id: Mapped[int] = mapped_column(
+        ForeignKey("affiliation.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+        comment="The affiliation",
+    )
+    resolver_version_id: Mapped[int] = mapped_column(
+        ForeignKey("resolver_version.id"), index=True, comment="Who gave the answer"
+    )
+    status: Mapped[str] = mapped_column(comment="linked or no_match")
+    reason: Mapped[str | None] = mapped_column(comment="Why there is no link; null for linked")
+    resolved_at: Mapped[datetime] = mapped_column(
+        server_default=func.now(), comment="When the answer was stored"
+    )
+
+
+class Link(Base):
+    __tablename__ = "link"
+    __table_args__ = (
+        CheckConstraint("probability between 0 and 1", name="probability"),
+        CheckConstraint("rank >= 1", name="rank"),
+        {"comment": "An organisation that an affiliation names, by its present answer"},
+    )
+
+    affiliation_id: Mapped[int] = mapped_column(
+        ForeignKey("outcome.affiliation_id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+        comment="The affiliation",
+    )
+    ror_id: Mapped[str] = mapped_column(
+        primary_key=True, index=True, comment="Nine characters after https://ror.org/"
+    )
+    resolver_version_id: Mapped[int] = mapped_column(
+        ForeignKey("resolver_version.id"), comment="Who gave the answer"
+    )
+    rank: Mapped[int] = mapped_column(SmallInteger, comment="1 is the best of the affiliation")
+    score: Mapped[float] = mapped_column(REAL, comment="The reranker's logit")
+    probability: Mapped[float] = mapped_column(REAL, comment="The score, calibrated: 0 to 1")
+    name: Mapped[str] = mapped_column(comment="The organisation's name at that time")
+    matched_name: Mapped[str] = mapped_column(comment="The name of it that was met")
+
+
+class RefusedRecord(Base):
+    __tablename__ = "refused_record"
+    __table_args__ = ({"comment": "An incoming record that could not be taken"},)
+
+    id: Mapped[int] = mapped_column(
+        BigInteger, Identity(always=True), primary_key=True, comment="Key"
+    )
+    content_hash: Mapped[bytes] = mapped_column(
+        unique=True, comment="16 bytes of BLAKE2b over all that was sent and the reason"
+    )
+    source: Mapped[str | None] = mapped_column(comment="Who sent it, where that could be read")
+    external_id: Mapped[str | None] = mapped_column(comment="Its record there, where readable")
+    position: Mapped[int | None] = mapped_column(
+        BigInteger, comment="Which affiliation of that record, where readable"
+    )
+    reason: Mapped[str] = mapped_column(comment="What is wrong with it")
+    payload: Mapped[str] = mapped_column(comment="The first 2,000 characters of it")
+    received_at: Mapped[datetime] = mapped_column(
+        server_default=func.now(), comment="When it was first received"
+    )

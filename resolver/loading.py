@@ -1,0 +1,64 @@
+"""Registry file → Postgres: the first process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from resolver.database.releases import LoadReport, ReleaseInfo, load_release
+from resolver.domain.organisation import Organisation
+from resolver.registry.dump import accepted, open_release
+from resolver.registry.rejects import RejectsFile
+
+PROGRESS_STEP = 1_000
+"""Organisations between two calls of `progress`."""
+
+
+def load(
+    engine: Engine,
+    path: Path,
+    *,
+    rejects: Path,
+    progress: Callable[[int], None] | None = None,
+) -> LoadReport:
+    """Load a release file and put it in use; what is refused goes to `rejects`.
+
+    `progress` is called with the number of organisations read so far, every `PROGRESS_STEP` and
+    once at the end.
+
+    Raises:
+        RegistryError: the file cannot be used, or too much of it is refused; the stored registry
+            is as it was.
+        DatabaseProblem: Postgres does not answer or is not migrated.
+    """
+    release = open_release(path)
+    info = ReleaseInfo(
+        version=release.version,
+        released_on=release.date,
+        sha256=release.sha256,
+        source=path.name,
+    )
+    with RejectsFile(rejects) as refused:
+        organisations: Iterable[Organisation] = accepted(release.records(), rejects=refused)
+        if progress is not None:
+            organisations = _counted(organisations, progress)
+        return load_release(
+            engine,
+            info,
+            organisations,
+            rejected=lambda: refused.count,
+            schema_version=lambda: release.schema_version,
+        )
+
+
+def _counted(
+    organisations: Iterable[Organisation], progress: Callable[[int], None]
+) -> Iterator[Organisation]:
+    count = 0
+    for count, organisation in enumerate(organisations, start=1):
+        yield organisation
+        if count % PROGRESS_STEP == 0:
+            progress(count)
+    progress(count)

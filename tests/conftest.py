@@ -1,0 +1,245 @@
+"""Real services for the tests: named in the environment, or started from a wheel or a package.
+
+``RESOLVER_TEST_DATABASE_URL``, ``RESOLVER_TEST_REDIS_URL`` and ``RESOLVER_TEST_RABBITMQ_URL`` name
+servers that already run; the user of the first must be allowed to create databases. With ``CI``
+set a skipped test fails the run.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from sqlalchemy import Engine, make_url, text
+
+IN_CI = bool(os.environ.get("CI"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first; the order inside each half stays."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    if IN_CI and skipped and exitstatus == pytest.ExitCode.OK:
+        reporter.write_line(f"\n{len(skipped)} skipped: in CI every test must run", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def services_home() -> Iterator[Path]:
+    """A short path, since sockets are made below it."""
+    folder = Path(tempfile.mkdtemp(prefix="resolver-tests-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+# Postgres
+
+
+@pytest.fixture(scope="session")
+def postgres_url(services_home: Path) -> Iterator[str]:
+    """A server's maintenance database; use `database_url` for one to write to."""
+    from resolver import embedded
+    from resolver.database.connection import connect
+
+    if url := os.environ.get("RESOLVER_TEST_DATABASE_URL"):
+        yield url
+        return
+    with embedded.postgres(services_home) as url:
+        engine = connect(url)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            # Its data is thrown away after the run.
+            connection.execute(text("ALTER SYSTEM SET fsync = off"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+        engine.dispose()
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _maintenance(postgres_url: str) -> Iterator[Engine]:
+    from resolver.database.connection import connect
+
+    engine = connect(postgres_url).execution_options(isolation_level="AUTOCOMMIT")
+    yield engine
+    engine.dispose()
+
+
+def _named(url: str, database: str) -> str:
+    return make_url(url).set(database=database).render_as_string(hide_password=False)
+
+
+def _drop(maintenance: Engine, database: str) -> None:
+    with maintenance.connect() as connection:
+        connection.execute(text(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)'))
+
+
+@pytest.fixture(scope="session")
+def _template_database(postgres_url: str, _maintenance: Engine) -> Iterator[str]:
+    """A migrated, empty database that the others are copied from."""
+    from resolver.database.connection import connect
+    from resolver.database.migrating import upgrade
+
+    name = f"resolver_template_{uuid.uuid4().hex[:12]}"
+    with _maintenance.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    engine = connect(_named(postgres_url, name))
+    upgrade(engine)
+    engine.dispose()
+    yield name
+    _drop(_maintenance, name)
+
+
+@pytest.fixture
+def empty_database_url(postgres_url: str, _maintenance: Engine) -> Iterator[str]:
+    """A fresh database without any table."""
+    name = f"resolver_test_{uuid.uuid4().hex[:12]}"
+    with _maintenance.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    yield _named(postgres_url, name)
+    _drop(_maintenance, name)
+
+
+@pytest.fixture
+def database_url(postgres_url: str, _maintenance: Engine, _template_database: str) -> Iterator[str]:
+    """A fresh, migrated database for one test."""
+    name = f"resolver_test_{uuid.uuid4().hex[:12]}"
+    with _maintenance.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{_template_database}"'))
+    yield _named(postgres_url, name)
+    _drop(_maintenance, name)
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine on `database_url`."""
+    from resolver.database.connection import connect
+
+    engine = connect(database_url)
+    yield engine
+    engine.dispose()
+
+
+# Redis
+
+_REDIS_DATABASES = 16
+"""What an unconfigured Redis server has."""
+
+
+@pytest.fixture(scope="session")
+def redis_server_url(services_home: Path) -> Iterator[str]:
+    from resolver import embedded
+
+    if url := os.environ.get("RESOLVER_TEST_REDIS_URL"):
+        yield url
+        return
+    with embedded.redis(services_home) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _redis_numbers() -> Iterator[int]:
+    def numbers() -> Iterator[int]:
+        while True:
+            yield from range(1, _REDIS_DATABASES)
+
+    return numbers()
+
+
+@pytest.fixture
+def redis_url(redis_server_url: str, _redis_numbers: Iterator[int]) -> Iterator[str]:
+    """An empty Redis database, as a URL that Celery takes."""
+    from kombu import Connection
+
+    number = next(_redis_numbers)
+    if redis_server_url.startswith("redis+socket"):
+        url = f"{redis_server_url}?virtual_host={number}"
+    else:
+        url = urlunsplit(urlsplit(redis_server_url)._replace(path=f"/{number}"))
+    with Connection(url) as connection:
+        connection.default_channel.client.flushdb()
+    yield url
+    with Connection(url) as connection:
+        connection.default_channel.client.flushdb()
+
+
+# RabbitMQ
+
+_RABBITMQ_PORT = 5672
+_RABBITMQ_START_SECONDS = 90
+
+
+def _command(name: str) -> str | None:
+    """Debian puts RabbitMQ's commands where only root's PATH leads."""
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/lib/rabbitmq/bin")
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _rabbitmqctl(*arguments: str) -> None:
+    command = _command("rabbitmqctl")
+    assert command is not None
+    done = subprocess.run([command, "-q", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"rabbitmqctl {' '.join(arguments)}: {done.stderr or done.stdout}"
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server_url(services_home: Path) -> Iterator[str]:
+    if url := os.environ.get("RESOLVER_TEST_RABBITMQ_URL"):
+        yield url
+        return
+    url = f"amqp://guest:guest@127.0.0.1:{_RABBITMQ_PORT}//"
+    if _listens("127.0.0.1", _RABBITMQ_PORT):
+        yield url
+        return
+    command = _command("rabbitmq-server")
+    if command is None:
+        reason = "no RabbitMQ: set RESOLVER_TEST_RABBITMQ_URL or install rabbitmq-server"
+        if IN_CI:
+            pytest.fail(reason)
+        pytest.skip(reason)
+    log = services_home / "rabbitmq.log"
+    with log.open("w") as output:
+        server = subprocess.Popen([command], stdout=output, stderr=output, start_new_session=True)
+    deadline = time.monotonic() + _RABBITMQ_START_SECONDS
+    while not _listens("127.0.0.1", _RABBITMQ_PORT):
+        assert server.poll() is None, f"RabbitMQ did not start: {log.read_text()[-2000:]}"
+        assert time.monotonic() < deadline, f"RabbitMQ is too slow: {log.read_text()[-2000:]}"
+        time.sleep(0.5)
+    _rabbitmqctl("await_startup")
+    yield url
+    _rabbitmqctl("stop")
+    server.wait(timeout=60)
+
+
+@pytest.fixture
+def rabbitmq_url(rabbitmq_server_url: str) -> Iterator[str]:
+    """A fresh virtual host; the server's own where it cannot be administered from here."""
+    parts = urlsplit(rabbitmq_server_url)
+    local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if not local or _command("rabbitmqctl") is None:
+        yield rabbitmq_server_url
+        return
+    name = f"resolver_test_{uuid.uuid4().hex[:12]}"
+    _rabbitmqctl("add_vhost", name)
+    _rabbitmqctl("set_permissions", "-p", name, parts.username or "guest", ".*", ".*", ".*")
+    yield urlunsplit(parts._replace(path=f"/{name}"))
+    _rabbitmqctl("delete_vhost", name)

@@ -1,0 +1,225 @@
+"""Every query of docs/sql.md runs on real rows and finds what its heading promises."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from resolver.database.connection import transaction
+from resolver.database.links import RefusedRecord, intake, refuse, save
+from resolver.database.releases import ReleaseInfo, load_release
+from resolver.database.resolvers import register
+from resolver.domain.affiliation import SourceRecord
+from resolver.domain.organisation import (
+    Name,
+    NameKind,
+    Organisation,
+    OrganisationStatus,
+    Place,
+    Relation,
+    RelationKind,
+)
+from resolver.domain.outcome import Link, Outcome, Reason
+
+COOKBOOK = Path(__file__).parents[2] / "docs" / "sql.md"
+QUERIES = dict(
+    re.findall(r"^## (.+?)\n(?:(?!^## ).)*?```sql\n(.*?)```", COOKBOOK.read_text(), re.M | re.S)
+)
+
+
+def organisation(
+    ror_id: str, name: str, place: Place, *relations: Relation, status: str = "active"
+) -> Organisation:
+    return Organisation(
+        ror_id=ror_id,
+        status=OrganisationStatus(status),
+        names=(Name(name, frozenset({NameKind.DISPLAY})),),
+        places=(place,),
+        relations=relations,
+    )
+
+
+SWITZERLAND = Place("CH", "Switzerland", "Zurich")
+BRITAIN = Place("GB", "United Kingdom", "Oxford")
+OXFORD = organisation("052gg0110", "University of Oxford", BRITAIN)
+ETH = organisation(
+    "05a28rw58", "ETH Zurich", SWITZERLAND, Relation(RelationKind.CHILD, "03eh3y714", "PSI")
+)
+PSI = organisation("03eh3y714", "Paul Scherrer Institute", SWITZERLAND)
+RUTHERFORD = organisation(
+    "03gq8fr08",
+    "Rutherford Laboratory",
+    BRITAIN,
+    Relation(RelationKind.SUCCESSOR, "052gg0110", "University of Oxford"),
+    status="inactive",
+)
+RUTHERFORD_BEFORE = organisation("03gq8fr08", "Rutherford Laboratory", BRITAIN)
+
+
+def link(named: Organisation, probability: float, rank: int = 1) -> Link:
+    return Link(
+        named.ror_id, named.display_name, named.display_name, probability * 4, probability, rank
+    )
+
+
+SENT: list[tuple[str, str, str, Outcome | None]] = [
+    ("crossref", "10.1234/physics.7", "Oxford, UK", Outcome("", (link(OXFORD, 0.98),))),
+    (
+        "crossref",
+        "10.1234/physics.7",
+        "ETH and PSI",
+        Outcome("", (link(ETH, 0.9), link(PSI, 0.6, 2))),
+    ),
+    ("crossref", "10.1234/physics.8", "Oxford, UK", Outcome("", (link(OXFORD, 0.98),))),
+    ("datacite", "10.5555/a", "Rutherford Lab", Outcome("", (link(RUTHERFORD, 0.8),))),
+    ("datacite", "10.5555/b", "Nowhere", Outcome("", reason=Reason.NO_CANDIDATE)),
+    ("datacite", "10.5555/c", "Nowhere", Outcome("", reason=Reason.NO_CANDIDATE)),
+    ("datacite", "10.5555/d", "", Outcome("", reason=Reason.EMPTY)),
+    ("datacite", "10.5555/e", "Not yet", None),
+]
+
+
+def load(engine: Engine, version: str, organisations: list[Organisation]) -> int:
+    return load_release(
+        engine,
+        ReleaseInfo(version, date(2026, 10, 1), version, f"{version}.json"),
+        organisations,
+        rejected=lambda: 0,
+        schema_version=lambda: "2.1",
+    ).release_id
+
+
+@pytest.fixture
+def filled(engine: Engine) -> Engine:
+    load(engine, "v2.8", [OXFORD, ETH, RUTHERFORD_BEFORE])
+    release = load(engine, "v2.9", [OXFORD, ETH, PSI, RUTHERFORD])
+    resolver = register(
+        engine,
+        release_id=release,
+        encoder=("builtin", "e" * 20),
+        reranker=("builtin", "r" * 20),
+        settings={"max_links": 10},
+    ).id
+    records = [
+        SourceRecord(source, id, text, position)
+        for position, (source, id, text, _) in enumerate(SENT)
+    ]
+    outcomes = {text: outcome for _, _, text, outcome in SENT}
+    answers = [
+        (stored.id, outcome)
+        for stored in intake(engine, resolver, records)
+        if (outcome := outcomes[stored.text]) is not None
+    ]
+    save(engine, resolver, answers)
+    refuse(engine, [RefusedRecord("affiliation: missing", '{"id": "10.5555/f"}', "datacite")])
+    return engine
+
+
+def run(engine: Engine, query: str) -> list[dict[str, Any]]:
+    with transaction(engine) as connection:
+        return [dict(row) for row in connection.exec_driver_sql(query).mappings()]
+
+
+EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
+    "Links of one paper": lambda r: (
+        [x["organisation"] for x in r]
+        == ["University of Oxford", "ETH Zurich", "Paul Scherrer Institute"]
+    ),
+    "Papers of one organisation": lambda r: (
+        [x["source_id"] for x in r] == ["10.1234/physics.7", "10.1234/physics.8"]
+    ),
+    "Organisations with the most affiliations": lambda r: (
+        (
+            r[0]["organisation"],
+            r[0]["affiliations"],
+            r[0]["spellings"],
+        )
+        == ("University of Oxford", 2, 1)
+    ),
+    "Links by country": lambda r: (
+        [(x["country"], x["links"]) for x in r] == [("United Kingdom", 3), ("Switzerland", 2)]
+    ),
+    "Pairs of countries that write papers together": lambda r: (
+        r == [{"one": "CH", "other": "GB", "papers": 1}]
+    ),
+    "Affiliations that name several organisations": lambda r: (
+        r
+        == [
+            {
+                "affiliation": "ETH and PSI",
+                "organisations": ["ETH Zurich", "Paul Scherrer Institute"],
+            }
+        ]
+    ),
+    "Links to review: the least certain first": lambda r: (
+        [x["matched_name"] for x in r] == ["Paul Scherrer Institute"]
+    ),
+    "Links to organisations that are no longer active": lambda r: (
+        r
+        == [
+            {
+                "organisation": "Rutherford Laboratory",
+                "status": "inactive",
+                "successors": "https://ror.org/052gg0110",
+                "links": 1,
+            }
+        ]
+    ),
+    "Why affiliations have no link": lambda r: (
+        [(x["reason"], x["affiliations"]) for x in r] == [("no_candidate", 2), ("empty", 1)]
+    ),
+    "Share of affiliations without a link, by source": lambda r: (
+        [(x["source"], x["answered"], float(x["percent_without"])) for x in r]
+        == [("datacite", 4, 75.0), ("crossref", 3, 0.0)]
+    ),
+    "The texts without a link that were sent most often": lambda r: (
+        r == [{"affiliation": "Nowhere", "reason": "no_candidate", "times_sent": 2}]
+    ),
+    "How the probabilities are spread": lambda r: sum(x["links"] for x in r) == 5,
+    "What is waiting": lambda r: [(x["source"], x["waiting"]) for x in r] == [("datacite", 1)],
+    "Who said so: release, models and settings of the answers": lambda r: (
+        [(x["registry_release"], x["reranker"], x["settings"], x["answers"]) for x in r]
+        == [("v2.9", "builtin rrrrrrrr", {"max_links": 10}, 5)]
+    ),
+    "Organisations with the most children": lambda r: (
+        [(x["name"], x["children"]) for x in r] == [("ETH Zurich", 1)]
+    ),
+    "Links of an organisation and its children together": lambda r: (
+        [x["organisation"] for x in r] == ["ETH Zurich", "Paul Scherrer Institute"]
+    ),
+    "What changed between two releases": lambda r: (
+        [(x["ror_id"], x["status_before"], x["status_now"]) for x in r]
+        == [("03eh3y714", None, "active"), ("03gq8fr08", "active", "inactive")]
+    ),
+    "Records that were refused": lambda r: [x["reason"] for x in r] == ["affiliation: missing"],
+}
+
+
+def test_every_query_is_tested() -> None:
+    assert list(QUERIES) == list(EXPECTED)
+    assert COOKBOOK.read_text().count("```sql") == len(QUERIES)
+
+
+@pytest.mark.parametrize("question", list(QUERIES))
+def test_a_query_answers_its_question(filled: Engine, question: str) -> None:
+    rows = run(filled, QUERIES[question])
+    assert EXPECTED[question](rows), rows
+
+
+def test_the_columns_in_the_docs_are_those_of_the_views(engine: Engine) -> None:
+    documented = {
+        view: re.findall(r"`(\w+)`", columns)
+        for view, columns in re.findall(r"^\| `(\w+)` \|.*?\| (.*) \|$", COOKBOOK.read_text(), re.M)
+    }
+    with transaction(engine) as connection:
+        found = {
+            view: list(connection.exec_driver_sql(f"SELECT * FROM {view} LIMIT 0").keys())
+            for view in documented
+        }
+    assert documented == found
