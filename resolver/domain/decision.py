@@ -20,7 +20,6 @@ from resolver.domain.candidate import Candidate
 from resolver.domain.outcome import Link, Outcome, Reason
 from resolver.domain.words import ground, units
 
-
 OWN_SHARE = 0.5
 """More than this share of a further link's name must stand on words no better link has claimed. "York
 University" has only "York" left in "University of York, York"; a second university of the

@@ -1,4 +1,4 @@
-SELECT source_id, affiliation, organisation, country_code, ror_id, round(probability::numeric, 3) AS probability
+SELECT affiliation, organisation, ror_id,
+       round(probability::numeric, 2) AS probability
 FROM resolved_links
-WHERE source = 'demo'
-ORDER BY source_id, position, rank;
+ORDER BY source, source_id, position, rank;

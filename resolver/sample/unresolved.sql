@@ -1,4 +1,3 @@
-SELECT source_id, affiliation, reason
+SELECT affiliation, reason
 FROM unresolved
-WHERE source = 'demo'
-ORDER BY reason, source_id, position;
+ORDER BY reason, source, source_id, position;

@@ -127,6 +127,10 @@ def run(engine: Engine, query: str) -> list[dict[str, Any]]:
 
 
 EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
+    "Every link": lambda r: len(r) == 5 and r[0]["organisation"] == "University of Oxford",
+    "Every affiliation without a link": lambda r: (
+        [x["reason"] for x in r] == ["empty", "no_candidate", "no_candidate"]
+    ),
     "Links of one paper": lambda r: (
         [x["organisation"] for x in r]
         == ["University of Oxford", "ETH Zurich", "Paul Scherrer Institute"]

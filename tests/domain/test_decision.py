@@ -73,7 +73,9 @@ def test_max_links() -> None:
 
 @given(
     st.text(max_size=40),
-    st.lists(st.tuples(st.text(max_size=20), st.floats(0, 1)), max_size=8, unique_by=lambda x: x[0]),
+    st.lists(
+        st.tuples(st.text(max_size=20), st.floats(0, 1)), max_size=8, unique_by=lambda x: x[0]
+    ),
 )
 def test_links_are_probable_ordered_distinct_and_independent_of_input_order(
     text: str, names: list[tuple[str, float]]

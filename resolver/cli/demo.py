@@ -1,0 +1,178 @@
+"""``resolver demo``: the whole line on one machine, with nothing installed beside Python.
+
+The parts are the real ones: Postgres, Redis, Qdrant's engine, a Celery worker in a process of
+its own. Only where they run is special.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.panel import Panel
+from rich.syntax import Syntax
+from sqlalchemy import text
+
+from resolver import intake, sample, service
+from resolver.cli.sql import rows_table
+from resolver.cli.terminal import console, progress, say
+from resolver.database import migrating, releases
+from resolver.domain.affiliation import SourceRecord
+from resolver.errors import ResolverError
+from resolver.indexing import build
+from resolver.loading import load
+from resolver.settings import Settings, load_settings
+from workers.client import enqueue
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+PATIENCE = 600
+"""Seconds without a newly resolved affiliation after which the demo gives up."""
+
+
+def demo(
+    registry: Annotated[
+        Path | None, typer.Option(help="A full ROR release [the sample of 300 organisations].")
+    ] = None,
+    affiliations: Annotated[
+        Path | None, typer.Option(help="Your own affiliations, as for enqueue [the sample].")
+    ] = None,
+    home: Annotated[Path, typer.Option(help="Folder that holds all of it.")] = Path(".demo"),
+) -> None:
+    """See raw affiliations become stored links, all of it embedded on this machine."""
+    settings = _embedded(home)
+    started = time.monotonic()
+    with service.database(settings) as engine, service.broker(settings):
+        _step(1, "Postgres and Redis run from wheels; the tables are made")
+        migrating.upgrade(engine)
+
+        _step(2, f"load the registry: {registry or 'the sample'}")
+        with progress("organisations") as report:
+            loaded = load(
+                engine,
+                registry or sample.REGISTRY,
+                rejects=settings.home / "rejects.jsonl",
+                progress=report,
+            )
+        say(f"  {loaded}")
+
+        _step(3, "embed every name and build the index in Qdrant's own engine")
+        release = releases.current_release(engine)
+        assert release is not None
+        with progress("names") as report:
+            manifest = build(
+                releases.organisations(engine, release.id),
+                release=release.version,
+                release_sha256=release.sha256,
+                encoder=service.encoder(settings),
+                store=service.index_store(settings),
+                progress=report,
+            )
+        say(f"  {manifest.organisations:,} organisations under {manifest.points:,} names")
+
+        _step(4, "start a Celery worker")
+        log = settings.home / "worker.log"
+        with _worker(log) as process:
+            _step(5, f"enqueue affiliations: {affiliations or 'the sample'}")
+            records = [
+                record
+                for record in intake.read_file(affiliations or sample.AFFILIATIONS)
+                if isinstance(record, SourceRecord)
+            ]
+            sent = enqueue(records, settings=settings)
+            say(f"  {sent.records:,} records in {sent.chunks:,} messages")
+
+            _step(6, "wait for the worker")
+            _wait(engine, records, process, log)
+        _show(engine)
+    say(f"\ndone in {time.monotonic() - started:.0f} s. Everything is under {home}/ and stays.")
+    say(
+        f"Ask it yourself:\n  {sys.argv[0]} --home {home} resolve "
+        f'"Dept. of Physics, Univ. of Oxford, UK"\n'
+        f"  {sys.argv[0]} --home {home} sql 'TABLE unresolved'"
+    )
+
+
+def _embedded(home: Path) -> Settings:
+    # The worker is another process and finds the same home in its environment.
+    for name in ("DATABASE_URL", "BROKER_URL", "QDRANT_URL"):
+        if os.environ.pop(f"RESOLVER_{name}", None):
+            say(f"[dim]the demo is embedded: RESOLVER_{name} is not used[/]")
+    os.environ["RESOLVER_HOME"] = str(home.absolute())
+    home.mkdir(parents=True, exist_ok=True)
+    return load_settings()
+
+
+def _step(number: int, what: str) -> None:
+    say(f"[bold cyan]{number}[/] {what}")
+
+
+@contextmanager
+def _worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "resolver.cli", "worker"], stdout=output, stderr=output
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait(
+    engine: Engine, records: list[SourceRecord], process: subprocess.Popen[bytes], log: Path
+) -> None:
+    """Until each of these records has an outcome."""
+    total = len({(record.source, record.external_id, record.position) for record in records})
+    sources = sorted({record.source for record in records})
+    count = text(
+        "SELECT count(*) FROM source_record JOIN outcome USING (affiliation_id) "
+        "WHERE source = ANY(:sources)"
+    )
+    done, changed = 0, time.monotonic()
+    with progress("affiliations", total) as report:
+        while done < total:
+            if process.poll() is not None:
+                raise ResolverError(
+                    f"the worker ended: {_last_line(log)}", remedy=f"its whole log is {log}"
+                )
+            if time.monotonic() - changed > PATIENCE:
+                raise ResolverError(
+                    f"nothing was resolved for {PATIENCE} s", remedy=f"the worker's log is {log}"
+                )
+            time.sleep(0.2)
+            with engine.connect() as connection:
+                now = connection.execute(count, {"sources": sources}).scalar_one()
+            if now != done:
+                done, changed = now, time.monotonic()
+                report(min(done, total))
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), "it said nothing")
+
+
+def _show(engine: Engine) -> None:
+    """The links and the abstentions, by the queries that docs/sql.md teaches."""
+    for path in sample.QUERIES:
+        query = path.read_text()
+        with engine.connect() as connection:
+            result = connection.exec_driver_sql(query.replace("%", "%%"))
+            columns, rows = list(result.keys()), [tuple(row) for row in result]
+        console.print(Panel(Syntax(query.strip(), "sql"), title=path.name, expand=False))
+        console.print(rows_table(columns, rows, one_line=True))
+        console.print(f"{len(rows)} rows\n")

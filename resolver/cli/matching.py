@@ -1,0 +1,168 @@
+"""``resolver resolve`` and ``resolver evaluate``: the matcher without a database."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.table import Table
+
+from resolver import service
+from resolver.cli.terminal import console, progress
+from resolver.domain.outcome import Outcome
+from resolver.errors import SettingsError
+from resolver.evaluation import RECALL_CUTS, Report, read_gold
+from resolver.evaluation import evaluate as evaluate_gold
+from resolver.settings import load_settings
+
+CHUNK = 64
+"""Affiliations resolved together when they come from a file or a pipe."""
+
+
+def resolve(
+    affiliations: Annotated[
+        list[str] | None, typer.Argument(help="Affiliations; without any, --file or stdin.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="A text file, one affiliation a line; - is stdin.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line instead of a table.")
+    ] = False,
+) -> None:
+    """Link affiliations to organisations and print the links. Needs the index, not the database."""
+    if affiliations and file:
+        raise SettingsError("affiliations were given both as arguments and by --file")
+    lines = iter(affiliations) if affiliations else _lines(file)
+    with service.matcher(load_settings()) as matcher:
+        for chunk in _chunks(lines, 1 if sys.stdin.isatty() and not affiliations else CHUNK):
+            for outcome in matcher.resolve(chunk):
+                if as_json:
+                    sys.stdout.buffer.write(orjson.dumps(as_object(outcome)) + b"\n")
+                else:
+                    console.print(outcome_table(outcome))
+            sys.stdout.flush()
+
+
+def as_object(outcome: Outcome) -> dict[str, object]:
+    """The JSON form of an outcome."""
+    return {
+        # JSON has no lone surrogates.
+        "affiliation": outcome.affiliation.encode("utf-8", "replace").decode(),
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "links": [
+            {
+                "ror_id": link.ror_id,
+                "name": link.name,
+                "matched_name": link.matched_name,
+                "probability": round(link.probability, 4),
+                "score": round(link.score, 4),
+                "rank": link.rank,
+            }
+            for link in outcome.links
+        ],
+    }
+
+
+def outcome_table(outcome: Outcome) -> Table:
+    """One affiliation and its links for a person."""
+    from rich.text import Text
+
+    table = Table(title=Text(outcome.affiliation), title_justify="left", box=None, pad_edge=False)
+    if outcome.reason:
+        table.show_header = False
+        table.add_column()
+        table.add_row(f"[yellow]no match[/]: {outcome.reason}")
+        return table
+    table.add_column("ROR id", no_wrap=True)
+    table.add_column("organisation")
+    table.add_column("matched name")
+    table.add_column("probability", justify="right")
+    for link in outcome.links:
+        table.add_row(
+            f"[green]{link.ror_id}[/]",
+            Text(link.name),
+            Text(link.matched_name if link.matched_name != link.name else ""),
+            f"{link.probability:.3f}",
+        )
+    return table
+
+
+def _lines(file: Path | None) -> Iterator[str]:
+    if file is None or str(file) == "-":
+        source = sys.stdin.buffer
+    else:
+        try:
+            source = file.open("rb")
+        except OSError as error:
+            raise SettingsError(f"{file}: {error.strerror}") from error
+    with source:
+        for line in source:
+            yield line.decode("utf-8", "replace").rstrip("\r\n")
+
+
+def _chunks(lines: Iterable[str], size: int) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    for line in lines:
+        chunk.append(line)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def evaluate(
+    files: Annotated[
+        list[Path], typer.Argument(help='JSON lines of {"affiliation", "ror_ids": [...]}.')
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a file instead of a table.")
+    ] = False,
+) -> None:
+    """Measure the matcher on labelled affiliations, file by file (docs/benchmarks.md)."""
+    settings = load_settings()
+    # Reading all files first: a bad line is told at once, not after minutes of work.
+    sets = [(path, read_gold(path)) for path in files]
+    reports: list[Report] = []
+    with service.matcher(settings) as built:
+        matcher = replace(built, recall_depth=max(RECALL_CUTS[-1], settings.recall_depth))
+        for path, gold in sets:
+            with progress(path.stem, len(gold)) as report:
+                done = evaluate_gold(matcher, path.stem, gold, progress=report)
+            if as_json:
+                typer.echo(orjson.dumps(done.as_dict()))
+            reports.append(done)
+    if not as_json:
+        console.print(_report_table(reports))
+
+
+def _report_table(reports: Iterable[Report]) -> Table:
+    cuts = [f"R@{k}" for k in RECALL_CUTS]
+    columns = ["P", "R", "F1", "F0.5", "exact", "no-match spec.", *cuts, "MRR", "strings/s"]
+    table = Table("file", "strings", *columns)
+    for report in reports:
+        measured = report.agreement
+        shares = (
+            measured.precision,
+            measured.recall,
+            measured.f1,
+            measured.f05,
+            measured.exact,
+            measured.no_match_specificity,
+            *report.recall_at.values(),
+            report.mrr,
+        )
+        table.add_row(
+            report.file,
+            f"{measured.strings:,}",
+            *("–" if value is None else f"{100 * value:.1f}" for value in shares),
+            f"{report.strings_per_second:.0f}",
+        )
+    return table

@@ -1,0 +1,166 @@
+"""Builds the parts from the settings: the only place that knows which part a setting means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resolver import embedded
+from resolver.database import connection, releases, resolvers
+from resolver.domain.decision import Policy
+from resolver.encoder import Encoder
+from resolver.encoder.loading import load as load_encoder
+from resolver.errors import RegistryError
+from resolver.index import IndexStore
+from resolver.indexing import require_fresh
+from resolver.matching import Matcher, Recall
+from resolver.reranker.loading import load as load_reranker
+from resolver.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[Engine]:
+    """An engine on the database: the URL's, or the embedded one for as long as the block lasts.
+
+    Raises:
+        DatabaseUnavailable: Postgres does not answer.
+    """
+    if settings.database_url:
+        yield from _engine(settings.database_url.get_secret_value())
+    else:
+        with embedded.postgres(settings.home) as url:
+            yield from _engine(url)
+
+
+def _engine(url: str) -> Iterator[Engine]:
+    engine = connection.connect(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def broker(settings: Settings) -> Iterator[str]:
+    """The broker's URL, with the embedded broker running for as long as the block lasts."""
+    if settings.broker_url:
+        yield settings.broker_url.get_secret_value()
+    else:
+        with embedded.redis(settings.home) as url:
+            yield url
+
+
+def index_directory(settings: Settings) -> Path:
+    """Where the embedded index keeps its versions."""
+    return settings.home / "index"
+
+
+def index_store(settings: Settings) -> IndexStore:
+    """The Qdrant server's versions, or the embedded ones under `settings.home`."""
+    if settings.qdrant_url:
+        from resolver.index import server
+
+        key = settings.qdrant_api_key
+        client = server.connect(
+            settings.qdrant_url,
+            api_key=key.get_secret_value() if key else None,
+            timeout=settings.qdrant_timeout,
+        )
+        return server.ServerStore(client)
+    from resolver.index.embedded import EmbeddedStore
+
+    return EmbeddedStore(index_directory(settings))
+
+
+def encoder(settings: Settings) -> Encoder:
+    return load_encoder(settings.encoder, settings.device)
+
+
+def policy(settings: Settings) -> Policy:
+    return Policy(
+        accept_probability=settings.accept_probability,
+        max_links=settings.max_links,
+    )
+
+
+@contextmanager
+def recall(
+    settings: Settings, loaded: Encoder | None = None, *, release: str | None = None
+) -> Iterator[Recall]:
+    """The first stage over the active index.
+
+    Raises:
+        IndexProblem: none is active, or it was built by another encoder or from a release
+            other than `release` (None: whichever).
+    """
+    loaded = loaded or encoder(settings)
+    index = index_store(settings).open()
+    try:
+        require_fresh(index.manifest, encoder=loaded, release=release)
+        yield Recall(loaded, index)
+    finally:
+        index.close()
+
+
+@contextmanager
+def matcher(settings: Settings, *, release: str | None = None) -> Iterator[Matcher]:
+    """The whole matcher; needs the index and the models, but no database."""
+    with recall(settings, release=release) as first_stage:
+        yield Matcher(
+            recall=first_stage,
+            reranker=load_reranker(settings.reranker, settings.device),
+            policy=policy(settings),
+            recall_depth=settings.recall_depth,
+            rerank_depth=settings.rerank_depth,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a worker needs: the matcher, the database, and the version that its answers carry."""
+
+    settings: Settings
+    engine: Engine
+    matcher: Matcher
+    resolver_version_id: int
+
+    @staticmethod
+    @contextmanager
+    def open(settings: Settings) -> Iterator[Service]:
+        """Open everything and check that it fits together.
+
+        Raises:
+            RegistryError: no release is loaded.
+            IndexProblem: no index, or one of another release or encoder.
+            ModelError: a model cannot be loaded.
+            DatabaseProblem: Postgres does not answer or is not migrated.
+        """
+        with database(settings) as engine:
+            connection.require_schema(engine)
+            release = releases.current_release(engine)
+            if release is None:
+                raise RegistryError(
+                    "no registry release is loaded", remedy="run: resolver registry load PATH"
+                )
+            with matcher(settings, release=release.version) as built:
+                version = resolvers.register(
+                    engine,
+                    release_id=release.id,
+                    encoder=(built.recall.encoder.name, built.recall.encoder.fingerprint),
+                    reranker=(built.reranker.name, built.reranker.fingerprint),
+                    settings=deciding(settings),
+                )
+                yield Service(settings, engine, built, version.id)
+
+
+def deciding(settings: Settings) -> dict[str, object]:
+    """The settings that an answer depends on, as recorded with the resolver version."""
+    return settings.model_dump(
+        include={"recall_depth", "rerank_depth", "accept_probability", "max_links"}
+    )

@@ -1,0 +1,39 @@
+"""``make demo``'s command, whole: worker, queue, database and index on this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import run_in  # type: ignore[attr-defined]
+
+from resolver import sample
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_demo_links_its_affiliations_and_can_be_repeated(services_home: Path) -> None:
+    home = services_home / "demo"
+    home.mkdir()
+    for _ in range(2):
+        done = run_in(home, "demo", "--home", "d")
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert "University of California, Berkeley" in done.stdout
+        assert "empty" in done.stdout
+
+    answers = run_in(
+        home, "--home", "d", "sql", "--csv",
+        "SELECT (SELECT count(*) FROM source_record), (SELECT count(*) FROM outcome), "
+        "(SELECT count(*) FROM pending)",
+    ).stdout.splitlines()[1]  # fmt: skip
+    lines = sample.AFFILIATIONS.read_text().splitlines()
+    texts = {json.loads(line)["affiliation"] for line in lines}
+    assert answers == f"{len(lines)},{len(texts)},0"
+
+
+def test_the_demo_says_why_it_cannot_go_on(tmp_path: Path) -> None:
+    done = run_in(tmp_path, "demo", "--registry", "nowhere.zip")
+    assert done.returncode == 1
+    assert "nowhere.zip" in done.stderr
+    assert "Traceback" not in done.stderr

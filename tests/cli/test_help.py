@@ -1,0 +1,29 @@
+import click
+import pytest
+import typer.main
+
+from resolver.cli import app
+
+
+def commands(command: click.Command, path: str = "resolver") -> list[tuple[str, click.Command]]:
+    found = [(path, command)]
+    for name, child in getattr(command, "commands", {}).items():
+        found += commands(child, f"{path} {name}")
+    return found
+
+
+ALL = commands(typer.main.get_command(app))
+
+
+def test_the_commands_are_those_documented() -> None:
+    assert {path.removeprefix("resolver ") for path, _ in ALL} >= {
+        "registry load", "registry fetch", "registry show", "index build", "index show",
+        "resolve", "enqueue", "worker", "evaluate", "train", "migrate", "sql", "demo",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "command"), ALL, ids=[path for path, _ in ALL])
+def test_every_command_and_option_says_what_it_is(path: str, command: click.Command) -> None:
+    assert command.help, path
+    for parameter in command.params:
+        assert getattr(parameter, "help", None), f"{path} {parameter.name}"

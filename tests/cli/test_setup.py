@@ -1,0 +1,129 @@
+"""Registry, index, database and queue by the command line, and what is said when they are missing."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Run  # type: ignore[attr-defined]
+
+from resolver import sample
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem", "remedy"),
+    [
+        (("resolve", "x"), "no index", "resolver index build"),
+        (("registry", "show"), "migrat", "resolver migrate"),
+        (("index", "build"), "migrat", "resolver migrate"),
+        (("registry", "load", "nowhere.zip"), "", "resolver migrate"),
+        (("evaluate", "nowhere.jsonl"), "nowhere.jsonl", "JSON lines"),
+        (("enqueue", "nowhere.jsonl"), "nowhere.jsonl", ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_is_missing_is_said_in_a_line_with_a_remedy(
+    resolver_anew: Run, arguments: tuple[str, ...], problem: str, remedy: str
+) -> None:
+    done = resolver_anew(*arguments)
+    said = " ".join(done.stderr.split())
+    assert done.returncode == 1
+    assert "error:" in said
+    assert problem in said
+    assert remedy in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "arguments", "said"),
+    [
+        ("RESOLVER_DATABASE_URL", "postgresql://u:s3cret@127.0.0.1:1/x", ("registry", "show"), "127.0.0.1"),
+        ("RESOLVER_QDRANT_URL", "http://127.0.0.1:1", ("resolve", "x"), "127.0.0.1:1"),
+        ("RESOLVER_BROKER_URL", "redis://:s3cret@127.0.0.1:1/0", ("enqueue", str(sample.AFFILIATIONS)), "127.0.0.1"),
+        ("RESOLVER_RERANK_DEPTH", "many", ("resolve", "x"), "RESOLVER_RERANK_DEPTH"),
+        ("RESOLVER_RERANKER", "nowhere/model", ("resolve", "x"), "nowhere/model"),
+        ("RESOLVER_ENCODER", "nowhere/model", ("resolve", "x"), "nowhere/model"),
+    ],
+    ids=["database down", "qdrant down", "broker down", "bad number", "no reranker", "no encoder"],
+)  # fmt: skip
+def test_what_is_down_or_wrong_is_said_without_secrets(
+    resolver: Run, variable: str, value: str, arguments: tuple[str, ...], said: str
+) -> None:
+    done = resolver(*arguments, env={variable: value, "HF_HUB_OFFLINE": "1"})
+    assert done.returncode == 1, done.stdout
+    assert said in done.stderr.replace("\n", "")
+    assert "Traceback" not in done.stderr
+    assert "s3cret" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_registry_show(resolver: Run) -> None:
+    release = resolver("registry", "show").stdout
+    assert "313" in release
+    oxford = resolver("registry", "show", "https://ror.org/052gg0110").stdout
+    assert "University of Oxford" in oxford
+    missing = resolver("registry", "show", "000000000")
+    assert missing.returncode == 1
+    assert "000000000" in missing.stderr
+
+
+def test_index_show(resolver: Run) -> None:
+    shown = resolver("index", "show").stdout
+    assert "●" in shown
+    assert "registry" in shown
+
+
+def test_an_index_of_another_release_is_refused_by_a_worker(
+    resolver_anew: Run, tmp_path: Path
+) -> None:
+    records = json.loads(sample.REGISTRY.read_bytes())
+    newer = tmp_path / "v9.9-2026-01-01-ror-data.json.gz"
+    newer.write_bytes(gzip.compress(json.dumps(records[:200]).encode()))
+    for command in (
+        ("migrate",),
+        ("registry", "load", str(sample.REGISTRY)),
+        ("index", "build"),
+        ("registry", "load", str(newer)),
+    ):
+        done = resolver_anew(*command)
+        assert done.returncode == 0, done.stderr
+    done = resolver_anew("worker")
+    assert done.returncode == 78
+    assert "resolver index build" in done.stderr
+    assert resolver_anew("index", "build").returncode == 0
+    assert "v9.9" in resolver_anew("index", "show").stdout
+
+
+def test_sql_reads_and_does_not_write(resolver: Run) -> None:
+    query = "SELECT ror_id, name FROM organisations WHERE ror_id = '052gg0110'"
+    rows = list(csv.DictReader(io.StringIO(resolver("sql", "--csv", query).stdout)))
+    assert rows == [{"ror_id": "052gg0110", "name": "University of Oxford"}]
+    assert "University of Oxford" in resolver("sql", query).stdout
+    refused = resolver("sql", "DELETE FROM link")
+    assert refused.returncode == 1
+    assert "read-only" in refused.stderr
+    wrong = resolver("sql", "SELECT nothing FROM nowhere")
+    assert wrong.returncode == 1
+    assert "nowhere" in wrong.stderr
+
+
+def test_enqueue_tells_bad_lines_and_sends_the_others(resolver: Run, sample_home: Path) -> None:
+    file = sample_home / "mixed.jsonl"
+    good = {"source": "test", "id": "1", "affiliation": "University of Oxford"}
+    file.write_text(
+        "\n".join([json.dumps(good), '{"id": 5}', "nonsense", json.dumps(good | {"id": "2"})])
+    )
+    done = resolver("enqueue", str(file))
+    assert done.returncode == 2
+    assert "2 records in 1 messages" in done.stderr
+    assert "2 records refused" in done.stderr
+
+
+def test_migrate_twice_is_harmless(resolver: Run) -> None:
+    assert "nothing to do" in resolver("migrate").stderr

@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import pytest
+
+from resolver.domain.affiliation import normalise
+from resolver.domain.organisation import (
+    Name,
+    NameKind,
+    Organisation,
+    OrganisationStatus,
+    Place,
+)
+from resolver.domain.words import words
+from resolver.errors import IntakeError
+from resolver.training.augmentation import Material, read_material, synthetic
+from resolver.training.pairs import held_out
+
+MATERIAL = Material(("Department of Physics",), ("Main Street 1",), ("0316",))
+
+
+def organisations(count: int) -> list[Organisation]:
+    return [
+        Organisation(
+            f"org{i}",
+            OrganisationStatus.ACTIVE,
+            (
+                Name(f"University of Place{i}", frozenset({NameKind.DISPLAY})),
+                Name(f"UP{i}", frozenset({NameKind.ACRONYM})),
+                Name(f"地方{i}大学", frozenset({NameKind.LABEL}), "ja"),
+            ),
+            places=(Place("NO", "Norway", f"City{i}", "Viken"),),
+            domains=(f"up{i}.no",),
+        )
+        for i in range(count)
+    ]
+
+
+def test_strings_repeat_with_the_seed() -> None:
+    registry = organisations(100)
+    first, again, other = (
+        list(synthetic(registry, MATERIAL, count=200, seed=seed)) for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+    assert len(first) == 200
+
+
+def test_strings_are_normalised_certain_and_of_no_held_out_organisation() -> None:
+    registry = organisations(400)
+    made = list(synthetic(registry, MATERIAL, count=2000, seed=1))
+    assert all(item.certain and item.affiliation == normalise(item.affiliation) for item in made)
+    named = {ror_id for item in made for ror_id in item.ror_ids}
+    assert len(named) > 200
+    assert not any(held_out(ror_id) for ror_id in named)
+    counts = [len(item.ror_ids) for item in made]
+    assert 0.02 < counts.count(0) / len(counts) < 0.07
+    assert 0.08 < counts.count(2) / len(counts) < 0.17
+
+
+def test_most_strings_show_a_name_of_theirs() -> None:
+    registry = {o.ror_id: o for o in organisations(300)}
+    made = list(synthetic(list(registry.values()), MATERIAL, count=1000, seed=1))
+    shown = [
+        any(
+            set(words(name.value)) & set(words(item.affiliation)) for name in registry[ror_id].names
+        )
+        for item in made
+        for ror_id in item.ror_ids
+    ]
+    assert sum(shown) / len(shown) > 0.9
+
+
+def test_without_material_and_places() -> None:
+    bare = [
+        Organisation("bare", OrganisationStatus.ACTIVE, (Name("X", frozenset({NameKind.DISPLAY})),))
+    ]
+    assert not held_out("bare")
+    made = list(synthetic(bare, Material((), (), ()), count=50, seed=1))
+    assert len(made) == 50
+
+
+def test_read_material(tmp_path: Path) -> None:
+    path = tmp_path / "ner.jsonl"
+    path.write_text(
+        '{"text": "Dept of Law, Oslo, 0316", "spans": [[0, 11, "SUB"], [13, 17, "CITY"],'
+        ' [19, 23, "POSTALCODE"]]}\n'
+    )
+    assert read_material(path) == Material(("Dept of Law",), (), ("0316",))
+    path.write_text('{"text": "x"}\n')
+    with pytest.raises(IntakeError):
+        read_material(path)

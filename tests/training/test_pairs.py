@@ -1,0 +1,173 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from resolver.domain.candidate import Candidate
+from resolver.domain.document import Document, documents
+from resolver.domain.organisation import (
+    Name,
+    NameKind,
+    Organisation,
+    OrganisationStatus,
+    Place,
+    Relation,
+    RelationKind,
+)
+from resolver.errors import IntakeError
+from resolver.training.pairs import (
+    Labelled,
+    LabelledPair,
+    held_out,
+    pairs,
+    read_labelled,
+    split,
+    verdict,
+)
+
+
+def organisation(
+    ror_id: str,
+    *names: str,
+    country: str = "Norway",
+    city: str | None = None,
+    relations: tuple[tuple[RelationKind, str], ...] = (),
+) -> Organisation:
+    first, *others = names
+    return Organisation(
+        ror_id,
+        OrganisationStatus.ACTIVE,
+        (
+            Name(first, frozenset({NameKind.DISPLAY})),
+            *(Name(name, frozenset({NameKind.ALIAS})) for name in others),
+        ),
+        places=(Place(country[:2].upper(), country, city),),
+        relations=tuple(Relation(kind, other, "") for kind, other in relations),
+    )
+
+
+OSLO = organisation(
+    "uio",
+    "University of Oslo",
+    "Universitetet",
+    city="Oslo",
+    relations=((RelationKind.RELATED, "ous"), (RelationKind.CHILD, "nhm")),
+)
+REGISTRY = {
+    o.ror_id: o
+    for o in (
+        OSLO,
+        organisation("ous", "Oslo University Hospital", city="Oslo"),
+        organisation("nhm", "Natural History Museum of the University", city="Oslo"),
+        organisation("bergen", "University of Bergen", city="Bergen"),
+        organisation("physics-osl", "Institute of Physics", city="Oslo"),
+        organisation("physics-gb", "Institute of Physics", country="United Kingdom", city="London"),
+        organisation("physics-trd", "Institute of Physics", city="Trondheim"),
+        organisation("twin", "University of Oslo", country="United States", city="Minneapolis"),
+        organisation("namesake", "Universitetet", country="Sweden", city="Lund"),
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("affiliation", "candidate", "certain", "expected"),
+    [
+        ("University of Oslo, Norway", "uio", False, 1),
+        ("University of Oslo, Norway", "bergen", False, 0),
+        ("University of Oslo, University of Bergen", "bergen", False, None),
+        ("University of Oslo, University of Bergen", "bergen", True, 0),
+        ("University of Oslo, Norway", "ous", False, 0),
+        ("Oslo University Hospital, University of Oslo", "ous", False, None),
+        ("Natural History Museum, University of Oslo", "nhm", False, None),
+        ("Department, University of Oslo", "nhm", False, 0),
+        ("Institute of Physics, University of Oslo", "physics-osl", False, None),
+        ("Institute of Physics, University of Oslo", "physics-gb", False, 0),
+        ("Institute of Physics, University of Oslo", "physics-trd", False, 0),
+        ("University of Oslo, Institute of Physics, Trondheim", "physics-trd", False, None),
+        ("University of Oslo", "twin", False, 0),
+        ("Universitetet, Department of Law", "namesake", True, None),
+        ("Universitetet, Department of Law, Norway", "namesake", True, 0),
+        ("Universitetet, Department of Law, Oslo", "namesake", True, 0),
+    ],
+)
+def test_verdict(affiliation: str, candidate: str, certain: bool, expected: int | None) -> None:
+    item = Labelled(affiliation, frozenset({"uio"}), certain)
+    document = next(iter(documents(REGISTRY[candidate])))
+    assert verdict(item, document, REGISTRY) == expected
+
+
+class EveryName:
+    """A first stage that brings every name of the registry, in its order."""
+
+    def candidates(self, texts: Sequence[str], *, depth: int) -> list[list[Candidate]]:
+        found: list[Document] = [next(iter(documents(o))) for o in REGISTRY.values()]
+        return [[Candidate(d, None, None, 0.0) for d in found][:depth] for _ in texts]
+
+
+GOLD = [
+    Labelled("Department, University of Oslo, Norway", frozenset({"uio"})),
+    Labelled("Nowhere", frozenset()),
+]
+
+
+def test_pairs_are_right_ones_and_sure_wrong_ones() -> None:
+    assert not any(held_out(ror_id) for ror_id in REGISTRY)
+    made = list(pairs(GOLD, REGISTRY, EveryName(), negatives=3, seed=1))
+    assert LabelledPair(GOLD[0].affiliation, "University of Oslo, Oslo, Norway", 1) in made
+    assert {p.label for p in made if p.affiliation == "Nowhere"} == {0}
+    assert sum(p.label == 0 for p in made) == 6
+    right = {d.text for d in documents(OSLO)}
+    assert {p.document for p in made if p.label} <= right
+    assert not right & {p.document for p in made if not p.label and p.affiliation != "Nowhere"}
+
+
+def test_pairs_repeat_with_the_seed() -> None:
+    first, again, other = (
+        list(pairs(GOLD * 5, REGISTRY, EveryName(), negatives=3, seed=seed)) for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_held_out_organisations_take_no_part() -> None:
+    ids = [f"org{i}" for i in range(2000)]
+    out = [ror_id for ror_id in ids if held_out(ror_id)]
+    assert 0.03 < len(out) / len(ids) < 0.07
+    gold = [Labelled(ror_id, frozenset({ror_id})) for ror_id in ids]
+    train, rest = split(gold)
+    assert {i.affiliation for i in rest} == set(out)
+    assert len(train) + len(rest) == len(gold)
+    registry = {out[0]: organisation(out[0], "University of Oslo")}
+    item = Labelled("University of Oslo", frozenset(out[:1]))
+
+    class Finds:
+        def candidates(self, texts: Sequence[str], *, depth: int) -> list[list[Candidate]]:
+            document = next(iter(documents(registry[out[0]])))
+            return [[Candidate(document, None, None, 0.0)] for _ in texts]
+
+    assert list(pairs([item], registry, Finds(), negatives=3, seed=1)) == []
+    other = Labelled("Elsewhere", frozenset())
+    assert list(pairs([other], registry, Finds(), negatives=3, seed=1)) == []
+
+
+def test_read_labelled(tmp_path: Path) -> None:
+    path = tmp_path / "gold.jsonl"
+    path.write_text(
+        '{"affiliation": "Texas A&amp;M", "ror_ids": ["https://ror.org/01f5ytq51"]}\n\n'
+        '{"affiliation": "Nowhere", "ror_ids": []}\n'
+    )
+    assert read_labelled(path) == [
+        Labelled("Texas A&M", frozenset({"01f5ytq51"})),
+        Labelled("Nowhere", frozenset()),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line", ["{", "[]", '{"affiliation": "x"}', '{"affiliation": 1, "ror_ids": []}']
+)
+def test_a_line_of_another_form_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "gold.jsonl"
+    path.write_text('{"affiliation": "x", "ror_ids": []}\n' + line + "\n")
+    with pytest.raises(IntakeError) as caught:
+        read_labelled(path)
+    assert caught.value.position == 1

@@ -1,0 +1,201 @@
+"""The whole way on a tiny model: pairs, training, export, calibration, loading."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from tiny_models import save_bert
+
+from resolver.domain.candidate import Candidate
+from resolver.domain.document import documents
+from resolver.domain.organisation import Name, NameKind, Organisation, OrganisationStatus, Place
+from resolver.domain.words import words
+from resolver.encoder.loading import load as load_encoder
+from resolver.errors import ModelError
+from resolver.reranker.loading import load
+from resolver.training.encoder import EncoderTraining
+from resolver.training.pairs import LabelledPair, held_out
+from resolver.training.recipe import Data, Report, make_encoder, make_reranker
+from resolver.training.reranker import LengthBatches, RerankerTraining, kept_layers, train_reranker
+
+CITIES = ("Oslo", "Bergen", "Wien", "Graz", "Tokyo", "Москва")
+KINDS = ("University of {}", "{} University Hospital", "{} Institute of Technology")
+
+
+def registry() -> list[Organisation]:
+    return [
+        Organisation(
+            f"{kind}-{city}-{i}",
+            OrganisationStatus.ACTIVE,
+            (
+                Name(name.format(city), frozenset({NameKind.DISPLAY})),
+                Name(f"{city[0]}{kind}{i}", frozenset({NameKind.ACRONYM})),
+            ),
+            places=(Place("NO", "Norway", city),),
+        )
+        for city in CITIES
+        for kind, name in enumerate(KINDS)
+        for i in range(3)
+    ]
+
+
+class WordOverlap:
+    """A first stage without an index: organisations by shared words, then by id."""
+
+    def candidates(self, texts: Sequence[str], *, depth: int) -> list[list[Candidate]]:
+        found = [next(iter(documents(organisation))) for organisation in registry()]
+        return [
+            [
+                Candidate(document, None, None, 0.0)
+                for document in sorted(
+                    found,
+                    key=lambda d: (-len(set(words(d.name)) & set(words(text))), d.ror_id),
+                )[:depth]
+            ]
+            for text in texts
+        ]
+
+
+@pytest.fixture(scope="module")
+def gold(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("gold") / "gold.jsonl"
+    rows = [
+        {"affiliation": f"Department {n}, {o.display_name}, Norway", "ror_ids": [o.ror_id]}
+        for o in registry()
+        for n in range(3)
+    ]
+    path.write_bytes(b"\n".join(orjson.dumps(row) for row in rows))
+    assert any(held_out(o.ror_id) for o in registry())
+    return path
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_bert(tmp_path_factory.mktemp("base"), labels=None, layers=4)
+
+
+def options(base: Path, out: Path) -> RerankerTraining:
+    return RerankerTraining(
+        base=str(base),
+        out=out,
+        layers=2,
+        epochs=12,
+        batch_size=16,
+        learning_rate=3e-3,
+        max_length=64,
+        device="cpu",
+        progress=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(base: Path, gold: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+    out = tmp_path_factory.mktemp("reranker")
+    data = Data(gold=(gold,), negatives=3, synthetic_strings=40, synthetic_pairs=60)
+    return out, make_reranker(data, options(base, out), registry(), WordOverlap())
+
+
+@pytest.mark.slow
+def test_the_model_learns_to_rank(made: tuple[Path, Report]) -> None:
+    out, report = made
+    assert report.positives > 100
+    assert report.held_out_strings >= 3
+    assert report.checkpoint.mrr > 0.3
+    assert report.exported is not None
+    assert abs(report.exported.mrr - report.checkpoint.mrr) < 0.2
+    assert orjson.loads((out / "report.json").read_bytes())["pairs"] == report.pairs
+
+
+@pytest.mark.slow
+def test_both_forms_load_and_agree(made: tuple[Path, Report]) -> None:
+    out, report = made
+    pairs = [
+        ("Department 1, University of Oslo, Norway", "University of Oslo, Oslo, Norway"),
+        ("Department 1, University of Oslo, Norway", "Oslo University Hospital, Oslo, Norway"),
+        ("Москва", "University of Москва, Москва, Norway"),
+    ]
+    checkpoint, exported = load(str(out), "cpu"), load(str(out / "onnx"), None)
+    assert exported.calibration == report.calibration
+    ours, theirs = exported.score(pairs), checkpoint.score(pairs)
+    np.testing.assert_allclose(ours, theirs, atol=0.1 * max(1.0, float(np.abs(theirs).max())))
+    assert exported.fingerprint != checkpoint.fingerprint
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_weights(base: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    pairs = [
+        LabelledPair(f"University {i}", f"University {i + i % 2}", 1 - i % 2) for i in range(64)
+    ]
+    first, again = (
+        load_file(train_reranker(options(base, tmp_path / name), pairs) / "model.safetensors")
+        for name in ("first", "again")
+    )
+    assert all(np.array_equal(first[key], again[key]) for key in first)
+    frozen = "bert.embeddings.word_embeddings.weight"
+    assert np.array_equal(first[frozen], load_file(base / "model.safetensors")[frozen[5:]])
+
+
+@pytest.mark.slow
+def test_a_static_encoder_is_made_and_loads(base: Path, gold: Path, tmp_path: Path) -> None:
+    out = make_encoder(
+        Data(gold=(gold,), synthetic_strings=40),
+        EncoderTraining(
+            base=str(base),
+            out=tmp_path,
+            dimension=8,
+            epochs=3,
+            batch_size=32,
+            device="cpu",
+            progress=False,
+        ),
+        registry(),
+    )
+    encoder = load_encoder(str(out), None)
+    assert encoder.dimension == 8
+    near, far = encoder.encode_documents(["University of Oslo", "Graz Institute of Technology"])
+    (query,) = encoder.encode_queries(["University of Oslo"])
+    assert query @ near > query @ far
+
+
+def test_nothing_to_learn_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="0 training pairs"):
+        train_reranker(RerankerTraining(base="none", out=tmp_path), [])
+
+
+@pytest.mark.slow
+def test_a_base_that_cannot_be_loaded_is_said(tmp_path: Path) -> None:
+    pairs = [LabelledPair("a", "b", 1), LabelledPair("a", "c", 0)]
+    with pytest.raises(ModelError) as caught:
+        train_reranker(RerankerTraining(base=str(tmp_path / "no"), out=tmp_path), pairs)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("depth", "layers", "expected"),
+    [(12, 6, [1, 3, 5, 7, 9, 11]), (12, 12, list(range(12))), (4, 3, [0, 1, 3]), (3, 1, [2])],
+)
+def test_kept_layers(depth: int, layers: int, expected: list[int]) -> None:
+    assert kept_layers(depth, layers) == expected
+
+
+@pytest.mark.parametrize("layers", [0, 13])
+def test_layers_that_are_not_there(layers: int) -> None:
+    with pytest.raises(ModelError):
+        kept_layers(12, layers)
+
+
+def test_batches_hold_every_row_once_and_differ_by_epoch() -> None:
+    lengths = [i % 50 for i in range(1000)]
+    batches = LengthBatches(lengths, 16, seed=1)
+    first = list(batches)
+    assert sorted(i for batch in first for i in batch) == list(range(1000))
+    assert len(first) == len(batches)
+    assert list(batches) == first
+    batches.set_epoch(1)
+    assert list(batches) != first
+    spread = np.mean([max(lengths[i] for i in b) - min(lengths[i] for i in b) for b in first])
+    assert spread < 10
