@@ -61,7 +61,7 @@ def step_load(options: argparse.Namespace) -> dict[str, Any]:
         return {"seconds": time.perf_counter() - started, "what": str(report)}
 
 
-def step_index(options: argparse.Namespace) -> dict[str, Any]:
+def step_index(_: argparse.Namespace) -> dict[str, Any]:
     from resolver import service
     from resolver.database import releases
     from resolver.indexing import build
@@ -254,6 +254,10 @@ def main() -> None:
     print(table(figures))
 
 
+def rate(records: int, seconds: float) -> str:
+    return f"{seconds:.0f} s, {records / seconds:.0f} strings/s"
+
+
 def table(figures: dict[str, Any]) -> str:
     """The figures as a Markdown table."""
     load, index, recall, resolve, queue = (figures[step] for step in STEPS)
@@ -266,27 +270,37 @@ def table(figures: dict[str, Any]) -> str:
             recall["peak_mb"],
             "50 candidates",
         ),
-        ("recall, in chunks of 64", f"p50 {recall['chunked_ms_p50']:.1f} ms a string", recall["peak_mb"], ""),
+        (
+            "recall, in chunks of 64",
+            f"p50 {recall['chunked_ms_p50']:.1f} ms a string",
+            recall["peak_mb"],
+            "",
+        ),
         (
             "resolve, one string at a time",
             f"p50 {resolve['alone_ms_p50']:.0f} ms, p95 {resolve['alone_ms_p95']:.0f} ms",
             resolve["peak_mb"],
             "",
         ),
-        ("resolve, in chunks of 64", f"{resolve['strings_per_second']:.0f} strings/s", resolve["peak_mb"], ""),
+        (
+            "resolve, in chunks of 64",
+            f"{resolve['strings_per_second']:.0f} strings/s",
+            resolve["peak_mb"],
+            "",
+        ),
         (
             f"{queue['records']:,} through the queue into Postgres",
-            f"{queue['seconds_new']:.0f} s, {queue['records'] / queue['seconds_new']:.0f} strings/s",
+            rate(queue["records"], queue["seconds_new"]),
             queue["peak_mb"],
             f"{queue['source_records']:,} records stored, {queue['links_first']:,} links",
         ),
         (
             "the same again",
-            f"{queue['seconds_again']:.1f} s, {queue['records'] / queue['seconds_again']:.0f} strings/s",
+            rate(queue["records"], queue["seconds_again"]),
             queue["peak_mb"],
             f"{queue['links_again']:,} links",
         ),
-    ]  # fmt: skip
+    ]
     machine = ", ".join(f"{name} {value}" for name, value in figures["machine"].items())
     lines = ["| step | took | peak MB | |", "|---|---|---|---|"]
     lines += [f"| {what} | {took} | {peak:.0f} | {note} |" for what, took, peak, note in rows]

@@ -22,7 +22,7 @@ CHUNK = 64
 
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """A labelled affiliation; empty `ror_ids` means that it names no organisation of the registry."""
+    """A labelled affiliation; no `ror_ids`: it names no organisation of the registry."""
 
     affiliation: str
     ror_ids: tuple[str, ...]
@@ -108,7 +108,7 @@ def evaluate(
     for start in range(0, len(gold), CHUNK):
         chunk = gold[start : start + CHUNK]
         for row, judged in zip(
-            chunk, matcher.judge([row.affiliation for row in chunk]), strict=True
+            chunk, matcher.judgements([row.affiliation for row in chunk]), strict=True
         ):
             predicted.append([link.ror_id for link in judged.outcome.links])
             recalled.append([candidate.ror_id for candidate in judged.candidates])

@@ -1,4 +1,4 @@
-"""Affiliations → outcomes: normalise, recall candidates, rerank, decide.
+"""Affiliations → outcomes: normalise, recall candidates, rerank, judge, decide.
 
 `Matcher.resolve` is the one way through, for the command line, the workers and the
 evaluation alike. It depends on its parts and its arguments only, and keeps no state.
@@ -14,6 +14,7 @@ import numpy as np
 from resolver.domain.affiliation import MAX_CHARACTERS, normalise
 from resolver.domain.candidate import Candidate, Results, fuse, segments
 from resolver.domain.decision import Policy, Scored, decide, refusal
+from resolver.domain.evidence import Judge, evidence
 from resolver.domain.outcome import Outcome
 from resolver.encoder import Encoder
 from resolver.encoder.lexical import query_vector
@@ -68,7 +69,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """First stage, reranker and policy in one.
+    """First stage, reranker, judge and policy in one.
 
     `recall_depth` organisations come from the first stage, and the first `rerank_depth` of
     them meet the reranker.
@@ -76,6 +77,7 @@ class Matcher:
 
     recall: Recall
     reranker: Reranker
+    judge: Judge
     policy: Policy = field(default_factory=Policy)
     recall_depth: int = 50
     rerank_depth: int = 20
@@ -86,9 +88,9 @@ class Matcher:
         Any string is taken. A failing part raises its `ResolverError`; it never shows as
         "no match".
         """
-        return [judgement.outcome for judgement in self.judge(affiliations)]
+        return [judgement.outcome for judgement in self.judgements(affiliations)]
 
-    def judge(self, affiliations: Sequence[str]) -> list[Judgement]:
+    def judgements(self, affiliations: Sequence[str]) -> list[Judgement]:
         """Like `resolve`, with candidates and scores."""
         # Slicing first bounds the work that a text of megabytes can cause.
         normalised = [normalise(raw[: MAX_CHARACTERS + 1]) for raw in affiliations]
@@ -115,11 +117,13 @@ class Matcher:
             for candidate in shortlist
         ]
         logits = self.reranker.score(pairs) if pairs else np.empty(0, np.float32)
-        probabilities = self.reranker.calibration.probability(logits)
-        values = iter(zip(logits.tolist(), probabilities.tolist(), strict=True))
         judgements = []
+        start = 0
         for text, candidates, shortlist in zip(texts, found, shortlists, strict=True):
-            scored = [Scored(candidate, *next(values)) for candidate in shortlist]
+            scores = logits[start : start + len(shortlist)].tolist()
+            start += len(shortlist)
+            probabilities = self.judge.probability(evidence(text, shortlist, scores)).tolist()
+            scored = list(map(Scored, shortlist, scores, probabilities))
             scored.sort(key=lambda s: (-s.score, s.candidate.ror_id))
             judgements.append(Judgement(decide(text, scored, self.policy), candidates, scored))
         return judgements

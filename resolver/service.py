@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from resolver import embedded
 from resolver.database import connection, releases, resolvers
 from resolver.domain.decision import Policy
+from resolver.domain.evidence import Judge
 from resolver.encoder import Encoder
 from resolver.encoder.loading import load as load_encoder
 from resolver.errors import RegistryError
 from resolver.index import IndexStore
 from resolver.indexing import require_fresh
+from resolver.judging import fingerprint, load_judge
 from resolver.matching import Matcher, Recall
 from resolver.reranker.loading import load as load_reranker
 from resolver.settings import Settings
@@ -109,12 +111,19 @@ def recall(
 
 
 @contextmanager
-def matcher(settings: Settings, *, release: str | None = None) -> Iterator[Matcher]:
-    """The whole matcher; needs the index and the models, but no database."""
+def matcher(
+    settings: Settings, *, release: str | None = None, judge: Judge | None = None
+) -> Iterator[Matcher]:
+    """The whole matcher; needs the index and the models, but no database.
+
+    `judge` takes the place of the one in the settings.
+    """
     with recall(settings, release=release) as first_stage:
+        reranker = load_reranker(settings.reranker, settings.device)
         yield Matcher(
             recall=first_stage,
-            reranker=load_reranker(settings.reranker, settings.device),
+            reranker=reranker,
+            judge=judge or load_judge(settings.judge, first_stage.encoder, reranker),
             policy=policy(settings),
             recall_depth=settings.recall_depth,
             rerank_depth=settings.rerank_depth,
@@ -154,7 +163,7 @@ class Service:
                     release_id=release.id,
                     encoder=(built.recall.encoder.name, built.recall.encoder.fingerprint),
                     reranker=(built.reranker.name, built.reranker.fingerprint),
-                    settings=deciding(settings),
+                    settings={**deciding(settings), "judge": fingerprint(built.judge)},
                 )
                 yield Service(settings, engine, built, version.id)
 

@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     reranker: str = Field(
         default=BUILTIN, description="builtin, or a cross-encoder's Hugging Face id or path."
     )
+    judge: str = Field(
+        default=BUILTIN, description="builtin, or a file that resolver train --part judge wrote."
+    )
     device: str | None = Field(
         default=None, description="cpu, cuda, cuda:1 …; unset: the best there is (not for builtin)."
     )

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, text
 
 from resolver import loading
 from resolver.database import releases, resolvers
+from resolver.domain.evidence import Judge
 from resolver.domain.words import words
 from resolver.errors import DatabaseUnavailable, IndexUnavailable, IntakeError
 from resolver.index.embedded import EmbeddedStore
@@ -65,7 +66,7 @@ def matcher(engine: Engine, store: EmbeddedStore, tmp_path: Path) -> Iterator[Ma
         store=store,
     )
     index = store.open()
-    yield Matcher(Recall(encoder, index), OverlapReranker())
+    yield Matcher(Recall(encoder, index), OverlapReranker(), Judge.of_logit(1.0, 0.0))
     index.close()
 
 

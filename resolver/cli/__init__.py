@@ -12,7 +12,7 @@ import typer
 from rich.logging import RichHandler
 
 import resolver
-from resolver.cli import demo, index, matching, queue, registry, sql
+from resolver.cli import demo, index, matching, queue, registry, sql, training
 from resolver.cli.terminal import errors
 from resolver.errors import ResolverError
 
@@ -35,7 +35,7 @@ app.command()(queue.enqueue)
 app.command()(queue.worker)
 app.command()(sql.migrate)
 app.command()(sql.sql)
-# TRAIN
+app.command()(training.train)
 app.command()(demo.demo)
 
 

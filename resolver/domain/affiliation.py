@@ -24,7 +24,8 @@ def normalise(raw: str) -> str:
     HTML entities (also doubly escaped) and tags are resolved, compatibility
     characters folded (NFKC), lone surrogates and control characters replaced,
     invisible formatting removed, white space made single. Case, accents and
-    script stay. Idempotent up to eight layers of escaping; any `str` is taken; the result can be stored in Postgres.
+    script stay. Any `str` is taken; the result can be stored in Postgres. Idempotent up to
+    eight layers of escaping.
     """
     text = raw
     # A fixed point: unescaping or NFKC can bring forth what another step must see again.

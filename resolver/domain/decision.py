@@ -21,14 +21,14 @@ from resolver.domain.outcome import Link, Outcome, Reason
 from resolver.domain.words import ground, units
 
 OWN_SHARE = 0.5
-"""More than this share of a further link's name must stand on words no better link has claimed. "York
-University" has only "York" left in "University of York, York"; a second university of the
-same string has all its words."""
+"""More than this share of a further link's name must stand on words no better link has claimed.
+"York University" has only "York" left in "University of York, York"; a second university of
+the same string has all its words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A candidate with the reranker's logit and its calibrated probability."""
+    """A candidate with the reranker's logit and the judge's probability."""
 
     candidate: Candidate
     score: float

@@ -25,7 +25,7 @@ class Reason(StrEnum):
 class Link:
     """One organisation that the affiliation names.
 
-    `score` is the reranker's logit, `probability` its calibrated form in [0, 1],
+    `score` is the reranker's logit, `probability` the judge's in [0, 1],
     `name` the organisation's display name, `matched_name` the name that was met,
     `rank` counts from 1, best first.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from os.path import commonprefix
 
 _WORD = re.compile(r"\w+")
 
@@ -15,10 +14,9 @@ CJK = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff
 
 def fold(text: str) -> str:
     """Lower case without accents: what two spellings of a name share."""
-    text = text.casefold()
     if text.isascii():
-        return text
-    decomposed = unicodedata.normalize("NFKD", text)
+        return text.lower()
+    decomposed = unicodedata.normalize("NFKD", text).casefold()
     return unicodedata.normalize("NFC", "".join(c for c in decomposed if not _is_accent(c)))
 
 
@@ -61,8 +59,8 @@ def same(a: str, b: str) -> bool:
     """
     if a == b:
         return True
-    shared = len(commonprefix((a, b)))
     shorter, longer = sorted((len(a), len(b)))
+    shared = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), shorter)
     return (shared == shorter >= 3 and longer >= shorter + 3) or shared >= max(5, 0.7 * longer)
 
 

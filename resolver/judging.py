@@ -1,0 +1,71 @@
+"""Where judges are kept, and which one goes with which models.
+
+A judge belongs to the encoder and the reranker whose candidates it was fitted on: with others
+its weights mean nothing. Its file names both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+
+from resolver.domain.evidence import FEATURES, Judge
+from resolver.encoder import Encoder
+from resolver.errors import ModelError
+from resolver.reranker import Reranker
+from resolver.settings import BUILTIN
+from resolver.weights import BUILTIN_FOLDER
+
+log = logging.getLogger(__name__)
+
+BUILTIN_JUDGE = BUILTIN_FOLDER / "judge.json"
+
+
+def load_judge(name: str, encoder: Encoder, reranker: Reranker) -> Judge:
+    """The judge of these two models, or, with a warning, one that hears the reranker alone.
+
+    `name` is "builtin" or the path of a file that `save_judge` wrote.
+
+    Raises:
+        ModelError: the file is missing or damaged.
+    """
+    path = BUILTIN_JUDGE if name == BUILTIN else Path(name)
+    try:
+        stored = orjson.loads(path.read_bytes())
+        models = (stored["encoder"], stored["reranker"])
+        weights = stored["weights"]
+        judge = Judge(tuple(float(weights[name]) for name in FEATURES), float(stored["intercept"]))
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{path} is no judge of this version: {error!r}",
+            remedy="install the package again, or run: resolver train --part judge",
+        ) from error
+    if models == (encoder.fingerprint, reranker.fingerprint):
+        return judge
+    log.warning(
+        "no judge was fitted with encoder %s and reranker %s: probabilities are the reranker's own",
+        encoder.name,
+        reranker.name,
+    )
+    calibration = reranker.calibration
+    return Judge.of_logit(calibration.slope, calibration.intercept)
+
+
+def save_judge(judge: Judge, encoder: Encoder, reranker: Reranker, path: Path) -> None:
+    """Write a judge with the models that it belongs to."""
+    stored = {
+        "encoder": encoder.fingerprint,
+        "reranker": reranker.fingerprint,
+        "weights": dict(zip(FEATURES, judge.weights, strict=True)),
+        "intercept": judge.intercept,
+    }
+    path.write_bytes(orjson.dumps(stored, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def fingerprint(judge: Judge) -> str:
+    """Changes with the weights; part of every resolver version."""
+    return hashlib.blake2b(orjson.dumps(asdict(judge)), digest_size=8).hexdigest()
