@@ -119,7 +119,7 @@ def matcher(
     `judge` takes the place of the one in the settings.
     """
     with recall(settings, release=release) as first_stage:
-        reranker = load_reranker(settings.reranker, settings.device)
+        reranker = load_reranker(settings.reranker, settings.device, threads=settings.threads)
         yield Matcher(
             recall=first_stage,
             reranker=reranker,

@@ -53,6 +53,11 @@ class Settings(BaseSettings):
         default=None, description="cpu, cuda, cuda:1 …; unset: the best there is (not for builtin)."
     )
 
+    threads: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Threads of the built-in reranker in a process; unset: one for each core.",
+    )
+
     recall_depth: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=50, description="Organisations that the first stage returns."
     )

@@ -15,9 +15,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
         name.upper(): "–" if field.default is None else str(field.default)
         for name, field in Settings.model_fields.items()
     }
-    assert rows == {
-        name: value.removesuffix(".0") for name, value in defaults.items()
-    }
+    assert rows == {name: value.removesuffix(".0") for name, value in defaults.items()}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Platt scaling of a reranker's logits: probability = 1 / (1 + exp(-(slope·logit + intercept))).
+    """Platt scaling of a reranker's logits: probability = sigmoid(slope·logit + intercept).
 
     J. Platt, "Probabilistic outputs for support vector machines", 1999. The default is the
     plain sigmoid, which is what an uncalibrated model of binary cross-entropy claims.

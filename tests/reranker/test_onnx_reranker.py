@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from resolver import weights
 from resolver.errors import ModelError
 from resolver.reranker import Pair
 from resolver.reranker.loading import load
-from resolver.reranker.onnx import OnnxReranker, PairTokens, batches, load_onnx, threads
+from resolver.reranker.onnx import OnnxReranker, PairTokens, batches, cores, load_onnx
 
 BUILTIN = weights.BUILTIN_FOLDER / "reranker"
 
@@ -104,18 +105,11 @@ def test_batches(lengths: list[int], expected: list[list[int]]) -> None:
     assert list(batches(lengths)) == expected
 
 
-@pytest.mark.parametrize(("value", "expected"), [(None, 0), ("3", 3)])
-def test_threads(monkeypatch: pytest.MonkeyPatch, value: str | None, expected: int) -> None:
-    monkeypatch.delenv("RESOLVER_THREADS", raising=False)
-    if value:
-        monkeypatch.setenv("RESOLVER_THREADS", value)
-    assert threads() == expected
-
-
-def test_threads_that_are_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RESOLVER_THREADS", "many")
-    with pytest.raises(ModelError, match="many"):
-        threads()
+def test_threads_do_not_change_scores() -> None:
+    pairs = [("University of Bonn", "University of Bonn, Germany")] * 3
+    one = load_onnx(BUILTIN, name="one", threads=1).score(pairs)
+    assert one == pytest.approx(load_onnx(BUILTIN, name="all").score(pairs), abs=1e-4)
+    assert 1 <= cores() <= (os.cpu_count() or 1)
 
 
 @pytest.fixture

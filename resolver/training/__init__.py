@@ -1,0 +1,1 @@
+"""How the models are made: pairs from gold strings and from the registry, fine-tuning, export."""

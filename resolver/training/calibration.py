@@ -1,0 +1,62 @@
+"""Platt scaling: from logits to probabilities that can be taken at their word."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from resolver.errors import ModelError
+from resolver.reranker import Calibration
+
+ITERATIONS = 100
+"""Newton's method needs about ten."""
+
+
+def fit(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.bool_]) -> Calibration:
+    """The maximum-likelihood slope and intercept, with Platt's smoothed targets.
+
+    `logits` and `labels` have shape (pairs,); the pairs should be what the first stage brings
+    in deployment, since the share of right ones is part of what is fitted.
+
+    Raises:
+        ModelError: one label is missing, or higher logits do not go with right pairs.
+    """
+    right, wrong = int(labels.sum()), int((~labels).sum())
+    if not right or not wrong:
+        raise ModelError(
+            f"cannot calibrate on {right} right and {wrong} wrong pairs",
+            remedy="give more gold strings, with organisations of the registry at hand",
+        )
+    x = np.stack([logits.astype(np.float64), np.ones(len(logits))], axis=1)
+    target = np.where(labels, (right + 1) / (right + 2), 1 / (wrong + 2))
+    weights = np.array([1.0, 0.0])
+    loss = _loss(x, target, weights)
+    for _ in range(ITERATIONS):
+        p = _sigmoid(x @ weights)
+        gradient = x.T @ (p - target)
+        curvature = (x * (p * (1 - p))[:, None]).T @ x + 1e-9 * np.eye(2)
+        step = np.linalg.solve(curvature, gradient)
+        # Halving the step keeps Newton from overshooting where the curve is flat.
+        while (better := _loss(x, target, weights - step)) > loss and np.abs(step).max() > 1e-12:
+            step /= 2
+        weights -= step
+        if loss - better < 1e-10 * max(loss, 1.0):
+            break
+        loss = better
+    if weights[0] <= 0:
+        raise ModelError(
+            f"calibration slope {weights[0]:.3g}: higher logits do not go with right pairs",
+            remedy="train longer, or check the labels",
+        )
+    return Calibration(float(weights[0]), float(weights[1]))
+
+
+def _sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))
+
+
+def _loss(
+    x: npt.NDArray[np.float64], target: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]
+) -> float:
+    z = x @ weights
+    return float((np.logaddexp(0.0, z) - target * z).sum())

@@ -1,0 +1,252 @@
+"""(affiliation, document) pairs with labels, from strings whose organisations are known.
+
+Negatives come from the project's own first stage: what it brings in deployment is what the
+cross-encoder has to tell apart. The hard part is which of its candidates are *surely* wrong.
+A gold string often names more organisations than its label says, so a candidate that may
+well be meant is dropped, neither 1 nor 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import orjson
+
+from resolver.domain.affiliation import normalise
+from resolver.domain.candidate import Candidate
+from resolver.domain.document import Document, documents
+from resolver.domain.organisation import Organisation, RelationKind
+from resolver.domain.words import words
+from resolver.errors import IntakeError
+from resolver.training.mentions import ground, mention, share
+
+HELD_OUT_SHARE = 20
+"""One organisation in so many is held out: its strings calibrate and evaluate, never train."""
+
+SURE_HEADS = 2
+"""Negatives that are always the best-ranked ones; the others are drawn from further down."""
+
+OTHER_NAME_SHARE = 0.3
+"""Of how many positives a second one is made, shown by another name of the organisation."""
+
+_HIERARCHY = frozenset(
+    {
+        RelationKind.PARENT,
+        RelationKind.CHILD,
+        RelationKind.PREDECESSOR,
+        RelationKind.SUCCESSOR,
+    }
+)
+_HIERARCHY_SHARE = 0.5
+"""A parent, child, predecessor or successor counts as not meant when the string holds at most
+this share of its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A normalised affiliation and the organisations it names, possibly none.
+
+    `certain` holds for strings made from the registry: all that they name is known, so that
+    whatever else their words resemble is wrong.
+    """
+
+    affiliation: str
+    ror_ids: frozenset[str]
+    certain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPair:
+    """`label` is 1 when the document's organisation is named in the affiliation, else 0."""
+
+    affiliation: str
+    document: str
+    label: int
+
+
+class FirstStage(Protocol):
+    """Where candidates come from: `resolver.matching.Recall`."""
+
+    def candidates(self, texts: Sequence[str], *, depth: int) -> list[list[Candidate]]: ...
+
+
+def read_labelled(path: Path) -> list[Labelled]:
+    """Lines of ``{"affiliation": str, "ror_ids": [str, …]}`` → labelled strings, in file order.
+
+    Raises:
+        IntakeError: a line is not of this form; names the line.
+    """
+    read = []
+    with path.open("rb") as lines:
+        for position, line in enumerate(lines):
+            if not line.strip():
+                continue
+            try:
+                record = orjson.loads(line)
+                read.append(
+                    Labelled(
+                        normalise(record["affiliation"]),
+                        frozenset(_bare_id(ror_id) for ror_id in record["ror_ids"]),
+                    )
+                )
+            except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+                raise IntakeError(
+                    position=position,
+                    reason=f'{path.name}: not {{"affiliation": …, "ror_ids": […]}}: {error}',
+                ) from error
+    return read
+
+
+def _bare_id(ror_id: str) -> str:
+    return ror_id.rsplit("/", 1)[-1]
+
+
+def held_out(ror_id: str) -> bool:
+    """Whether an organisation is one of those never trained on; stable across releases."""
+    digest = hashlib.blake2b(ror_id.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % HELD_OUT_SHARE == 0
+
+
+def split(gold: Iterable[Labelled]) -> tuple[list[Labelled], list[Labelled]]:
+    """Strings to train on, and strings of held-out organisations.
+
+    A string without an organisation goes by its own hash.
+    """
+    train: list[Labelled] = []
+    rest: list[Labelled] = []
+    for item in gold:
+        keys = item.ror_ids or {item.affiliation}
+        (rest if any(held_out(key) for key in keys) else train).append(item)
+    return train, rest
+
+
+def verdict(
+    item: Labelled, candidate: Document, organisations: Mapping[str, Organisation]
+) -> int | None:
+    """1: named in the string. 0: surely not. None: it cannot be known, so it is not learnt from."""
+    if candidate.ror_id in item.ror_ids:
+        return 1
+    gold = [organisations[ror_id] for ror_id in sorted(item.ror_ids) if ror_id in organisations]
+    text = words(item.affiliation)
+    claimed = ground(text, (name.value for organisation in gold for name in organisation.names))
+    stands_on = mention(text, candidate.name)
+    if item.certain:
+        return None if _rival(text, candidate, stands_on, claimed, gold) else 0
+    relations = {
+        relation.kind
+        for organisation in gold
+        for relation in organisation.relations
+        if relation.ror_id == candidate.ror_id
+    }
+    if relations & _HIERARCHY and share(text, candidate.name) > _HIERARCHY_SHARE:
+        return None
+    if relations and stands_on:
+        return None
+    if stands_on and not stands_on <= claimed and _may_be_here(text, candidate, gold):
+        return None
+    return 0
+
+
+def _may_be_here(text: list[str], candidate: Document, gold: Sequence[Organisation]) -> bool:
+    """Whether place speaks against a candidate whose name stands beside the gold one's.
+
+    "Institute of Physics, University of Rome" has the words of the Institute of Physics in
+    London, whose country is another.
+    """
+    places = [organisation.place for organisation in gold if organisation.place]
+    if not places or not candidate.country_code:
+        return True
+    if candidate.country_code not in {place.country_code for place in places}:
+        return False
+    cities = {place.city for place in places if place.city}
+    return (
+        not candidate.city
+        or not cities
+        or candidate.city in cities
+        or bool(mention(text, candidate.city))
+    )
+
+
+def _rival(
+    text: list[str],
+    candidate: Document,
+    stands_on: frozenset[int],
+    claimed: frozenset[int],
+    gold: Sequence[Organisation],
+) -> bool:
+    """Whether a candidate has the very words of the true one and no place tells them apart."""
+    if not stands_on or not stands_on >= claimed:
+        return False
+    for place in (organisation.place for organisation in gold):
+        if place is None:
+            continue
+        for ours, theirs in ((place.city, candidate.city), (place.country, candidate.country)):
+            if ours and theirs and ours != theirs and mention(text, ours):
+                return False
+    return True
+
+
+def shown(
+    item: Labelled, ror_id: str, found: Sequence[Candidate], organisation: Organisation
+) -> Document:
+    """The document by which the first stage shows an organisation, else its nearest name."""
+    for candidate in found:
+        if candidate.ror_id == ror_id:
+            return candidate.document
+    text = words(item.affiliation)
+    return max(documents(organisation), key=lambda document: share(text, document.name))
+
+
+def pairs(
+    gold: Sequence[Labelled],
+    organisations: Mapping[str, Organisation],
+    first_stage: FirstStage,
+    *,
+    negatives: int,
+    depth: int = 30,
+    seed: int,
+    batch: int = 256,
+) -> Iterator[LabelledPair]:
+    """For each string its organisations and at most `negatives` sure wrong candidates.
+
+    Held-out organisations never appear, on either side. The same arguments give the same
+    pairs in the same order.
+    """
+    rng = random.Random(seed)  # noqa: S311
+    for start in range(0, len(gold), batch):
+        items = gold[start : start + batch]
+        found = first_stage.candidates([item.affiliation for item in items], depth=depth)
+        for item, candidates in zip(items, found, strict=True):
+            yield from _pairs_of(item, candidates, organisations, negatives, rng)
+
+
+def _pairs_of(
+    item: Labelled,
+    candidates: Sequence[Candidate],
+    organisations: Mapping[str, Organisation],
+    negatives: int,
+    rng: random.Random,
+) -> Iterator[LabelledPair]:
+    for ror_id in sorted(item.ror_ids):
+        organisation = organisations.get(ror_id)
+        if organisation is None or held_out(ror_id):
+            continue
+        document = shown(item, ror_id, candidates, organisation)
+        yield LabelledPair(item.affiliation, document.text, 1)
+        others = [d for d in documents(organisation) if d.name != document.name]
+        if others and rng.random() < OTHER_NAME_SHARE:
+            yield LabelledPair(item.affiliation, rng.choice(others).text, 1)
+    wrong = [
+        candidate.document
+        for candidate in candidates
+        if not held_out(candidate.ror_id) and verdict(item, candidate.document, organisations) == 0
+    ]
+    heads, tail = wrong[:SURE_HEADS], wrong[SURE_HEADS:]
+    drawn = rng.sample(tail, min(len(tail), max(0, negatives - len(heads))))
+    for document in [*heads, *drawn][:negatives]:
+        yield LabelledPair(item.affiliation, document.text, 0)

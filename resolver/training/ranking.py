@@ -1,0 +1,111 @@
+"""How well a reranker orders the first stage's candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from resolver.domain.organisation import Organisation
+from resolver.reranker import Pair, Reranker
+from resolver.training.pairs import FirstStage, Labelled, verdict
+
+DEPTH = 20
+"""Candidates of a string that are judged, as in deployment (`Settings.rerank_depth`)."""
+
+CUT = 10
+"""The cut of MRR and nDCG, that of the published figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortlist:
+    """A string's candidates in first-stage order, with a verdict for each.
+
+    1: named in the string; 0: surely not; None: it cannot be known (`pairs.verdict`).
+    """
+
+    pairs: tuple[Pair, ...]
+    verdicts: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Means over the strings that have a right candidate to find; all in [0, 1].
+
+    A candidate of unknown verdict counts as wrong.
+    """
+
+    strings: int
+    top1: float
+    mrr: float
+    ndcg: float
+
+
+def shortlists(
+    gold: Sequence[Labelled],
+    organisations: Mapping[str, Organisation],
+    first_stage: FirstStage,
+    *,
+    depth: int = DEPTH,
+) -> list[Shortlist]:
+    """The first stage's candidates for each string, in order; strings without any are left out."""
+    found = first_stage.candidates([item.affiliation for item in gold], depth=depth)
+    return [
+        Shortlist(
+            tuple((item.affiliation, c.document.text) for c in candidates),
+            tuple(verdict(item, c.document, organisations) for c in candidates),
+        )
+        for item, candidates in zip(gold, found, strict=True)
+        if candidates
+    ]
+
+
+def scores(lists: Sequence[Shortlist], reranker: Reranker) -> list[npt.NDArray[np.float32]]:
+    """The reranker's logits, one array a shortlist."""
+    flat = reranker.score([pair for shortlist in lists for pair in shortlist.pairs])
+    ends = np.cumsum([len(shortlist.pairs) for shortlist in lists])[:-1]
+    return np.split(flat, ends)
+
+
+def ranking(
+    lists: Iterable[Shortlist], scored: Iterable[Sequence[float] | npt.NDArray[np.float32]]
+) -> Ranking:
+    """Measure an order: higher scores first, ties in the order of the shortlist."""
+    top1, mrr, ndcg = [], [], []
+    discount = 1 / np.log2(np.arange(2, CUT + 2))
+    for shortlist, values in zip(lists, scored, strict=True):
+        right = np.array([found == 1 for found in shortlist.verdicts])
+        if not right.any():
+            continue
+        ordered = right[np.argsort(-np.asarray(values, np.float64), kind="stable")][:CUT]
+        first = int(ordered.argmax()) if ordered.any() else None
+        top1.append(float(ordered[0]))
+        mrr.append(0.0 if first is None else 1 / (first + 1))
+        ideal = discount[: min(int(right.sum()), CUT)].sum()
+        ndcg.append(float((ordered * discount[: len(ordered)]).sum() / ideal))
+    if not top1:
+        return Ranking(0, 0.0, 0.0, 0.0)
+    return Ranking(len(top1), *(float(np.mean(values)) for values in (top1, mrr, ndcg)))
+
+
+def first_stage_order(lists: Iterable[Shortlist]) -> list[Sequence[float]]:
+    """Scores that keep each shortlist in the order it came."""
+    return [[-float(i) for i in range(len(shortlist.pairs))] for shortlist in lists]
+
+
+def judged(
+    lists: Sequence[Shortlist], scored: Sequence[npt.NDArray[np.float32]]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Logits and labels of all candidates of known verdict: what calibration is fitted on."""
+    known = [
+        (value, found == 1)
+        for shortlist, values in zip(lists, scored, strict=True)
+        for value, found in zip(values.tolist(), shortlist.verdicts, strict=True)
+        if found is not None
+    ]
+    return (
+        np.array([value for value, _ in known], np.float32),
+        np.array([right for _, right in known], np.bool_),
+    )
