@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-
-import orjson
 
 from resolver.domain.metrics import Agreement, agreement, recall_at
-from resolver.errors import GoldError
+from resolver.gold import Gold
 from resolver.matching import Matcher
 
 RECALL_CUTS = (5, 20, 50, 100)
@@ -18,47 +15,6 @@ RECALL_CUTS = (5, 20, 50, 100)
 
 CHUNK = 64
 """Affiliations resolved at once, as a worker would."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gold:
-    """A labelled affiliation; no `ror_ids`: it names no organisation of the registry."""
-
-    affiliation: str
-    ror_ids: tuple[str, ...]
-
-
-def read_gold(path: Path) -> list[Gold]:
-    """JSON lines of ``{"affiliation": str, "ror_ids": [str]}``; other keys are ignored.
-
-    Raises:
-        GoldError: the file is missing or a line has another form; names the line.
-    """
-    try:
-        with path.open("rb") as file:
-            return list(_parse(path, file.readlines()))
-    except OSError as error:
-        raise GoldError(f"{path}: {error.strerror}", remedy="name a JSON lines file") from error
-
-
-def _parse(path: Path, lines: Sequence[bytes]) -> Iterator[Gold]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = orjson.loads(line)
-            affiliation, ror_ids = row["affiliation"], row["ror_ids"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise GoldError(
-                f"{path}:{number}: not a labelled affiliation",
-                remedy='each line is {"affiliation": "…", "ror_ids": ["…"]}',
-            ) from error
-        if not isinstance(affiliation, str) or not isinstance(ror_ids, list):
-            raise GoldError(
-                f"{path}:{number}: affiliation must be a string and ror_ids a list",
-                remedy='each line is {"affiliation": "…", "ror_ids": ["…"]}',
-            )
-        yield Gold(affiliation, tuple(str(ror_id)[-9:] for ror_id in ror_ids))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ import pytest
 
 from resolver.domain.metrics import Agreement
 from resolver.errors import GoldError
-from resolver.evaluation import Gold, Report, read_gold
+from resolver.evaluation import Report
+from resolver.gold import Gold, read_gold
 
 
 def test_read_gold_takes_bare_and_full_ids_and_skips_blank_lines(tmp_path: Path) -> None:

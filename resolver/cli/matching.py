@@ -16,8 +16,9 @@ from resolver import service
 from resolver.cli.terminal import console, progress
 from resolver.domain.outcome import Outcome
 from resolver.errors import SettingsError
-from resolver.evaluation import RECALL_CUTS, Report, read_gold
+from resolver.evaluation import RECALL_CUTS, Report
 from resolver.evaluation import evaluate as evaluate_gold
+from resolver.gold import read_gold
 from resolver.settings import load_settings
 
 CHUNK = 64

@@ -18,7 +18,7 @@ import orjson
 
 from resolver.domain.affiliation import normalise
 from resolver.domain.organisation import Name, NameKind, Organisation
-from resolver.errors import IntakeError
+from resolver.errors import GoldError
 from resolver.training.pairs import Labelled, held_out
 
 ABBREVIATIONS: Mapping[str, tuple[str, ...]] = {
@@ -94,11 +94,11 @@ def read_material(path: Path) -> Material:
     """Spans of annotated affiliations: ``{"text": str, "spans": [[start, end, label], …]}``.
 
     Raises:
-        IntakeError: a line is not of this form; names the line.
+        GoldError: a line is not of this form; names the line.
     """
     found: dict[str, dict[str, None]] = {"SUB": {}, "ADDRESS": {}, "POSTALCODE": {}}
     with path.open("rb") as lines:
-        for position, line in enumerate(lines):
+        for number, line in enumerate(lines, start=1):
             try:
                 record = orjson.loads(line)
                 for start, end, label in record["spans"]:
@@ -107,8 +107,9 @@ def read_material(path: Path) -> Material:
                         if 2 < len(part) < 90:
                             found[label][part] = None
             except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-                raise IntakeError(
-                    position=position, reason=f"{path.name}: not an annotated string: {error}"
+                raise GoldError(
+                    f"{path}:{number}: not an annotated affiliation: {error!r}",
+                    remedy='each line is {"text": "…", "spans": [[start, end, label]]}',
                 ) from error
     return Material(*(tuple(found[label]) for label in ("SUB", "ADDRESS", "POSTALCODE")))
 

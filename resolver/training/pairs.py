@@ -15,14 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import orjson
-
 from resolver.domain.affiliation import normalise
 from resolver.domain.candidate import Candidate
 from resolver.domain.document import Document, documents
 from resolver.domain.organisation import Organisation, RelationKind
 from resolver.domain.words import words
-from resolver.errors import IntakeError
+from resolver.gold import read_gold
 from resolver.training.mentions import ground, mention, share
 
 HELD_OUT_SHARE = 20
@@ -76,34 +74,14 @@ class FirstStage(Protocol):
 
 
 def read_labelled(path: Path) -> list[Labelled]:
-    """Lines of ``{"affiliation": str, "ror_ids": [str, …]}`` → labelled strings, in file order.
+    """The strings of a gold file, in file order.
 
     Raises:
-        IntakeError: a line is not of this form; names the line.
+        GoldError: a line is not a labelled affiliation; names the line.
     """
-    read = []
-    with path.open("rb") as lines:
-        for position, line in enumerate(lines):
-            if not line.strip():
-                continue
-            try:
-                record = orjson.loads(line)
-                read.append(
-                    Labelled(
-                        normalise(record["affiliation"]),
-                        frozenset(_bare_id(ror_id) for ror_id in record["ror_ids"]),
-                    )
-                )
-            except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-                raise IntakeError(
-                    position=position,
-                    reason=f'{path.name}: not {{"affiliation": …, "ror_ids": […]}}: {error}',
-                ) from error
-    return read
-
-
-def _bare_id(ror_id: str) -> str:
-    return ror_id.rsplit("/", 1)[-1]
+    return [
+        Labelled(normalise(gold.affiliation), frozenset(gold.ror_ids)) for gold in read_gold(path)
+    ]
 
 
 def held_out(ror_id: str) -> bool:

@@ -97,7 +97,7 @@ def make_reranker(
     checkpoint itself stays in ``<out>``. Each has its own calibration: that of the form served.
 
     Raises:
-        IntakeError: a line of a gold or material file cannot be read.
+        GoldError: a line of a gold or material file cannot be read.
         ModelError: there is nothing to learn from, or the base does not fit.
     """
     active, by_id = _known(organisations)
@@ -148,7 +148,7 @@ def make_encoder(
     Gold strings count twice beside the synthetic ones.
 
     Raises:
-        IntakeError: a line of a gold or material file cannot be read.
+        GoldError: a line of a gold or material file cannot be read.
         ModelError: there is nothing to learn from, or the base does not fit.
     """
     active, by_id = _known(organisations)

@@ -11,7 +11,7 @@ from resolver.domain.organisation import (
     Place,
 )
 from resolver.domain.words import words
-from resolver.errors import IntakeError
+from resolver.errors import GoldError
 from resolver.training.augmentation import Material, read_material, synthetic
 from resolver.training.pairs import held_out
 
@@ -87,5 +87,5 @@ def test_read_material(tmp_path: Path) -> None:
     )
     assert read_material(path) == Material(("Dept of Law",), (), ("0316",))
     path.write_text('{"text": "x"}\n')
-    with pytest.raises(IntakeError):
+    with pytest.raises(GoldError):
         read_material(path)

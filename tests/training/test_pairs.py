@@ -14,7 +14,7 @@ from resolver.domain.organisation import (
     Relation,
     RelationKind,
 )
-from resolver.errors import IntakeError
+from resolver.errors import GoldError
 from resolver.training.pairs import (
     Labelled,
     LabelledPair,
@@ -168,6 +168,5 @@ def test_read_labelled(tmp_path: Path) -> None:
 def test_a_line_of_another_form_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "gold.jsonl"
     path.write_text('{"affiliation": "x", "ror_ids": []}\n' + line + "\n")
-    with pytest.raises(IntakeError) as caught:
+    with pytest.raises(GoldError, match=r"gold\.jsonl:2:"):
         read_labelled(path)
-    assert caught.value.position == 1

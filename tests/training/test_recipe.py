@@ -112,14 +112,15 @@ def test_the_model_learns_to_rank(made: tuple[Path, Report]) -> None:
 def test_both_forms_load_and_agree(made: tuple[Path, Report]) -> None:
     out, report = made
     pairs = [
-        ("Department 1, University of Oslo, Norway", "University of Oslo, Oslo, Norway"),
-        ("Department 1, University of Oslo, Norway", "Oslo University Hospital, Oslo, Norway"),
-        ("Department 2, Graz Institute of Technology, Norway", "University of Graz, Graz, Norway"),
+        (f"Department 1, {one.display_name}, Norway", f"{other.display_name}, Norway")
+        for one in registry()[::5]
+        for other in registry()[::7]
     ]
     checkpoint, exported = load(str(out), "cpu"), load(str(out / "onnx"), None)
     assert exported.calibration == report.calibration
     ours, theirs = exported.score(pairs), checkpoint.score(pairs)
-    np.testing.assert_allclose(ours, theirs, atol=0.1 * max(1.0, float(np.abs(theirs).max())))
+    assert np.abs(ours - theirs).mean() < 0.15 * theirs.std()
+    assert np.corrcoef(ours, theirs)[0, 1] > 0.97
     assert exported.fingerprint != checkpoint.fingerprint
 
 
