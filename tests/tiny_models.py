@@ -67,6 +67,9 @@ def save_bert(folder: Path, *, labels: int | None, layers: int = 2) -> Path:
         num_labels=labels or 1,
     )
     model = BertModel(config) if labels is None else BertForSequenceClassification(config)
+    # Word embeddings that are 4-bit already, as those of the real base are.
+    words = model.get_input_embeddings().weight
+    words.data = torch.randint(-8, 8, words.shape) / 8.0
     model.save_pretrained(folder)
     return folder
 

@@ -10,7 +10,9 @@ from typing import Annotated
 
 import orjson
 import typer
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from resolver import service
 from resolver.cli.terminal import console, progress
@@ -46,7 +48,7 @@ def resolve(
                 if as_json:
                     sys.stdout.buffer.write(orjson.dumps(as_object(outcome)) + b"\n")
                 else:
-                    console.print(outcome_table(outcome))
+                    console.print(for_a_person(outcome))
             sys.stdout.flush()
 
 
@@ -71,28 +73,18 @@ def as_object(outcome: Outcome) -> dict[str, object]:
     }
 
 
-def outcome_table(outcome: Outcome) -> Table:
-    """One affiliation and its links for a person."""
-    from rich.text import Text
-
-    table = Table(title=Text(outcome.affiliation), title_justify="left", box=None, pad_edge=False)
+def for_a_person(outcome: Outcome) -> Group:
+    """One affiliation and its links."""
+    heading = Text(outcome.affiliation, style="bold")
     if outcome.reason:
-        table.show_header = False
-        table.add_column()
-        table.add_row(f"[yellow]no match[/]: {outcome.reason}")
-        return table
-    table.add_column("ROR id", no_wrap=True)
-    table.add_column("organisation")
-    table.add_column("matched name")
-    table.add_column("probability", justify="right")
+        return Group(heading, Text(f"  no match: {outcome.reason}", style="yellow"), "")
+    table = Table(box=None, padding=(0, 2), show_header=False)
     for link in outcome.links:
-        table.add_row(
-            f"[green]{link.ror_id}[/]",
-            Text(link.name),
-            Text(link.matched_name if link.matched_name != link.name else ""),
-            f"{link.probability:.3f}",
-        )
-    return table
+        name = Text(link.name)
+        if link.matched_name != link.name:
+            name.append(f"  as “{link.matched_name}”", style="dim")
+        table.add_row(f"[green]{link.ror_id}[/]", f"{link.probability:.3f}", name)
+    return Group(heading, table, "")
 
 
 def _lines(file: Path | None) -> Iterator[str]:

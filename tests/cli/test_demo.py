@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import run_in  # type: ignore[attr-defined]
+from command_line import run_in
 
 from resolver import sample
 

@@ -17,6 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+README = (ROOT / "README.md").read_text()
 RUNNABLE = [path for path in DOCUMENTS if BLOCK.search(path.read_text())]
 
 
@@ -36,6 +37,34 @@ def test_commands_run(path: Path, services_home: Path) -> None:
         timeout=500, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_the_readme_example_links_what_it_shows(services_home: Path) -> None:
+    """The same ROR ids in the same order; probabilities may differ in the last digits."""
+    (block,) = re.findall(r"^```console\n\$ (resolver resolve .*?)^```", README, re.M | re.S)
+    lines = block.splitlines()
+    end = next(i for i, line in enumerate(lines) if not line.endswith("\\")) + 1
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RESOLVER_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    environment["RESOLVER_HOME"] = str(services_home / "docs-example")
+    script = "\n".join(
+        [
+            "set -euo pipefail",
+            "resolver migrate",
+            "resolver registry load resolver/sample/registry.json",
+            "resolver index build",
+            *lines[:end],
+        ]
+    )
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True,
+        timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    shown = "\n".join(lines[end:])
+    found = re.compile(r"^  (\w{9}) |no match: (\w+)", re.M)
+    assert found.findall(done.stdout) == found.findall(shown) != []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=[path.name for path in DOCUMENTS])

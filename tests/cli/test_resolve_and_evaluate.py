@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Run  # type: ignore[attr-defined]
+from command_line import Run
 
 from resolver import sample
 
