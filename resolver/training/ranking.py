@@ -64,6 +64,8 @@ def shortlists(
 
 def scores(lists: Sequence[Shortlist], reranker: Reranker) -> list[npt.NDArray[np.float32]]:
     """The reranker's logits, one array a shortlist."""
+    if not lists:
+        return []
     flat = reranker.score([pair for shortlist in lists for pair in shortlist.pairs])
     ends = np.cumsum([len(shortlist.pairs) for shortlist in lists])[:-1]
     return np.split(flat, ends)

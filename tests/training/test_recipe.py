@@ -27,7 +27,7 @@ KINDS = ("University of {}", "{} University Hospital", "{} Institute of Technolo
 def registry() -> list[Organisation]:
     return [
         Organisation(
-            f"{kind}-{city}-{i}",
+            f"{kind}-{city[:5]:a<5}-{i}",
             OrganisationStatus.ACTIVE,
             (
                 Name(name.format(city), frozenset({NameKind.DISPLAY})),
