@@ -38,7 +38,7 @@ BLOCK = 32
 
 OPSET = 21
 IR_VERSION = 10
-"""What ONNX Runtime 1.20, the oldest that the project accepts, can read."""
+"""What the oldest ONNX Runtime that the project accepts can read."""
 
 SAMPLE_ROWS = 2048
 """Activation rows kept for each product when its scale is chosen."""
