@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 from tokenizers import Tokenizer
 
 from resolver import weights
 from resolver.errors import ModelError
 from resolver.reranker import Calibration, Pair
 from resolver.reranker.calibration import CALIBRATION, read_calibration
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 MODEL = "model.onnx"
 
@@ -139,6 +142,9 @@ def load_onnx(folder: Path, *, name: str, threads: int | None = None) -> OnnxRer
     Raises:
         ModelError: a file is missing, damaged, or does not fit the others.
     """
+    # Here, not above: a worker's parent imports this module and forks afterwards.
+    import onnxruntime
+
     path, tokenizer_path = folder / MODEL, weights.tokenizer_path(folder)
     tokenizer = weights.read_tokenizer(tokenizer_path)
     content = weights.read(path)
