@@ -97,7 +97,7 @@ def load_cross_encoder(name: str, device: str | None) -> CrossEncoderReranker:
             f"{name} has {model.num_labels} labels",
             remedy="a reranker has one: how well the document fits",
         )
-    model.max_length = min(model.max_length or MAX_LENGTH, MAX_LENGTH)
+    model.max_seq_length = min(model.max_seq_length or MAX_LENGTH, MAX_LENGTH)
     return CrossEncoderReranker(
         name,
         model,

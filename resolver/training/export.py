@@ -112,7 +112,7 @@ def max_length(checkpoint: Path) -> int:
     """Tokens of a pair that a checkpoint was trained with."""
     from sentence_transformers.cross_encoder import CrossEncoder
 
-    length = CrossEncoder(str(checkpoint), device="cpu", local_files_only=True).max_length
+    length = CrossEncoder(str(checkpoint), device="cpu", local_files_only=True).max_seq_length
     return int(length or 128)
 
 
