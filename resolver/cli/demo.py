@@ -135,12 +135,15 @@ def _worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
 def _wait(
     engine: Engine, records: list[SourceRecord], process: subprocess.Popen[bytes], log: Path
 ) -> None:
-    """Until each of these records has an outcome."""
+    """Until each of these records has an outcome by the release in use."""
     total = len({(record.source, record.external_id, record.position) for record in records})
     sources = sorted({record.source for record in records})
     count = text(
-        "SELECT count(*) FROM source_record JOIN outcome USING (affiliation_id) "
-        "WHERE source = ANY(:sources)"
+        "SELECT count(*) FROM source_record s "
+        "JOIN outcome USING (affiliation_id) "
+        "JOIN resolver_version v ON v.id = outcome.resolver_version_id "
+        "JOIN registry_release r ON r.id = v.release_id AND r.is_current "
+        "WHERE s.source = ANY(:sources)"
     )
     done, changed = 0, time.monotonic()
     with progress("affiliations", total) as report:

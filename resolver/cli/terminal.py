@@ -48,4 +48,4 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[..., Non
 
 
 def say(message: str) -> None:
-    errors.print(message, highlight=False)
+    errors.print(message, highlight=False, soft_wrap=True)

@@ -32,6 +32,24 @@ def test_the_demo_links_its_affiliations_and_can_be_repeated(services_home: Path
     assert answers == f"{len(lines)},{len(texts)},0"
 
 
+def test_the_demo_answers_by_the_registry_that_it_was_given(services_home: Path) -> None:
+    """A second registry in the same home: every outcome is by the new one."""
+    home = services_home / "demo2"
+    home.mkdir()
+    records = json.loads(sample.REGISTRY.read_bytes())
+    (home / "v9.9.json").write_text(json.dumps(records[:150]))
+    for more in ((), ("--registry", "v9.9.json")):
+        done = run_in(home, "demo", "--home", "d", *more)
+        assert done.returncode == 0, done.stderr + done.stdout
+    (answer,) = run_in(
+        home, "--home", "d", "sql", "--csv",
+        "SELECT DISTINCT version FROM outcome "
+        "JOIN resolver_version v ON v.id = resolver_version_id "
+        "JOIN registry_release r ON r.id = v.release_id",
+    ).stdout.splitlines()[1:]  # fmt: skip
+    assert answer == "v9.9"
+
+
 def test_the_demo_says_why_it_cannot_go_on(tmp_path: Path) -> None:
     done = run_in(tmp_path, "demo", "--registry", "nowhere.zip")
     assert done.returncode == 1
