@@ -72,8 +72,7 @@ def step_index(_: argparse.Namespace) -> dict[str, Any]:
 
     settings = load_settings()
     with service.database(settings) as engine:
-        release = releases.current_release(engine)
-        assert release is not None
+        release = releases.require_release(engine)
         started = time.perf_counter()
         manifest = build(
             releases.organisations(engine, release.id),

@@ -14,7 +14,6 @@ from resolver.domain.decision import Policy
 from resolver.domain.evidence import Judge
 from resolver.encoder import Encoder
 from resolver.encoder.loading import load as load_encoder
-from resolver.errors import RegistryError
 from resolver.index import IndexStore
 from resolver.indexing import require_fresh
 from resolver.judging import fingerprint, load_judge
@@ -152,11 +151,7 @@ class Service:
         """
         with database(settings) as engine:
             connection.require_schema(engine)
-            release = releases.current_release(engine)
-            if release is None:
-                raise RegistryError(
-                    "no registry release is loaded", remedy="run: resolver registry load PATH"
-                )
+            release = releases.require_release(engine)
             with matcher(settings, release=release.version) as built:
                 version = resolvers.register(
                     engine,

@@ -65,8 +65,7 @@ def demo(
         say(f"  {loaded}")
 
         _step(3, "embed every name and build the index in Qdrant's own engine")
-        release = releases.current_release(engine)
-        assert release is not None
+        release = releases.require_release(engine)
         with progress("names") as report:
             manifest = build(
                 releases.organisations(engine, release.id),

@@ -11,7 +11,6 @@ from rich.table import Table
 from resolver import service
 from resolver.cli.terminal import console, progress, say
 from resolver.database import connection, releases
-from resolver.errors import RegistryError
 from resolver.indexing import build as build_index
 from resolver.settings import load_settings
 
@@ -29,11 +28,7 @@ def build(
     started = time.monotonic()
     with service.database(settings) as engine:
         connection.require_schema(engine)
-        release = releases.current_release(engine)
-        if release is None:
-            raise RegistryError(
-                "no registry release is loaded", remedy="run: resolver registry load PATH"
-            )
+        release = releases.require_release(engine)
         with progress("names") as report:
             manifest = build_index(
                 releases.organisations(engine, release.id),

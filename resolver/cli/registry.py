@@ -65,11 +65,7 @@ def show(
     """Show the current release, or one of its organisations."""
     with service.database(load_settings()) as engine:
         connection.require_schema(engine)
-        release = releases.current_release(engine)
-        if release is None:
-            raise RegistryError(
-                "no registry release is loaded", remedy="run: resolver registry load PATH"
-            )
+        release = releases.require_release(engine)
         if ror_id is None:
             console.print(_release_table(release))
             return

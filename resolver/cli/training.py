@@ -13,7 +13,7 @@ from resolver.cli.terminal import progress, say
 from resolver.database import connection, releases
 from resolver.domain.evidence import Judge
 from resolver.domain.organisation import Organisation
-from resolver.errors import ModelError, RegistryError, SettingsError
+from resolver.errors import ModelError, SettingsError
 from resolver.judging import save_judge
 from resolver.settings import Settings, load_settings
 
@@ -117,11 +117,7 @@ def train(
 def _organisations(settings: Settings) -> list[Organisation]:
     with service.database(settings) as engine:
         connection.require_schema(engine)
-        release = releases.current_release(engine)
-        if release is None:
-            raise RegistryError(
-                "no registry release is loaded", remedy="run: resolver registry load PATH"
-            )
+        release = releases.require_release(engine)
         return list(releases.organisations(engine, release.id))
 
 

@@ -124,6 +124,20 @@ def current_release(engine: Engine) -> StoredRelease | None:
         return _release(connection, "is_current")
 
 
+def require_release(engine: Engine) -> StoredRelease:
+    """The release in use.
+
+    Raises:
+        RegistryError: none was loaded yet.
+    """
+    release = current_release(engine)
+    if release is None:
+        raise RegistryError(
+            "no registry release is loaded", remedy="run: resolver registry load PATH"
+        )
+    return release
+
+
 def organisations(
     engine: Engine, release_id: int, *, batch: int = _READ_BATCH
 ) -> Iterator[Organisation]:

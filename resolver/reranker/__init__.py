@@ -24,10 +24,6 @@ class Calibration:
     slope: float = 1.0
     intercept: float = 0.0
 
-    def probability(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        x = self.slope * logits.astype(np.float64) + self.intercept
-        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))
-
 
 class Reranker(Protocol):
     """A cross-encoder. `fingerprint` changes with the weights."""

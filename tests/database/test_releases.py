@@ -16,6 +16,7 @@ from resolver.database.releases import (
     find,
     load_release,
     organisations,
+    require_release,
 )
 from resolver.domain.organisation import (
     Identifier,
@@ -279,3 +280,8 @@ def test_memory_does_not_grow_with_the_release(engine: Engine) -> None:
     assert read == report.total == 20_000
     assert peak < 8 * 2**20  # the records together have over 20 MB as objects
     assert read_peak < 16 * 2**20
+
+
+def test_a_release_that_is_needed_and_missing_says_what_to_run(engine: Engine) -> None:
+    with pytest.raises(RegistryError, match="resolver registry load"):
+        require_release(engine)
