@@ -8,6 +8,8 @@
     │   └── RecordError               one record of it is refused
     ├── FetchError                    a release could not be downloaded whole
     ├── ModelError                    a model cannot be loaded or does not fit
+    ├── RerankerUnavailable           the reranker's server does not answer
+    ├── PairError                     a pair cannot be scored
     ├── IndexProblem                  the index cannot serve
     │   ├── IndexMissing              nothing was built yet
     │   ├── IndexMismatch             built from another release, encoder or document form
@@ -68,6 +70,14 @@ class FetchError(ResolverError):
 
 class ModelError(ResolverError):
     """A model cannot be loaded, or is not of the kind that was asked for."""
+
+
+class RerankerUnavailable(ResolverError):
+    """The server of a remote reranker does not answer, or answers with an error that may pass."""
+
+
+class PairError(ResolverError):
+    """A pair cannot be scored; names its number, counted from 0."""
 
 
 class IndexProblem(ResolverError):

@@ -18,6 +18,7 @@ class Overlap:
     """A real, tiny reranker: the share of common characters."""
 
     name = "overlap"
+    truncated = 0
     fingerprint = "overlap-1"
     calibration = Calibration(2.0, -1.0)
 

@@ -29,6 +29,7 @@ class OverlapReranker:
     """A real reranker without weights: the share of the name's words that the affiliation has."""
 
     name = "word-overlap"
+    truncated = 0
     fingerprint = "word-overlap-1"
     calibration = Calibration()
 

@@ -12,7 +12,7 @@ import typer
 from rich.logging import RichHandler
 
 import resolver
-from resolver.cli import demo, index, matching, queue, registry, sql, training
+from resolver.cli import demo, index, matching, models, queue, registry, sql, training
 from resolver.cli.terminal import errors
 from resolver.errors import ResolverError
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(registry.app, name="registry")
 app.add_typer(index.app, name="index")
+app.add_typer(models.app, name="models")
 app.command()(matching.resolve)
 app.command()(matching.evaluate)
 app.command()(queue.enqueue)

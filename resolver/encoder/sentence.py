@@ -10,6 +10,7 @@ import numpy as np
 from resolver import weights
 from resolver.encoder import DenseVectors
 from resolver.errors import ModelError
+from resolver.weights import checkpoints, soundness
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -67,29 +68,22 @@ class SentenceEncoder:
 
 
 def load_sentence_encoder(name: str, device: str | None) -> SentenceEncoder:
-    """Load a sentence-transformers model; remote code and pickled weights are refused.
+    """Load a sentence-transformers model; remote code, pickles and random numbers are refused.
 
     Raises:
-        ModelError: it is missing, damaged, or needs remote code.
+        ModelError: it is missing or damaged, needs code of its own, or lacks weights.
     """
-    weights.require_models(name)
-    folder = weights.checkpoint(name)
-    from safetensors import SafetensorError
-    from sentence_transformers import SentenceTransformer
+    checkpoints.require_models(name)
+    source = checkpoints.located(name)
+    with checkpoints.opened(name, source=source) as folder:
+        soundness.require_encoder(folder, name=name)
+        from sentence_transformers import SentenceTransformer
 
-    try:
-        model = SentenceTransformer(
-            str(folder), device=device, local_files_only=True, trust_remote_code=False
-        )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            f"encoder {name} cannot be loaded: {first}",
-            remedy="give a safetensors model of an architecture that transformers has by itself",
-        ) from error
+        with soundness.loading(name, folder):
+            model = SentenceTransformer(str(folder), device=device, local_files_only=True)
     if not model.get_embedding_dimension():
         raise ModelError(
             f"{name} does not say the dimension of its vectors",
             remedy="give a sentence-transformers model with a pooling module",
         )
-    return SentenceEncoder(name, model, weights.checkpoint_fingerprint(folder))
+    return SentenceEncoder(name, model, checkpoints.checkpoint_fingerprint(source))

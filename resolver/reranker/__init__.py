@@ -9,6 +9,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from resolver.domain.affiliation import normalise
+from resolver.errors import PairError
+
 Pair = tuple[str, str]
 """Affiliation first, organisation text (`resolver.domain.document.Document.text`) second."""
 
@@ -24,6 +27,12 @@ class Calibration:
     slope: float = 1.0
     intercept: float = 0.0
 
+    def probability(self, logits: Sequence[float] | npt.NDArray[np.float32]) -> list[float]:
+        """Probabilities in [0, 1], one for each logit."""
+        odds = self.slope * np.asarray(logits, np.float64) + self.intercept
+        probabilities: list[float] = (0.5 * (1.0 + np.tanh(0.5 * odds))).tolist()
+        return probabilities
+
 
 class Reranker(Protocol):
     """A cross-encoder. `fingerprint` changes with the weights."""
@@ -37,6 +46,45 @@ class Reranker(Protocol):
     @property
     def calibration(self) -> Calibration: ...
 
-    def score(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
-        """Logits, shape (len(pairs),), in the order of the pairs; higher is a better match."""
+    @property
+    def truncated(self) -> int:
+        """Distinct pairs of a call that were longer than the model reads, summed over all calls.
+
+        Of such a pair the affiliation is cut first, from its end; the document keeps up to half
+        of the room.
+        """
         ...
+
+    def score(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
+        """Logits, shape (len(pairs),), in the order of the pairs; higher is a better match.
+
+        Raises:
+            PairError: a text of a pair is empty.
+        """
+        ...
+
+
+def require_texts(pairs: Sequence[Pair]) -> None:
+    """Refuse a pair with an empty text: its score would say nothing about either.
+
+    Empty is what has nothing to read after `resolver.domain.affiliation.normalise`: white space,
+    control characters and invisible formatting are not text.
+
+    Raises:
+        PairError: names the first such pair, counted from 0, and which of its texts is empty.
+    """
+    empty = {text for text in {text for pair in pairs for text in pair} if _is_empty(text)}
+    if not empty:
+        return
+    for number, (affiliation, document) in enumerate(pairs):
+        if affiliation in empty or document in empty:
+            which = "affiliation" if affiliation in empty else "organisation text"
+            raise PairError(
+                f"pair {number} of {len(pairs)}: the {which} is empty",
+                remedy="leave out pairs without text before scoring",
+            )
+
+
+def _is_empty(text: str) -> bool:
+    # Most texts begin with a letter, and normalising is dear.
+    return not (text[:1].isalnum() or normalise(text))

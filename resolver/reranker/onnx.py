@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,11 +14,13 @@ from tokenizers import Tokenizer
 
 from resolver import weights
 from resolver.errors import ModelError
-from resolver.reranker import Calibration, Pair
+from resolver.reranker import Calibration, Pair, require_texts
 from resolver.reranker.calibration import CALIBRATION, read_calibration
 
 if TYPE_CHECKING:
     import onnxruntime
+
+log = logging.getLogger(__name__)
 
 MODEL = "model.onnx"
 
@@ -31,11 +34,12 @@ class PairTokens:
     """Pairs → token ids ``<s> affiliation </s></s> document </s>``, at most `max_length`.
 
     A text that occurs in several pairs is tokenised once. The affiliation is cut first,
-    from its end; the document keeps up to half of the room.
+    from its end; the document keeps up to half of the room. `truncated` counts the pairs cut.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, max_length: int) -> None:
         self.max_length = max_length
+        self.truncated = 0
         self.padding = _id(tokenizer, "<pad>")
         self._tokenizer = tokenizer
         start, end = _id(tokenizer, "<s>"), _id(tokenizer, "</s>")
@@ -56,6 +60,7 @@ class PairTokens:
 
     def _join(self, affiliation: Ids, document: Ids) -> Ids:
         room = self.max_length - 4
+        self.truncated += len(affiliation) + len(document) > room
         document = document[: max(room // 2, room - len(affiliation))]
         affiliation = affiliation[: room - len(document)]
         return np.concatenate([self._start, affiliation, self._middle, document, self._end])
@@ -99,9 +104,23 @@ class OnnxReranker:
     def calibration(self) -> Calibration:
         return self._calibration
 
+    @property
+    def truncated(self) -> int:
+        return self._tokens.truncated
+
     def score(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
+        require_texts(pairs)
         distinct = list(dict.fromkeys(pairs))
+        before = self.truncated
         ids = self._tokens.encode(distinct)
+        if cut := self.truncated - before:
+            log.info(
+                "%s: cut %d of %d pairs to %d tokens",
+                self._name,
+                cut,
+                len(distinct),
+                self._tokens.max_length,
+            )
         scores = np.empty(len(distinct), np.float32)
         for batch in batches([len(one) for one in ids]):
             width = len(ids[batch[-1]])

@@ -20,13 +20,14 @@ import numpy.typing as npt
 
 from resolver import weights
 from resolver.domain.candidate import segments
-from resolver.domain.document import documents
+from resolver.domain.document import Document, documents
 from resolver.domain.organisation import Organisation
 from resolver.domain.words import words
 from resolver.encoder.static import SCALES, TABLE, WEIGHTS
 from resolver.errors import ModelError
 from resolver.training.mentions import share
 from resolver.training.pairs import Labelled, held_out
+from resolver.weights import checkpoints
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,9 @@ def text_pairs(
             text = words(item.affiliation)
             nearest = max(shown, key=lambda document: share(text, document.name))
             yield item.affiliation, nearest.dense_text
+            display = _display(shown)
+            if not nearest.name.isascii() and nearest is not display:
+                yield item.affiliation, display.dense_text
             for segment in segments(item.affiliation):
                 if share(words(segment), nearest.name) >= SEGMENT_SHARE:
                     yield segment, nearest.dense_text
@@ -92,6 +96,14 @@ def text_pairs(
         for _ in range(min(NAME_PAIRS, len(shown) - 1)):
             one, other = rng.sample(shown, 2)
             yield (one.name if rng.random() < 0.5 else one.dense_text), other.dense_text
+        # Other languages and scripts meet the name that every organisation has.
+        display = _display(shown)
+        for foreign in [d for d in shown if not d.name.isascii() and d is not display][:NAME_PAIRS]:
+            yield foreign.name, display.dense_text
+
+
+def _display(shown: Sequence[Document]) -> Document:
+    return next((d for d in shown if d.name == d.display_name), shown[0])
 
 
 def train_encoder(options: EncoderTraining, pairs: Sequence[Texts]) -> Path:
@@ -161,10 +173,9 @@ def distil(options: EncoderTraining) -> tuple[npt.NDArray[np.float32], str]:
     from transformers import AutoModel, AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(options.base, trust_remote_code=False)
-        teacher = AutoModel.from_pretrained(
-            options.base, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-        )
+        with checkpoints.opened(options.base) as folder:
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            teacher = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{options.base} cannot be the teacher: {error}",

@@ -25,6 +25,7 @@ from resolver import weights
 from resolver.errors import ModelError
 from resolver.reranker import Pair
 from resolver.reranker.onnx import MODEL, PairTokens
+from resolver.weights import checkpoints
 
 if TYPE_CHECKING:
     import onnx
@@ -77,9 +78,11 @@ def export_reranker(checkpoint: Path, out: Path, sample: Sequence[Pair]) -> Path
 
     if not sample:
         raise ModelError("no pairs to fix the activation scales with", remedy="give training pairs")
-    model = AutoModelForSequenceClassification.from_pretrained(
-        checkpoint, dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-    ).eval()
+    with checkpoints.opened(checkpoint) as folder:
+        model = AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=torch.float32, use_safetensors=True
+        ).eval()
+        tokenizer = AutoTokenizer.from_pretrained(folder)
     config = model.config
     if config.model_type != "bert" or config.num_labels != 1:
         raise ModelError(
@@ -92,7 +95,6 @@ def export_reranker(checkpoint: Path, out: Path, sample: Sequence[Pair]) -> Path
             remedy=f"the ONNX form needs a multiple of {BLOCK}, and gelu",
         )
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=False)
     tokenizer_path = out / weights.TOKENIZER
     weights.write_tokenizer(tokenizer.backend_tokenizer.to_str(), tokenizer_path)
     tokens = PairTokens(weights.read_tokenizer(tokenizer_path), max_length=max_length(checkpoint))

@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from resolver import weights
-from resolver.errors import ModelError
+from resolver.errors import ModelError, PairError
 from resolver.reranker import Pair
 from resolver.reranker.loading import load
 from resolver.reranker.onnx import OnnxReranker, PairTokens, batches, cores, load_onnx
@@ -19,9 +20,7 @@ PAIRS: list[Pair] = [
     ("Department of Physics, University of Oslo, Oslo, Norway", "University of Oslo, Norway"),
     ("Department of Physics, University of Oslo, Oslo, Norway", "Oslo University Hospital, Norway"),
     ("東京大学大学院医学系研究科", "東京大学 (The University of Tokyo), Tokyo, Japan"),
-    ("", ""),
-    ("", "University of Oslo"),
-    ("MIT", ""),
+    ("MIT", "Massachusetts Institute of Technology"),
     ("x " * 3000, "University of Oslo, Oslo, Norway"),
     ("University of Oslo", "y " * 3000),
     ("\ud800 lone", "\udfff surrogate"),
@@ -45,6 +44,21 @@ def test_a_score_does_not_depend_on_its_company(builtin: OnnxReranker) -> None:
     alone = np.concatenate([builtin.score([pair]) for pair in PAIRS])
     np.testing.assert_allclose(backwards, together, atol=1e-4)
     np.testing.assert_allclose(alone, together, atol=1e-4)
+
+
+def test_pairs_that_are_cut_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    reranker = load_onnx(BUILTIN, name="mine")
+    with caplog.at_level(logging.INFO, logger="resolver"):
+        reranker.score([*PAIRS, *PAIRS])
+    assert reranker.truncated == 2
+    assert caplog.messages == ["mine: cut 2 of 7 pairs to 128 tokens"]
+    reranker.score(PAIRS[:3])
+    assert reranker.truncated == 2
+
+
+def test_an_empty_text_is_refused(builtin: OnnxReranker) -> None:
+    with pytest.raises(PairError, match="pair 1 of 2: the organisation text is empty"):
+        builtin.score([PAIRS[0], ("Oslo", "\t\n")])
 
 
 def test_no_pairs(builtin: OnnxReranker) -> None:
@@ -71,8 +85,8 @@ def test_ids_are_those_of_transformers(max_length: int) -> None:
     path = weights.BUILTIN_FOLDER / weights.TOKENIZER
     reference = transformers.PreTrainedTokenizerFast(tokenizer_file=str(path))
     tokens = PairTokens(weights.read_tokenizer(path), max_length=max_length)
-    # transformers takes an empty second text for none, and cannot encode a lone surrogate.
-    pairs = [pair for pair in PAIRS if pair[1] and "\ud800" not in pair[0]]
+    # transformers cannot encode a lone surrogate.
+    pairs = [pair for pair in PAIRS if "\ud800" not in pair[0]]
     for pair, ids in zip(pairs, tokens.encode(pairs), strict=True):
         expected = reference(*pair)["input_ids"]
         if len(expected) <= max_length:

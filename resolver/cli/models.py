@@ -1,0 +1,109 @@
+"""``resolver models``: what is in use, whether a model is what it claims, the native form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from resolver.cli.terminal import console, say
+from resolver.settings import BUILTIN, load_settings
+
+app = typer.Typer(
+    help="The models in use, checks of rerankers, and their native form.", no_args_is_help=True
+)
+
+
+@app.command("list")
+def list_() -> None:
+    """Show the models that the settings name, with what identifies their weights."""
+    from resolver import judging, service, weights
+
+    settings = load_settings()
+    encoder = service.encoder(settings)
+    reranker = service.reranker(settings)
+    judge = judging.load_judge(settings.judge, encoder, reranker)
+    table = Table("part", "setting", "model", "fingerprint", "size")
+    rows = (
+        ("encoder", settings.encoder, encoder.fingerprint, weights.BUILTIN_FOLDER / "encoder"),
+        ("reranker", settings.reranker, reranker.fingerprint, weights.BUILTIN_FOLDER / "reranker"),
+        ("judge", settings.judge, judging.fingerprint(judge), judging.BUILTIN_JUDGE),
+    )
+    for part, name, fingerprint, builtin in rows:
+        path = builtin if name == BUILTIN else Path(name)
+        table.add_row(part, f"RESOLVER_{part.upper()}", name, fingerprint[:16], _size(path))
+    console.print(table)
+
+
+def _size(path: Path) -> str:
+    if not path.exists():
+        return ""
+    files = path.rglob("*") if path.is_dir() else [path]
+    size = sum(file.stat().st_size for file in files if file.is_file())
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size / 1e3:,.1f} kB"
+
+
+@app.command()
+def check(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="builtin, a cross-encoder's Hugging Face id or path, or a server's URL."
+        ),
+    ],
+    golden: Annotated[
+        str | None,
+        typer.Option(
+            help="File of golden logits, or the hub id of the model they are known for "
+            "[golden.json beside the weights]."
+        ),
+    ] = None,
+    write_golden: Annotated[
+        bool,
+        typer.Option(
+            "--write-golden", help="Record this load's logits, for a check on another machine."
+        ),
+    ] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda … [the best there is]")] = None,
+) -> None:
+    """Load a reranker and check that it is whole and scores as it should; exit code 1 if not.
+
+    With --write-golden the logits of this load go to golden.json beside the weights, or to the
+    file of --golden.
+    """
+    from resolver import service
+    from resolver.reranker import checking
+
+    settings = load_settings()
+    update: dict[str, object] = {"reranker": name, "device": device or settings.device}
+    if name != settings.reranker:
+        # It is of the server that the settings name.
+        update["reranker_calibration"] = None
+    reranker = service.reranker(settings.model_copy(update=update))
+    checks = checking.check(reranker, name, golden=None if write_golden else golden)
+    table = Table("check", "", "found")
+    for one in checks:
+        mark = {True: "[green]ok[/]", False: "[bold red]FAILED[/]", None: "–"}[one.passed]
+        table.add_row(one.name, mark, one.detail)
+    console.print(table)
+    if any(one.passed is False for one in checks):
+        raise typer.Exit(1)
+    if write_golden:
+        say(f"wrote {checking.write_golden(reranker, name, Path(golden) if golden else None)}")
+
+
+@app.command()
+def convert(
+    name: Annotated[str, typer.Argument(help="A model's Hugging Face id or path.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write to; new or empty.")],
+) -> None:
+    """Write a model in the form that transformers and sentence-transformers read by themselves.
+
+    For checkpoints of the older remote-code kind: `CrossEncoder("OUT")` and servers built on
+    transformers need nothing of this project then. Weights are copied as they are.
+    """
+    from resolver.weights import checkpoints
+
+    say(f"wrote {checkpoints.convert(name, out)}")
