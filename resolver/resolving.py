@@ -47,7 +47,8 @@ def resolve_chunk(
 
     Raises:
         IntakeError: the chunk as a whole cannot be read; nothing was stored.
-        IndexUnavailable, DatabaseUnavailable: a service went away; do it again later.
+        IndexUnavailable, RerankerUnavailable, DatabaseUnavailable: a service went away; do it
+            again later.
         ResolverError: what else stands in the way; doing it again does not help.
     """
     records, refused = parse_chunk(raw)

@@ -18,6 +18,7 @@ from resolver.index import IndexStore
 from resolver.indexing import require_fresh
 from resolver.judging import fingerprint, load_judge
 from resolver.matching import Matcher, Recall
+from resolver.reranker import Reranker
 from resolver.reranker.loading import load as load_reranker
 from resolver.settings import Settings
 
@@ -83,6 +84,18 @@ def encoder(settings: Settings) -> Encoder:
     return load_encoder(settings.encoder, settings.device)
 
 
+def reranker(settings: Settings) -> Reranker:
+    return load_reranker(
+        settings.reranker,
+        settings.device,
+        threads=settings.threads,
+        api_key=settings.reranker_api_key,
+        calibration=settings.reranker_calibration,
+        timeout=settings.reranker_timeout,
+        requests=settings.reranker_requests,
+    )
+
+
 def policy(settings: Settings) -> Policy:
     return Policy(
         accept_probability=settings.accept_probability,
@@ -118,11 +131,11 @@ def matcher(
     `judge` takes the place of the one in the settings.
     """
     with recall(settings, release=release) as first_stage:
-        reranker = load_reranker(settings.reranker, settings.device, threads=settings.threads)
+        scorer = reranker(settings)
         yield Matcher(
             recall=first_stage,
-            reranker=reranker,
-            judge=judge or load_judge(settings.judge, first_stage.encoder, reranker),
+            reranker=scorer,
+            judge=judge or load_judge(settings.judge, first_stage.encoder, scorer),
             policy=policy(settings),
             recall_depth=settings.recall_depth,
             rerank_depth=settings.rerank_depth,
@@ -147,6 +160,7 @@ class Service:
             RegistryError: no release is loaded.
             IndexProblem: no index, or one of another release or encoder.
             ModelError: a model cannot be loaded.
+            RerankerUnavailable: the reranker's server does not answer.
             DatabaseProblem: Postgres does not answer or is not migrated.
         """
         with database(settings) as engine:

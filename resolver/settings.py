@@ -44,7 +44,20 @@ class Settings(BaseSettings):
         default=BUILTIN, description="builtin, or a sentence-transformers id or path."
     )
     reranker: str = Field(
-        default=BUILTIN, description="builtin, or a cross-encoder's Hugging Face id or path."
+        default=BUILTIN,
+        description="builtin, a cross-encoder's Hugging Face id or path, or a server's http://… .",
+    )
+    reranker_api_key: SecretStr | None = Field(
+        default=None, description="Bearer token for the reranker's server."
+    )
+    reranker_calibration: Path | None = Field(
+        default=None, description="calibration.json for a reranker on a server; unset: the sigmoid."
+    )
+    reranker_timeout: Annotated[float, Field(gt=0)] = Field(
+        default=30.0, description="Seconds to wait for an answer of the reranker's server."
+    )
+    reranker_requests: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=8, description="Requests that a process has at the reranker's server at a time."
     )
     judge: str = Field(
         default=BUILTIN, description="builtin, or a file that resolver train --part judge wrote."

@@ -32,6 +32,7 @@ from resolver.errors import (
     BrokerUnavailable,
     DatabaseUnavailable,
     IndexUnavailable,
+    RerankerUnavailable,
     ResolverError,
     SettingsError,
 )
@@ -49,7 +50,7 @@ DEAD = "dead"
 DELIVERY_LIMIT = 3
 """Redeliveries of a message whose worker died (RabbitMQ); then it goes to `DEAD`."""
 
-TRANSIENT = (DatabaseUnavailable, IndexUnavailable)
+TRANSIENT = (DatabaseUnavailable, IndexUnavailable, RerankerUnavailable)
 """What passes when it is waited for."""
 
 TIME_LIMIT = 20 * 60

@@ -46,7 +46,7 @@ def patiently(
     same missing service, and a worker that went on would run the whole queue into its retries.
 
     Raises:
-        DatabaseUnavailable, IndexUnavailable: still away after `ATTEMPTS`.
+        DatabaseUnavailable, IndexUnavailable, RerankerUnavailable: still away after `ATTEMPTS`.
     """
     for attempt in range(ATTEMPTS - 1):
         try:

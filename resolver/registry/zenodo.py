@@ -7,16 +7,11 @@ records of the community ``ror-data``, newest first, and take the zip of the fir
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
-import random
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -24,6 +19,7 @@ import httpx
 
 from resolver import __version__
 from resolver.errors import FetchError
+from resolver.retrying import PassingError, asked_wait, retrying
 
 BASE_URL = "https://zenodo.org"
 COMMUNITY = "ror-data"
@@ -55,15 +51,6 @@ class Published:
     size: int
     algorithm: str
     digest: str
-
-
-class _PassingError(Exception):
-    """An attempt failed in a way that another one may not; `wait` is what the server asks for."""
-
-    def __init__(self, reason: str, *, wait: float | None = None) -> None:
-        self.reason = reason
-        self.wait = wait
-        super().__init__(reason)
 
 
 def fetch(
@@ -194,7 +181,7 @@ def _download(
     part.unlink()
     if resumed:
         # What an earlier attempt left may be at fault: once more, from the start.
-        raise _PassingError("the checksum of the continued download does not fit")
+        raise PassingError("the checksum of the continued download does not fit")
     raise FetchError(
         f"{published.url}: the {published.algorithm} checksum is not the published "
         f"{published.digest}",
@@ -212,7 +199,7 @@ def _append(
     """Write what is missing; whether the server went on where the part stopped.
 
     Raises:
-        _PassingError: the connection ended early; what came is kept.
+        PassingError: the connection ended early; what came is kept.
     """
     headers = {"Range": f"bytes={start}-"} if start else {}
     with (
@@ -221,7 +208,7 @@ def _append(
     ):
         if start and response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink()
-            raise _PassingError("the server refuses to continue the download")
+            raise PassingError("the server refuses to continue the download")
         _check_status(response)
         resumed = start > 0 and _continues(response, start)
         done = start if resumed else 0
@@ -244,7 +231,7 @@ def _append(
             remedy="try again; if it stays so, the upload or a proxy on the way is at fault",
         )
     if done < published.size:
-        raise _PassingError(f"the connection ended after {done:,} of {published.size:,} bytes")
+        raise PassingError(f"the connection ended after {done:,} of {published.size:,} bytes")
     return resumed
 
 
@@ -280,53 +267,32 @@ def _sync_directory(directory: Path) -> None:
 
 
 def _retrying(attempt: Callable[[], _T], *, attempts: int, backoff: float) -> _T:
-    if attempts < 1:
-        raise ValueError(f"attempts is {attempts}, it must be at least 1")
-    for number in itertools.count(1):
-        try:
-            return attempt()
-        except _PassingError as error:
-            # Up to a quarter more, so that many clients do not come back at once.
-            wait = backoff * 2 ** (number - 1) * random.uniform(1.0, 1.25)  # noqa: S311
-            if error.wait is not None:
-                wait = max(error.wait, wait)
-                if error.wait > MAX_WAIT:
-                    raise FetchError(
-                        error.reason, remedy=f"try again in {error.wait:,.0f} seconds"
-                    ) from error
-            if number == attempts:
-                raise FetchError(
-                    f"{error.reason} (after {attempts} attempts)",
-                    remedy="check the network and that Zenodo is up, then try again: "
-                    "a download goes on where it stopped",
-                ) from error
-            time.sleep(min(wait, MAX_WAIT))
-    raise AssertionError("the loop above returns or raises")
+    try:
+        return retrying(attempt, attempts=attempts, backoff=backoff, longest=MAX_WAIT)
+    except PassingError as error:
+        if error.wait is not None and error.wait > MAX_WAIT:
+            raise FetchError(
+                error.reason, remedy=f"try again in {error.wait:,.0f} seconds"
+            ) from error
+        raise FetchError(
+            f"{error.reason} (after {attempts} attempts)",
+            remedy="check the network and that Zenodo is up, then try again: "
+            "a download goes on where it stopped",
+        ) from error
 
 
 def _check_status(response: httpx.Response) -> None:
     status = response.status_code
     if status in _RETRIED:
-        raise _PassingError(f"{response.url} answers {status}", wait=_asked_wait(response))
+        raise PassingError(
+            f"{response.url} answers {status}",
+            wait=asked_wait(response.headers.get("Retry-After", "")),
+        )
     if not response.is_success:
         raise FetchError(
             f"{response.url} answers {status}",
             remedy="check the base URL, and whether Zenodo's API has changed",
         )
-
-
-def _asked_wait(response: httpx.Response) -> float | None:
-    """Seconds that the server asks to wait: a number or a date in ``Retry-After``."""
-    value = response.headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
 @contextmanager
@@ -337,7 +303,7 @@ def _reporting_network(url: str) -> Iterator[None]:
         raise FetchError(f"{url}: {error}", remedy="check the base URL") from error
     except httpx.TransportError as error:
         reason = str(error) or type(error).__name__
-        raise _PassingError(f"{url}: {reason}") from error
+        raise PassingError(f"{url}: {reason}") from error
 
 
 @contextmanager

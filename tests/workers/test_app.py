@@ -10,7 +10,13 @@ import pytest
 from kombu import Queue
 from pydantic import SecretStr
 
-from resolver.errors import BrokerUnavailable, DatabaseUnavailable, IndexMissing, SettingsError
+from resolver.errors import (
+    BrokerUnavailable,
+    DatabaseUnavailable,
+    IndexMissing,
+    RerankerUnavailable,
+    SettingsError,
+)
 from resolver.settings import Settings
 from workers.app import (
     DEAD,
@@ -102,7 +108,8 @@ def test_service_exists_in_worker_processes_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(IndexMissing("none"), 78), (DatabaseUnavailable("away"), 69)]
+    ("error", "code"),
+    [(IndexMissing("none"), 78), (DatabaseUnavailable("away"), 69), (RerankerUnavailable("x"), 69)],
 )
 def test_exit_code_tells_mending_from_waiting(error: Exception, code: int) -> None:
     assert _exit_code(error) == code  # type: ignore[arg-type]

@@ -4,7 +4,12 @@ from itertools import pairwise
 
 import pytest
 
-from resolver.errors import DatabaseUnavailable, IndexMissing, IndexUnavailable
+from resolver.errors import (
+    DatabaseUnavailable,
+    IndexMissing,
+    IndexUnavailable,
+    RerankerUnavailable,
+)
 from workers.app import TIME_LIMIT
 from workers.tasks import ATTEMPTS, BACKOFF_MAXIMUM, patiently
 
@@ -24,7 +29,10 @@ class Flaky:
         return "done"
 
 
-@pytest.mark.parametrize("error", [DatabaseUnavailable("away"), IndexUnavailable("away")])
+@pytest.mark.parametrize(
+    "error",
+    [DatabaseUnavailable("away"), IndexUnavailable("away"), RerankerUnavailable("away")],
+)
 @pytest.mark.parametrize("times", [0, 1, ATTEMPTS - 1])
 def test_service_that_comes_back_is_waited_for(error: Exception, times: int) -> None:
     waits: list[float] = []

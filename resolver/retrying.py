@@ -1,0 +1,75 @@
+"""Asking a server again: what may pass is tried again after pauses that grow."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+JITTER = 0.25
+"""Pauses are up to this share longer, so that many clients do not come back at once."""
+
+_T = TypeVar("_T")
+
+
+class PassingError(Exception):
+    """An attempt failed in a way that another one may not.
+
+    `wait` is what the server asks for, in seconds. `retrying` sets `attempts`: how many were made.
+    """
+
+    def __init__(self, reason: str, *, wait: float | None = None) -> None:
+        self.reason = reason
+        self.wait = wait
+        self.attempts = 1
+        super().__init__(reason)
+
+
+def retrying(
+    attempt: Callable[[], _T],
+    *,
+    attempts: int,
+    backoff: float,
+    longest: float,
+    pause: Callable[[float], object] = time.sleep,
+) -> _T:
+    """The first result of `attempt` that is not a `PassingError`.
+
+    Between two attempts pass `backoff` seconds, doubled each time, or what the server asks for if
+    that is more; at most `longest` seconds.
+
+    Raises:
+        PassingError: that of the last of `attempts`, or the first that asks for a wait of more
+            than `longest`.
+    """
+    if attempts < 1:
+        raise ValueError(f"attempts is {attempts}, it must be at least 1")
+    for number in itertools.count(1):
+        try:
+            return attempt()
+        except PassingError as error:
+            error.attempts = number
+            asked = error.wait or 0.0
+            if number == attempts or asked > longest:
+                raise
+            wait = backoff * 2 ** (number - 1) * random.uniform(1.0, 1.0 + JITTER)  # noqa: S311
+            pause(min(max(asked, wait), longest))
+    raise AssertionError("the loop above returns or raises")
+
+
+def asked_wait(retry_after: str) -> float | None:
+    """Seconds that a ``Retry-After`` header asks to wait, given as a number or as a date."""
+    value = retry_after.strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
