@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resolver.domain.metrics import Agreement
+from resolver.domain.metrics import Agreement, Bin, Ranking, Reliability
 from resolver.errors import GoldError
 from resolver.evaluation import Report
 from resolver.gold import Gold, read_gold
@@ -48,10 +48,18 @@ def test_the_report_is_flat_and_keeps_what_is_not_known() -> None:
         file="x",
         agreement=Agreement(1, None, None, None, None, 1.0, 1.0),
         recall_at={5: None, 20: None, 50: None, 100: None},
-        mrr=None,
+        rankings={"reranker": Ranking(2, 0.5, 0.75, 0.8)},
+        reliability={"judge": Reliability((Bin(2, 0.9, 1.0),), 0.1)},
         seconds=0.5,
         strings_per_second=2.0,
     ).as_dict()
     assert report["precision"] is None
     assert report["exact"] == 1.0
+    assert report["rankings"] == {"reranker": {"strings": 2, "top1": 0.5, "mrr": 0.75, "ndcg": 0.8}}
+    assert report["reliability"] == {
+        "judge": {
+            "bins": ({"claims": 2, "claimed": 0.9, "right": 1.0},),
+            "expected_error": 0.1,
+        }
+    }
     assert report["recall_at"] == {"5": None, "20": None, "50": None, "100": None}

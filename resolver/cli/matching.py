@@ -16,9 +16,10 @@ from rich.text import Text
 
 from resolver import service
 from resolver.cli.terminal import console, progress
+from resolver.domain.metrics import BINS
 from resolver.domain.outcome import Outcome
 from resolver.errors import SettingsError
-from resolver.evaluation import RECALL_CUTS, Report
+from resolver.evaluation import FIRST_STAGE, JUDGE, RECALL_CUTS, Report
 from resolver.evaluation import evaluate as evaluate_gold
 from resolver.gold import read_gold
 from resolver.settings import load_settings
@@ -118,6 +119,9 @@ def evaluate(
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a file instead of a table.")
     ] = False,
+    show_reliability: Annotated[
+        bool, typer.Option("--reliability", help="Also: what each probability turned out to be.")
+    ] = False,
 ) -> None:
     """Measure the matcher on labelled affiliations, file by file (docs/benchmarks.md)."""
     settings = load_settings()
@@ -134,11 +138,15 @@ def evaluate(
             reports.append(done)
     if not as_json:
         console.print(_report_table(reports))
+        console.print(_ranking_table(reports))
+        if show_reliability:
+            for done in reports:
+                console.print(_reliability_table(done))
 
 
 def _report_table(reports: Iterable[Report]) -> Table:
     cuts = [f"R@{k}" for k in RECALL_CUTS]
-    columns = ["P", "R", "F1", "F0.5", "exact", "no-match spec.", *cuts, "MRR", "strings/s"]
+    columns = ["P", "R", "F1", "F0.5", "exact", "no-match spec.", *cuts, "strings/s"]
     table = Table("file", "strings", *columns)
     for report in reports:
         measured = report.agreement
@@ -150,12 +158,48 @@ def _report_table(reports: Iterable[Report]) -> Table:
             measured.exact,
             measured.no_match_specificity,
             *report.recall_at.values(),
-            report.mrr,
         )
         table.add_row(
             report.file,
             f"{measured.strings:,}",
-            *("–" if value is None else f"{100 * value:.1f}" for value in shares),
+            *map(_percent, shares),
             f"{report.strings_per_second:.0f}",
         )
     return table
+
+
+def _ranking_table(reports: Iterable[Report]) -> Table:
+    """The order that each stage gives to the candidates, and how far its probabilities err."""
+    table = Table("file", "ordered by", "top-1", "MRR@10", "nDCG@10", "calibration error")
+    for report in reports:
+        for stage, ranking in report.rankings.items():
+            claims = report.reliability.get(stage)
+            shares = (ranking.top1, ranking.mrr, ranking.ndcg) if ranking.strings else (None,) * 3
+            table.add_row(
+                report.file if stage == FIRST_STAGE else "",
+                stage,
+                *map(_percent, shares),
+                "" if claims is None else f"{claims.expected_error:.3f}",
+                end_section=stage == JUDGE,
+            )
+    return table
+
+
+def _reliability_table(report: Report) -> Table:
+    """What a probability is worth: of those claimed so, how many were right."""
+    table = Table(
+        "judge's probability", "candidates", "claimed", "right", title=report.file, min_width=40
+    )
+    for one in report.reliability[JUDGE].bins:
+        low = min(int(one.claimed * BINS), BINS - 1) / BINS
+        table.add_row(
+            f"{low:.1f} to {low + 1 / BINS:.1f}",
+            f"{one.claims:,}",
+            f"{one.claimed:.2f}",
+            f"{one.right:.2f}",
+        )
+    return table
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}"

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from resolver.domain import metrics
+from resolver.domain.metrics import Ranking
 from resolver.domain.organisation import Organisation
 from resolver.reranker import Pair, Reranker
 from resolver.training.pairs import FirstStage, Labelled, verdict
 
 DEPTH = 20
 """Candidates of a string that are judged, as in deployment (`Settings.rerank_depth`)."""
-
-CUT = 10
-"""The cut of MRR and nDCG, that of the published figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +27,6 @@ class Shortlist:
 
     pairs: tuple[Pair, ...]
     verdicts: tuple[int | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """Means over the strings that have a right candidate to find; all in [0, 1].
-
-    A candidate of unknown verdict counts as wrong.
-    """
-
-    strings: int
-    top1: float
-    mrr: float
-    ndcg: float
 
 
 def shortlists(
@@ -74,22 +60,17 @@ def scores(lists: Sequence[Shortlist], reranker: Reranker) -> list[npt.NDArray[n
 def ranking(
     lists: Iterable[Shortlist], scored: Iterable[Sequence[float] | npt.NDArray[np.float32]]
 ) -> Ranking:
-    """Measure an order: higher scores first, ties in the order of the shortlist."""
-    top1, mrr, ndcg = [], [], []
-    discount = 1 / np.log2(np.arange(2, CUT + 2))
+    """Measure an order: higher scores first, ties in the order of the shortlist.
+
+    Only strings count that have a right candidate to find; one of unknown verdict is wrong.
+    """
+    orders = []
     for shortlist, values in zip(lists, scored, strict=True):
         right = np.array([found == 1 for found in shortlist.verdicts])
-        if not right.any():
-            continue
-        ordered = right[np.argsort(-np.asarray(values, np.float64), kind="stable")][:CUT]
-        first = int(ordered.argmax()) if ordered.any() else None
-        top1.append(float(ordered[0]))
-        mrr.append(0.0 if first is None else 1 / (first + 1))
-        ideal = discount[: min(int(right.sum()), CUT)].sum()
-        ndcg.append(float((ordered * discount[: len(ordered)]).sum() / ideal))
-    if not top1:
-        return Ranking(0, 0.0, 0.0, 0.0)
-    return Ranking(len(top1), *(float(np.mean(values)) for values in (top1, mrr, ndcg)))
+        if right.any():
+            order = np.argsort(-np.asarray(values, np.float64), kind="stable")
+            orders.append((right[order].tolist(), int(right.sum())))
+    return metrics.ranking(orders)
 
 
 def first_stage_order(lists: Iterable[Shortlist]) -> list[Sequence[float]]:
