@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from resolver.domain.affiliation import normalise
 from resolver.domain.organisation import NameKind, Organisation, OrganisationStatus
 
-FORM = 1
-"""Version of the document form, recorded in every index manifest."""
+FORM = 2
+"""Version of the document form and of the words it is searched by, recorded in every index
+manifest."""
 
 
 @dataclass(frozen=True, slots=True)

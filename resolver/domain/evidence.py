@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from resolver.domain.candidate import Candidate
-from resolver.domain.document import Document
+from resolver.domain.country import names_country
 from resolver.domain.organisation import OrganisationStatus
-from resolver.domain.words import ground, units, words
+from resolver.domain.words import CJK, ground, units, words
 
 FEATURES = (
     "logit",
@@ -86,36 +86,16 @@ class Judge:
         return np.asarray(0.5 * (1.0 + np.tanh(0.5 * odds)))
 
 
-_COUNTRY_ALIASES = {
-    "US": ("usa", "u s a", "united states of america"),
-    "GB": ("uk", "u k", "england", "scotland", "wales", "northern ireland", "great britain"),
-    "CN": ("p r china", "pr china", "prc", "中国", "中國"),
-    "KR": ("korea", "republic of korea", "대한민국"),
-    "RU": ("russia", "россия"),
-    "DE": ("deutschland",),
-    "ES": ("espana",),
-    "IT": ("italia",),
-    "BR": ("brasil",),
-    "NL": ("netherlands", "nederland"),
-    "CH": ("schweiz", "suisse"),
-    "AT": ("osterreich",),
-    "JP": ("日本",),
-    "TW": ("taiwan",),
-    "TR": ("turkey", "turkiye"),
-    "CZ": ("czech republic",),
-    "VN": ("viet nam",),
-    "IR": ("iran",),
-}
-"""What authors call a country beside ROR's name for it, folded."""
-
-
 def evidence(text: str, candidates: Sequence[Candidate], logits: Sequence[float]) -> Features:
     """The features of a shortlist, which is in the first stage's order, as `logits` are."""
     if not candidates:
         return np.empty((0, len(FEATURES)))
     text_units = units(text)
     flat = f" {' '.join(words(text))} "
-    named = [_names_country(flat, candidate.document) for candidate in candidates]
+    named = [
+        names_country(flat, candidate.document.country_code, candidate.document.country)
+        for candidate in candidates
+    ]
     countries = {
         candidate.document.country_code
         for candidate, is_named in zip(candidates, named, strict=True)
@@ -141,7 +121,7 @@ def evidence(text: str, candidates: Sequence[Candidate], logits: Sequence[float]
                 1 / (i + 1),
                 coverage,
                 coverage == 1.0,
-                math.log1p(len(name)),
+                math.log1p(_length(name)),
                 len(stands) / len(text_units) if text_units else 0.0,
                 document.is_acronym,
                 _holds(flat, document.city),
@@ -168,6 +148,7 @@ def _holds(flat: str, phrase: str | None) -> bool:
     return bool(found) and (f" {found} " in flat)
 
 
-def _names_country(flat: str, document: Document) -> bool:
-    aliases = _COUNTRY_ALIASES.get(document.country_code or "", ())
-    return _holds(flat, document.country) or any(f" {alias} " in flat for alias in aliases)
+def _length(name: Sequence[str]) -> int:
+    """Words of a name; two CJK characters make about one."""
+    characters = sum(bool(CJK.fullmatch(unit)) for unit in name)
+    return len(name) - characters + (characters + 1) // 2

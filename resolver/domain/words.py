@@ -6,10 +6,37 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-_WORD = re.compile(r"\w+")
+_MARKS = "".join(
+    re.escape(chr(code))
+    for first, last in ((0x0300, 0x0DFF), (0x10A0, 0x177F))
+    for code in range(first, last + 1)
+    if unicodedata.category(chr(code)).startswith("M")
+)
+"""Combining marks, which stand within words and which \\w leaves out. Those of Thai, Lao, Tibetan,
+Burmese are no part of a word: these scripts have no spaces, and their marks cut a run
+into pieces of about a syllable, on both sides alike."""
+
+_WORD = re.compile(rf"[\w{_MARKS}]+")
 
 CJK = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+")
 """Han, kana, Hangul: written without spaces, or with particles attached."""
+
+
+_ACCENTS = re.compile(
+    "["
+    "\u0300-\u036f"  # of Latin, Greek and Cyrillic
+    "\u0591-\u05c7"  # Hebrew points
+    "\u0610-\u061a\u064b-\u065f\u0670\u0640"  # Arabic vowel signs, hamza on its seat, stretching
+    "]"
+)
+"""Marks that one author writes and another leaves out. Those of Indic scripts, Thai or kana are
+letters and stay."""
+
+_LETTERS = str.maketrans({"ى": "ي", "ی": "ي", "ک": "ك", "ة": "ه", "ۀ": "ه"})
+"""Arabic letters that Persian writes otherwise, or that final position makes look alike."""
+
+_ARTICLE = re.compile(r"و?ال(?=\w{3})|ה(?=\w{3})")
+"""The definite article (and "and the") of Arabic and Hebrew, written as part of the word."""
 
 
 def fold(text: str) -> str:
@@ -17,20 +44,18 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     decomposed = unicodedata.normalize("NFKD", text).casefold()
-    return unicodedata.normalize("NFC", "".join(c for c in decomposed if not _is_accent(c)))
-
-
-def _is_accent(character: str) -> bool:
-    # Only the marks of Latin, Greek and Cyrillic are accents; those of Indic scripts, Thai
-    # or kana are letters.
-    return "\u0300" <= character <= "\u036f"
+    return unicodedata.normalize("NFC", _ACCENTS.sub("", decomposed).translate(_LETTERS))
 
 
 def words(text: str) -> list[str]:
-    """Folded words in order, an unbroken run of CJK characters being one."""
+    """Folded words in order, an unbroken run of CJK characters being one.
+
+    Arabic and Hebrew words lose their article: a name may have it where a text does not.
+    """
     found = []
     for word in _WORD.findall(fold(text)):
-        position = 0
+        article = _ARTICLE.match(word)
+        position = article.end() if article else 0
         for run in CJK.finditer(word):
             if run.start() > position:
                 found.append(word[position : run.start()])

@@ -17,6 +17,7 @@ from pathlib import Path
 import orjson
 
 from resolver.domain.affiliation import normalise
+from resolver.domain.country import COUNTRY_FORMS
 from resolver.domain.organisation import Name, NameKind, Organisation
 from resolver.errors import GoldError
 from resolver.training.pairs import Labelled, held_out
@@ -55,28 +56,107 @@ ABBREVIATIONS: Mapping[str, tuple[str, ...]] = {
 }
 """Short forms as bibliographic databases and authors write them."""
 
-COUNTRY_FORMS: Mapping[str, tuple[str, ...]] = {
-    "AE": ("UAE", "U.A.E."),
-    "BR": ("Brasil",),
-    "CH": ("Schweiz", "Suisse"),
-    "CN": ("P.R. China", "PR China", "People's Republic of China", "P. R. China"),
-    "CZ": ("Czech Republic",),
-    "DE": ("Deutschland", "FRG"),
-    "ES": ("España",),
-    "GB": ("UK", "U.K.", "England", "Scotland"),
-    "IR": ("Islamic Republic of Iran",),
-    "IT": ("Italia",),
-    "KR": ("Korea", "Republic of Korea"),
-    "MX": ("México",),
-    "NL": ("The Netherlands", "Holland"),
-    "RU": ("Russian Federation",),
-    "SA": ("KSA", "Kingdom of Saudi Arabia"),
-    "TR": ("Turkey", "Turkiye"),
-    "TW": ("Taiwan, ROC", "Taiwan (R.O.C.)"),
-    "US": ("USA", "U.S.A.", "United States of America", "US"),
-    "VN": ("Vietnam", "Viet Nam"),
-}
+BARE_SHARE = 0.15
+"""Of how many strings nothing is given but a name."""
 
+# fmt: off
+US_STATES: Mapping[str, str] = {
+    "Alabama": "AL", "Alaska": "AK", "Arizona": "AZ", "Arkansas": "AR", "California": "CA",
+    "Colorado": "CO", "Connecticut": "CT", "Delaware": "DE", "District of Columbia": "DC",
+    "Florida": "FL", "Georgia": "GA", "Hawaii": "HI", "Idaho": "ID", "Illinois": "IL",
+    "Indiana": "IN", "Iowa": "IA", "Kansas": "KS", "Kentucky": "KY", "Louisiana": "LA",
+    "Maine": "ME", "Maryland": "MD", "Massachusetts": "MA", "Michigan": "MI", "Minnesota": "MN",
+    "Mississippi": "MS", "Missouri": "MO", "Montana": "MT", "Nebraska": "NE", "Nevada": "NV",
+    "New Hampshire": "NH", "New Jersey": "NJ", "New Mexico": "NM", "New York": "NY",
+    "North Carolina": "NC", "North Dakota": "ND", "Ohio": "OH", "Oklahoma": "OK", "Oregon": "OR",
+    "Pennsylvania": "PA", "Rhode Island": "RI", "South Carolina": "SC", "South Dakota": "SD",
+    "Tennessee": "TN", "Texas": "TX", "Utah": "UT", "Vermont": "VT", "Virginia": "VA",
+    "Washington": "WA", "West Virginia": "WV", "Wisconsin": "WI", "Wyoming": "WY",
+}
+"""States as American addresses abbreviate them (United States Postal Service, publication 28)."""
+# fmt: on
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How affiliations are written in a script of its own.
+
+    `pattern` places the department ``{d}`` about the name ``{n}``.
+    """
+
+    pattern: tuple[str, ...]
+    departments: tuple[str, ...]
+
+
+# fmt: off
+WRITINGS: Mapping[str, Writing] = {
+    "zh": Writing(
+        ("{n}{d}", "{n} {d}", "{n}，{d}"),
+        ("物理系", "化学学院", "计算机科学与技术学院", "医学院", "数学系", "材料科学与工程学院",
+         "生命科学学院", "經濟學系", "外科", "国家重点实验室", "電機工程學系", "研究生院"),
+    ),
+    "ja": Writing(
+        ("{n}{d}", "{n} {d}", "{n}、{d}"),
+        ("大学院理学研究科", "工学部", "医学部", "大学院医学系研究科内科学講座", "薬学部",
+         "大学院情報理工学系研究科", "農学部", "物理学教室", "文学部", "小児科", "外科学講座"),
+    ),
+    "ko": Writing(
+        ("{n} {d}", "{n}, {d}"),
+        ("물리학과", "화학과", "컴퓨터공학부", "의과대학", "내과학교실", "기계공학과", "약학대학",
+         "전자공학과", "생명과학부", "간호학과", "대학원"),
+    ),
+    "ru": Writing(
+        ("{d}, {n}", "{n}, {d}"),
+        ("Физический факультет", "Кафедра химии", "Лаборатория оптики", "Медицинский факультет",
+         "Кафедра высшей математики", "Отдел биологии", "Кафедра хирургии",
+         "Институт прикладной математики", "Кафедра русского языка"),
+    ),
+    "uk": Writing(
+        ("{d}, {n}", "{n}, {d}"),
+        ("Фізичний факультет", "Кафедра хімії", "Кафедра вищої математики", "Відділ біології",
+         "Кафедра хірургії", "Лабораторія оптики"),
+    ),
+    "bg": Writing(
+        ("{d}, {n}", "{n}, {d}"),
+        ("Физически факултет", "Катедра по химия", "Медицински факултет", "Катедра по математика"),
+    ),
+    "sr": Writing(
+        ("{d}, {n}", "{n}, {d}"),
+        ("Физички факултет", "Катедра за хемију", "Медицински факултет", "Одсек за математику"),
+    ),
+    "ar": Writing(
+        ("{d}، {n}", "{d}، {n}،", "{d} - {n}"),
+        ("كلية الطب", "كلية العلوم", "قسم الفيزياء", "كلية الهندسة", "قسم الكيمياء", "كلية الآداب",
+         "كلية التربية", "قسم الرياضيات", "كلية الصيدلة", "قسم علوم الحاسوب"),
+    ),
+    "fa": Writing(
+        ("{d}، {n}", "{d} {n}"),
+        ("دانشکده پزشکی", "گروه فیزیک", "دانشکده مهندسی", "گروه شیمی", "دانشکده علوم",
+         "گروه ریاضی", "مرکز تحقیقات"),
+    ),
+    "el": Writing(
+        ("{d}, {n}", "{n}, {d}"),
+        ("Τμήμα Φυσικής", "Σχολή Θετικών Επιστημών", "Ιατρική Σχολή", "Τμήμα Χημείας",
+         "Τμήμα Μαθηματικών", "Πολυτεχνική Σχολή", "Τμήμα Πληροφορικής", "Εργαστήριο Βιολογίας"),
+    ),
+    "th": Writing(
+        ("{d} {n}", "{d}{n}", "{d}, {n}"),
+        ("คณะวิทยาศาสตร์", "คณะแพทยศาสตร์", "คณะวิศวกรรมศาสตร์", "ภาควิชาฟิสิกส์", "ภาควิชาเคมี",
+         "คณะเกษตรศาสตร์", "คณะเภสัชศาสตร์", "คณะมนุษยศาสตร์"),
+    ),
+    "he": Writing(
+        ("{d}, {n}", "{n}, {d}"),
+        ("הפקולטה לרפואה", "המחלקה לפיזיקה", "הפקולטה להנדסה", "בית הספר לכימיה",
+         "החוג למתמטיקה", "הפקולטה למדעי הרוח", "המחלקה למדעי המחשב"),
+    ),
+}
+"""Scripts in which the registry has names, with the commonest departments as authors name them."""
+# fmt: on
+
+_GENERIC = frozenset({*ABBREVIATIONS, "universitat", "universite", "facultad", "klinik", "clinic"})
+"""Words that name nothing by themselves: a name is not cut down to them."""
+
+_TAIL = re.compile(r" (?:of|for|and|de|für|pour) ")
 _BRANCH = re.compile(r" \([^()]*\)$")
 _OF = re.compile(r"^(University|College|Institute) of (?!Technology|Science|Applied)(\S+)$")
 
@@ -119,12 +199,13 @@ def synthetic(
 ) -> Iterator[Labelled]:
     """`count` affiliations of random organisations, none held out.
 
-    Organisations with many names are drawn more often; 12 in 100 strings name two, and 4 in
+    Organisations with many names are drawn more often, those with a name in a script of
+    `WRITINGS` most; 12 in 100 strings name two, and 4 in
     100 none at all: a department and a place. The same arguments give the same strings.
     """
     rng = random.Random(seed)  # noqa: S311
     drawable = [o for o in organisations if not held_out(o.ror_id)]
-    weights = [1 + min(len(o.names), 6) for o in drawable]
+    weights = [1 + min(len(o.names), 6) + 6 * _has_its_script(o) for o in drawable]
     for organisation in rng.choices(drawable, weights, k=count):
         kind = rng.random()
         if kind < 0.04:
@@ -147,7 +228,12 @@ def _nothing(organisation: Organisation, material: Material, rng: random.Random)
 def _written(organisation: Organisation, material: Material, rng: random.Random) -> str:
     name = _pick(organisation.names, rng)
     acronym = name.kinds == {NameKind.ACRONYM}
+    if _in_script(name):
+        return _in_its_script(name, organisation, WRITINGS[name.language or ""], rng)
     written = _noisy(name.value, rng, acronym=acronym)
+    if rng.random() < BARE_SHARE:
+        # As people type into a search box.
+        return written
     parts = [written]
     if material.departments and rng.random() < 0.6:
         wanted = min(rng.choice((1, 1, 1, 2)), len(material.departments))
@@ -164,8 +250,50 @@ def _written(organisation: Organisation, material: Material, rng: random.Random)
         text += "."
     if rng.random() < 0.06:
         text = f"{rng.choice(('1', '2', 'a', 'b', '*'))}{rng.choice((' ', ''))}{text}"
+    if rng.random() < 0.02:
+        text = f"[{text}]"
     if rng.random() < 0.04 and organisation.domains:
         text += f" Email: {rng.choice('abcdejklmst')}.author@{organisation.domains[0]}"
+    return text
+
+
+def _in_script(name: Name) -> bool:
+    return name.language in WRITINGS and not name.value.isascii()
+
+
+def _same_script(one: str, other: str) -> bool:
+    """Whether two texts begin in one script; Han and kana count as one."""
+    return _script(one) == _script(other)
+
+
+def _script(text: str) -> str:
+    letter = next((c for c in text if c.isalpha()), " ")
+    script = unicodedata.name(letter, " ").split()[0]
+    return "CJK" if script in {"HIRAGANA", "KATAKANA"} else script
+
+
+def _has_its_script(organisation: Organisation) -> bool:
+    return any(_in_script(name) for name in organisation.names)
+
+
+def _in_its_script(
+    name: Name, organisation: Organisation, writing: Writing, rng: random.Random
+) -> str:
+    """A string in a script of its own, half of the time with the Latin form behind it."""
+    text = name.value
+    if rng.random() < 0.7:
+        pattern = rng.choice(writing.pattern)
+        text = pattern.format(n=text, d=rng.choice(writing.departments))
+    place = organisation.place
+    forms = COUNTRY_FORMS.get(place.country_code or "", ()) if place else ()
+    country = next((form for form in forms if _same_script(form, name.value)), None)
+    if country and rng.random() < 0.4:
+        text = f"{text}, {country}" if rng.random() < 0.7 else f"{country} {text}"
+    latin = [other for other in organisation.names if other.value.isascii()]
+    if latin and rng.random() < 0.4:
+        parts = [rng.choice(latin).value, *_place(organisation, rng, sure=False)]
+        latin_form = ", ".join(parts)
+        text += rng.choice((" {}", ", {}", " / {}", " ({})")).format(latin_form)
     return text
 
 
@@ -181,10 +309,12 @@ def _place(organisation: Organisation, rng: random.Random, *, sure: bool) -> lis
     parts = []
     if place.city and rng.random() < 0.7:
         parts.append(place.city)
-    if place.region and place.region != place.city and rng.random() < 0.15:
-        parts.append(place.region)
+    american = place.country_code == "US"
+    if place.region and place.region != place.city and rng.random() < (0.5 if american else 0.15):
+        state = US_STATES.get(place.region) if american and rng.random() < 0.8 else None
+        parts.append(state or place.region)
     if place.country and (rng.random() < 0.7 or (sure and not parts)):
-        forms = COUNTRY_FORMS.get(place.country_code or "", ())
+        forms = [f for f in COUNTRY_FORMS.get(place.country_code or "", ()) if f[0] < "\u0370"]
         parts.append(rng.choice(forms) if forms and rng.random() < 0.5 else place.country)
     return parts
 
@@ -195,8 +325,12 @@ def _noisy(name: str, rng: random.Random, *, acronym: bool) -> str:
         name = _BRANCH.sub("", name) or name
     if acronym:
         return name
+    if rng.random() < 0.08:
+        name = _cut(name)
     if rng.random() < 0.2:
         name = " ".join(_abbreviated(word, rng) for word in name.split(" "))
+    elif rng.random() < 0.05:
+        name = " ".join(_clipped(word, rng) for word in name.split(" "))
     if rng.random() < 0.08:
         name = _OF.sub(r"\2 \1", name)
     if rng.random() < 0.15:
@@ -212,6 +346,23 @@ def _noisy(name: str, rng: random.Random, *, acronym: bool) -> str:
 def _abbreviated(word: str, rng: random.Random) -> str:
     forms = ABBREVIATIONS.get(word.casefold())
     return rng.choice(forms) if forms and rng.random() < 0.8 else word
+
+
+def _cut(name: str) -> str:
+    """What comes before the first "of": "Weizmann Institute of Science" as authors shorten it.
+
+    A name of which only words that all its kind share would be left stays whole.
+    """
+    head = _TAIL.split(name, maxsplit=1)[0]
+    telling = [word for word in head.split() if _unaccented(word).casefold() not in _GENERIC]
+    return head if telling and len(head.split()) > 1 else name
+
+
+def _clipped(word: str, rng: random.Random) -> str:
+    """A long word clipped to its first letters, as in journals' abbreviations: "Technol."."""
+    if len(word) < 8 or not word.isalpha() or rng.random() < 0.3:
+        return word
+    return word[: rng.randint(3, 6)] + "."
 
 
 def _unaccented(text: str) -> str:

@@ -21,16 +21,21 @@ from resolver.domain.document import Document, documents
 from resolver.domain.organisation import Organisation, RelationKind
 from resolver.domain.words import words
 from resolver.gold import read_gold
+from resolver.reranker import Reranker
 from resolver.training.mentions import ground, mention, share
 
 HELD_OUT_SHARE = 20
 """One organisation in so many is held out: its strings calibrate and evaluate, never train."""
 
 SURE_HEADS = 2
-"""Negatives that are always the best-ranked ones; the others are drawn from further down."""
+"""Negatives that are always the hardest ones; the others are drawn from further down."""
 
 OTHER_NAME_SHARE = 0.3
 """Of how many positives a second one is made, shown by another name of the organisation."""
+
+OTHER_SCRIPT_SHARE = 0.7
+"""The same where the name is not plain ASCII: scripts and accents are what it should learn to
+read in one another."""
 
 _HIERARCHY = frozenset(
     {
@@ -188,26 +193,65 @@ def pairs(
     negatives: int,
     depth: int = 30,
     seed: int,
+    reranker: Reranker | None = None,
     batch: int = 256,
 ) -> Iterator[LabelledPair]:
     """For each string its organisations and at most `negatives` sure wrong candidates.
 
-    Held-out organisations never appear, on either side. The same arguments give the same
-    pairs in the same order.
+    The hardest wrong ones are those that `reranker` scores highest, without one those that the
+    first stage ranks highest. Held-out organisations never appear, on either side. The same
+    arguments give the same pairs in the same order.
     """
     rng = random.Random(seed)  # noqa: S311
     for start in range(0, len(gold), batch):
         items = gold[start : start + batch]
         found = first_stage.candidates([item.affiliation for item in items], depth=depth)
-        for item, candidates in zip(items, found, strict=True):
-            yield from _pairs_of(item, candidates, organisations, negatives, rng)
+        wrong = [
+            [
+                candidate.document
+                for candidate in candidates
+                if not held_out(candidate.ror_id)
+                and verdict(item, candidate.document, organisations) == 0
+            ]
+            for item, candidates in zip(items, found, strict=True)
+        ]
+        if reranker is not None:
+            wrong = _hardest_first(items, wrong, reranker)
+        for item, candidates, rejected in zip(items, found, wrong, strict=True):
+            yield from _right_pairs(item, candidates, organisations, rng)
+            for document in _chosen(rejected, negatives, rng):
+                yield LabelledPair(item.affiliation, document.text, 0)
 
 
-def _pairs_of(
+def _hardest_first(
+    items: Sequence[Labelled], wrong: Sequence[Sequence[Document]], reranker: Reranker
+) -> list[list[Document]]:
+    scores = iter(
+        reranker.score(
+            [
+                (item.affiliation, document.text)
+                for item, row in zip(items, wrong, strict=True)
+                for document in row
+            ]
+        ).tolist()
+    )
+    return [
+        # The score alone orders; equal ones stay in first-stage order.
+        [d for _, d in sorted(((next(scores), d) for d in row), key=lambda pair: -pair[0])]
+        for row in wrong
+    ]
+
+
+def _chosen(wrong: Sequence[Document], negatives: int, rng: random.Random) -> list[Document]:
+    heads, tail = wrong[:SURE_HEADS], wrong[SURE_HEADS:]
+    drawn = rng.sample(tail, min(len(tail), max(0, negatives - len(heads))))
+    return [*heads, *drawn][:negatives]
+
+
+def _right_pairs(
     item: Labelled,
     candidates: Sequence[Candidate],
     organisations: Mapping[str, Organisation],
-    negatives: int,
     rng: random.Random,
 ) -> Iterator[LabelledPair]:
     for ror_id in sorted(item.ror_ids):
@@ -217,14 +261,6 @@ def _pairs_of(
         document = shown(item, ror_id, candidates, organisation)
         yield LabelledPair(item.affiliation, document.text, 1)
         others = [d for d in documents(organisation) if d.name != document.name]
-        if others and rng.random() < OTHER_NAME_SHARE:
+        often = OTHER_NAME_SHARE if document.name.isascii() else OTHER_SCRIPT_SHARE
+        if others and rng.random() < often:
             yield LabelledPair(item.affiliation, rng.choice(others).text, 1)
-    wrong = [
-        candidate.document
-        for candidate in candidates
-        if not held_out(candidate.ror_id) and verdict(item, candidate.document, organisations) == 0
-    ]
-    heads, tail = wrong[:SURE_HEADS], wrong[SURE_HEADS:]
-    drawn = rng.sample(tail, min(len(tail), max(0, negatives - len(heads))))
-    for document in [*heads, *drawn][:negatives]:
-        yield LabelledPair(item.affiliation, document.text, 0)
