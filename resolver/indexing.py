@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 
 from resolver.domain.document import FORM, Document, documents
 from resolver.domain.organisation import Organisation, OrganisationStatus
 from resolver.encoder import Encoder
 from resolver.encoder.lexical import document_vector, idf, terms
+from resolver.encoder.translation import learn
 from resolver.errors import IndexMismatch, IndexProblem
 from resolver.index import IndexStore, Manifest, Point
 
@@ -59,7 +61,7 @@ def build(
 
     # Keyed, because two organisations of one id would be the same points.
     found = {
-        (document.ror_id, document.name): document
+        _key(document): document
         for organisation in organisations
         if organisation.status in statuses
         for document in documents(organisation)
@@ -96,6 +98,7 @@ def _fill(
 ) -> None:
     # Terms are made twice rather than kept: seconds against hundreds of megabytes.
     weights = idf(terms(document.name) for document in found)
+    translated = _translated(found)
     with store.create(manifest) as writer:
         for start in range(0, len(found), batch):
             if progress:
@@ -104,13 +107,31 @@ def _fill(
             dense = encoder.encode_documents([document.dense_text for document in part])
             writer.add(
                 [
-                    Point(document, vector, document_vector(terms(document.name), weights))
+                    Point(
+                        document,
+                        vector,
+                        document_vector(
+                            terms(document.name), weights, translated.get(_key(document))
+                        ),
+                    )
                     for document, vector in zip(part, dense, strict=True)
                 ]
             )
         if progress:
             progress(len(found), len(found))
         writer.finish()
+
+
+def _key(document: Document) -> tuple[str, str]:
+    return document.ror_id, document.name
+
+
+def _translated(found: Sequence[Document]) -> dict[tuple[str, str], dict[int, float]]:
+    """For organisations without a name in their country's script: its terms, on the first name."""
+    organisations = [list(names) for _, names in groupby(found, key=lambda d: d.ror_id)]
+    translation = learn(organisations)
+    guesses = ((_key(names[0]), translation.terms(names)) for names in organisations)
+    return {key: guessed for key, guessed in guesses if guessed}
 
 
 def version_name(

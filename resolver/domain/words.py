@@ -22,6 +22,8 @@ CJK = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff
 """Han, kana, Hangul: written without spaces, or with particles attached."""
 
 
+LATIN = "LATIN"
+
 _ACCENTS = re.compile(
     "["
     "\u0300-\u036f"  # of Latin, Greek and Cyrillic
@@ -45,6 +47,14 @@ def fold(text: str) -> str:
         return text.lower()
     decomposed = unicodedata.normalize("NFKD", text).casefold()
     return unicodedata.normalize("NFC", _ACCENTS.sub("", decomposed).translate(_LETTERS))
+
+
+def script(text: str) -> str:
+    """The script of a text's first letter, by its Unicode name: "LATIN", "HANGUL", "THAI"; Han and
+    kana are "CJK". Empty without letters."""
+    letter = next((c for c in text if c.isalpha()), "")
+    name = unicodedata.name(letter, "").partition(" ")[0] if letter else ""
+    return "CJK" if name in {"HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"} else name
 
 
 def words(text: str) -> list[str]:

@@ -93,6 +93,10 @@ def _word_terms(word: str) -> tuple[int, ...]:
     )
 
 
+def kind(term: int) -> Term:
+    return Term(term & _KIND_MASK)
+
+
 def idf(documents: Iterable[set[int]]) -> dict[int, float]:
     """Inverse document frequency ln(1 + N / df) of each term."""
     frequency: Counter[int] = Counter()
@@ -110,14 +114,30 @@ def idf(documents: Iterable[set[int]]) -> dict[int, float]:
     }
 
 
-def document_vector(document: set[int], idf: Mapping[int, float]) -> SparseVector:
-    """The weighted vector of a name; every term must be in `idf`."""
-    indices = np.fromiter(sorted(document), np.uint32, len(document))
-    squares = np.array(
-        [_SHARES[term & _KIND_MASK] * idf[term] ** 2 for term in indices.tolist()], np.float64
-    )
-    norm = squares.sum() ** LENGTH_EXPONENT if len(squares) else 1.0
-    return SparseVector(indices, (squares / norm).astype(np.float32))
+TRANSLATED_SHARE = 0.7
+"""What translated terms weigh beside a name's own in that script: they are guesses."""
+
+
+def document_vector(
+    document: set[int], idf: Mapping[int, float], translated: Mapping[int, float] | None = None
+) -> SparseVector:
+    """The weighted vector of a name; every term must be in `idf`.
+
+    `translated` terms (`resolver.encoder.translation`), each with how likely it is, are weighed
+    among themselves, so that a query in the name's own script scores as it would without them.
+    """
+    values = _weighted(document, idf)
+    guesses = {t: likely for t, likely in (translated or {}).items() if t not in values}
+    for term, value in _weighted(guesses, idf).items():
+        values[term] = TRANSLATED_SHARE * guesses[term] * value
+    indices = np.array(sorted(values), np.uint32)
+    return SparseVector(indices, np.array([values[t] for t in indices.tolist()], np.float32))
+
+
+def _weighted(found: Iterable[int], idf: Mapping[int, float]) -> dict[int, float]:
+    squares = {term: _SHARES[term & _KIND_MASK] * idf[term] ** 2 for term in found}
+    norm = sum(squares.values()) ** LENGTH_EXPONENT
+    return {term: square / norm for term, square in squares.items()}
 
 
 def query_vector(text: str) -> SparseVector:

@@ -19,6 +19,7 @@ import orjson
 from resolver.domain.affiliation import normalise
 from resolver.domain.country import COUNTRY_FORMS
 from resolver.domain.organisation import Name, NameKind, Organisation
+from resolver.domain.words import LATIN, script
 from resolver.errors import GoldError
 from resolver.training.pairs import Labelled, held_out
 
@@ -261,17 +262,6 @@ def _in_script(name: Name) -> bool:
     return name.language in WRITINGS and not name.value.isascii()
 
 
-def _same_script(one: str, other: str) -> bool:
-    """Whether two texts begin in one script; Han and kana count as one."""
-    return _script(one) == _script(other)
-
-
-def _script(text: str) -> str:
-    letter = next((c for c in text if c.isalpha()), " ")
-    script = unicodedata.name(letter, " ").split()[0]
-    return "CJK" if script in {"HIRAGANA", "KATAKANA"} else script
-
-
 def _has_its_script(organisation: Organisation) -> bool:
     return any(_in_script(name) for name in organisation.names)
 
@@ -286,7 +276,7 @@ def _in_its_script(
         text = pattern.format(n=text, d=rng.choice(writing.departments))
     place = organisation.place
     forms = COUNTRY_FORMS.get(place.country_code or "", ()) if place else ()
-    country = next((form for form in forms if _same_script(form, name.value)), None)
+    country = next((form for form in forms if script(form) == script(name.value)), None)
     if country and rng.random() < 0.4:
         text = f"{text}, {country}" if rng.random() < 0.7 else f"{country} {text}"
     latin = [other for other in organisation.names if other.value.isascii()]
@@ -314,7 +304,7 @@ def _place(organisation: Organisation, rng: random.Random, *, sure: bool) -> lis
         state = US_STATES.get(place.region) if american and rng.random() < 0.8 else None
         parts.append(state or place.region)
     if place.country and (rng.random() < 0.7 or (sure and not parts)):
-        forms = [f for f in COUNTRY_FORMS.get(place.country_code or "", ()) if f[0] < "\u0370"]
+        forms = [f for f in COUNTRY_FORMS.get(place.country_code or "", ()) if script(f) == LATIN]
         parts.append(rng.choice(forms) if forms and rng.random() < 0.5 else place.country)
     return parts
 

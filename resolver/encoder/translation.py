@@ -1,0 +1,97 @@
+"""Sparse terms that an organisation's name would have in the script of its country.
+
+Two thirds of Israel's organisations and a fifth of South Korea's have no name in their script
+in the registry (release 2.9); an affiliation that gives no other cannot meet them by words.
+What "University", "National" or "Busan" become, the registry's own pairs of names tell: those of
+the organisations in the same country that have both. Learnt anew for each index, from
+the release that it is built of.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from resolver.domain.document import Document
+from resolver.domain.words import LATIN, script, words
+from resolver.encoder.lexical import Term, kind, terms
+
+LEAST_TOGETHER = 3
+"""Organisations in which a word and a term must meet: fewer is chance."""
+
+LEAST_SHARE = 0.4
+"""Of the names with a word, the share that has the term."""
+
+LEAST_BACK = 0.05
+"""Of the names with the term, the share that has the word. It keeps out what goes with any word,
+such as 大学 with every city that has a university."""
+
+LEAST_ORGANISATIONS = 30
+"""Organisations of a country with names in both scripts, for its words to be learnt at all."""
+
+_KINDS = frozenset({Term.WORD, Term.CJK_PAIR})
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """For a country and a script: Latin word → terms, each with its share."""
+
+    lexicons: Mapping[tuple[str, str], Mapping[str, Mapping[int, float]]]
+
+    def terms(self, names: Sequence[Document]) -> dict[int, float]:
+        """Terms that the names of one organisation lack, with how likely each is, in (0, 1].
+
+        Empty when it has a name in every script of its country, or none in Latin.
+        """
+        present = {script(document.name) for document in names}
+        found: dict[int, float] = {}
+        country = names[0].country_code
+        latin = words(names[0].display_name)
+        for (code, written), lexicon in self.lexicons.items():
+            if code == country and written not in present:
+                for word in latin:
+                    for term, share in lexicon.get(word, {}).items():
+                        found[term] = max(share, found.get(term, 0.0))
+        return found
+
+
+def learn(organisations: Iterable[Sequence[Document]]) -> Translation:
+    """Learn from organisations, each given by all its names (`Document`s of one ROR id)."""
+    together: dict[tuple[str, str], Counter[tuple[str, int]]] = defaultdict(Counter)
+    words_seen: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    terms_seen: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
+    pairs: Counter[tuple[str, str]] = Counter()
+    for names in organisations:
+        latin = {
+            word
+            for d in names
+            if not d.is_acronym and script(d.name) == LATIN
+            for word in words(d.name)
+        }
+        country = names[0].country_code
+        if not latin or not country:
+            continue
+        native: dict[str, set[int]] = defaultdict(set)
+        for document in names:
+            written = script(document.name)
+            if written and written != LATIN:
+                native[written] |= {t for t in terms(document.name) if kind(t) in _KINDS}
+        for written, found in native.items():
+            key = (country, written)
+            pairs[key] += 1
+            words_seen[key].update(latin)
+            terms_seen[key].update(found)
+            together[key].update((word, term) for word in latin for term in found)
+    lexicons: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
+    for key, counts in together.items():
+        if pairs[key] < LEAST_ORGANISATIONS:
+            continue
+        lexicon: dict[str, dict[int, float]] = defaultdict(dict)
+        for (word, term), count in counts.items():
+            share = count / words_seen[key][word]
+            back = count / terms_seen[key][term]
+            if count >= LEAST_TOGETHER and share >= LEAST_SHARE and back >= LEAST_BACK:
+                lexicon[word][term] = share
+        lexicons[key] = dict(lexicon)
+    return Translation(lexicons)
