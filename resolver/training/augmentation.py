@@ -221,6 +221,22 @@ def synthetic(
             yield Labelled(text, frozenset({organisation.ror_id}), True)
 
 
+def in_their_scripts(
+    organisations: Sequence[Organisation], *, count: int, seed: int
+) -> Iterator[Labelled]:
+    """`count` affiliations of held-out organisations, each in a script of `WRITINGS`.
+
+    Gold strings are nearly all in Latin, so these stand beside them where something is fitted
+    on held-out strings. The same arguments give the same strings.
+    """
+    rng = random.Random(seed)  # noqa: S311
+    drawable = [o for o in organisations if held_out(o.ror_id) and _has_its_script(o)]
+    for organisation in rng.sample(drawable, min(count, len(drawable))):
+        name = rng.choice([name for name in organisation.names if _in_script(name)])
+        text = _in_its_script(name, organisation, WRITINGS[name.language or ""], rng)
+        yield Labelled(normalise(text), frozenset({organisation.ror_id}), True)
+
+
 def _nothing(organisation: Organisation, material: Material, rng: random.Random) -> str:
     parts = [rng.choice(material.departments)] if material.departments else ["Department"]
     return ", ".join([*parts, *_place(organisation, rng, sure=True)])

@@ -12,7 +12,13 @@ from resolver.domain.organisation import (
 )
 from resolver.domain.words import words
 from resolver.errors import GoldError
-from resolver.training.augmentation import Material, read_material, synthetic
+from resolver.training.augmentation import (
+    Material,
+    _cut,
+    in_their_scripts,
+    read_material,
+    synthetic,
+)
 from resolver.training.pairs import held_out
 
 MATERIAL = Material(("Department of Physics",), ("Main Street 1",), ("0316",))
@@ -89,3 +95,28 @@ def test_read_material(tmp_path: Path) -> None:
     path.write_text('{"text": "x"}\n')
     with pytest.raises(GoldError):
         read_material(path)
+
+
+def test_strings_in_their_scripts_are_of_held_out_organisations() -> None:
+    registry = organisations(400)
+    made = list(in_their_scripts(registry, count=12, seed=1))
+    assert len(made) == 12
+    assert all("地方" in item.affiliation and item.certain for item in made)
+    assert all(held_out(ror_id) for item in made for ror_id in item.ror_ids)
+    assert made == list(in_their_scripts(registry, count=12, seed=1))
+    everything = list(in_their_scripts(registry, count=1000, seed=1))
+    assert len({item.ror_ids for item in everything}) == len(everything) < 40
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Weizmann Institute of Science", "Weizmann Institute"),
+        ("University of Oslo", "University of Oslo"),
+        ("Courant Institute of Mathematical Sciences", "Courant Institute"),
+        ("Institut für Physik", "Institut für Physik"),
+        ("Oslo", "Oslo"),
+    ],
+)
+def test_a_name_is_cut_only_where_it_still_tells(name: str, expected: str) -> None:
+    assert _cut(name) == expected
