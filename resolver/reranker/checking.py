@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,10 @@ INT8_TOLERANCE = 0.1
 
 BATCH_TOLERANCE = 1e-3
 """Between a pair alone and beside longer ones, which pad it."""
+
+
+SPEED_ROUNDS = 16
+"""How often `PAIRS` are scored for the speed: 128 pairs, seconds for a large model on a CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,22 @@ def check(reranker: Reranker, name: str, *, golden: str | None = None) -> list[C
         lines.append(_reproduces(reranker, expected))
     else:
         lines.append(Check("golden logits", None, "none are known for this model"))
+    lines.append(_speed(reranker))
     return lines
+
+
+def _speed(reranker: Reranker) -> Check:
+    """Pairs a second, on this machine as it is now; each pair another one, as in use."""
+    pairs = [
+        (f"{number} {affiliation}", document)
+        for number in range(SPEED_ROUNDS)
+        for affiliation, document in PAIRS
+    ]
+    reranker.score(pairs[: len(PAIRS)])
+    started = time.perf_counter()
+    reranker.score(pairs)
+    seconds = time.perf_counter() - started
+    return Check("speed", None, f"{len(pairs) / seconds:,.0f} pairs/s, {len(pairs)} pairs at once")
 
 
 def write_golden(reranker: Reranker, name: str, path: Path | None) -> Path:
