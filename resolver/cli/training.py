@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import shlex
+import sys
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
 
 from resolver import service
-from resolver.cli.terminal import progress, say
+from resolver.cli.terminal import console, errors, progress, say
 from resolver.database import connection, releases
 from resolver.domain.evidence import Judge
 from resolver.domain.organisation import Organisation
 from resolver.errors import ModelError, SettingsError
 from resolver.judging import save_judge
 from resolver.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from resolver.training.card import About
+    from resolver.training.presets import Preset
+    from resolver.training.recipe import Report
+    from resolver.training.reranker import Step
 
 
 class Part(StrEnum):
@@ -26,30 +38,131 @@ class Part(StrEnum):
     JUDGE = "judge"
 
 
+class PresetName(StrEnum):
+    """Where the reranker's options start from (`resolver.training.presets`)."""
+
+    BUILTIN = "builtin"
+    AFFILIATIONS_2025 = "affiliations-2025"
+
+
+class Precision(StrEnum):
+    """What the reranker is trained in; the last two by autocast, its weights stay in fp32."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+_RERANKER = "Reranker: data"
+_OPTIMISER = "Reranker: training"
+
+
 def train(
     gold: Annotated[
         list[Path], typer.Argument(help='JSON lines of {"affiliation", "ror_ids": [...]}.')
     ],
     out: Annotated[Path, typer.Option(help="Folder of the model; file of the judge.")],
     part: Annotated[Part, typer.Option(help="What to train.")] = Part.RERANKER,
+    preset: Annotated[
+        PresetName,
+        typer.Option(
+            help="Options to start from: those of the built-in reranker, or those of the "
+            "published fine-tune of GTE."
+        ),
+    ] = PresetName.BUILTIN,
     base: Annotated[
-        str | None, typer.Option(help="Model to start from: a path or Hugging Face id.")
+        str | None,
+        typer.Option(help="Model to start from: a path or Hugging Face id (if not the preset's)."),
     ] = None,
     material: Annotated[
         Path | None,
         typer.Option(help="Annotated affiliations, for departments and addresses to make up."),
     ] = None,
-    layers: Annotated[
-        int | None, typer.Option(min=1, help="Keep so many layers of the base, evenly spread.")
-    ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the pairs.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Pairs in a step.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Pairs in a step, on each device.")
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="At its highest.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 42,
     synthetic: Annotated[
         int | None, typer.Option(min=0, help="Affiliations made up from the registry.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda … [the best there is]")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda … (if not the best there is).")
+    ] = None,
+    layers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Keep so many layers of the base, evenly spread.",
+            rich_help_panel=_OPTIMISER,
+        ),
+    ] = None,
+    warmup: Annotated[
+        float | None,
+        typer.Option(help="Share of the steps until the highest rate.", rich_help_panel=_OPTIMISER),
+    ] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Of AdamW.", rich_help_panel=_OPTIMISER)
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option(min=8, help="Tokens of a pair.", rich_help_panel=_OPTIMISER)
+    ] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="fp32, or autocast to bf16 or fp16.", rich_help_panel=_OPTIMISER),
+    ] = None,
+    evaluation_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Evaluate and save every so many steps.", rich_help_panel=_OPTIMISER
+        ),
+    ] = None,
+    checkpoint_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Save every so many steps.", rich_help_panel=_OPTIMISER),
+    ] = None,
+    negatives: Annotated[
+        int | None,
+        typer.Option(min=0, help="Wrong organisations a string.", rich_help_panel=_RERANKER),
+    ] = None,
+    affiliation_share: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of pairs of two affiliations (if not all there are).",
+            rich_help_panel=_RERANKER,
+        ),
+    ] = None,
+    most_pairs: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="Train on at most so many pairs (if not all).", rich_help_panel=_RERANKER
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other option of RerankerTraining, Data or the trainer's "
+            "CrossEncoderTrainingArguments; may be repeated.",
+            rich_help_panel=_OPTIMISER,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Train anew; what the folder holds is removed.")
+    ] = False,
+    model_license: Annotated[
+        str | None,
+        typer.Option(
+            "--license", help="Licence of the model, for its card (if not that of the base)."
+        ),
+    ] = None,
+    data_license: Annotated[
+        str | None, typer.Option(help="Licence of the labelled strings, for the card.")
+    ] = None,
     export: Annotated[
         bool, typer.Option(help="Also write the small ONNX form (BERT-like bases).")
     ] = True,
@@ -57,60 +170,144 @@ def train(
     """Train the encoder, the reranker, or the judge on labelled affiliations and the registry.
 
     Negatives come from the active index, as they will in use. One organisation in twenty is held
-    out: its strings measure and calibrate, and are never trained on (docs/models.md).
+    out: its strings measure and calibrate, and are never trained on. A reranker's training that
+    was cut off goes on when the same command is given again (docs/models.md).
     """
     settings = load_settings()
-    organisations = _organisations(settings)
     if part is Part.JUDGE:
-        _train_judge(settings, gold, organisations, out)
+        _train_judge(settings, gold, out)
         return
-    if base is None:
+    with _installed():
+        from resolver.training import card, presets, processes, recipe
+    made = presets.changed(
+        presets.preset(preset),
+        # What is not given keeps the preset's value.
+        training={
+            "out": out.absolute(),
+            "seed": seed,
+            "device": device,
+            "threads": settings.threads,
+            "progress": errors.is_terminal,
+            **_given(
+                base=base,
+                layers=layers,
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                warmup=warmup,
+                weight_decay=weight_decay,
+                max_length=max_length,
+                evaluation_steps=evaluation_steps,
+                checkpoint_steps=checkpoint_steps,
+                bf16=precision and precision is Precision.BF16,
+                fp16=precision and precision is Precision.FP16,
+            ),
+        },
+        data={
+            "gold": tuple(gold),
+            "material": material,
+            **_given(
+                synthetic_strings=synthetic,
+                negatives=negatives,
+                affiliation_share=affiliation_share,
+                most_pairs=most_pairs,
+            ),
+        },
+        further=set_ or [],
+    )
+    if not (made.training.base if part is Part.RERANKER else base):
         raise SettingsError(f"the {part} needs a model to start from", remedy="give --base")
+    if part is Part.ENCODER:
+        with _installed():
+            from resolver.training.encoder import EncoderTraining
+        given = _given(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
+        encoder = EncoderTraining(
+            base=made.training.base, out=out, seed=seed, device=device, **given
+        )
+        say(f"encoder in {recipe.make_encoder(made.data, encoder, _organisations(settings))}")
+        return
+    with _installed():
+        launcher = processes.launcher(device)
+    about = card.About(
+        preset=made.name,
+        changed=presets.departures(made),
+        command=shlex.join([*launcher, *sys.argv[1:]]),
+        license=model_license,
+        data_license=data_license,
+    )
+    _train_reranker(settings, made, about, overwrite=overwrite, export=export)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@contextlib.contextmanager
+def _installed() -> Iterator[None]:
     try:
-        from resolver.training import recipe
-        from resolver.training.encoder import EncoderTraining
-        from resolver.training.reranker import RerankerTraining
+        yield
     except ImportError as error:
         raise ModelError(
             f"training needs a package that is not installed: {error.name}",
             remedy="pip install 'affiliation-resolver[models,export]'",
         ) from error
-    # What is not given keeps the default of the options, which is that of the built-in models.
-    given = {
-        key: value
-        for key, value in {
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-        }.items()
-        if value is not None
-    }
-    made_up = {} if synthetic is None else {"synthetic_strings": synthetic}
-    data = recipe.Data(gold=tuple(gold), material=material, **made_up)
-    if part is Part.ENCODER:
-        encoder = EncoderTraining(base=base, out=out, seed=seed, device=device, **given)  # type: ignore[arg-type]
-        say(f"encoder in {recipe.make_encoder(data, encoder, organisations)}")
-        return
-    options = RerankerTraining(
-        base=base,
-        out=out,
-        layers=layers,
-        seed=seed,
-        device=device,
-        **given,  # type: ignore[arg-type]
-    )
-    with service.recall(settings) as first_stage:
-        report = recipe.make_reranker(data, options, organisations, first_stage, export=export)
+
+
+def _train_reranker(
+    settings: Settings, made: Preset, about: About, *, overwrite: bool, export: bool
+) -> None:
+    from resolver.training import processes, recipe
+
+    if processes.join(made.training.device).is_main_process:
+        # Only this process opens the database and the index, which let nobody else in, and
+        # neither longer than it takes to mine.
+        with service.recall(settings) as first_stage:
+            recipe.prepare_reranker(
+                made.data,
+                made.training,
+                _organisations(settings),
+                first_stage,
+                overwrite=overwrite,
+            )
+    else:
+        logging.getLogger().setLevel(logging.ERROR)
+    report = recipe.finish_reranker(made.data, made.training, about, export=export, watch=_tell)
+    if report is not None:
+        _print_report(report, made.training.out)
+
+
+def _tell(step: Step) -> None:
+    said = [f"step {step.step:,}", f"epoch {step.epoch:.2f}"]
+    if step.loss is not None:
+        said.append(f"loss {step.loss:.4f}")
+    if step.evaluation_loss is not None:
+        said.append(f"evaluation loss {step.evaluation_loss:.4f}")
+    if step.evaluation is not None:
+        said.append(f"nDCG@10 {step.evaluation.ndcg:.4f}")
+    say("  ".join(said))
+
+
+def _print_report(report: Report, out: Path) -> None:
     say(
         f"{report.pairs:,} pairs; on {report.held_out_strings:,} strings of held-out organisations:"
     )
+    if report.before and report.after:
+        table = Table("", "MAP", "MRR@10", "nDCG@10")
+        for name, figures in (("before", report.before), ("after", report.after)):
+            table.add_row(name, *(f"{x:.4f}" for x in (figures.map, figures.mrr, figures.ndcg)))
+        console.print(table)
+    table = Table("first stage's candidates", "strings", "top 1", "MRR@10", "nDCG@10")
     for name, ranking in (
-        ("first stage", report.first_stage),
-        ("trained", report.checkpoint),
-        ("exported", report.exported),
+        ("as they come", report.first_stage),
+        ("reranked", report.checkpoint),
+        ("reranked by the ONNX form", report.exported),
     ):
         if ranking is not None:
-            say(f"  {name:12} {ranking}")
+            shares = (f"{x:.4f}" for x in (ranking.top1, ranking.mrr, ranking.ndcg))
+            table.add_row(name, f"{ranking.strings:,}", *shares)
+    console.print(table)
+    if report.best is not None:
+        say(f"the checkpoint of step {report.best:,} was kept")
     say(f"reranker in {out / 'onnx' if report.exported else out}")
 
 
@@ -121,17 +318,11 @@ def _organisations(settings: Settings) -> list[Organisation]:
         return list(releases.organisations(engine, release.id))
 
 
-def _train_judge(
-    settings: Settings, gold: list[Path], organisations: list[Organisation], out: Path
-) -> None:
-    try:
+def _train_judge(settings: Settings, gold: list[Path], out: Path) -> None:
+    with _installed():
         from resolver.training.judge import fit_judge
         from resolver.training.pairs import read_labelled, split
-    except ImportError as error:
-        raise ModelError(
-            f"training needs a package that is not installed: {error.name}",
-            remedy="pip install 'affiliation-resolver[models]'",
-        ) from error
+    organisations = _organisations(settings)
     _, held_out = split(item for path in gold for item in read_labelled(path))
     by_id = {organisation.ror_id: organisation for organisation in organisations}
     with (

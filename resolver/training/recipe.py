@@ -5,20 +5,25 @@ from __future__ import annotations
 import dataclasses
 import logging
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
 import orjson
 
+from resolver.domain.metrics import Ranking
 from resolver.domain.organisation import Organisation, OrganisationStatus
+from resolver.errors import GoldError, ModelError
 from resolver.reranker import Calibration, Reranker
 from resolver.reranker.calibration import CALIBRATION, write_calibration
 from resolver.reranker.cross_encoder import load_cross_encoder
 from resolver.reranker.onnx import load_onnx
-from resolver.training import calibration
+from resolver.training import calibration, card, processes, run
+from resolver.training.affiliations import affiliation_pairs, apart, mixed, samples
 from resolver.training.augmentation import Material, read_material, synthetic
+from resolver.training.card import About
 from resolver.training.encoder import EncoderTraining, text_pairs, train_encoder
 from resolver.training.export import export_reranker
 from resolver.training.pairs import (
@@ -30,7 +35,6 @@ from resolver.training.pairs import (
     split,
 )
 from resolver.training.ranking import (
-    Ranking,
     Shortlist,
     first_stage_order,
     judged,
@@ -38,14 +42,13 @@ from resolver.training.ranking import (
     scores,
     shortlists,
 )
-from resolver.training.reranker import RerankerTraining, train_reranker
+from resolver.training.reranker import RerankerTraining, Reranking, Step, fit_reranker
+from resolver.weights import checkpoints
 
 log = logging.getLogger(__name__)
 
 EXPORT_SAMPLE = 400
 """Pairs that fix the activation scales of the ONNX form: some 18,000 tokens."""
-
-REPORT = "report.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,13 @@ class Data:
     for departments and addresses (`augmentation.read_material`; None: names and places only).
     `synthetic_strings` are made from the registry; of the pairs that they give, the first
     `synthetic_pairs` are used (None: all).
+
+    `affiliation_positives` and `affiliation_negatives` are, for each gold string, other gold
+    strings beside which it is put (`affiliations.affiliation_pairs`); of all pairs
+    `affiliation_share` are of that kind (None: as many as there are), and `most_pairs` are used
+    (None: all). `strings_apart` leaves out a string that is measured on under another label.
+    `evaluation_queries` held-out strings evaluate (None: all), each with up to
+    `evaluation_negatives` wrong documents.
     """
 
     gold: tuple[Path, ...]
@@ -64,6 +74,13 @@ class Data:
     synthetic_strings: int = 45_000
     synthetic_pairs: int | None = 85_000
     synthetic_negatives: int = 3
+    affiliation_positives: int = 0
+    affiliation_negatives: int = 0
+    affiliation_share: float | None = None
+    most_pairs: int | None = None
+    strings_apart: bool = False
+    evaluation_queries: int | None = 500
+    evaluation_negatives: int = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +88,9 @@ class Report:
     """What came of a reranker training, measured on strings of held-out organisations.
 
     `checkpoint` ranks by the trained model in torch, `exported` by its ONNX form, None where
-    the architecture has none.
+    the architecture has none. `before` and `after` are the base and the trained model on the
+    evaluation samples, None without any; `best` is the step that was kept (None: the last).
+    `calibration` is that of the form served, None where none could be fitted.
     """
 
     pairs: int
@@ -80,7 +99,10 @@ class Report:
     first_stage: Ranking
     checkpoint: Ranking
     exported: Ranking | None
-    calibration: Calibration
+    calibration: Calibration | None
+    before: Reranking | None = None
+    after: Reranking | None = None
+    best: int | None = None
 
 
 def make_reranker(
@@ -98,45 +120,179 @@ def make_reranker(
 
     Raises:
         GoldError: a line of a gold or material file cannot be read.
-        ModelError: there is nothing to learn from, or the base does not fit.
+        ModelError: there is nothing to learn from, the base does not fit, or the folder is taken.
     """
+    prepare_reranker(data, options, organisations, first_stage)
+    report = finish_reranker(data, options, About(), export=export)
+    if report is None:
+        raise ModelError(
+            "this process is not the main one", remedy="call prepare_reranker in the main process"
+        )
+    return report
+
+
+def prepare_reranker(
+    data: Data,
+    options: RerankerTraining,
+    organisations: Iterable[Organisation],
+    first_stage: FirstStage,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Mine what `finish_reranker` learns from and is measured on, into `options.out`.
+
+    For the main process alone. A run that was begun with the same options and data is gone on
+    with: what it has mined stays. Neither the registry nor the first stage is needed after this.
+
+    Raises:
+        GoldError: a line of a gold or material file cannot be read.
+        ModelError: there is nothing to learn from, or the folder holds a finished model or
+            another run.
+    """
+    organisations = list(organisations)
+    started = run.identity(
+        training={
+            key: value
+            for key, value in dataclasses.asdict(options).items()
+            if key not in {"out", "device", "threads", "progress"}
+        },
+        data={
+            **{
+                key: value
+                for key, value in dataclasses.asdict(data).items()
+                if key not in {"gold", "material"}
+            },
+            "files": _files(data),
+            "registry": run.registry_digest(organisations),
+        },
+        processes=processes.join(options.device).num_processes,
+    )
+    if run.begin(options.out, started, overwrite=overwrite) is run.Stage.MINED:
+        log.info("going on with the pairs mined before, in %s", options.out)
+        return
+    run.save(options.out, _mine(data, options.seed, organisations, first_stage))
+
+
+def _mine(
+    data: Data, seed: int, organisations: Sequence[Organisation], first_stage: FirstStage
+) -> run.Learnt:
     active, by_id = _known(organisations)
     train, rest = split(_gold(data))
+    if data.strings_apart:
+        train = apart(train, rest)
     log.info("%d strings to train on, %d of held-out organisations", len(train), len(rest))
-    learnt = list(pairs(train, by_id, first_stage, negatives=data.negatives, seed=options.seed))
-    made = synthetic(active, _material(data), count=data.synthetic_strings, seed=options.seed)
-    learnt += islice(
-        pairs(
-            list(made),
-            by_id,
-            first_stage,
-            negatives=data.synthetic_negatives,
-            # Another seed than that of the gold strings, so that the draws do not repeat.
-            seed=options.seed + 2,
-        ),
-        data.synthetic_pairs,
+    learnt = list(pairs(train, by_id, first_stage, negatives=data.negatives, seed=seed))
+    counts = {"training strings": len(train), "pairs from gold strings": len(learnt)}
+    if data.synthetic_strings:
+        made = synthetic(active, _material(data), count=data.synthetic_strings, seed=seed)
+        learnt += islice(
+            pairs(
+                list(made),
+                by_id,
+                first_stage,
+                negatives=data.synthetic_negatives,
+                # Another seed than that of the gold strings, so that the draws do not repeat.
+                seed=seed + 2,
+            ),
+            data.synthetic_pairs,
+        )
+        counts["pairs from made-up strings"] = len(learnt) - counts["pairs from gold strings"]
+    together: list[LabelledPair] = []
+    if data.affiliation_positives:
+        together = list(
+            affiliation_pairs(
+                train,
+                by_id,
+                first_stage,
+                positives=data.affiliation_positives,
+                negatives=data.affiliation_negatives,
+                seed=seed,
+            )
+        )
+        counts["pairs of two gold strings"] = len(together)
+    learnt = mixed(learnt, together, share=data.affiliation_share, most=data.most_pairs, seed=seed)
+    evaluation = samples(
+        rest,
+        by_id,
+        first_stage,
+        negatives=data.evaluation_negatives,
+        limit=data.evaluation_queries,
+        seed=seed,
     )
-    train_reranker(options, learnt)
+    if not evaluation:
+        log.warning("no string of a held-out organisation: nothing evaluates the training")
     lists = shortlists(rest, by_id, first_stage)
-    served, exported = load_cross_encoder(str(options.out), options.device), None
-    checkpoint, fitted = _measure(served, lists)
-    write_calibration(fitted, options.out / CALIBRATION)
-    if export:
-        folder = options.out / "onnx"
-        export_reranker(options.out, folder, _sample(learnt, options.seed))
-        exported, fitted = _measure(load_onnx(folder, name=str(folder)), lists)
-        write_calibration(fitted, folder / CALIBRATION)
+    counts |= {
+        "training pairs": len(learnt),
+        "of them right": sum(pair.label for pair in learnt),
+        "held-out strings": len(rest),
+        "evaluation queries": len(evaluation),
+        "evaluation pairs": sum(len(s.positive) + len(s.negative) for s in evaluation),
+    }
+    return run.Learnt(tuple(learnt), tuple(evaluation), tuple(lists), counts)
+
+
+def finish_reranker(
+    data: Data,
+    options: RerankerTraining,
+    about: About,
+    *,
+    export: bool = True,
+    watch: Callable[[Step], None] | None = None,
+) -> Report | None:
+    """Train on what `prepare_reranker` mined; export, calibrate, measure, write the card.
+
+    Every process of a training calls this; None comes back in all but the main one.
+
+    Raises:
+        ModelError: the base does not fit, or training options contradict each other.
+    """
+    out = options.out
+    state = processes.join(options.device)
+    state.wait_for_everyone()
+    learnt = run.load(out)
+    started = datetime.now(UTC)
+    training = fit_reranker(options, learnt.pairs, learnt.samples, resume=True, watch=watch)
+    if not state.is_main_process:
+        return None
+    lists = learnt.shortlists
+    # On the device that has just trained, not the one of a process's number.
+    served = load_cross_encoder(str(out), str(state.device))
+    checkpoint, fitted = _measure(served, lists, out)
+    exported = None
+    if export and _has_onnx_form(out):
+        folder = out / "onnx"
+        export_reranker(out, folder, _sample(learnt.pairs, options.seed))
+        exported, fitted = _measure(load_onnx(folder, name=str(folder)), lists, folder)
     report = Report(
-        pairs=len(learnt),
-        positives=sum(pair.label for pair in learnt),
+        pairs=len(learnt.pairs),
+        positives=sum(pair.label for pair in learnt.pairs),
         held_out_strings=len(lists),
         first_stage=ranking(lists, first_stage_order(lists)),
         checkpoint=checkpoint,
         exported=exported,
         calibration=fitted,
+        before=training.before,
+        after=training.after,
+        best=training.best,
     )
     content = orjson.dumps(dataclasses.asdict(report), option=orjson.OPT_INDENT_2)
-    (options.out / REPORT).write_bytes(content + b"\n")
+    (out / run.REPORT).write_bytes(content + b"\n")
+    made = card.Made(
+        options=options,
+        data=data,
+        files=_files(data),
+        counts=learnt.counts,
+        training=training,
+        report=report,
+        about=about,
+        device=str(state.device),
+        processes=state.num_processes,
+        started=started,
+        ended=datetime.now(UTC),
+    )
+    (out / run.CARD).write_text(card.text(made), encoding="utf-8")
+    run.finish(out, card.record(made))
     return report
 
 
@@ -159,7 +315,27 @@ def make_encoder(
 
 
 def _gold(data: Data) -> list[Labelled]:
-    return [item for path in data.gold for item in read_labelled(path)]
+    found = []
+    for path in data.gold:
+        for number, item in enumerate(read_labelled(path), start=1):
+            if not item.affiliation:
+                raise GoldError(f"{path}: string {number} is empty", remedy="remove its line")
+            found.append(item)
+    return found
+
+
+def _files(data: Data) -> dict[str, str]:
+    paths = [*data.gold, *([data.material] if data.material else [])]
+    names = [path.name for path in paths]
+    try:
+        return {
+            path.name if names.count(path.name) == 1 else str(path): run.file_digest(path)
+            for path in paths
+        }
+    except OSError as error:
+        raise GoldError(
+            f"{error.filename}: {error.strerror}", remedy="name a JSON lines file"
+        ) from error
 
 
 def _material(data: Data) -> Material:
@@ -181,6 +357,24 @@ def _sample(learnt: Sequence[LabelledPair], seed: int) -> list[tuple[str, str]]:
     return [(pair.affiliation, pair.document) for pair in drawn]
 
 
-def _measure(reranker: Reranker, lists: Sequence[Shortlist]) -> tuple[Ranking, Calibration]:
+def _measure(
+    reranker: Reranker, lists: Sequence[Shortlist], folder: Path
+) -> tuple[Ranking, Calibration | None]:
+    """Rank the shortlists; fit a calibration and store it beside the model, if one can be."""
     scored = scores(lists, reranker)
-    return ranking(lists, scored), calibration.fit(*judged(lists, scored))
+    fitted = None
+    try:
+        fitted = calibration.fit(*judged(lists, scored))
+    except ModelError as error:
+        # Hours of training are not thrown away for it: loading warns that there is none.
+        log.warning("%s is not calibrated: %s", folder, error)
+    else:
+        write_calibration(fitted, folder / CALIBRATION)
+    return ranking(lists, scored), fitted
+
+
+def _has_onnx_form(out: Path) -> bool:
+    kind = checkpoints.read_json(out / checkpoints.CONFIG).get("model_type")
+    if kind != "bert":
+        log.warning("no small ONNX form is written: it is for BERT-like models, this is %s", kind)
+    return kind == "bert"

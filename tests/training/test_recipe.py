@@ -1,5 +1,6 @@
 """The whole way on a tiny model: pairs, training, export, calibration, loading."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from resolver.domain.document import documents
 from resolver.domain.organisation import Name, NameKind, Organisation, OrganisationStatus, Place
 from resolver.domain.words import words
 from resolver.encoder.loading import load as load_encoder
-from resolver.errors import ModelError
+from resolver.errors import GoldError, ModelError
 from resolver.reranker.loading import load
 from resolver.training.encoder import EncoderTraining
 from resolver.training.pairs import LabelledPair, held_out
@@ -141,6 +142,54 @@ def test_the_same_seed_gives_the_same_weights(base: Path, tmp_path: Path) -> Non
     assert all(np.array_equal(first[key], again[key]) for key in first)
     frozen = "bert.embeddings.word_embeddings.weight"
     assert np.array_equal(first[frozen], load_file(base / "model.safetensors")[frozen[5:]])
+
+
+@pytest.mark.slow
+def test_a_finished_model_is_left_alone(made: tuple[Path, Report], base: Path, gold: Path) -> None:
+    out, _ = made
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    data = Data(gold=(gold,), negatives=3, synthetic_strings=40, synthetic_pairs=60)
+    with pytest.raises(ModelError, match="finished model") as caught:
+        make_reranker(data, options(base, out), registry(), WordOverlap())
+    assert "--overwrite" in str(caught.value)
+    assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
+
+
+@pytest.mark.slow
+def test_without_held_out_strings_it_trains_and_says_so(
+    base: Path, gold: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from resolver.training.pairs import read_labelled
+
+    known = [item for item in read_labelled(gold) if not any(map(held_out, item.ror_ids))]
+    path = tmp_path / "known.jsonl"
+    rows = [{"affiliation": i.affiliation, "ror_ids": list(i.ror_ids)} for i in known]
+    path.write_bytes(b"\n".join(map(orjson.dumps, rows)))
+    run = dataclasses.replace(
+        options(base, tmp_path / "out"),
+        epochs=1, evaluation_steps=5, checkpoint_steps=5, keep_best=True,
+    )  # fmt: skip
+    data = Data(gold=(path,), synthetic_strings=0, affiliation_positives=1, most_pairs=100)
+    report = make_reranker(data, run, registry(), WordOverlap(), export=False)
+    assert (report.before, report.after, report.calibration) == (None, None, None)
+    assert report.pairs <= 100
+    assert "nothing evaluates the training" in caplog.text
+    assert "is not calibrated" in caplog.text
+    assert (run.out / "README.md").is_file()
+
+
+@pytest.mark.parametrize("line", [{"affiliation": "", "ror_ids": []}, None])
+def test_gold_that_cannot_be_learnt_from_is_said(
+    tmp_path: Path, line: dict[str, object] | None
+) -> None:
+    path = tmp_path / "gold.jsonl"
+    if line is not None:
+        path.write_bytes(orjson.dumps({"affiliation": "x", "ror_ids": []}) + b"\n")
+        path.write_bytes(path.read_bytes() + orjson.dumps(line))
+    run = RerankerTraining(base="none", out=tmp_path / "out", device="cpu")
+    with pytest.raises(GoldError, match=r"string 2 is empty|No such file") as caught:
+        make_reranker(Data(gold=(path,)), run, registry(), WordOverlap())
+    assert caught.value.remedy
 
 
 @pytest.mark.slow
