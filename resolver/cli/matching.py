@@ -16,7 +16,7 @@ from rich.text import Text
 
 from resolver import service
 from resolver.cli.terminal import console, progress
-from resolver.domain.metrics import BINS
+from resolver.domain.metrics import BINS, Reliability
 from resolver.domain.outcome import Outcome
 from resolver.errors import SettingsError
 from resolver.evaluation import FIRST_STAGE, JUDGE, RECALL_CUTS, Report
@@ -141,7 +141,8 @@ def evaluate(
         console.print(_ranking_table(reports))
         if show_reliability:
             for done in reports:
-                console.print(_reliability_table(done))
+                claims = done.reliability[JUDGE]
+                console.print(reliability_table(claims, "judge's probability", title=done.file))
 
 
 def _report_table(reports: Iterable[Report]) -> Table:
@@ -185,12 +186,10 @@ def _ranking_table(reports: Iterable[Report]) -> Table:
     return table
 
 
-def _reliability_table(report: Report) -> Table:
+def reliability_table(measured: Reliability, said: str, *, title: str | None = None) -> Table:
     """What a probability is worth: of those claimed so, how many were right."""
-    table = Table(
-        "judge's probability", "candidates", "claimed", "right", title=report.file, min_width=40
-    )
-    for one in report.reliability[JUDGE].bins:
+    table = Table(said, "candidates", "claimed", "right", title=title)
+    for one in measured.bins:
         low = min(int(one.claimed * BINS), BINS - 1) / BINS
         table.add_row(
             f"{low:.1f} to {low + 1 / BINS:.1f}",

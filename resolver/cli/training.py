@@ -15,12 +15,15 @@ import typer
 from rich.table import Table
 
 from resolver import service
+from resolver.cli.matching import reliability_table
 from resolver.cli.terminal import console, errors, progress, say
 from resolver.database import connection, releases
 from resolver.domain.evidence import Judge
+from resolver.domain.metrics import reliability
 from resolver.domain.organisation import Organisation
 from resolver.errors import ModelError, SettingsError
 from resolver.judging import save_judge
+from resolver.reranker.calibration import write_calibration
 from resolver.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -31,10 +34,11 @@ if TYPE_CHECKING:
 
 
 class Part(StrEnum):
-    """What to train. Each needs what is before it: the reranker its candidates, the judge both."""
+    """What to train. Each needs what is before it: the reranker its candidates, the others both."""
 
     ENCODER = "encoder"
     RERANKER = "reranker"
+    CALIBRATION = "calibration"
     JUDGE = "judge"
 
 
@@ -61,7 +65,9 @@ def train(
     gold: Annotated[
         list[Path], typer.Argument(help='JSON lines of {"affiliation", "ror_ids": [...]}.')
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the model; file of the judge.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the model; file of the judge or the calibration.")
+    ],
     part: Annotated[Part, typer.Option(help="What to train.")] = Part.RERANKER,
     preset: Annotated[
         PresetName,
@@ -151,6 +157,15 @@ def train(
             rich_help_panel=_OPTIMISER,
         ),
     ] = None,
+    hard: Annotated[
+        bool,
+        typer.Option(
+            "--hard",
+            help="The hardest wrong organisations are those that the reranker of the settings "
+            "scores highest, not the first stage.",
+            rich_help_panel=_RERANKER,
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Train anew; what the folder holds is removed.")
     ] = False,
@@ -167,15 +182,19 @@ def train(
         bool, typer.Option(help="Also write the small ONNX form (BERT-like bases).")
     ] = True,
 ) -> None:
-    """Train the encoder, the reranker, or the judge on labelled affiliations and the registry.
+    """Train the encoder or the reranker, or fit its calibration or the judge.
 
-    Negatives come from the active index, as they will in use. One organisation in twenty is held
-    out: its strings measure and calibrate, and are never trained on. A reranker's training that
-    was cut off goes on when the same command is given again (docs/models.md).
+    They learn from labelled affiliations and the registry that is loaded. Wrong answers come from
+    the active index, as they will in use. One organisation in twenty is held out: its strings
+    measure and calibrate, and are never trained on. A reranker's training that was cut off goes on
+    when the same command is given again (docs/models.md).
     """
     settings = load_settings()
+    if part is Part.CALIBRATION:
+        _calibrate(settings, gold, out)
+        return
     if part is Part.JUDGE:
-        _train_judge(settings, gold, out)
+        _train_judge(settings, gold, out, seed)
         return
     with _installed():
         from resolver.training import card, presets, processes, recipe
@@ -235,7 +254,7 @@ def train(
         license=model_license,
         data_license=data_license,
     )
-    _train_reranker(settings, made, about, overwrite=overwrite, export=export)
+    _train_reranker(settings, made, about, hard=hard, overwrite=overwrite, export=export)
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -254,7 +273,7 @@ def _installed() -> Iterator[None]:
 
 
 def _train_reranker(
-    settings: Settings, made: Preset, about: About, *, overwrite: bool, export: bool
+    settings: Settings, made: Preset, about: About, *, hard: bool, overwrite: bool, export: bool
 ) -> None:
     from resolver.training import processes, recipe
 
@@ -267,6 +286,7 @@ def _train_reranker(
                 made.training,
                 _organisations(settings),
                 first_stage,
+                reranker=service.reranker(settings) if hard else None,
                 overwrite=overwrite,
             )
     else:
@@ -318,13 +338,37 @@ def _organisations(settings: Settings) -> list[Organisation]:
         return list(releases.organisations(engine, release.id))
 
 
-def _train_judge(settings: Settings, gold: list[Path], out: Path) -> None:
+def _calibrate(settings: Settings, gold: list[Path], out: Path) -> None:
     with _installed():
-        from resolver.training.judge import fit_judge
+        from resolver.training import calibration
+        from resolver.training.pairs import read_labelled, split
+        from resolver.training.ranking import judged, scores, shortlists
+    by_id = {organisation.ror_id: organisation for organisation in _organisations(settings)}
+    _, held_out = split(item for path in gold for item in read_labelled(path))
+    reranker = service.reranker(settings)
+    with service.recall(settings) as first_stage:
+        lists = shortlists(held_out, by_id, first_stage, depth=settings.rerank_depth)
+    logits, right = judged(lists, scores(lists, reranker))
+    fitted = calibration.fit(logits, right)
+    write_calibration(fitted, out)
+    measured = reliability(zip(fitted.probability(logits), right.tolist(), strict=True))
+    console.print(reliability_table(measured, "probability"))
+    say(
+        f"calibrated on {len(logits):,} candidates of {len(lists):,} held-out strings, expected "
+        f"error {measured.expected_error:.4f}, in {out}"
+    )
+
+
+def _train_judge(settings: Settings, gold: list[Path], out: Path, seed: int) -> None:
+    with _installed():
+        from resolver.training.augmentation import in_their_scripts
+        from resolver.training.judge import IN_THEIR_SCRIPTS, fit_judge
         from resolver.training.pairs import read_labelled, split
     organisations = _organisations(settings)
-    _, held_out = split(item for path in gold for item in read_labelled(path))
     by_id = {organisation.ror_id: organisation for organisation in organisations}
+    _, held_out = split(item for path in gold for item in read_labelled(path))
+    count = int(IN_THEIR_SCRIPTS * len(held_out))
+    held_out += in_their_scripts(organisations, count=count, seed=seed)
     with (
         service.matcher(settings, judge=Judge.of_logit(1.0, 0.0)) as matcher,
         progress("held-out strings", len(held_out)) as report,

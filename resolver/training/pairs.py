@@ -27,7 +27,7 @@ from resolver.training.mentions import ground, mention, share
 HELD_OUT_SHARE = 20
 """One organisation in so many is held out: its strings calibrate and evaluate, never train."""
 
-SURE_HEADS = 2
+HARDEST = 2
 """Negatives that are always the hardest ones; the others are drawn from further down."""
 
 OTHER_NAME_SHARE = 0.3
@@ -191,6 +191,7 @@ def pairs(
     first_stage: FirstStage,
     *,
     negatives: int,
+    hardest: int = HARDEST,
     depth: int = 30,
     seed: int,
     reranker: Reranker | None = None,
@@ -198,9 +199,10 @@ def pairs(
 ) -> Iterator[LabelledPair]:
     """For each string its organisations and at most `negatives` sure wrong candidates.
 
-    The hardest wrong ones are those that `reranker` scores highest, without one those that the
-    first stage ranks highest. Held-out organisations never appear, on either side. The same
-    arguments give the same pairs in the same order.
+    Those are the `hardest` ones and others drawn from the first stage's best `depth`; the hardest
+    are those that `reranker` scores highest, without one those that the first stage ranks highest.
+    Held-out organisations never appear, on either side. The same arguments give the same pairs in
+    the same order.
     """
     rng = random.Random(seed)  # noqa: S311
     for start in range(0, len(gold), batch):
@@ -219,7 +221,7 @@ def pairs(
             wrong = _hardest_first(items, wrong, reranker)
         for item, candidates, rejected in zip(items, found, wrong, strict=True):
             yield from _right_pairs(item, candidates, organisations, rng)
-            for document in _chosen(rejected, negatives, rng):
+            for document in _chosen(rejected, negatives, hardest, rng):
                 yield LabelledPair(item.affiliation, document.text, 0)
 
 
@@ -242,8 +244,10 @@ def _hardest_first(
     ]
 
 
-def _chosen(wrong: Sequence[Document], negatives: int, rng: random.Random) -> list[Document]:
-    heads, tail = wrong[:SURE_HEADS], wrong[SURE_HEADS:]
+def _chosen(
+    wrong: Sequence[Document], negatives: int, hardest: int, rng: random.Random
+) -> list[Document]:
+    heads, tail = wrong[:hardest], wrong[hardest:]
     drawn = rng.sample(tail, min(len(tail), max(0, negatives - len(heads))))
     return [*heads, *drawn][:negatives]
 

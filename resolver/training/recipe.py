@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from resolver.training.card import About
 from resolver.training.encoder import EncoderTraining, text_pairs, train_encoder
 from resolver.training.export import export_reranker
 from resolver.training.pairs import (
+    HARDEST,
     FirstStage,
     Labelled,
     LabelledPair,
@@ -58,7 +60,9 @@ class Data:
     `gold` are files of labelled strings (`pairs.read_labelled`), `material` an annotated file
     for departments and addresses (`augmentation.read_material`; None: names and places only).
     `synthetic_strings` are made from the registry; of the pairs that they give, the first
-    `synthetic_pairs` are used (None: all).
+    `synthetic_pairs` are used (None: all). `gold_strings` draws so many of the gold strings (None:
+    all). Wrong candidates are among the first stage's best `candidates`: the `hardest` ones and
+    others drawn, `negatives` in all for a gold string and `synthetic_negatives` for a made one.
 
     `affiliation_positives` and `affiliation_negatives` are, for each gold string, other gold
     strings beside which it is put (`affiliations.affiliation_pairs`); of all pairs
@@ -70,6 +74,9 @@ class Data:
 
     gold: tuple[Path, ...]
     material: Path | None = None
+    gold_strings: int | None = None
+    candidates: int = 30
+    hardest: int = HARDEST
     negatives: int = 5
     synthetic_strings: int = 45_000
     synthetic_pairs: int | None = 85_000
@@ -137,9 +144,12 @@ def prepare_reranker(
     organisations: Iterable[Organisation],
     first_stage: FirstStage,
     *,
+    reranker: Reranker | None = None,
     overwrite: bool = False,
 ) -> None:
     """Mine what `finish_reranker` learns from and is measured on, into `options.out`.
+
+    With a `reranker` the hardest wrong candidates are those that it scores highest.
 
     For the main process alone. A run that was begun with the same options and data is gone on
     with: what it has mined stays. Neither the registry nor the first stage is needed after this.
@@ -164,38 +174,52 @@ def prepare_reranker(
             },
             "files": _files(data),
             "registry": run.registry_digest(organisations),
+            "hard": reranker.fingerprint if reranker else None,
         },
         processes=processes.join(options.device).num_processes,
     )
     if run.begin(options.out, started, overwrite=overwrite) is run.Stage.MINED:
         log.info("going on with the pairs mined before, in %s", options.out)
         return
-    run.save(options.out, _mine(data, options.seed, organisations, first_stage))
+    run.save(options.out, _mine(data, options.seed, organisations, first_stage, reranker))
 
 
 def _mine(
-    data: Data, seed: int, organisations: Sequence[Organisation], first_stage: FirstStage
+    data: Data,
+    seed: int,
+    organisations: Sequence[Organisation],
+    first_stage: FirstStage,
+    reranker: Reranker | None,
 ) -> run.Learnt:
     active, by_id = _known(organisations)
     train, rest = split(_gold(data))
     if data.strings_apart:
         train = apart(train, rest)
     log.info("%d strings to train on, %d of held-out organisations", len(train), len(rest))
-    learnt = list(pairs(train, by_id, first_stage, negatives=data.negatives, seed=seed))
+    if data.gold_strings is not None and data.gold_strings < len(train):
+        train = random.Random(seed).sample(train, data.gold_strings)  # noqa: S311
+    # Another seed for made strings than for gold ones, so that the draws do not repeat.
+    gold_pairs, made_pairs = (
+        partial(
+            pairs,
+            organisations=by_id,
+            first_stage=first_stage,
+            negatives=negatives,
+            hardest=data.hardest,
+            depth=data.candidates,
+            seed=own_seed,
+            reranker=reranker,
+        )
+        for negatives, own_seed in (
+            (data.negatives, seed),
+            (data.synthetic_negatives, seed + 2),
+        )
+    )
+    learnt = list(gold_pairs(train))
     counts = {"training strings": len(train), "pairs from gold strings": len(learnt)}
     if data.synthetic_strings:
         made = synthetic(active, _material(data), count=data.synthetic_strings, seed=seed)
-        learnt += islice(
-            pairs(
-                list(made),
-                by_id,
-                first_stage,
-                negatives=data.synthetic_negatives,
-                # Another seed than that of the gold strings, so that the draws do not repeat.
-                seed=seed + 2,
-            ),
-            data.synthetic_pairs,
-        )
+        learnt += islice(made_pairs(list(made)), data.synthetic_pairs)
         counts["pairs from made-up strings"] = len(learnt) - counts["pairs from gold strings"]
     together: list[LabelledPair] = []
     if data.affiliation_positives:

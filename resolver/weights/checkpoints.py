@@ -38,6 +38,9 @@ MODULES = "modules.json"
 GOLDEN = "golden.json"
 """Logits that a load must reproduce (`resolver models check`); no part of the model."""
 
+RECORDS = frozenset({GOLDEN, "report.json", "run.json", "training.json"})
+"""What is told of a model beside it: how it was trained and measured."""
+
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.joblib")
 """Weight files that can run code when they are loaded."""
 
@@ -190,7 +193,7 @@ def checkpoint_fingerprint(folder: Path) -> str:
         path
         for path in sorted(folder.rglob("*"))
         if path.suffix in {".safetensors", ".json", ".txt", ".model"}
-        and path.name != GOLDEN
+        and path.name not in RECORDS
         and path.is_file()
     ]
     return fingerprint(kept)

@@ -1,6 +1,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from resolver.domain.candidate import Candidate
@@ -15,6 +17,7 @@ from resolver.domain.organisation import (
     RelationKind,
 )
 from resolver.errors import GoldError
+from resolver.reranker import Calibration, Pair
 from resolver.training.pairs import (
     Labelled,
     LabelledPair,
@@ -127,6 +130,36 @@ def test_pairs_repeat_with_the_seed() -> None:
     )
     assert first == again
     assert first != other
+
+
+class LongestFirst:
+    """A reranker for which a longer document is a better match."""
+
+    name = fingerprint = "longest"
+    calibration = Calibration()
+    truncated = 0
+
+    def score(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
+        return np.array([len(document) for _, document in pairs], np.float32)
+
+
+def test_the_hardest_negatives_are_those_that_a_reranker_scores_highest() -> None:
+    by_length = sorted(
+        (p.document for p in pairs(GOLD[1:], REGISTRY, EveryName(), negatives=99, seed=1)),
+        key=len,
+        reverse=True,
+    )
+    for hardest in (1, 3):
+        made = pairs(
+            GOLD[1:],
+            REGISTRY,
+            EveryName(),
+            negatives=hardest,
+            hardest=hardest,
+            seed=1,
+            reranker=LongestFirst(),
+        )
+        assert [len(p.document) for p in made] == [len(text) for text in by_length[:hardest]]
 
 
 def test_held_out_organisations_take_no_part() -> None:

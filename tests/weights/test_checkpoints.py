@@ -60,9 +60,10 @@ def test_the_original_stays_as_it_is(tmp_path: Path) -> None:
     assert read(source / "config.json")["model_type"] == "new"
 
 
-def test_a_golden_file_is_no_part_of_the_model(copy: Path) -> None:
+@pytest.mark.parametrize("name", ["golden.json", "report.json", "run.json", "training.json"])
+def test_what_is_told_of_a_model_is_no_part_of_it(copy: Path, name: str) -> None:
     before = checkpoint_fingerprint(copy)
-    (copy / "golden.json").write_text("{}")
+    (copy / name).write_text("{}")
     assert checkpoint_fingerprint(copy) == before
 
 
