@@ -222,6 +222,7 @@ def test_a_check_finds_what_is_wrong(older: Path, tmp_path: Path) -> None:
         "tokenizer": True,
         "alone as in a batch": True,
         "golden logits": True,
+        "speed": None,
     }
     details = {line.name: line.detail for line in lines}
     assert "GteForSequenceClassification" in details["architecture"]
