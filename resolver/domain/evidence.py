@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from resolver.domain.candidate import Candidate
 from resolver.domain.country import names_country
+from resolver.domain.odds import probability
 from resolver.domain.organisation import OrganisationStatus
 from resolver.domain.words import CJK, ground, units, words
 
@@ -82,8 +83,7 @@ class Judge:
 
     def probability(self, features: Features) -> npt.NDArray[np.float64]:
         """Probabilities in [0, 1], shape (candidates,)."""
-        odds = features @ np.array(self.weights) + self.intercept
-        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * odds)))
+        return probability(features @ np.array(self.weights) + self.intercept)
 
 
 def evidence(text: str, candidates: Sequence[Candidate], logits: Sequence[float]) -> Features:

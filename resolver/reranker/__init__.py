@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resolver.domain.affiliation import normalise
+from resolver.domain.odds import probability
 from resolver.errors import PairError
 
 Pair = tuple[str, str]
@@ -29,9 +30,8 @@ class Calibration:
 
     def probability(self, logits: Sequence[float] | npt.NDArray[np.float32]) -> list[float]:
         """Probabilities in [0, 1], one for each logit."""
-        odds = self.slope * np.asarray(logits, np.float64) + self.intercept
-        probabilities: list[float] = (0.5 * (1.0 + np.tanh(0.5 * odds))).tolist()
-        return probabilities
+        log_odds = self.slope * np.asarray(logits, np.float64) + self.intercept
+        return [float(value) for value in probability(log_odds)]
 
 
 class Reranker(Protocol):

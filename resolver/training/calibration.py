@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from resolver.domain.odds import probability
 from resolver.errors import ModelError
 from resolver.reranker import Calibration
 
@@ -32,7 +33,7 @@ def fit(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.bool_]) -> Calib
     weights = np.array([1.0, 0.0])
     loss = _loss(x, target, weights)
     for _ in range(ITERATIONS):
-        p = _sigmoid(x @ weights)
+        p = probability(x @ weights)
         gradient = x.T @ (p - target)
         curvature = (x * (p * (1 - p))[:, None]).T @ x + 1e-9 * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
@@ -49,10 +50,6 @@ def fit(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.bool_]) -> Calib
             remedy="train longer, or check the labels",
         )
     return Calibration(float(weights[0]), float(weights[1]))
-
-
-def _sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))
 
 
 def _loss(
