@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
 
 from resolver.domain.document import FORM, Document, documents
 from resolver.domain.organisation import Organisation, OrganisationStatus
+from resolver.domain.words import words
 from resolver.encoder import Encoder
 from resolver.encoder.lexical import document_vector, idf, terms
 from resolver.encoder.translation import learn
@@ -66,6 +69,7 @@ def build(
         if organisation.status in statuses
         for document in documents(organisation)
     }
+    found = dict(zip(found, _counted(found.values()), strict=True))
     if not found:
         raise IndexProblem(
             f"release {release} has no organisation to index",
@@ -111,7 +115,10 @@ def _fill(
                         document,
                         vector,
                         document_vector(
-                            terms(document.name), weights, translated.get(_key(document))
+                            terms(document.name),
+                            weights,
+                            translated.get(_key(document)),
+                            document.identifiers,
                         ),
                     )
                     for document, vector in zip(part, dense, strict=True)
@@ -124,6 +131,19 @@ def _fill(
 
 def _key(document: Document) -> tuple[str, str]:
     return document.ror_id, document.name
+
+
+def _counted(found: Collection[Document]) -> Iterator[Document]:
+    """The documents, each told how many organisations bear its name."""
+    bearers: dict[str, set[str]] = defaultdict(set)
+    for document in found:
+        bearers[_folded(document.name)].add(document.ror_id)
+    for document in found:
+        yield replace(document, namesakes=len(bearers[_folded(document.name)]))
+
+
+def _folded(name: str) -> str:
+    return " ".join(words(name)) or name
 
 
 def _translated(found: Sequence[Document]) -> dict[tuple[str, str], dict[int, float]]:

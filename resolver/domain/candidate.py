@@ -12,21 +12,35 @@ RRF_CONSTANT = 60
 """k of reciprocal rank fusion: G. Cormack et al., "Reciprocal rank fusion outperforms Condorcet
 and individual rank learning methods", SIGIR 2009."""
 
-MAX_SEGMENTS = 8
-"""Segments of one affiliation that are searched by themselves; 97% of gold strings have fewer."""
+MAX_SEGMENTS = 16
+"""Segments of one affiliation that are searched by themselves: enough for all but lists of a dozen
+organisations."""
 
 _BOUNDARY = re.compile(r"[,;|/()\[\]\n:、，；]| [-–—] ")
+_JOINED_ACRONYMS = re.compile(r"[A-Z]{2}\d*[-–+][A-Z]{2}")
+_JOINT = re.compile(r"[-–+\s]")
+_ACRONYM = re.compile(r"[A-Z][A-Za-z]*[A-Z]+\d*")
 _LETTERS = re.compile(r"[^\W\d_]{3,}|[\u2e80-\u9fff\uac00-\ud7af]{2,}")
+
+
+def divided(text: str) -> list[str]:
+    """All that stands between commas and their like, in order, white space and all."""
+    return _BOUNDARY.split(text)
 
 
 def segments(text: str) -> list[str]:
     """The parts of an affiliation between its commas and their like, in order.
 
-    Only parts with a word of three letters count; an affiliation of one part has no
+    Acronyms joined by hyphens ("CNRS-INSERM-ULP") are parts of their own, beside the whole. Only
+    parts with a word of three letters count; an affiliation of one part has no
     segments beside itself. Beyond `MAX_SEGMENTS` the later ones are kept: departments come
     first, organisations later.
     """
-    parts = [part.strip() for part in _BOUNDARY.split(text)]
+    parts = []
+    for part in divided(text):
+        parts.append(part.strip())
+        if _JOINED_ACRONYMS.search(part):
+            parts += [word for word in _JOINT.split(part) if _ACRONYM.fullmatch(word)]
     parts = list(dict.fromkeys(part for part in parts if _LETTERS.search(part)))
     return [] if len(parts) == 1 and parts[0] == text else parts[-MAX_SEGMENTS:]
 
@@ -98,11 +112,12 @@ def fuse(sparse: Results, dense: Sequence[Results], *, depth: int) -> list[Candi
                 fused=sum(1 / (RRF_CONSTANT + found.rank) for found in (words, meaning) if found),
             )
         )
-    candidates.sort(key=_order)
+    candidates.sort(key=order)
     return candidates[:depth]
 
 
-def _order(candidate: Candidate) -> tuple[float, float, float, str]:
+def order(candidate: Candidate) -> tuple[float, float, float, str]:
+    """The first stage's order, best first, as a key to sort by."""
     sparse, dense = candidate.sparse, candidate.dense
     return (
         -candidate.fused,

@@ -10,9 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from resolver.domain.affiliation import normalise
-from resolver.domain.organisation import NameKind, Organisation, OrganisationStatus
+from resolver.domain.identifier import identifiers_of
+from resolver.domain.organisation import (
+    NameKind,
+    Organisation,
+    OrganisationStatus,
+    RelationKind,
+)
 
-FORM = 2
+FORM = 3
 """Version of the document form and of the words it is searched by, recorded in every index
 manifest."""
 
@@ -22,7 +28,10 @@ class Document:
     """One name of one organisation, with all that recall, reranking and deciding read.
 
     `name` is the name at hand, `display_name` ROR's own; `is_acronym` holds when
-    the name is nothing but an acronym.
+    the name is nothing but an acronym. `namesakes` counts the organisations that bear this name,
+    case and accents aside, itself included. `parents` and `successors` are ROR ids, in record
+    order; `relatives` those of all other relations. `identifiers` are what else points at it, as
+    `resolver.domain.identifier` writes them, sorted.
     """
 
     ror_id: str
@@ -35,6 +44,11 @@ class Document:
     country: str | None
     types: tuple[str, ...] = ()
     status: OrganisationStatus = OrganisationStatus.ACTIVE
+    namesakes: int = 1
+    parents: tuple[str, ...] = ()
+    successors: tuple[str, ...] = ()
+    relatives: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -55,14 +69,25 @@ class Document:
 
 
 def documents(organisation: Organisation) -> Iterator[Document]:
-    """One document for each distinct name, in record order.
+    """One document for each distinct name, the display name first, then in record order.
 
-    A name that differs from an earlier one only in case is left out.
+    A name that differs from an earlier one only in case is left out. `Document.namesakes` is 1:
+    one record cannot tell.
     """
     place = organisation.place
     display_name = normalise(organisation.display_name)
+    parents = organisation.related(RelationKind.PARENT)
+    successors = organisation.related(RelationKind.SUCCESSOR)
+    relatives = tuple(
+        dict.fromkeys(
+            relation.ror_id
+            for relation in organisation.relations
+            if relation.ror_id not in parents and relation.ror_id not in successors
+        )
+    )
+    identifiers = identifiers_of(organisation)
     seen: set[str] = set()
-    for name in organisation.names:
+    for name in sorted(organisation.names, key=lambda name: NameKind.DISPLAY not in name.kinds):
         value = normalise(name.value)
         key = value.casefold()
         if not value or key in seen:
@@ -79,4 +104,8 @@ def documents(organisation: Organisation) -> Iterator[Document]:
             country=place.country if place else None,
             types=organisation.types,
             status=organisation.status,
+            parents=parents,
+            successors=successors,
+            relatives=relatives,
+            identifiers=identifiers,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 _MARKS = "".join(
     re.escape(chr(code))
@@ -34,8 +34,13 @@ _ACCENTS = re.compile(
 """Marks that one author writes and another leaves out. Those of Indic scripts, Thai or kana are
 letters and stay."""
 
-_LETTERS = str.maketrans({"ى": "ي", "ی": "ي", "ک": "ك", "ة": "ه", "ۀ": "ه"})
-"""Arabic letters that Persian writes otherwise, or that final position makes look alike."""
+_LETTERS = str.maketrans(
+    {"ى": "ي", "ی": "ي", "ک": "ك", "ة": "ه", "ۀ": "ه"}
+    | {"ı": "i", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h"}
+    | {"æ": "ae", "œ": "oe", "þ": "th"}
+)
+"""Arabic letters that Persian writes otherwise, or that final position makes look alike; Latin
+letters with a stroke or joined, which Unicode does not decompose and ASCII keyboards lack."""
 
 _ARTICLE = re.compile(r"و?ال(?=\w{3})|ה(?=\w{3})")
 """The definite article (and "and the") of Arabic and Hebrew, written as part of the word."""
@@ -62,18 +67,30 @@ def words(text: str) -> list[str]:
 
     Arabic and Hebrew words lose their article: a name may have it where a text does not.
     """
-    found = []
-    for word in _WORD.findall(fold(text)):
-        article = _ARTICLE.match(word)
-        position = article.end() if article else 0
-        for run in CJK.finditer(word):
+    folded = fold(text)
+    return [folded[start:end] for start, end in _pieces(folded)]
+
+
+def _pieces(folded: str) -> Iterator[tuple[int, int]]:
+    """Where the words of a folded text stand, from and to before."""
+    for found in _WORD.finditer(folded):
+        position, end = found.span()
+        article = _ARTICLE.match(folded, position, end)
+        if article:
+            position = article.end()
+        for run in CJK.finditer(folded, position, end):
             if run.start() > position:
-                found.append(word[position : run.start()])
-            found.append(run.group())
+                yield position, run.start()
+            yield run.span()
             position = run.end()
-        if position < len(word):
-            found.append(word[position:])
-    return found
+        if position < end:
+            yield position, end
+
+
+def holds(flat: str, phrase: str | None) -> bool:
+    """Whether folded words, joined and padded by spaces, hold those of a phrase."""
+    found = " ".join(words(phrase)) if phrase else ""
+    return bool(found) and (f" {found} " in flat)
 
 
 def units(text: str) -> list[str]:
@@ -85,6 +102,50 @@ def units(text: str) -> list[str]:
         else:
             found.append(word)
     return found
+
+
+def spans(text: str) -> list[tuple[int, int]]:
+    """Where each of the text's `units` stands in it: first character, and the one after its last.
+
+    Folding changes lengths: "ß" is two folded letters, "é" may be two characters, "㈱" is a word
+    with brackets. A unit has every character that any of it came from, so that neighbouring units
+    may share one.
+    """
+    folded, origins = _folded_with_origins(text)
+    found: list[tuple[int, int]] = []
+    for start, end in _pieces(folded):
+        whole = [(start, end)]
+        if CJK.fullmatch(folded, start, end):
+            whole = [(position, position + 1) for position in range(start, end)]
+        found.extend((origins[first][0], origins[last - 1][1]) for first, last in whole)
+    return found
+
+
+def _folded_with_origins(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """`fold`, and for each character of it the characters of the text that it came from.
+
+    A letter and the marks and vowels that attach to it fold together, and nothing else does.
+    """
+    if text.isascii():
+        return fold(text), [(i, i + 1) for i in range(len(text))]
+    folded: list[str] = []
+    origins: list[tuple[int, int]] = []
+    start = 0
+    while start < len(text):
+        end = start + 1
+        while end < len(text) and _attaches(text[end]):
+            end += 1
+        piece = fold(text[start:end])
+        folded.append(piece)
+        origins.extend([(start, end)] * len(piece))
+        start = end
+    return "".join(folded), origins
+
+
+def _attaches(character: str) -> bool:
+    """Whether a character may melt into the one before it: a mark, or a conjoining jamo."""
+    first = unicodedata.normalize("NFKD", character)[0]
+    return unicodedata.category(first).startswith("M") or "\u1160" <= first <= "\u11ff"
 
 
 def same(a: str, b: str) -> bool:

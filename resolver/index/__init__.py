@@ -5,7 +5,7 @@ Two adapters keep one contract: `embedded` (Qdrant's engine in process) and `ser
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -73,6 +73,14 @@ class Index(Protocol):
 
         Raises:
             IndexUnavailable: the server failed; nothing is returned for any query.
+        """
+        ...
+
+    def organisations(self, ror_ids: Collection[str]) -> dict[str, Document]:
+        """Each organisation by the document of its display name; unknown ones are left out.
+
+        Raises:
+            IndexUnavailable: the server failed.
         """
         ...
 

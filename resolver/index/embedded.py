@@ -23,11 +23,13 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from uuid import UUID
 
+from resolver.domain.document import Document
 from resolver.encoder.lexical import SparseVector
 from resolver.errors import IndexBusy, IndexMissing, IndexProblem
 from resolver.index import Hit, Manifest, Point, Query
@@ -43,9 +45,11 @@ from resolver.index.payload import (
     DENSE,
     OVERSAMPLING,
     SPARSE,
+    Documents,
     check_points,
     check_queries,
     document,
+    organisation_point_id,
     payload,
     point_id,
     ranked,
@@ -266,6 +270,7 @@ class EmbeddedIndex:
         except BaseException:
             os.close(self._lock)
             raise
+        self._documents = Documents(self._fetch)
         self._closed = False
 
     @property
@@ -291,15 +296,28 @@ class EmbeddedIndex:
             return found
         requests = [
             edge.QueryRequest(
-                limit=limit, query=_edge_query(queries[i]), with_payload=True, params=params
+                limit=limit, query=_edge_query(queries[i]), with_payload=False, params=params
             )
             for i in asked
         ]
         with _named_errors(self._manifest.version):
             answers = self._shard.query_batch(edge.QueryBatchRequest(requests))
-        for i, answer in zip(asked, answers, strict=True):
-            found[i] = ranked([Hit(document(point.payload), point.score) for point in answer])
+        points = [[(_uuid(point.id), point.score) for point in answer] for answer in answers]
+        documents = self._documents.whole({point for answer in points for point, _ in answer})
+        for i, scored in zip(asked, points, strict=True):
+            found[i] = ranked([Hit(documents[point], score) for point, score in scored])
         return found
+
+    def organisations(self, ror_ids: Collection[str]) -> dict[str, Document]:
+        self._check_usable()
+        found = self._documents.get({organisation_point_id(ror_id) for ror_id in ror_ids})
+        return {document.ror_id: document for document in found.values()}
+
+    def _fetch(self, ids: Sequence[UUID]) -> Iterator[tuple[UUID, Document]]:
+        with _named_errors(self._manifest.version):
+            records = self._shard.retrieve(list(ids), True, False)
+        for record in records:
+            yield _uuid(record.id), document(record.payload)
 
     def count(self) -> int:
         self._check_usable()
@@ -324,6 +342,10 @@ class EmbeddedIndex:
                 "the embedded index was opened before this process was forked",
                 remedy="open it in the process that searches",
             )
+
+
+def _uuid(point: object) -> UUID:
+    return point if isinstance(point, UUID) else UUID(str(point))
 
 
 def _engine() -> Any:

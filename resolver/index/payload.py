@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -25,13 +27,32 @@ already sufficed), and is ready seconds after the upload. A graph (HNSW, m 16, e
 256, ef 256) took minutes to build, found 76 to 95 % of them depending on the vectors, and saved
 1 to 2 ms."""
 
+KEPT_DOCUMENTS = 50_000
+"""A fifth of release 2.9, some 50 MB in a process."""
+
 _MISSING: dict[str, Any] = {}
+_LISTS = ("types", "parents", "successors", "relatives", "identifiers")
 
 
 def point_id(document: Document) -> UUID:
-    """Made of the organisation and the name, so that the same name is the same point."""
-    key = f"{document.ror_id}\0{document.name}".encode("utf-8", "surrogatepass")
-    return UUID(bytes=hashlib.blake2b(key, digest_size=16).digest())
+    """Made of the organisation and the name, so that the same name is the same point.
+
+    The display name's is made of the organisation alone (`organisation_point_id`).
+    """
+    if document.name == document.display_name:
+        return organisation_point_id(document.ror_id)
+    return _uuid(f"{document.ror_id}\0{document.name}")
+
+
+def organisation_point_id(ror_id: str) -> UUID:
+    """The point of an organisation's display name, which every organisation has."""
+    return _uuid(ror_id)
+
+
+def _uuid(key: str) -> UUID:
+    return UUID(
+        bytes=hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    )
 
 
 def payload(document: Document) -> dict[str, Any]:
@@ -45,8 +66,12 @@ def payload(document: Document) -> dict[str, Any]:
         part = getattr(document, key)
         if part is not None:
             value[key] = part
-    if document.types:
-        value["types"] = list(document.types)
+    for key in _LISTS:
+        several = getattr(document, key)
+        if several:
+            value[key] = list(several)
+    if document.namesakes != 1:
+        value["namesakes"] = document.namesakes
     if document.status is not OrganisationStatus.ACTIVE:
         value["status"] = document.status.value
     return value
@@ -74,9 +99,55 @@ def document(value: Mapping[str, Any] | None) -> Document:
         region=get("region"),
         country_code=get("country_code"),
         country=get("country"),
-        types=tuple(get("types", ())),
         status=OrganisationStatus(get("status", OrganisationStatus.ACTIVE)),
+        namesakes=get("namesakes", 1),
+        **{key: tuple(get(key, ())) for key in _LISTS},
     )
+
+
+class Documents:
+    """Documents by point id, the last used kept: most answers bring the same few thousand.
+
+    A version never changes, so what is kept stays true. Threads may share one.
+    """
+
+    def __init__(self, fetch: Callable[[Sequence[UUID]], Iterable[tuple[UUID, Document]]]) -> None:
+        self._fetch = fetch
+        self._kept: OrderedDict[UUID, Document] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, ids: Collection[UUID]) -> dict[UUID, Document]:
+        """The documents of these points; those that are not in the index are left out."""
+        with self._lock:
+            found = {}
+            for point in ids:
+                kept = self._kept.get(point)
+                if kept is not None:
+                    self._kept.move_to_end(point)
+                    found[point] = kept
+        missing = [point for point in ids if point not in found]
+        if missing:
+            fetched = dict(self._fetch(missing))
+            found |= fetched
+            with self._lock:
+                self._kept |= fetched
+                while len(self._kept) > KEPT_DOCUMENTS:
+                    self._kept.popitem(last=False)
+        return found
+
+    def whole(self, ids: Collection[UUID]) -> dict[UUID, Document]:
+        """The same, of points that a search has just met.
+
+        Raises:
+            IndexProblem: one is not there any more.
+        """
+        found = self.get(ids)
+        if len(found) < len(ids):
+            raise IndexProblem(
+                f"{len(ids) - len(found)} points went away between a search and its reading",
+                remedy="something else writes to the index; build it again: resolver index build",
+            )
+        return found
 
 
 def ranked(hits: list[Hit]) -> list[Hit]:

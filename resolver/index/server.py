@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
 
+from resolver.domain.document import Document
 from resolver.encoder.lexical import SparseVector
 from resolver.errors import IndexMissing, IndexProblem, IndexUnavailable
 from resolver.index import Hit, Manifest, Point, Query
@@ -30,9 +32,11 @@ from resolver.index.payload import (
     DENSE,
     OVERSAMPLING,
     SPARSE,
+    Documents,
     check_points,
     check_queries,
     document,
+    organisation_point_id,
     payload,
     point_id,
     ranked,
@@ -348,6 +352,7 @@ class ServerIndex:
         self._server = server
         self._collection = collection
         self._manifest = manifest
+        self._documents = Documents(self._fetch)
         self._closed = False
 
     @property
@@ -377,18 +382,31 @@ class ServerIndex:
                 query=_server_query(queries[i]),
                 using=SPARSE if isinstance(queries[i], SparseVector) else DENSE,
                 limit=limit,
-                with_payload=True,
+                with_payload=False,
                 params=params,
             )
             for i in asked
         ]
         with self._server.named_errors():
             answers = self._server.client.query_batch_points(self._collection, requests)
-        for i, answer in zip(asked, answers, strict=True):
-            found[i] = ranked(
-                [Hit(document(point.payload), point.score) for point in answer.points]
-            )
+        points = [[(UUID(str(p.id)), p.score) for p in answer.points] for answer in answers]
+        documents = self._documents.whole({point for answer in points for point, _ in answer})
+        for i, scored in zip(asked, points, strict=True):
+            found[i] = ranked([Hit(documents[point], score) for point, score in scored])
         return found
+
+    def organisations(self, ror_ids: Collection[str]) -> dict[str, Document]:
+        self._check_usable()
+        found = self._documents.get({organisation_point_id(ror_id) for ror_id in ror_ids})
+        return {document.ror_id: document for document in found.values()}
+
+    def _fetch(self, ids: Sequence[UUID]) -> Iterator[tuple[UUID, Document]]:
+        with self._server.named_errors():
+            records = self._server.client.retrieve(
+                self._collection, [str(point) for point in ids], with_payload=True
+            )
+        for record in records:
+            yield UUID(str(record.id)), document(record.payload)
 
     def count(self) -> int:
         self._check_usable()

@@ -17,6 +17,11 @@ def document(ror_id: str, name: str = "") -> Document:
         ("CNRS; ENS - Lyon", ["CNRS", "ENS", "Lyon"]),
         ("Max-Planck-Institut, Köln", ["Max-Planck-Institut", "Köln"]),
         ("東京大学、東京", ["東京大学", "東京"]),
+        (
+            "IGBMC, CNRS-INSERM-ULP, Illkirch",
+            ["IGBMC", "CNRS-INSERM-ULP", "CNRS", "INSERM", "ULP", "Illkirch"],
+        ),
+        ("UMR 5631 CNRS-UdS", ["UMR 5631 CNRS-UdS"][:0]),
         ("a, b", []),
         ("", []),
         ("Bonn, Bonn", ["Bonn"]),

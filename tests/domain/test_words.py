@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolver.domain.words import fold, ground, same, units, words
+from resolver.domain.words import fold, ground, same, spans, units, words
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,35 @@ def test_ground_is_free_and_no_larger_than_the_name(
     assert not stands & claimed
     assert len(stands) <= len(name)
     assert all(any(same(text[position], word) for word in name) for position in stands)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("Univ. of York", ["Univ", "of", "York"], id="plain"),
+        pytest.param("Straße, Zürich", ["Straße", "Zürich"], id="a letter that folds to two"),
+        pytest.param("Zu\u0308rich A", ["Zu\u0308rich", "A"], id="an accent of its own"),
+        pytest.param("ﬁn ㈱日立", ["ﬁn", "㈱", "日", "立"], id="ligature, bracketed character"),
+        pytest.param("جامعة الملك", ["جامعة", "ملك"], id="an article is left out"),
+        pytest.param("서울대학교 ab", ["서", "울", "대", "학", "교", "ab"], id="Hangul"),
+        pytest.param("", [], id="empty"),
+    ],
+)
+def test_spans(text: str, expected: list[str]) -> None:
+    assert [text[start:end] for start, end in spans(text)] == expected
+
+
+_LETTERS = st.text(
+    st.sampled_from("aé\u0301\u0308ßﬁŉΐς ,가각\u1100\u1161\u11a8ﾡﾣｶﾞ日㈱ﷺالءةىकि\u0e33İı"),
+    max_size=12,
+)
+
+
+@given(st.one_of(st.text(max_size=30), _LETTERS))
+def test_spans_hold_their_units(text: str) -> None:
+    """However folding changes lengths: a unit is found in what its span folds to, in order."""
+    found = spans(text)
+    for unit, (start, end) in zip(units(text), found, strict=True):
+        assert 0 <= start < end <= len(text)
+        assert unit in fold(text[start:end])
+    assert found == sorted(found)

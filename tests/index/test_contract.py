@@ -198,6 +198,11 @@ def test_a_closed_index_is_refused(
             "Switzerland",
             ("education", "funder"),
             OrganisationStatus.INACTIVE,
+            namesakes=3,
+            parents=("011111111",),
+            successors=("022222222", "033333333"),
+            relatives=("044444444",),
+            identifiers=("domain:ethz.ch", "ror:012345678"),
         ),
         Document("012345678", "", "", False, "", None, "", None, ("other",)),
         *documents_of(NAMES),
@@ -214,6 +219,21 @@ def test_a_document_comes_back_as_it_was(
     ((hit,),) = index.search([point.dense], limit=1)
     index.close()
     assert hit.document == document
+
+
+def test_organisations_come_by_their_display_names(store: IndexStore, publish: Publish) -> None:
+    bonn, oslo = documents_of(["Uni Bonn", "University of Oslo"])
+    alias = dataclasses.replace(bonn, name="Rheinische Friedrich-Wilhelms-Universität")
+    publish(store, "v1", points_of([alias, bonn, oslo]))
+    index = store.open()
+    asked = [bonn.ror_id, oslo.ror_id, "099999999"]
+    # Twice: the second time from what is kept.
+    assert index.organisations(asked) == {bonn.ror_id: bonn, oslo.ror_id: oslo}
+    assert index.organisations(asked[:1]) == {bonn.ror_id: bonn}
+    assert index.organisations([]) == {}
+    index.close()
+    with pytest.raises(IndexProblem, match="closed"):
+        index.organisations(asked)
 
 
 def test_the_same_name_of_the_same_organisation_replaces(
