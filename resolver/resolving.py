@@ -15,6 +15,7 @@ from resolver.intake import parse_chunk
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from resolver.domain.policy import Policy
     from resolver.matching import Matcher
 
 
@@ -23,9 +24,9 @@ class ChunkReport:
     """What became of a chunk.
 
     `received` = records taken + `refused`. The rest counts distinct affiliations:
-    `already_resolved` had an answer of this resolver version, `new` did not and are `linked` or
-    `no_match` now; `links` are those of the linked ones. `superseded` answers were not stored,
-    because a later resolver version had given one meanwhile.
+    `already_resolved` had an answer of this resolver version under this policy, `new` did not and
+    are `linked` or `no_match` now; `links` are those of the linked ones. `superseded` answers were
+    not stored, because a later resolver version had given one meanwhile.
     """
 
     received: int
@@ -39,9 +40,16 @@ class ChunkReport:
 
 
 def resolve_chunk(
-    engine: Engine, matcher: Matcher, resolver_version_id: int, raw: object
+    engine: Engine,
+    matcher: Matcher,
+    resolver_version_id: int,
+    raw: object,
+    policy: Policy | None = None,
 ) -> ChunkReport:
     """Take the records of a message, resolve the affiliations that have no answer yet, store all.
+
+    `policy` is what the message asks for; None means the matcher's own. An affiliation that was
+    answered under another one is resolved again, and both answers are kept.
 
     Refused records are stored with their reasons; they never stop the others.
 
@@ -52,14 +60,17 @@ def resolve_chunk(
         ResolverError: what else stands in the way; doing it again does not help.
     """
     records, refused = parse_chunk(raw)
+    policy = policy or matcher.policy
     links.refuse(engine, refused)
-    stored = links.intake(engine, resolver_version_id, records)
+    stored = links.intake(engine, resolver_version_id, records, policy)
     new = [affiliation for affiliation in stored if not affiliation.resolved]
-    outcomes = matcher.resolve([affiliation.text for affiliation in new]) if new else []
+    texts = [affiliation.text for affiliation in new]
+    outcomes = matcher.resolve(texts, policy) if texts else []
     saved = links.save(
         engine,
         resolver_version_id,
         [(affiliation.id, outcome) for affiliation, outcome in zip(new, outcomes, strict=True)],
+        policy,
     )
     linked = sum(1 for outcome in outcomes if outcome.links)
     return ChunkReport(

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from resolver import embedded
 from resolver.database import connection, releases, resolvers
-from resolver.domain.decision import Policy
-from resolver.domain.evidence import Judge
+from resolver.domain.judge import Judge
+from resolver.domain.policy import Operating, Policy, threshold
 from resolver.encoder import Encoder
 from resolver.encoder.loading import load as load_encoder
+from resolver.errors import SettingsError
 from resolver.index import IndexStore
 from resolver.indexing import require_fresh
-from resolver.judging import fingerprint, load_judge
+from resolver.judging import fingerprint, load_judge, load_operating
 from resolver.matching import Matcher, Recall
 from resolver.reranker import Reranker
 from resolver.reranker.loading import load as load_reranker
@@ -96,11 +97,29 @@ def reranker(settings: Settings) -> Reranker:
     )
 
 
-def policy(settings: Settings) -> Policy:
-    return Policy(
-        accept_probability=settings.accept_probability,
-        max_links=settings.max_links,
-    )
+def policy(settings: Settings, operating: Operating = ()) -> Policy:
+    """The choices of the settings; `operating` is what a target precision is looked up in.
+
+    Raises:
+        SettingsError: a choice makes no sense, or the target precision is out of reach.
+    """
+    chosen = settings.model_dump(include={"max_links", "level", "succession", "types", "countries"})
+    if settings.target_precision is None:
+        chosen["accept_probability"] = settings.accept_probability
+    else:
+        chosen["target_precision"] = settings.target_precision
+    return _policy(chosen, Policy(), operating)
+
+
+def _policy(chosen: object, base: Policy, operating: Operating) -> Policy:
+    try:
+        return Policy.from_object(
+            chosen, base=base, threshold_for=lambda target: threshold(operating, target)
+        )
+    except ValueError as error:
+        raise SettingsError(
+            str(error), remedy="see docs/settings.md for the accepted values"
+        ) from error
 
 
 @contextmanager
@@ -132,11 +151,12 @@ def matcher(
     """
     with recall(settings, release=release) as first_stage:
         scorer = reranker(settings)
+        operating = () if judge else load_operating(settings.judge, first_stage.encoder, scorer)
         yield Matcher(
             recall=first_stage,
             reranker=scorer,
             judge=judge or load_judge(settings.judge, first_stage.encoder, scorer),
-            policy=policy(settings),
+            policy=policy(settings, operating),
             recall_depth=settings.recall_depth,
             rerank_depth=settings.rerank_depth,
         )
@@ -144,12 +164,25 @@ def matcher(
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What a worker needs: the matcher, the database, and the version that its answers carry."""
+    """What a worker needs: the matcher, the database, and the version that its answers carry.
+
+    `operating` says what threshold a target precision takes.
+    """
 
     settings: Settings
     engine: Engine
     matcher: Matcher
     resolver_version_id: int
+    operating: Operating = ()
+
+    def policy(self, chosen: object) -> Policy:
+        """The worker's own policy with the choices of a message in place; None: as it is.
+
+        Raises:
+            SettingsError: a choice is not known or makes no sense.
+        """
+        own = self.matcher.policy
+        return own if chosen is None else _policy(chosen, own, self.operating)
 
     @staticmethod
     @contextmanager
@@ -174,11 +207,13 @@ class Service:
                     reranker=(built.reranker.name, built.reranker.fingerprint),
                     settings={**deciding(settings), "judge": fingerprint(built.judge)},
                 )
-                yield Service(settings, engine, built, version.id)
+                operating = load_operating(settings.judge, built.recall.encoder, built.reranker)
+                yield Service(settings, engine, built, version.id, operating)
 
 
 def deciding(settings: Settings) -> dict[str, object]:
-    """The settings that an answer depends on, as recorded with the resolver version."""
-    return settings.model_dump(
-        include={"recall_depth", "rerank_depth", "accept_probability", "max_links"}
-    )
+    """The settings that every answer depends on, as recorded with the resolver version.
+
+    The caller's choices are not among them: they are recorded as the answer's policy.
+    """
+    return settings.model_dump(include={"recall_depth", "rerank_depth"})

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from resolver.errors import SettingsError
 
 BUILTIN = "builtin"
 """Name of the models that ship with the package."""
+
+
+def _listed(value: object) -> object:
+    """What is between the commas of a string."""
+    if not isinstance(value, str):
+        return value
+    return frozenset(part.strip() for part in value.split(",") if part.strip())
+
+
+Listed = Annotated[frozenset[str], NoDecode, BeforeValidator(_listed)]
+"""Strings, in the environment separated by commas."""
 
 
 class Settings(BaseSettings):
@@ -80,13 +91,36 @@ class Settings(BaseSettings):
     accept_probability: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5, description="Least calibrated probability of a link."
     )
+    target_precision: Annotated[float, Field(ge=0.5, le=0.999)] | None = Field(
+        default=None, description="Share of links to be right, instead of accept_probability."
+    )
     max_links: Annotated[int, Field(ge=1, le=100)] = Field(
         default=10, description="Most links of one affiliation."
+    )
+    level: Literal["named", "most-specific", "top-parent", "both"] = Field(
+        default="named", description="Which of an organisation and its parents to link."
+    )
+    succession: Literal["keep", "roll-forward"] = Field(
+        default="keep", description="What becomes of a link to an organisation that has ended."
+    )
+    types: Listed = Field(
+        default=frozenset(), description="ROR types that may be linked; none: all."
+    )
+    countries: Listed = Field(
+        default=frozenset(), description="Countries (ISO 3166-1 alpha-2) to link in; none: all."
     )
 
     chunk_size: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=128, description="Affiliations in a task message."
     )
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> Self:
+        if self.target_precision is not None and "accept_probability" in self.model_fields_set:
+            raise ValueError(
+                "RESOLVER_TARGET_PRECISION and RESOLVER_ACCEPT_PROBABILITY exclude each other"
+            )
+        return self
 
 
 def load_settings() -> Settings:
@@ -99,7 +133,9 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        variable = "RESOLVER_" + "_".join(str(part) for part in first["loc"]).upper()
+        problem = first["msg"].removeprefix("Value error, ")
+        if first["loc"]:
+            problem = f"RESOLVER_{str(first['loc'][0]).upper()}: {problem}"
         raise SettingsError(
-            f"{variable}: {first['msg']}", remedy="see docs/settings.md for the accepted values"
+            problem, remedy="see docs/settings.md for the accepted values"
         ) from error

@@ -14,7 +14,8 @@ from sqlalchemy import Engine, text
 
 from resolver import loading
 from resolver.database import releases, resolvers
-from resolver.domain.evidence import Judge
+from resolver.domain.judge import LogitJudge
+from resolver.domain.policy import Level, Policy, Succession
 from resolver.domain.words import words
 from resolver.errors import DatabaseUnavailable, IndexUnavailable, IntakeError
 from resolver.index.embedded import EmbeddedStore
@@ -67,13 +68,13 @@ def matcher(engine: Engine, store: EmbeddedStore, tmp_path: Path) -> Iterator[Ma
         store=store,
     )
     index = store.open()
-    yield Matcher(Recall(encoder, index), OverlapReranker(), Judge.of_logit(1.0, 0.0))
+    yield Matcher(Recall(encoder, index), OverlapReranker(), LogitJudge(1.0, 0.0))
     index.close()
 
 
 @pytest.fixture
 def version(engine: Engine, matcher: Matcher) -> int:
-    return _register(engine, accept_probability=0.5)
+    return _register(engine, recall_depth=50)
 
 
 def _register(engine: Engine, **settings: object) -> int:
@@ -170,11 +171,55 @@ def test_new_version_answers_again_and_an_old_one_does_not_take_over(
     engine: Engine, matcher: Matcher, version: int
 ) -> None:
     resolve_chunk(engine, matcher, version, CHUNK)
-    later = _register(engine, accept_probability=0.6)
+    later = _register(engine, recall_depth=60)
     assert resolve_chunk(engine, matcher, later, CHUNK) == REPORT
     assert resolve_chunk(engine, matcher, version, CHUNK).new == 0
     assert _counts(engine) == COUNTS
     assert _rows(engine, "SELECT DISTINCT resolver_version_id FROM outcome") == [(later,)]
+
+
+LABS = [_record(1, "Université Paris-Sud, Orsay"), _record(2, "Goddard Space Flight Center")]
+
+ANSWERS = """
+    SELECT source_id, organisation, stands_for, policy ->> 'level', policy ->> 'succession'
+    FROM resolved_links ORDER BY source_id, rank
+"""
+
+
+def test_chunk_is_answered_as_its_policy_asks(
+    engine: Engine, matcher: Matcher, version: int
+) -> None:
+    resolve_chunk(engine, matcher, version, LABS)
+    named = [
+        ("10.1/1", "Université Paris-Sud", [], "named", "keep"),
+        ("10.1/2", "Goddard Space Flight Center", [], "named", "keep"),
+    ]
+    assert _rows(engine, ANSWERS) == named
+    policy = Policy(level=Level.TOP_PARENT, succession=Succession.ROLL_FORWARD)
+    for new in (2, 0):  # a message may come twice
+        assert resolve_chunk(engine, matcher, version, LABS, policy).new == new
+        assert _rows(engine, ANSWERS) == [
+            ("10.1/1", "Université Paris-Saclay", ["028rypz17"], "top-parent", "roll-forward"),
+            ("10.1/2", "National Aeronautics and Space Administration", ["0171mag52"],
+             "top-parent", "roll-forward"),
+        ]  # fmt: skip
+    # What was asked for before is answered already.
+    assert resolve_chunk(engine, matcher, version, LABS).new == 0
+    assert _rows(engine, ANSWERS) == named
+
+
+def test_policy_of_the_matcher_is_the_default(
+    engine: Engine, matcher: Matcher, version: int
+) -> None:
+    strict = Policy(countries=frozenset({"US"}))
+    resolve_chunk(engine, replace(matcher, policy=strict), version, LABS)
+    assert [row[:2] for row in _rows(engine, ANSWERS)] == [
+        ("10.1/2", "Goddard Space Flight Center")
+    ]
+    assert _rows(engine, "SELECT source_id, policy ->> 'countries' FROM unresolved") == [
+        ("10.1/1", '["US"]')
+    ]
+    assert resolve_chunk(engine, matcher, version, LABS, strict).new == 0
 
 
 class _Interrupted(OverlapReranker):

@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 from kombu.utils.url import maybe_sanitize_url
 
 from resolver.domain.affiliation import MAX_CHARACTERS, SourceRecord
+from resolver.domain.policy import Policy
 from resolver.errors import BrokerUnavailable, IntakeError, SettingsError
 from resolver.service import broker
 from resolver.settings import Settings, load_settings
@@ -47,9 +48,14 @@ def enqueue(
     *,
     settings: Settings | None = None,
     queue: str = "bulk",
+    policy: Mapping[str, object] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> EnqueueReport:
     """Send records to the workers, `settings.chunk_size` a message; returns when all are sent.
+
+    `policy` has what these records ask for otherwise than the workers' settings do: any of
+    ``accept_probability`` or ``target_precision``, ``max_links``, ``level``, ``succession``,
+    ``types``, ``countries`` (docs/tasks.md).
 
     A mapping has the keys of a message (``source``, ``id``, ``affiliation``, ``position``);
     whether it is a good record is for the worker to say, which stores the refused ones. Lone
@@ -59,10 +65,11 @@ def enqueue(
     Raises:
         BrokerUnavailable: the broker does not answer or refuses; says how many were sent.
         IntakeError: a record cannot be written as JSON; those before it may have been sent.
-        SettingsError: no such queue, or the settings cannot be used.
+        SettingsError: no such queue, or the settings or the policy cannot be used.
     """
     if queue not in QUEUES:
         raise SettingsError(f"no such queue: {queue}", remedy=f"choose from {', '.join(QUEUES)}")
+    options = {"policy": checked(policy)} if policy else {}
     settings = settings or load_settings()
     sent = EnqueueReport(0, 0)
     with broker(settings) as url:
@@ -83,12 +90,14 @@ def enqueue(
                     app.send_task(
                         RESOLVE_CHUNK,
                         args=(chunk,),
+                        kwargs=options,
                         queue=queue,
                         producer=producer,
                         retry=True,
                         retry_policy=RETRIES,
                         confirm_timeout=CONFIRM_TIMEOUT,
                         argsrepr=f"({len(chunk)} records)",
+                        kwargsrepr=repr(options),
                     )
                     sent = EnqueueReport(sent.records + len(chunk), sent.chunks + 1)
                     if progress:
@@ -102,6 +111,20 @@ def enqueue(
             finally:
                 app.close()
     return sent
+
+
+def checked(policy: Mapping[str, object]) -> dict[str, object]:
+    """The choices of a message as they are sent, once it is clear that a worker can read them.
+
+    Raises:
+        SettingsError: one is not known or makes no sense.
+    """
+    try:
+        # What threshold a precision takes is for the worker to say, which has the models.
+        read = Policy.from_object(policy, threshold_for=lambda _: 1.0).as_object()
+    except ValueError as error:
+        raise SettingsError(f"the policy: {error}") from error
+    return {name: read.get(name, value) for name, value in policy.items()}
 
 
 def chunks(

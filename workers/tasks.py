@@ -26,12 +26,16 @@ _Answer = TypeVar("_Answer")
 
 
 @shared_task(name=RESOLVE_CHUNK)  # type: ignore[untyped-decorator]
-def resolve_chunk(records: object) -> None:
-    """Resolve and store a chunk of records (docs/tasks.md). Doing it twice changes nothing."""
+def resolve_chunk(records: object, policy: object = None) -> None:
+    """Resolve and store a chunk of records (docs/tasks.md). Doing it twice changes nothing.
+
+    `policy` has the choices that differ from the worker's own.
+    """
     opened = service()
+    chosen = opened.policy(policy)
     report = patiently(
         lambda: resolving.resolve_chunk(
-            opened.engine, opened.matcher, opened.resolver_version_id, records
+            opened.engine, opened.matcher, opened.resolver_version_id, records, chosen
         )
     )
     logger.info("%s", report)

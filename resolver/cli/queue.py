@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from resolver import intake
+from resolver.cli.policy import Choices, policy_options
 from resolver.cli.terminal import progress, say
 from resolver.domain.affiliation import SourceRecord
 from resolver.errors import IntakeError
@@ -20,6 +21,7 @@ TOLD = 10
 """Bad lines that are told one by one; the rest are counted."""
 
 
+@policy_options
 def enqueue(
     file: Annotated[
         Path | None,
@@ -36,11 +38,15 @@ def enqueue(
     id_column: Annotated[str, typer.Option(help="Its name in the file.")] = "id",
     source_column: Annotated[str, typer.Option(help="Its name in the file.")] = "source",
     position_column: Annotated[str, typer.Option(help="Its name in the file.")] = "position",
+    *,
+    choices: Choices,
 ) -> None:
     """Send affiliations to the workers. A bad line is told and skipped; exit code 2 then.
 
-    Sending a file twice is harmless: a record that is known is not resolved again.
+    Sending a file twice is harmless: a record that is known is not resolved again. What is not
+    said of what to link is for the workers' settings to say.
     """
+    policy = choices.as_object()
     rows = intake.read_file(
         None if file is None or str(file) == "-" else file,
         format=format,
@@ -55,7 +61,11 @@ def enqueue(
     refused: list[IntakeError] = []
     with progress("records sent") as report:
         sent = client.enqueue(
-            _good(rows, refused), settings=load_settings(), queue=queue, progress=report
+            _good(rows, refused),
+            settings=load_settings(),
+            queue=queue,
+            policy=policy,
+            progress=report,
         )
     say(f"{sent.records:,} records in {sent.chunks:,} messages on queue {queue}")
     if refused:

@@ -11,16 +11,18 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import orjson
 import psycopg
 from sqlalchemy import Engine
 
+from resolver.database import policies
 from resolver.database.connection import driver, transaction
 from resolver.database.tables import MAX_EXTERNAL_ID, MAX_PAYLOAD, MAX_SOURCE
 from resolver.domain.affiliation import MAX_CHARACTERS, SourceRecord, normalise, text_hash
-from resolver.domain.outcome import Outcome
+from resolver.domain.outcome import LinkEvidence, Outcome
+from resolver.domain.policy import Policy
 from resolver.errors import IntakeError, ModelError
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -34,8 +36,8 @@ _Cursor = psycopg.Cursor[tuple[object, ...]]
 
 @dataclass(frozen=True, slots=True)
 class StoredAffiliation:
-    """A distinct normalised text; `resolved` when it has an answer of this resolver version or of
-    a later one."""
+    """A distinct normalised text; `resolved` when it has an answer under this policy, of this
+    resolver version or of a later one."""
 
     id: int
     text: str
@@ -87,14 +89,20 @@ def check_key(record: SourceRecord, *, position: int) -> None:
         )
 
 
+_DEFAULT_POLICY = Policy()
+
+
 def intake(
-    engine: Engine, resolver_id: int, records: Sequence[SourceRecord]
+    engine: Engine,
+    resolver_id: int,
+    records: Sequence[SourceRecord],
+    policy: Policy = _DEFAULT_POLICY,
 ) -> list[StoredAffiliation]:
     """Store what sources sent; returns each distinct affiliation of it, in order of appearance.
 
-    A record sent again with the same text is left as it is, with another text it points to the
-    new affiliation; of a record twice in one chunk the later counts. Keep chunks to some
-    thousands: one transaction each.
+    A record sent again with the same text and policy is left as it is, with others it points to
+    these; of a record twice in one chunk the later counts. Keep chunks to some thousands: one
+    transaction each.
 
     Raises:
         IntakeError: the key of a record cannot be stored (see `check_key`); nothing was stored.
@@ -118,6 +126,7 @@ def intake(
     if not rows:
         return []
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
+        keys = {"policy": policies.key(cursor, policy), "resolver": resolver_id}
         cursor.execute(_CREATE_INCOMING_RECORD)
         _copy(
             cursor,
@@ -126,16 +135,21 @@ def intake(
             rows,
         )
         cursor.execute(_INSERT_AFFILIATIONS)
-        cursor.execute(_UPSERT_SOURCE_RECORDS)
-        cursor.execute(_READ_AFFILIATIONS, {"resolver": resolver_id})
+        cursor.execute(_UPSERT_SOURCE_RECORDS, keys)
+        cursor.execute(_READ_AFFILIATIONS, keys)
         return [StoredAffiliation(*row) for row in cursor.fetchall()]
 
 
-def save(engine: Engine, resolver_id: int, answers: Sequence[tuple[int, Outcome]]) -> SaveReport:
+def save(
+    engine: Engine,
+    resolver_id: int,
+    answers: Sequence[tuple[int, Outcome]],
+    policy: Policy = _DEFAULT_POLICY,
+) -> SaveReport:
     """Store answers as (affiliation id, outcome), in one transaction; links are replaced whole.
 
-    An answer of an earlier resolver version never takes the place of a later one's. Of an
-    affiliation twice in one chunk the later counts.
+    An answer under another policy stays beside it. One of an earlier resolver version never takes
+    the place of a later one's. Of an affiliation twice in one chunk the later counts.
 
     Raises:
         ModelError: a score or probability is not a finite number; nothing was stored.
@@ -167,22 +181,25 @@ def save(engine: Engine, resolver_id: int, answers: Sequence[tuple[int, Outcome]
                     min(max(link.probability, 0.0), 1.0),
                     _storable(link.name),
                     _storable(link.matched_name),
+                    list(link.stands_for),
+                    _json(link.evidence),
                 )
             )
     if not outcomes:
         return SaveReport(outcomes=0, links=0, superseded=0)
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
+        keys = {"policy": policies.key(cursor, policy), "resolver": resolver_id}
         cursor.execute(_CREATE_INCOMING_ANSWER)
         _copy(cursor, "incoming_outcome", ("int8", "text", "text"), outcomes)
         _copy(
             cursor,
             "incoming_link",
-            ("int8", "text", "int2", "float4", "float4", "text", "text"),
+            ("int8", "text", "int2", "float4", "float4", "text", "text", "text[]", "text"),
             links,
         )
-        stored = cursor.execute(_UPSERT_OUTCOMES, {"resolver": resolver_id}).rowcount
-        cursor.execute(_DELETE_LINKS)
-        linked = cursor.execute(_INSERT_LINKS, {"resolver": resolver_id}).rowcount
+        stored = cursor.execute(_UPSERT_OUTCOMES, keys).rowcount
+        cursor.execute(_DELETE_LINKS, keys)
+        linked = cursor.execute(_INSERT_LINKS, keys).rowcount
     return SaveReport(outcomes=stored, links=linked, superseded=len(outcomes) - stored)
 
 
@@ -225,6 +242,26 @@ def _optional(text: str | None, longest: int) -> str | None:
     return None if text is None else _storable(text)[:longest]
 
 
+def _json(evidence: LinkEvidence | None) -> str | None:
+    """Evidence as `link.evidence` holds it; numbers to four places."""
+    if evidence is None:
+        return None
+    return orjson.dumps(_stored(asdict(evidence))).decode()
+
+
+def _stored(value: object) -> object:
+    match value:
+        case dict():
+            return {key: _stored(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_stored(item) for item in value]
+        case float():
+            return round(value, 4)
+        case str():
+            return _storable(value)
+    return value
+
+
 def _storable(text: str) -> str:
     return _UNSTORABLE.sub("\ufffd", text)
 
@@ -258,8 +295,9 @@ _INSERT_AFFILIATIONS = """
 """
 
 _UPSERT_SOURCE_RECORDS = """
-    INSERT INTO source_record AS s (source, external_id, position, affiliation_id, raw_text)
-    SELECT n.source, n.external_id, n.position, n.affiliation_id, n.raw_text
+    INSERT INTO source_record AS s
+        (source, external_id, position, affiliation_id, policy_id, raw_text)
+    SELECT n.source, n.external_id, n.position, n.affiliation_id, %(policy)s, n.raw_text
     FROM (
         SELECT DISTINCT ON (i.source, i.external_id, i.position)
             i.source, i.external_id, i.position, a.id AS affiliation_id, i.raw_text
@@ -269,21 +307,24 @@ _UPSERT_SOURCE_RECORDS = """
     WHERE NOT EXISTS (
         SELECT FROM source_record p
         WHERE (p.source, p.external_id, p.position) = (n.source, n.external_id, n.position)
-        AND (p.affiliation_id, p.raw_text) = (n.affiliation_id, n.raw_text)
+        AND (p.affiliation_id, p.policy_id, p.raw_text)
+            = (n.affiliation_id, %(policy)s, n.raw_text)
     )
     ORDER BY n.source, n.external_id, n.position
     ON CONFLICT (source, external_id, position) DO UPDATE SET
         affiliation_id = excluded.affiliation_id,
+        policy_id = excluded.policy_id,
         raw_text = excluded.raw_text,
         received_at = now()
-    WHERE (s.affiliation_id, s.raw_text) <> (excluded.affiliation_id, excluded.raw_text)
+    WHERE (s.affiliation_id, s.policy_id, s.raw_text)
+        <> (excluded.affiliation_id, excluded.policy_id, excluded.raw_text)
 """
 
 _READ_AFFILIATIONS = """
     SELECT a.id, a.text, coalesce(o.resolver_version_id >= %(resolver)s, false)
     FROM (SELECT text_hash, min(ordinal) AS ordinal FROM incoming_record GROUP BY text_hash) i
     JOIN affiliation a USING (text_hash)
-    LEFT JOIN outcome o ON o.affiliation_id = a.id
+    LEFT JOIN outcome o ON (o.affiliation_id, o.policy_id) = (a.id, %(policy)s)
     ORDER BY i.ordinal
 """
 
@@ -293,18 +334,19 @@ _CREATE_INCOMING_ANSWER = """
     ) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS incoming_link (
         affiliation_id bigint, ror_id text, rank smallint, score real, probability real,
-        name text, matched_name text
+        name text, matched_name text, stands_for text[], evidence text
     ) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS stored_outcome (affiliation_id bigint) ON COMMIT DELETE ROWS
 """
 
 _UPSERT_OUTCOMES = """
     WITH stored AS (
-        INSERT INTO outcome AS o (affiliation_id, resolver_version_id, status, reason)
-        SELECT i.affiliation_id, %(resolver)s, i.status, i.reason
+        INSERT INTO outcome AS o
+            (affiliation_id, policy_id, resolver_version_id, status, reason)
+        SELECT i.affiliation_id, %(policy)s, %(resolver)s, i.status, i.reason
         FROM incoming_outcome i
         ORDER BY i.affiliation_id
-        ON CONFLICT (affiliation_id) DO UPDATE SET
+        ON CONFLICT (affiliation_id, policy_id) DO UPDATE SET
             resolver_version_id = excluded.resolver_version_id,
             status = excluded.status,
             reason = excluded.reason,
@@ -316,14 +358,15 @@ _UPSERT_OUTCOMES = """
 """
 
 _DELETE_LINKS = """
-    DELETE FROM link l USING stored_outcome s WHERE l.affiliation_id = s.affiliation_id
+    DELETE FROM link l USING stored_outcome s
+    WHERE (l.affiliation_id, l.policy_id) = (s.affiliation_id, %(policy)s)
 """
 
 _INSERT_LINKS = """
-    INSERT INTO link (affiliation_id, ror_id, resolver_version_id, rank, score, probability,
-                      name, matched_name)
-    SELECT i.affiliation_id, i.ror_id, %(resolver)s, i.rank, i.score, i.probability,
-           i.name, i.matched_name
+    INSERT INTO link (affiliation_id, policy_id, ror_id, resolver_version_id, rank, score,
+                      probability, name, matched_name, stands_for, evidence)
+    SELECT i.affiliation_id, %(policy)s, i.ror_id, %(resolver)s, i.rank, i.score,
+           i.probability, i.name, i.matched_name, i.stands_for, i.evidence::jsonb
     FROM incoming_link i JOIN stored_outcome s USING (affiliation_id)
     ORDER BY i.affiliation_id, i.rank
 """

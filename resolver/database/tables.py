@@ -2,7 +2,7 @@
 
 Data goes one way: *registry_release → release_organisation → organisation_version* holds the
 registry; *source_record → affiliation → outcome → link* the answers; *resolver_version*, made of
-a release, two models and the settings, says who gave an answer.
+a release, two models and the settings, says who gave an answer, and *policy* what was asked for.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     MetaData,
@@ -169,7 +170,7 @@ class ResolverVersion(Base):
         ForeignKey("model.id"), index=True, comment="Model that scored the candidates"
     )
     settings: Mapped[dict[str, Any]] = mapped_column(
-        JSONB, comment="Settings that bear on an answer"
+        JSONB, comment="Settings that bear on every answer"
     )
     fingerprint: Mapped[bytes] = mapped_column(
         unique=True, comment="16 bytes of BLAKE2b over all of the above"
@@ -182,10 +183,24 @@ class ResolverVersion(Base):
     )
 
 
+class Policy(Base):
+    __tablename__ = "policy"
+    __table_args__ = ({"comment": "What a caller chose: threshold, level, restrictions"},)
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True, comment="Key")
+    fingerprint: Mapped[bytes] = mapped_column(
+        unique=True, comment="16 bytes of BLAKE2b over the settings as JSON with sorted keys"
+    )
+    settings: Mapped[dict[str, Any]] = mapped_column(JSONB, comment="All choices, none left out")
+    created_at: Mapped[datetime] = mapped_column(
+        server_default=func.now(), comment="When it was first used"
+    )
+
+
 class Affiliation(Base):
     __tablename__ = "affiliation"
     __table_args__ = (
-        {"comment": "A distinct affiliation text; answered once, however often sent"},
+        {"comment": "A distinct affiliation text; answered once a policy, however often sent"},
     )
 
     id: Mapped[int] = mapped_column(
@@ -223,11 +238,14 @@ class SourceRecord(Base):
     affiliation_id: Mapped[int] = mapped_column(
         ForeignKey("affiliation.id"), index=True, comment="The text that is answered"
     )
+    policy_id: Mapped[int] = mapped_column(
+        ForeignKey("policy.id"), comment="What was asked for: which of its answers counts"
+    )
     raw_text: Mapped[str] = mapped_column(
         comment="The text as it came, at most 10,000 characters; what cannot be stored is U+FFFD"
     )
     received_at: Mapped[datetime] = mapped_column(
-        server_default=func.now(), comment="When this text was received"
+        server_default=func.now(), comment="When this text was received, with this policy"
     )
 
 
@@ -236,7 +254,7 @@ class Outcome(Base):
     __table_args__ = (
         CheckConstraint("status in ('linked', 'no_match')", name="status"),
         CheckConstraint("(status = 'linked') = (reason is null)", name="reason"),
-        {"comment": "The present answer for an affiliation"},
+        {"comment": "The present answer for an affiliation under a policy"},
     )
 
     affiliation_id: Mapped[int] = mapped_column(
@@ -244,6 +262,12 @@ class Outcome(Base):
         primary_key=True,
         autoincrement=False,
         comment="The affiliation",
+    )
+    policy_id: Mapped[int] = mapped_column(
+        ForeignKey("policy.id"),
+        primary_key=True,
+        autoincrement=False,
+        comment="What was asked for",
     )
     resolver_version_id: Mapped[int] = mapped_column(
         ForeignKey("resolver_version.id"), index=True, comment="Who gave the answer"
@@ -260,14 +284,19 @@ class Link(Base):
     __table_args__ = (
         CheckConstraint("probability between 0 and 1", name="probability"),
         CheckConstraint("rank >= 1", name="rank"),
+        ForeignKeyConstraint(
+            ["affiliation_id", "policy_id"],
+            ["outcome.affiliation_id", "outcome.policy_id"],
+            ondelete="CASCADE",
+        ),
         {"comment": "An organisation that an affiliation names, by its present answer"},
     )
 
     affiliation_id: Mapped[int] = mapped_column(
-        ForeignKey("outcome.affiliation_id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-        comment="The affiliation",
+        BigInteger, primary_key=True, autoincrement=False, comment="The affiliation"
+    )
+    policy_id: Mapped[int] = mapped_column(
+        primary_key=True, autoincrement=False, comment="What was asked for"
     )
     ror_id: Mapped[str] = mapped_column(
         primary_key=True, index=True, comment="Nine characters after https://ror.org/"
@@ -279,7 +308,15 @@ class Link(Base):
     score: Mapped[float] = mapped_column(REAL, comment="The reranker's logit")
     probability: Mapped[float] = mapped_column(REAL, comment="The score, calibrated: 0 to 1")
     name: Mapped[str] = mapped_column(comment="The organisation's name at that time")
-    matched_name: Mapped[str] = mapped_column(comment="The name of it that was met")
+    matched_name: Mapped[str] = mapped_column(comment="The name that was met")
+    stands_for: Mapped[list[str]] = mapped_column(
+        ARRAY(Text),
+        server_default=text("'{}'"),
+        comment="ROR ids of what the affiliation names, where successor or parent stand for it",
+    )
+    evidence: Mapped[dict[str, Any] | None] = mapped_column(
+        JSONB, comment="Why: part of the text, places, scores, runner-up; null in old answers"
+    )
 
 
 class RefusedRecord(Base):

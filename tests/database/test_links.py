@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -21,12 +22,13 @@ from resolver.database.releases import ReleaseInfo, load_release
 from resolver.database.resolvers import register
 from resolver.domain.affiliation import MAX_CHARACTERS, SourceRecord
 from resolver.domain.organisation import Name, NameKind, Organisation, OrganisationStatus, Place
-from resolver.domain.outcome import Link, Outcome, Reason
+from resolver.domain.outcome import CountryAgreement, Link, LinkEvidence, Outcome, Reason
+from resolver.domain.policy import Policy
 from resolver.errors import IntakeError, ModelError
 
 OXFORD = Link("052gg0110", "University of Oxford", "Oxford University", 4.25, 0.97, 1)
 ETH = Link("05a28rw58", "ETH Zurich", "ETH", 1.5, 0.75, 2)
-NONE = Reason.NO_CANDIDATE
+NONE = Reason.NOT_IN_REGISTRY
 
 
 def rows(engine: Engine, query: str) -> list[tuple[object, ...]]:
@@ -237,6 +239,58 @@ def test_links_are_stored_as_they_were_given(engine: Engine, resolvers: tuple[in
     ]
 
 
+EVIDENCE = LinkEvidence(
+    text="Oxford\x00",
+    start=0,
+    end=6,
+    country=CountryAgreement.NONE_NAMED,
+    city_named=True,
+    first_stage_rank=1,
+    sparse=0.123456,
+    dense=None,
+    runner_up="03gq8fr08",
+    runner_up_name="Rutherford \ud800 Laboratory",
+    margin=0.5,
+    weighed=(("logit", 2.5), ("city", -0.125)),
+)
+
+
+def test_evidence_and_what_a_link_stands_for_are_kept(
+    engine: Engine, resolvers: tuple[int, int]
+) -> None:
+    successor = replace(OXFORD, evidence=EVIDENCE, stands_for=("03gq8fr08", "00aaaaa00"))
+    save(engine, resolvers[1], [(one(engine, resolvers[1]), linked(successor, ETH))])
+    evidence = {
+        "text": "Oxford\ufffd",
+        "start": 0,
+        "end": 6,
+        "country": "none_named",
+        "city_named": True,
+        "first_stage_rank": 1,
+        "sparse": 0.1235,
+        "dense": None,
+        "runner_up": "03gq8fr08",
+        "runner_up_name": "Rutherford \ufffd Laboratory",
+        "margin": 0.5,
+        "weighed": [["logit", 2.5], ["city", -0.125]],
+    }
+    assert rows(engine, "SELECT stands_for, evidence FROM link ORDER BY rank") == [
+        (["03gq8fr08", "00aaaaa00"], evidence),
+        ([], None),
+    ]
+    assert rows(
+        engine, "SELECT matched_text, stands_for, evidence FROM resolved_links ORDER BY rank"
+    ) == [("Oxford\ufffd", ["03gq8fr08", "00aaaaa00"], evidence), (None, [], None)]
+
+
+def test_a_name_that_is_written_otherwise_has_no_text(
+    engine: Engine, resolvers: tuple[int, int]
+) -> None:
+    otherwise = replace(ETH, evidence=replace(EVIDENCE, text="", end=0))
+    save(engine, resolvers[1], [(one(engine, resolvers[1]), linked(otherwise))])
+    assert rows(engine, "SELECT matched_text FROM resolved_links") == [(None,)]
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -245,7 +299,7 @@ def test_links_are_stored_as_they_were_given(engine: Engine, resolvers: tuple[in
         pytest.param(linked(OXFORD), linked(OXFORD, ETH), id="more links"),
         pytest.param(linked(OXFORD, ETH), unlinked(Reason.AMBIGUOUS), id="no link any more"),
         pytest.param(unlinked(Reason.AMBIGUOUS), linked(OXFORD), id="a link now"),
-        pytest.param(unlinked(Reason.AMBIGUOUS), unlinked(Reason.NO_CANDIDATE), id="a reason"),
+        pytest.param(unlinked(Reason.AMBIGUOUS), unlinked(Reason.NOT_IN_REGISTRY), id="a reason"),
     ],
 )
 @pytest.mark.parametrize("later", [False, True], ids=["same version", "later version"])
@@ -330,7 +384,7 @@ def test_of_an_affiliation_twice_in_a_chunk_the_later_counts(
         (affiliation, unlinked(NONE)),
     ]
     assert save(engine, resolvers[1], answers) == SaveReport(1, 0, 0)
-    assert present(engine) == [(resolvers[1], "no_match", "no_candidate", None, None)]
+    assert present(engine) == [(resolvers[1], "no_match", "not_in_registry", None, None)]
 
 
 def test_the_table_itself_refuses_an_outcome_that_contradicts_itself(
@@ -343,9 +397,69 @@ def test_the_table_itself_refuses_an_outcome_that_contradicts_itself(
         with pytest.raises(IntegrityError, match="ck_outcome"):
             rows(
                 engine,
-                "INSERT INTO outcome (affiliation_id, resolver_version_id, status, reason)"
-                f" VALUES ({affiliation}, {resolvers[1]}, '{status}', {reason}) RETURNING 1",
+                "INSERT INTO outcome (affiliation_id, policy_id, resolver_version_id, status, reason)"
+                f" VALUES ({affiliation}, (SELECT min(id) FROM policy), {resolvers[1]},"
+                f" '{status}', {reason}) RETURNING 1",
             )
+
+
+# Policies
+
+
+STRICT = Policy(accept_probability=0.9, types=frozenset({"education", "facility"}))
+LOOSE = Policy(accept_probability=0.2)
+
+
+def test_an_affiliation_has_an_answer_for_each_policy(
+    engine: Engine, resolvers: tuple[int, int]
+) -> None:
+    older, newer = resolvers
+    (strict,) = intake(engine, newer, [record("Oxford and ETH", "10.1/a")], STRICT)
+    save(engine, newer, [(strict.id, linked(OXFORD))], STRICT)
+    (loose,) = intake(engine, newer, [record("Oxford and ETH", "10.1/b")], LOOSE)
+    assert (loose.id, loose.resolved) == (strict.id, False)
+    assert rows(engine, "SELECT source_id, policy ->> 'accept_probability' FROM pending") == [
+        ("10.1/b", "0.2")
+    ]
+    save(engine, older, [(loose.id, linked(OXFORD, ETH))], LOOSE)
+    query = (
+        "SELECT source_id, ror_id, (policy ->> 'accept_probability')::real"
+        " FROM resolved_links ORDER BY source_id, rank"
+    )
+    answers = [
+        ("10.1/a", "052gg0110", pytest.approx(0.9)),
+        ("10.1/b", "052gg0110", pytest.approx(0.2)),
+        ("10.1/b", "05a28rw58", pytest.approx(0.2)),
+    ]
+    assert rows(engine, query) == answers
+    # An answer that is given again replaces the one of its own policy alone.
+    save(engine, newer, [(loose.id, unlinked(NONE))], LOOSE)
+    assert rows(engine, query) == answers[:1]
+    assert rows(engine, "SELECT source_id, reason FROM unresolved") == [("10.1/b", NONE.value)]
+    assert intake(engine, newer, [record("Oxford and ETH", "10.1/a")], STRICT)[0].resolved
+    assert not intake(engine, newer, [record("Oxford and ETH", "10.1/c")])[0].resolved
+
+
+def test_a_record_sent_again_under_another_policy_moves_to_its_answer(
+    engine: Engine, resolvers: tuple[int, int]
+) -> None:
+    newer = resolvers[1]
+    (stored,) = intake(engine, newer, [record("Oxford and ETH", doi) for doi in "ab"], STRICT)
+    save(engine, newer, [(stored.id, linked(OXFORD))], STRICT)
+    shown = "SELECT source_id, ror_id FROM resolved_links ORDER BY source_id, rank"
+    for _ in range(2):  # a message may come twice
+        intake(engine, newer, [record("Oxford and ETH", "b")], LOOSE)
+        assert rows(engine, shown) == [("a", "052gg0110")]
+        assert rows(engine, "SELECT source_id FROM pending") == [("b",)]
+    version = "SELECT xmin::text FROM source_record WHERE external_id = 'b'"
+    before = rows(engine, version)
+    save(engine, newer, [(stored.id, linked(ETH))], LOOSE)
+    intake(engine, newer, [record("Oxford and ETH", "b")], LOOSE)
+    assert rows(engine, version) == before  # not rewritten
+    assert rows(engine, shown) == [("a", "052gg0110"), ("b", "05a28rw58")]
+    intake(engine, newer, [record("Oxford and ETH", "b")], STRICT)
+    assert rows(engine, shown) == [("a", "052gg0110"), ("b", "052gg0110")]
+    assert rows(engine, "SELECT count(*) FROM outcome") == [(2,)]
 
 
 # Views
@@ -395,7 +509,7 @@ def test_analysts_see_links_no_links_and_what_is_pending(
     ]
     assert rows(
         engine, "SELECT source_id, affiliation, reason, registry_release FROM unresolved"
-    ) == [("10.1/c", "Nowhere", "no_candidate", "v2.9")]
+    ) == [("10.1/c", "Nowhere", "not_in_registry", "v2.9")]
     assert rows(engine, "SELECT source_id, affiliation FROM pending") == [("10.1/d", "Later")]
 
 

@@ -7,7 +7,10 @@ import pytest
 from sqlalchemy import Engine, inspect, text
 
 from resolver.database.connection import connect, transaction
+from resolver.database.links import save
 from resolver.database.migrating import check, current, downgrade, head, migrate, upgrade
+from resolver.domain.outcome import Outcome, Reason
+from resolver.domain.policy import Policy
 from resolver.errors import DatabaseOutdated
 
 VIEWS = {"organisations", "pending", "resolved_links", "unresolved"}
@@ -45,6 +48,92 @@ def test_migrate_goes_up_and_down(empty: Engine) -> None:
     migrate(empty, "0001")
     migrate(empty, "0001")
     assert current(empty) == "0001"
+
+
+BEFORE_POLICIES = """
+    INSERT INTO registry_release (version, sha256, source, organisation_count, rejected_count)
+    VALUES ('v2.9', 'aa', 'v2.9.json', 0, 0);
+    INSERT INTO model (role, name, fingerprint) VALUES ('encoder', 'b', 'e'), ('reranker', 'b', 'r');
+    INSERT INTO resolver_version
+        (release_id, encoder_id, reranker_id, settings, fingerprint, is_current)
+    VALUES
+        (1, 1, 2, '{"accept_probability": 0.5, "max_links": 10, "judge": "1"}', '1', false),
+        (1, 1, 2, '{"accept_probability": 0.9, "max_links": 10, "judge": "1"}', '2', false),
+        (1, 1, 2, '{"accept_probability": 0.5, "max_links": 10, "judge": "2"}', '3', true);
+    INSERT INTO affiliation (text_hash, text) VALUES ('a', 'Oxford'), ('b', 'ETH'), ('c', 'Later');
+    INSERT INTO source_record (source, external_id, position, affiliation_id, raw_text)
+    SELECT 'crossref', text, 0, id, text FROM affiliation;
+    INSERT INTO outcome (affiliation_id, resolver_version_id, status, reason)
+    VALUES (1, 1, 'linked', null), (2, 2, 'linked', null);
+    INSERT INTO link (affiliation_id, ror_id, resolver_version_id, rank, score, probability,
+                      name, matched_name)
+    VALUES (1, '052gg0110', 1, 1, 3, 0.8, 'University of Oxford', 'Oxford'),
+           (2, '05a28rw58', 2, 1, 4, 0.95, 'ETH Zurich', 'ETH'),
+           (2, '02crff812', 2, 2, 4, 0.91, 'University of Zurich', 'Zurich');
+"""
+
+LINKS = "SELECT affiliation_id, ror_id, resolver_version_id, rank FROM link ORDER BY 1, 4"
+
+
+def test_answers_get_the_policy_of_their_resolver_version(empty: Engine) -> None:
+    upgrade(empty, "0001")
+    with transaction(empty) as connection:
+        connection.exec_driver_sql(BEFORE_POLICIES)
+        before = connection.execute(text(LINKS)).fetchall()
+    upgrade(empty)
+    check(empty)
+    policies = {"Oxford": Policy(), "ETH": Policy(accept_probability=0.9), "Later": Policy()}
+    with transaction(empty) as connection:
+        assert connection.execute(text(LINKS)).fetchall() == before
+        sent = connection.execute(
+            text(
+                "SELECT a.text, p.fingerprint, p.settings, o.policy_id = p.id"
+                " FROM source_record s JOIN policy p ON p.id = s.policy_id"
+                " JOIN affiliation a ON a.id = s.affiliation_id"
+                " LEFT JOIN outcome o ON o.affiliation_id = a.id"
+            )
+        ).fetchall()
+        assert connection.execute(text("SELECT count(*) FROM policy")).scalar() == 2
+        shown = connection.execute(
+            text("SELECT affiliation, ror_id, policy, stands_for, evidence FROM resolved_links")
+        ).fetchall()
+        pending = connection.execute(text("SELECT affiliation FROM pending")).fetchall()
+    assert {name: (fingerprint, settings) for name, fingerprint, settings, _ in sent} == {
+        name: (policy.fingerprint, policy.as_object()) for name, policy in policies.items()
+    }
+    assert {name: same for name, *_, same in sent} == {"Oxford": True, "ETH": True, "Later": None}
+    assert sorted((name, ror_id) for name, ror_id, *_ in shown) == [
+        ("ETH", "02crff812"),
+        ("ETH", "05a28rw58"),
+        ("Oxford", "052gg0110"),
+    ]
+    assert all(row[2:] == (policies[row[0]].as_object(), [], None) for row in shown)
+    assert pending == [("Later",)]
+
+
+def test_going_back_keeps_the_newest_answer(empty: Engine) -> None:
+    upgrade(empty, "0001")
+    with transaction(empty) as connection:
+        connection.exec_driver_sql(BEFORE_POLICIES)
+        before = connection.execute(text(LINKS)).fetchall()
+    upgrade(empty)
+    # Under another policy: ETH by a later resolver version, Oxford by an earlier one.
+    save(empty, 3, [(2, Outcome("", reason=Reason.AMBIGUOUS))], Policy(max_links=1))
+    with transaction(empty) as connection:
+        connection.execute(
+            text("UPDATE outcome SET resolver_version_id = 2 WHERE affiliation_id = 1")
+        )
+    save(empty, 1, [(1, Outcome("", reason=Reason.AMBIGUOUS))], Policy(max_links=1))
+    downgrade(empty, "0001")
+    with transaction(empty) as connection:
+        assert connection.execute(text(LINKS)).fetchall() == before[:1]
+        kept = connection.execute(
+            text("SELECT affiliation_id, resolver_version_id, status FROM outcome ORDER BY 1")
+        ).fetchall()
+        assert connection.execute(text("SELECT count(*) FROM resolved_links")).scalar() == 1
+    assert kept == [(1, 2, "linked"), (2, 3, "no_match")]
+    upgrade(empty)
+    check(empty)
 
 
 def test_a_revision_that_does_not_exist_is_refused(engine: Engine) -> None:
@@ -102,4 +191,4 @@ def test_every_table_view_and_column_says_what_it_is(engine: Engine) -> None:
             )
         ).scalar_one()
     assert silent == []
-    assert described == 19
+    assert described == 23

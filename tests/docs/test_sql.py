@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,8 @@ from resolver.domain.organisation import (
     Relation,
     RelationKind,
 )
-from resolver.domain.outcome import Link, Outcome, Reason
+from resolver.domain.outcome import CountryAgreement, Link, LinkEvidence, Outcome, Reason
+from resolver.domain.policy import Level, Policy, Succession
 
 COOKBOOK = Path(__file__).parents[2] / "docs" / "sql.md"
 QUERIES = dict(
@@ -68,18 +71,46 @@ def link(named: Organisation, probability: float, rank: int = 1) -> Link:
     )
 
 
+EVIDENCE = LinkEvidence(
+    text="Oxford",
+    start=0,
+    end=6,
+    country=CountryAgreement.NAMED,
+    city_named=True,
+    first_stage_rank=2,
+    sparse=0.5,
+    dense=None,
+    runner_up="03gq8fr08",
+    runner_up_name="Rutherford Laboratory",
+    margin=0.876,
+    weighed=(("logit", 3.0), ("city", -0.5)),
+)
+
+ROLLED = Policy(level=Level.MOST_SPECIFIC, succession=Succession.ROLL_FORWARD)
+"""What "Rutherford Lab" was sent with another time."""
+
 SENT: list[tuple[str, str, str, Outcome | None]] = [
-    ("crossref", "10.1234/physics.7", "Oxford, UK", Outcome("", (link(OXFORD, 0.98),))),
+    (
+        "crossref",
+        "10.1234/physics.7",
+        "Oxford, UK",
+        Outcome("", (replace(link(OXFORD, 0.98), evidence=EVIDENCE),)),
+    ),
     (
         "crossref",
         "10.1234/physics.7",
         "ETH and PSI",
         Outcome("", (link(ETH, 0.9), link(PSI, 0.6, 2))),
     ),
-    ("crossref", "10.1234/physics.8", "Oxford, UK", Outcome("", (link(OXFORD, 0.98),))),
+    (
+        "crossref",
+        "10.1234/physics.8",
+        "Oxford, UK",
+        Outcome("", (replace(link(OXFORD, 0.98), evidence=EVIDENCE),)),
+    ),
     ("datacite", "10.5555/a", "Rutherford Lab", Outcome("", (link(RUTHERFORD, 0.8),))),
-    ("datacite", "10.5555/b", "Nowhere", Outcome("", reason=Reason.NO_CANDIDATE)),
-    ("datacite", "10.5555/c", "Nowhere", Outcome("", reason=Reason.NO_CANDIDATE)),
+    ("datacite", "10.5555/b", "Nowhere", Outcome("", reason=Reason.NOT_IN_REGISTRY)),
+    ("datacite", "10.5555/c", "Nowhere", Outcome("", reason=Reason.NOT_IN_REGISTRY)),
     ("datacite", "10.5555/d", "", Outcome("", reason=Reason.EMPTY)),
     ("datacite", "10.5555/e", "Not yet", None),
 ]
@@ -104,7 +135,7 @@ def filled(engine: Engine) -> Engine:
         release_id=release,
         encoder=("builtin", "e" * 20),
         reranker=("builtin", "r" * 20),
-        settings={"max_links": 10},
+        settings={"recall_depth": 50},
     ).id
     records = [
         SourceRecord(source, id, text, position)
@@ -117,6 +148,10 @@ def filled(engine: Engine) -> Engine:
         if (outcome := outcomes[stored.text]) is not None
     ]
     save(engine, resolver, answers)
+    again = [SourceRecord("datacite", "10.5555/g", "Rutherford Lab")]
+    (stored,) = intake(engine, resolver, again, ROLLED)
+    successor = replace(link(OXFORD, 0.8), stands_for=(RUTHERFORD.ror_id,))
+    save(engine, resolver, [(stored.id, Outcome("", (successor,)))], ROLLED)
     refuse(engine, [RefusedRecord("affiliation: missing", '{"id": "10.5555/f"}', "datacite")])
     return engine
 
@@ -127,16 +162,16 @@ def run(engine: Engine, query: str) -> list[dict[str, Any]]:
 
 
 EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
-    "Every link": lambda r: len(r) == 5 and r[0]["organisation"] == "University of Oxford",
+    "Every link": lambda r: len(r) == 6 and r[0]["organisation"] == "University of Oxford",
     "Every affiliation without a link": lambda r: (
-        [x["reason"] for x in r] == ["empty", "no_candidate", "no_candidate"]
+        [x["reason"] for x in r] == ["empty", "not_in_registry", "not_in_registry"]
     ),
     "Links of one paper": lambda r: (
         [x["organisation"] for x in r]
         == ["University of Oxford", "ETH Zurich", "Paul Scherrer Institute"]
     ),
     "Papers of one organisation": lambda r: (
-        [x["source_id"] for x in r] == ["10.1234/physics.7", "10.1234/physics.8"]
+        [x["source_id"] for x in r] == ["10.1234/physics.7", "10.1234/physics.8", "10.5555/g"]
     ),
     "Organisations with the most affiliations": lambda r: (
         (
@@ -144,10 +179,10 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
             r[0]["affiliations"],
             r[0]["spellings"],
         )
-        == ("University of Oxford", 2, 1)
+        == ("University of Oxford", 3, 2)
     ),
     "Links by country": lambda r: (
-        [(x["country"], x["links"]) for x in r] == [("United Kingdom", 3), ("Switzerland", 2)]
+        [(x["country"], x["links"]) for x in r] == [("United Kingdom", 4), ("Switzerland", 2)]
     ),
     "Pairs of countries that write papers together": lambda r: (
         r == [{"one": "CH", "other": "GB", "papers": 1}]
@@ -164,6 +199,41 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
     "Links to review: the least certain first": lambda r: (
         [x["matched_name"] for x in r] == ["Paul Scherrer Institute"]
     ),
+    "Why a link was made": lambda r: (
+        r
+        == 2
+        * [
+            {
+                "affiliation": "Oxford, UK",
+                "matched_text": "Oxford",
+                "matched_name": "University of Oxford",
+                "country": "named",
+                "first_stage_rank": 2,
+                "runner_up": "Rutherford Laboratory",
+                "margin": Decimal("0.88"),
+                "weighed_most": "logit",
+            }
+        ]
+    ),
+    "Links that stand for what the affiliation names": lambda r: (
+        r
+        == [
+            {
+                "affiliation": "Rutherford Lab",
+                "named": "Rutherford Laboratory",
+                "status": "inactive",
+                "linked": "University of Oxford",
+                "ror_url": "https://ror.org/052gg0110",
+            }
+        ]
+    ),
+    "Links by policy": lambda r: (
+        [(x["level"], x["settings"], x["affiliations"], x["links"]) for x in r]
+        == [
+            ("named", Policy().as_object(), 5, 4),
+            ("most-specific", ROLLED.as_object(), 1, 1),
+        ]
+    ),
     "Links to organisations that are no longer active": lambda r: (
         r
         == [
@@ -176,20 +246,20 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
         ]
     ),
     "Why affiliations have no link": lambda r: (
-        [(x["reason"], x["affiliations"]) for x in r] == [("no_candidate", 2), ("empty", 1)]
+        [(x["reason"], x["affiliations"]) for x in r] == [("not_in_registry", 2), ("empty", 1)]
     ),
     "Share of affiliations without a link, by source": lambda r: (
         [(x["source"], x["answered"], float(x["percent_without"])) for x in r]
-        == [("datacite", 4, 75.0), ("crossref", 3, 0.0)]
+        == [("datacite", 5, 60.0), ("crossref", 3, 0.0)]
     ),
     "The texts without a link that were sent most often": lambda r: (
-        r == [{"affiliation": "Nowhere", "reason": "no_candidate", "times_sent": 2}]
+        r == [{"affiliation": "Nowhere", "reason": "not_in_registry", "times_sent": 2}]
     ),
-    "How the probabilities are spread": lambda r: sum(x["links"] for x in r) == 5,
+    "How the probabilities are spread": lambda r: sum(x["links"] for x in r) == 6,
     "What is waiting": lambda r: [(x["source"], x["waiting"]) for x in r] == [("datacite", 1)],
     "Who said so: release, models and settings of the answers": lambda r: (
         [(x["registry_release"], x["reranker"], x["settings"], x["answers"]) for x in r]
-        == [("v2.9", "builtin rrrrrrrr", {"max_links": 10}, 5)]
+        == [("v2.9", "builtin rrrrrrrr", {"recall_depth": 50}, 6)]
     ),
     "Organisations with the most children": lambda r: (
         [(x["name"], x["children"]) for x in r] == [("ETH Zurich", 1)]

@@ -87,6 +87,30 @@ def test_bad_mapping_is_sent_for_the_worker_to_refuse(redis_url: str) -> None:
     assert json.loads(message.body)[0][0] == [{"id": 1}]
 
 
+def test_policy_travels_with_each_message(broker_url: str) -> None:
+    policy = {"target_precision": 0.97, "level": "both", "types": ["Education"]}
+    enqueue(_records(2), settings=_settings(broker_url, 1), policy=policy)
+    options = [json.loads(message.body)[1] for message in _messages(broker_url)]
+    assert options == [{"policy": policy | {"types": ["education"]}}] * 2
+
+
+def test_without_a_policy_the_message_has_none(redis_url: str) -> None:
+    enqueue(_records(1), settings=_settings(redis_url), policy={})
+    [message] = _messages(redis_url)
+    assert json.loads(message.body)[1] == {}
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [{"levle": "both"}, {"countries": ["UK"]}, {"target_precision": 0.9, "accept_probability": 1}],
+    ids=str,
+)
+def test_bad_policy_is_not_sent(redis_url: str, policy: dict[str, object]) -> None:
+    with pytest.raises(SettingsError, match="the policy: "):
+        enqueue(_records(1), settings=_settings(redis_url), policy=policy)
+    assert _messages(redis_url) == []
+
+
 def test_nothing_to_send(broker_url: str) -> None:
     assert enqueue([], settings=_settings(broker_url)) == EnqueueReport(0, 0)
 

@@ -296,6 +296,30 @@ def test_chunk_that_cannot_be_read_ends_among_the_dead_letters(deployment: Deplo
     assert letters == [("resolver.resolve_chunk", {"no": "list"})]
 
 
+def test_chunks_are_answered_as_their_policies_ask(deployment: Deployment) -> None:
+    davis = [_record(1, "University of California, Davis, CA, USA")]
+    other = [davis[0] | {"id": "10.1/2"}]
+    enqueue(davis, settings=deployment.settings)
+    enqueue(other, settings=deployment.settings, policy={"level": "top-parent"})
+    app = create_app(deployment.settings)
+    with app.connection_for_write() as connection:
+        producer = app.amqp.Producer(connection)
+        app.send_task("resolver.resolve_chunk", args=(davis,), kwargs={"policy": {"level": "top"}},
+                      queue="bulk", producer=producer)  # fmt: skip
+    with deployment.worker() as worker:
+        until(lambda: deployment.count("outcome") == 2, "two outcomes")
+        letters: list[tuple[object, object]] = []
+        until(lambda: letters.extend(deployment.dead()) or letters, "the bad policy is refused")
+        assert 'level: "top" is not one of named' in worker.output()
+    assert letters == [("resolver.resolve_chunk", davis)]
+    assert deployment.rows(
+        "SELECT source_id, organisation, stands_for FROM resolved_links ORDER BY source_id"
+    ) == [
+        ("10.1/1", "University of California, Davis", []),
+        ("10.1/2", "University of California System", ["05rrcem69"]),
+    ]
+
+
 def test_parent_computes_nothing(deployment: Deployment) -> None:
     # What is mapped tells what was loaded, in the deployed process itself.
     with deployment.worker() as worker:
