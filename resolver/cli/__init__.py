@@ -12,7 +12,19 @@ import typer
 from rich.logging import RichHandler
 
 import resolver
-from resolver.cli import demo, index, matching, models, queue, registry, sql, training
+from resolver.cli import (
+    demo,
+    evaluation,
+    explain,
+    index,
+    matching,
+    models,
+    queue,
+    registry,
+    sql,
+    training,
+    unmatched,
+)
 from resolver.cli.terminal import errors
 from resolver.errors import ResolverError
 
@@ -31,9 +43,11 @@ app.add_typer(registry.app, name="registry")
 app.add_typer(index.app, name="index")
 app.add_typer(models.app, name="models")
 app.command()(matching.resolve)
-app.command()(matching.evaluate)
+app.command()(explain.explain)
+app.command()(evaluation.evaluate)
 app.command()(queue.enqueue)
 app.command()(queue.worker)
+app.command()(unmatched.unmatched)
 app.command()(sql.migrate)
 app.command()(sql.sql)
 app.command()(training.train)

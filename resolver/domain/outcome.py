@@ -15,10 +15,65 @@ class Reason(StrEnum):
     """Why there is no link."""
 
     EMPTY = "empty"
+    """Nothing is left of the text when markup and what is invisible are gone."""
+
     TOO_LONG = "too_long"
-    NO_CANDIDATE = "no_candidate"
-    BELOW_THRESHOLD = "below_threshold"
+    """It is longer than any affiliation, and was not searched."""
+
+    PLACE_ONLY = "place_only"
+    """It names places, and nobody there."""
+
+    PERSON_OR_NOISE = "person_or_noise"
+    """It names persons or roles, or is a remark, an address on the web, a number."""
+
+    DEPARTMENT_ONLY = "department_only"
+    """It names departments or other units, and no organisation that they are part of."""
+
+    NOT_IN_REGISTRY = "not_in_registry"
+    """It names an organisation whose name no candidate covers."""
+
     AMBIGUOUS = "ambiguous"
+    """Two or more organisations are as good, and nothing tells them apart."""
+
+    NOT_ADMITTED = "not_admitted"
+    """What it names is of a type or in a country that the policy excludes."""
+
+    BELOW_THRESHOLD = "below_threshold"
+    """An organisation is near, and not probable enough."""
+
+
+class CountryAgreement(StrEnum):
+    """What the affiliation's countries say of an organisation's."""
+
+    NAMED = "named"
+    OTHER_NAMED = "other_named"
+    NONE_NAMED = "none_named"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEvidence:
+    """Why a link was made.
+
+    `text` is the part of the affiliation, as normalised, that the matched name stands on, from
+    character `start` to before `end`; empty (and both 0) when the name is written otherwise, as in
+    another script. `first_stage_rank` counts from 1; `sparse` and `dense` are the first stage's
+    scores, None where it did not find the organisation that way. `runner_up` is the best rival
+    for the same words, by ROR id, and `margin` the difference in probability; both None without
+    a rival. `weighed` says what each kind of evidence added to the log odds, largest effect first.
+    """
+
+    text: str
+    start: int
+    end: int
+    country: CountryAgreement
+    city_named: bool
+    first_stage_rank: int
+    sparse: float | None
+    dense: float | None
+    runner_up: str | None = None
+    runner_up_name: str | None = None
+    margin: float | None = None
+    weighed: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +82,8 @@ class Link:
 
     `score` is the reranker's logit, `probability` the judge's in [0, 1],
     `name` the organisation's display name, `matched_name` the name that was met,
-    `rank` counts from 1, best first.
+    `rank` counts from 1, best first. `stands_for` holds the ROR ids of the organisations that the
+    affiliation names when the policy put this one in their place: a successor or a top parent.
     """
 
     ror_id: str
@@ -36,6 +92,8 @@ class Link:
     score: float
     probability: float
     rank: int
+    evidence: LinkEvidence | None = None
+    stands_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,13 @@
 import pytest
 
-from resolver.domain.country import COUNTRY_FORMS, names_country
+from resolver.domain.country import (
+    COUNTRY_FORMS,
+    ENGLISH_NAMES,
+    TERRITORIES,
+    family,
+    named_country,
+    names_country,
+)
 from resolver.domain.words import words
 
 
@@ -28,3 +35,24 @@ def test_names_country(text: str, code: str | None, country: str | None, expecte
 def test_every_form_has_words() -> None:
     assert all(words(form) for forms in COUNTRY_FORMS.values() for form in forms)
     assert all(code.isupper() and len(code) == 2 for code in COUNTRY_FORMS)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Univ. Bonn, Deutschland", "DE"),
+        ("Goethe University, Germany; now in Rome, Italy", "IT"),
+        ("San Juan, Puerto Rico, USA", "US"),
+        ("Université Laval, Québec", None),
+        ("", None),
+    ],
+)
+def test_named_country(text: str, expected: str | None) -> None:
+    assert named_country(text) == expected
+
+
+def test_territories_lead_to_countries() -> None:
+    assert family("PR") == "US"
+    assert family("DE") == "DE"
+    assert not set(TERRITORIES) & set(TERRITORIES.values())
+    assert ENGLISH_NAMES.keys() >= {*TERRITORIES, *TERRITORIES.values(), *COUNTRY_FORMS}

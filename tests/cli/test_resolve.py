@@ -1,4 +1,4 @@
-"""``resolver resolve`` and ``resolver evaluate`` as a user runs them."""
+"""``resolver resolve`` as a user runs it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 from command_line import Run
-
-from resolver import sample
 
 pytestmark = pytest.mark.slow
 
@@ -32,8 +30,14 @@ def test_resolve_json_has_the_promised_form(resolver: Run) -> None:
     assert linked.keys() == {"affiliation", "status", "reason", "links"}
     assert (linked["affiliation"], linked["status"], linked["reason"]) == (BONN, "linked", None)
     (link,) = linked["links"]  # type: ignore[misc]
-    assert link.keys() == {"ror_id", "name", "matched_name", "probability", "score", "rank"}
+    assert link.keys() == {
+        "ror_id", "name", "matched_name", "probability", "score", "rank", "stands_for", "evidence",
+    }  # fmt: skip
     assert link["ror_id"] == "052gg0110"
+    assert link["stands_for"] == []
+    assert link["evidence"]["text"] == "Univ. of Oxford"
+    assert BONN[link["evidence"]["start"] : link["evidence"]["end"]] == "Univ. of Oxford"
+    assert (link["evidence"]["country"], link["evidence"]["city_named"]) == ("named", True)
     assert 0.5 <= link["probability"] <= 1
     assert silent["status"] == "no_match"
     assert silent["reason"]
@@ -76,40 +80,12 @@ def test_invalid_utf8_is_answered(sample_home: Path, resolver: Run) -> None:
     assert answers[1]["status"] == "linked"
 
 
-def test_evaluate_prints_what_was_promised(resolver: Run) -> None:
-    done = resolver("evaluate", "--json", str(sample.GOLD))
-    (report,) = objects(done.stdout)
-    assert report.keys() >= {
-        "file", "strings", "precision", "recall", "f1", "f05", "exact",
-        "no_match_specificity", "recall_at", "seconds", "strings_per_second",
-    }  # fmt: skip
-    assert report["recall_at"].keys() == {"5", "20", "50", "100"}  # type: ignore[attr-defined]
-    assert report["strings"] == len(sample.GOLD.read_text().splitlines())
-    # Far below what the built-in models reach, far above what chance or a broken part would.
-    assert report["precision"] > 0.7  # type: ignore[operator]
-    assert report["recall"] > 0.7  # type: ignore[operator]
-    assert report["recall_at"]["50"] > 0.95  # type: ignore[index]
+def test_a_reason_is_told_in_plain_words(resolver: Run) -> None:
+    done = resolver("resolve", "Department of Physics", "Jena, Germany")
+    assert "department_only: it names a department, not what that is part of" in done.stdout
+    assert "place_only: it names places only" in done.stdout
 
 
-def test_evaluate_table(resolver: Run) -> None:
-    done = resolver("evaluate", str(sample.GOLD))
-    assert done.returncode == 0, done.stderr
-    assert "no-match spec." in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ('{"affiliation": "x"}', ":1: not a labelled affiliation"),
-        ('{"affiliation": "x", "ror_ids": []}\nnonsense', ":2: not a labelled affiliation"),
-        ('{"affiliation": 1, "ror_ids": []}', ":1: affiliation must be a string"),
-    ],
-)
-def test_evaluate_names_a_bad_line(
-    resolver: Run, sample_home: Path, content: str, said: str
-) -> None:
-    file = sample_home / "gold.jsonl"
-    file.write_text(content)
-    done = resolver("evaluate", str(file))
-    assert done.returncode == 1
-    assert said in done.stderr.replace("\n", "")
+def test_choices_bear_on_the_links(resolver: Run) -> None:
+    (refused,) = objects(resolver("resolve", "--json", "--countries", "CH", BONN).stdout)
+    assert refused["reason"] == "not_admitted"

@@ -1,0 +1,460 @@
+"""``resolver explain``: the whole story of one affiliation."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+import sys
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import orjson
+import typer
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from resolver import service
+from resolver.cli.matching import REASONS, as_object
+from resolver.cli.policy import Choices, policy_options
+from resolver.cli.terminal import console
+from resolver.domain.affiliation import MAX_CHARACTERS, normalise
+from resolver.domain.candidate import segments
+from resolver.domain.decision import Scored, Step, Verdict, verdicts
+from resolver.domain.document import Document
+from resolver.domain.identifier import identifiers_in
+from resolver.domain.outcome import Reason
+from resolver.domain.parts import Kind, Part, parts
+from resolver.domain.place import NamedPlaces
+from resolver.domain.policy import Policy
+from resolver.domain.words import fold, ground, spans, units
+from resolver.matching import Judgement
+from resolver.settings import load_settings
+
+WEIGHED_SHOWN = 8
+"""Kinds of evidence shown for a candidate; the rest is summed."""
+
+BAR = 12
+"""Characters of the longest bar."""
+
+STEPS = {
+    Step.LINKED: "linked",
+    Step.NOT_ADMITTED: "excluded",
+    Step.BELOW_THRESHOLD: "below",
+    Step.OTHER_COUNTRY: "other country",
+    Step.WORDS_CLAIMED: "words taken",
+    Step.NAMESAKE_PLACED: "namesake",
+    Step.TIED: "tied",
+    Step.BEYOND_MAX_LINKS: "enough links",
+}
+"""What became of a candidate, in a table's words."""
+
+SAID = {
+    Step.NOT_ADMITTED: "of a type or in a country that was excluded",
+    Step.OTHER_COUNTRY: "the text names another country, and nothing of its place",
+    Step.BEYOND_MAX_LINKS: "there are as many links as were asked for",
+}
+"""The same in a sentence, where it takes no rival to say."""
+
+COLOURS = {
+    Kind.ORGANISATION: "green",
+    Kind.UNIT: "cyan",
+    Kind.ACRONYM: "green",
+    Kind.NAME: "yellow",
+    Kind.PLACE: "blue",
+    Kind.PERSON: "magenta",
+    Kind.REMARK: "magenta",
+    Kind.NUMBER: "bright_black",
+}
+
+
+@policy_options
+def explain(
+    affiliation: Annotated[str, typer.Argument(help="One affiliation.")],
+    candidates: Annotated[int, typer.Option(min=1, help="Candidates shown.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    *,
+    choices: Choices,
+) -> None:
+    """Tell the whole story of one affiliation: candidates, what weighed how much, each step."""
+    with service.matcher(choices.over(load_settings())) as matcher:
+        (judgement,) = matcher.judgements([affiliation])
+        if as_json:
+            sys.stdout.buffer.write(orjson.dumps(story(judgement, matcher.policy)) + b"\n")
+        else:
+            tell(judgement, matcher.policy, console, shown=candidates)
+
+
+def changes(raw: str) -> list[str]:
+    """What normalisation did to a text, in words."""
+    unescaped = html.unescape(raw)
+    categories = {unicodedata.category(character) for character in raw}
+    found = {
+        "HTML entities resolved": unescaped != raw,
+        "tags removed": bool(re.search(r"</?[A-Za-z][^<>]{0,200}>", unescaped)),
+        "compatibility characters folded": not unicodedata.is_normalized("NFKC", unescaped),
+        "invisible characters removed": "Cf" in categories,
+        "control characters replaced": any(
+            unicodedata.category(c) == "Cc" and not c.isspace() for c in raw
+        ),
+        "broken characters replaced": "Cs" in categories,
+        "white space made single": bool(re.search(r"\s\s|[^\S ]|^\s|\s$", raw)),
+    }
+    return [change for change, made in found.items() if made]
+
+
+def story(judgement: Judgement, policy: Policy) -> dict[str, object]:
+    """The JSON form: all that `tell` shows, of all candidates."""
+    raw = judgement.outcome.affiliation
+    text = _text(judgement)
+    documents = [s.document for s in judgement.scored]
+    places = NamedPlaces.of(text, documents)
+    steps = {v.scored.candidate.ror_id: v for v in verdicts(text, judgement.scored, policy)}
+    scored = {s.candidate.ror_id: s for s in judgement.scored}
+    return {
+        **as_object(judgement.outcome),
+        "normalised": text,
+        "changes": changes(raw),
+        "segments": segments(text),
+        "identifiers": sorted(identifiers_in(text)),
+        "parts": [asdict(part) for part in parts(text, documents)],
+        "policy": policy.as_object(),
+        "candidates": [
+            {
+                "ror_id": candidate.ror_id,
+                "name": candidate.document.display_name,
+                "matched_name": candidate.document.name,
+                "city": candidate.document.city,
+                "country_code": candidate.document.country_code,
+                "first_stage_rank": rank,
+                "sparse": candidate.sparse.score if candidate.sparse else None,
+                "dense": candidate.dense.score if candidate.dense else None,
+                **(
+                    _judged(text, places, scored[candidate.ror_id], steps[candidate.ror_id])
+                    if candidate.ror_id in scored
+                    else {}
+                ),
+            }
+            for rank, candidate in enumerate(judgement.candidates, start=1)
+        ],
+        "would_change": would_change(judgement, policy),
+    }
+
+
+def _judged(text: str, places: NamedPlaces, s: Scored, verdict: Verdict) -> dict[str, object]:
+    return {
+        "score": s.score,
+        "probability": s.probability,
+        "text_share": _share(text, s.document),
+        "country": places.country(s.document),
+        "city_named": places.city(s.document),
+        "weighed": dict(s.weighed),
+        "step": verdict.step,
+        "rival": verdict.rival,
+    }
+
+
+def tell(judgement: Judgement, policy: Policy, console: Console, *, shown: int = 10) -> None:
+    """Print the story for a person."""
+    raw, text = judgement.outcome.affiliation, _text(judgement)
+    console.print(_section("The text"))
+    console.print(_links_in(text, judgement) if text else Text(repr(raw[:200])))
+    about = Table.grid(padding=(0, 2))
+    for label, content in _about_text(raw, text, judgement):
+        about.add_row(Text(f"  {label}", style="dim"), content)
+    if about.row_count:
+        console.print(about)
+    if judgement.candidates:
+        found = verdicts(text, judgement.scored, policy)
+        console.print(_section("Candidates"))
+        console.print(_candidates(text, judgement, found, shown))
+        if compared := _compared(found):
+            console.print(_section("What weighed how much"))
+            console.print(_weighed(compared))
+        console.print(_section("The decision"))
+        for number, step in enumerate(_steps(text, judgement, found, policy), start=1):
+            console.print(Padding(Text(f"{number}. ", style="dim").append(step), (0, 0, 0, 2)))
+    console.print(_section("The answer"))
+    for answer in _answer(judgement, policy):
+        console.print(Padding(answer, (0, 0, 0, 2)))
+
+
+def would_change(judgement: Judgement, policy: Policy) -> str | None:
+    """What would have to be otherwise for a link; None for a linked affiliation."""
+    reason = judgement.outcome.reason
+    best = next(
+        (
+            verdict.scored
+            for verdict in verdicts(_text(judgement), judgement.scored, policy)
+            if verdict.step is Step.BELOW_THRESHOLD
+        ),
+        None,
+    )
+    nearest = f"{best.document.display_name} ({best.probability:.2f})" if best else ""
+    match reason:
+        case None:
+            return None
+        case Reason.EMPTY | Reason.TOO_LONG:
+            return f"a text of 1 to {MAX_CHARACTERS:,} characters"
+        case Reason.PLACE_ONLY | Reason.PERSON_OR_NOISE:
+            return "the name of an organisation"
+        case Reason.DEPARTMENT_ONLY:
+            return "the name of the organisation that the department is part of"
+        case Reason.NOT_ADMITTED:
+            return "other types or countries to link (--types, --countries)"
+        case Reason.AMBIGUOUS:
+            rivals = _rivals(judgement, policy)
+            return "a place that tells which: " + "; ".join(
+                f"{s.document.display_name} ({_place(s.document)})" for s in rivals
+            )
+        case Reason.BELOW_THRESHOLD:
+            return f"a fuller name, or a lower threshold (--accept-probability); nearest: {nearest}"
+        case Reason.NOT_IN_REGISTRY:
+            known = f" (nearest: {nearest})" if nearest else ""
+            return f"a record in the registry{known}; `resolver unmatched` lists what it lacks"
+
+
+def _text(judgement: Judgement) -> str:
+    if judgement.outcome.reason is Reason.TOO_LONG:
+        return ""
+    return normalise(judgement.outcome.affiliation)
+
+
+def _section(title: str) -> Group:
+    return Group("", Rule(Text(title, style="bold"), align="left", style="dim"))
+
+
+def _links_in(text: str, judgement: Judgement) -> Text:
+    """The text in the colours of its parts, with what was linked underlined."""
+    shown = Text(text)
+    for part in parts(text, [s.document for s in judgement.scored]):
+        shown.stylize(COLOURS[part.kind], part.start, part.end)
+    for link in judgement.outcome.links:
+        if link.evidence and link.evidence.text:
+            shown.stylize("bold underline", link.evidence.start, link.evidence.end)
+    return shown
+
+
+def _about_text(raw: str, text: str, judgement: Judgement) -> Iterator[tuple[str, Text]]:
+    if changed := changes(raw):
+        yield "changed", Text(", ".join(changed))
+    if not text:
+        return
+    yield "reads as", _reading(parts(text, [s.document for s in judgement.scored]))
+    if found := segments(text):
+        yield "searched", Text(" ¦ ".join(["the whole", *found]))
+    if carried := identifiers_in(text):
+        yield "carries", Text(", ".join(sorted(carried)))
+
+
+def _reading(read: Sequence[Part]) -> Text:
+    return Text(" · ").join(
+        Text.assemble((f"{part.kind} ", "dim"), (part.text, COLOURS[part.kind])) for part in read
+    )
+
+
+def _candidates(
+    text: str, judgement: Judgement, found: Sequence[Verdict], shown: int
+) -> RenderableType:
+    places = NamedPlaces.of(text, (s.document for s in judgement.scored))
+    ranks = {c.ror_id: rank for rank, c in enumerate(judgement.candidates, start=1)}
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("1st", "words", "sense", "logit", "prob."):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("organisation", min_width=28)
+    table.add_column("place", max_width=20)
+    table.add_column("text", no_wrap=True)
+    table.add_column("step", no_wrap=True)
+    for verdict in found[:shown]:
+        s = verdict.scored
+        candidate, document = s.candidate, s.document
+        is_linked = verdict.step is Step.LINKED
+        shown_name = Text(document.display_name, style="bold" if is_linked else "")
+        if document.name != document.display_name:
+            shown_name.append(f" as “{document.name}”", style="not bold dim")
+        table.add_row(
+            str(ranks.get(candidate.ror_id, "–")),
+            _score(candidate.sparse.score if candidate.sparse else None),
+            _score(candidate.dense.score if candidate.dense else None),
+            f"{s.score:.1f}",
+            Text(f"{s.probability:.3f}", style=_shade(s.probability)),
+            shown_name.append(f" {candidate.ror_id}", style="not bold dim"),
+            _marked_place(places, document),
+            _meter(_share(text, document)),
+            Text(STEPS[verdict.step], style="green" if is_linked else "dim"),
+        )
+    notes = [
+        "1st: rank in the first stage; words, sense: its scores; logit: the reranker's",
+        "text: how much of it the name covers; ✓ named there, ✗ another country is named there",
+    ]
+    rest = len(judgement.scored) - min(shown, len(judgement.scored))
+    unread = len(judgement.candidates) - len(judgement.scored)
+    if rest or unread:
+        notes.append(f"left out: {rest} less probable, {unread} that were not reranked")
+    return Group(table, *(Text(f"  {note}", style="dim") for note in notes))
+
+
+def _marked_place(places: NamedPlaces, document: Document) -> Text:
+    shown = Text()
+    if document.city:
+        shown.append(document.city)
+        if places.city(document):
+            shown.append("✓", style="green")
+        shown.append(" ")
+    if document.country_code:
+        shown.append(document.country_code)
+        match places.country(document):
+            case "named":
+                shown.append("✓", style="green")
+            case "other_named":
+                shown.append("✗", style="red")
+    return shown
+
+
+def _compared(found: Sequence[Verdict]) -> list[Scored]:
+    """The best one and what came next to it, where there is anything to compare."""
+    weighed = [verdict.scored for verdict in found if verdict.scored.weighed]
+    linked = [v.scored for v in found if v.step is Step.LINKED and v.scored.weighed]
+    rest = [s for s in weighed if s not in linked]
+    return [*linked[:2], *rest][: max(2, min(len(linked) + 1, 3))]
+
+
+def _weighed(compared: Sequence[Scored]) -> Table:
+    """Bars of log odds, a column a candidate; the largest effects on the first one come first."""
+    effects = [dict(s.weighed) for s in compared]
+    names = sorted(
+        {name for effect in effects for name in effect},
+        key=lambda name: -max(abs(effect.get(name, 0.0)) for effect in effects),
+    )
+    names, others = names[:WEIGHED_SHOWN], names[WEIGHED_SHOWN:]
+    largest = max((abs(effect.get(n, 0.0)) for effect in effects for n in names), default=1.0)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table.add_column("log odds", no_wrap=True)
+    for s in compared:
+        table.add_column(s.document.display_name, max_width=26)
+    for name in names:
+        bars = [_bar(effect.get(name, 0.0), largest or 1.0) for effect in effects]
+        table.add_row(name, *bars)
+    if others:
+        sums = [sum(effect.get(name, 0.0) for name in others) for effect in effects]
+        table.add_row(f"{len(others)} others", *(_bar(added, largest or 1.0) for added in sums))
+    constant = [
+        _log_odds(s.probability) - sum(effect.values())
+        for s, effect in zip(compared, effects, strict=True)
+    ]
+    table.add_row("constant", *(_bar(added, largest or 1.0) for added in constant))
+    table.add_section()
+    table.add_row("sum", *(f"{_log_odds(s.probability):+6.2f}" for s in compared))
+    table.add_row("probability", *(Text(f"{s.probability:6.3f}", style="bold") for s in compared))
+    return table
+
+
+def _steps(
+    text: str, judgement: Judgement, found: Sequence[Verdict], policy: Policy
+) -> Iterator[Text]:
+    names = {s.candidate.ror_id: s.document.display_name for s in judgement.scored}
+    reached = [v for v in found if v.scored.probability >= policy.accept_probability]
+    verb = "reaches" if len(reached) == 1 else "reach"
+    yield Text(
+        f"{len(judgement.candidates)} organisations found, {len(judgement.scored)} reranked, "
+        f"{len(reached)} {verb} the threshold of {policy.accept_probability:.2f}"
+    )
+    claimed: frozenset[int] = frozenset()
+    for verdict in reached:
+        s, rival = verdict.scored, names.get(verdict.rival or "", verdict.rival)
+        said = Text(f"{s.document.display_name} ({s.probability:.3f})", style="bold")
+        match verdict.step:
+            case Step.LINKED | Step.TIED:
+                stands = ground(units(text), units(s.document.name), claimed)
+                claimed |= stands
+                if stands:
+                    where = spans(text)
+                    on = text[where[min(stands)][0] : where[max(stands)][1]]
+                    said.append(Text(f" stands on “{on}”", style="not bold"))
+                else:
+                    said.append(Text(" stands on no word of the text", style="not bold"))
+                if verdict.step is Step.LINKED:
+                    said.append(Text(": linked", style="not bold green"))
+                else:
+                    said.append(Text(f": tied with {rival}", style="not bold yellow"))
+            case Step.WORDS_CLAIMED:
+                said.append(Text(f": its words are taken by {rival}", style="not bold yellow"))
+            case Step.NAMESAKE_PLACED:
+                said.append(Text(f": the text names the place of {rival}", style="not bold yellow"))
+            case step:
+                said.append(Text(f": {SAID[step]}", style="not bold yellow"))
+        yield said
+    for link in judgement.outcome.links:
+        if link.stands_for:
+            stood = ", ".join(names.get(ror_id, ror_id) for ror_id in link.stands_for)
+            yield Text(f"{link.name} stands for {stood} ({policy.level}, {policy.succession})")
+
+
+def _answer(judgement: Judgement, policy: Policy) -> Iterator[Text]:
+    for link in judgement.outcome.links:
+        line = Text(link.ror_id, style="green").append(f"  {link.probability:.3f}  ", "default")
+        line.append(link.name, style="bold default")
+        yield line
+        if evidence := link.evidence:
+            if evidence.text:
+                on = f"on “{evidence.text}” (characters {evidence.start} to {evidence.end})"
+            else:
+                on = "its name is written otherwise in the text"
+            yield Text(f"  {on}", style="dim")
+            if evidence.runner_up and evidence.margin is not None:
+                rival = f"{evidence.runner_up_name} ({evidence.runner_up})"
+                yield Text(f"  runner-up {rival}, {evidence.margin:.3f} behind", style="dim")
+    if reason := judgement.outcome.reason:
+        yield Text("no match ", style="yellow").append(f"{reason}: {REASONS[reason]}", "default")
+        yield Text(f"a link would take {would_change(judgement, policy)}", style="dim")
+
+
+def _rivals(judgement: Judgement, policy: Policy) -> list[Scored]:
+    """Those that are tied, else the most probable one and its namesakes."""
+    found = verdicts(_text(judgement), judgement.scored, policy)
+    by_id = {verdict.scored.candidate.ror_id: verdict.scored for verdict in found}
+    for verdict in found:
+        if verdict.step is Step.TIED and verdict.rival in by_id:
+            return [verdict.scored, by_id[verdict.rival]]
+    best = fold(found[0].scored.document.name)
+    return [v.scored for v in found if fold(v.scored.document.name) == best]
+
+
+def _place(document: Document) -> str:
+    return ", ".join(part for part in (document.city, document.country) if part) or "place unknown"
+
+
+def _share(text: str, document: Document) -> float:
+    """Share of the text's words that a name stands on."""
+    words = units(text)
+    return len(ground(words, units(document.name))) / len(words) if words else 0.0
+
+
+def _log_odds(probability: float) -> float:
+    inside = min(max(probability, 1e-9), 1 - 1e-9)
+    return math.log(inside / (1 - inside))
+
+
+def _score(score: float | None) -> str:
+    return "–" if score is None else f"{score:.2f}"
+
+
+def _shade(probability: float) -> str:
+    return "green" if probability >= 0.8 else "yellow" if probability >= 0.3 else "dim"
+
+
+def _meter(share: float) -> Text:
+    full = round(share * 5)
+    return Text("█" * full, style="green").append("░" * (5 - full), style="dim")
+
+
+def _bar(added: float, largest: float) -> Text:
+    length = max(round(abs(added) / largest * BAR), 1 if abs(added) > 0.005 else 0)
+    colour = "green" if added > 0 else "red"
+    return Text(f"{added:+6.2f} ").append("█" * min(length, BAR), style=colour)

@@ -1,0 +1,131 @@
+"""``resolver explain``: the story of an affiliation, from a judgement and as a user runs it."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from command_line import Run
+from rich.console import Console
+
+from resolver.cli.explain import changes, story, tell, would_change
+from resolver.domain.affiliation import normalise
+from resolver.domain.candidate import Candidate, Ranked
+from resolver.domain.decision import Scored, decide
+from resolver.domain.document import Document
+from resolver.domain.outcome import Outcome, Reason
+from resolver.domain.policy import Policy
+from resolver.matching import Judgement
+
+PLACES = {"GB": "United Kingdom", "CA": "Canada"}
+
+
+def scored(name: str, probability: float, city: str, code: str, rank: int) -> Scored:
+    document = Document(name, name, name, False, city, None, code, PLACES[code])
+    candidate = Candidate(document, Ranked(document, rank, 3.0 / rank), None, 1 / rank)
+    weighed = (("logit", 2.0), ("city", 0.5), ("country", -0.25))
+    return Scored(candidate, 1.5, probability, weighed)
+
+
+YORK = scored("University of York", 0.9, "York", "GB", 1)
+TORONTO = scored("York University", 0.6, "Toronto", "CA", 2)
+
+
+def judged(raw: str, *candidates: Scored, policy: Policy | None = None) -> Judgement:
+    outcome = decide(normalise(raw), candidates, policy or Policy())
+    outcome = Outcome(raw, outcome.links, outcome.reason)
+    return Judgement(outcome, [s.candidate for s in candidates], candidates)
+
+
+def told(judgement: Judgement, width: int = 100) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    tell(judgement, Policy(), console)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("University of York", []),
+        ("Universit&auml;t", ["HTML entities resolved"]),
+        ("<i>York</i>", ["tags removed"]),
+        ("ﬁne", ["compatibility characters folded"]),
+        ("Yo\u200brk", ["invisible characters removed"]),
+        ("Yo\x00rk", ["control characters replaced"]),
+        ("Yo\ud800rk", ["broken characters replaced"]),
+        (" a  b\n", ["white space made single"]),
+    ],
+    ids=ascii,
+)
+def test_changes(raw: str, expected: list[str]) -> None:
+    assert changes(raw) == expected
+    assert bool(expected) == (normalise(raw) != raw)
+
+
+def test_a_link_is_told_step_by_step() -> None:
+    shown = told(judged("Dept. of Physics, University of York, York, UK", YORK, TORONTO))
+    for expected in (
+        "unit Dept. of Physics · organisation University of York · place York · place UK",
+        "2 organisations found, 2 reranked, 2 reach the threshold of 0.50",
+        "University of York (0.900) stands on “University of York”: linked",
+        "York University (0.600): the text names another country",
+        "on “University of York” (characters 18 to 36)",
+        "runner-up York University (York University), 0.300 behind",
+        "logit +2.00 ████████████ +2.00",
+        "country -0.25 ██ -0.25",
+    ):
+        assert expected in " ".join(shown.split())
+    assert max(map(len, shown.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("judgement", "expected"),
+    [
+        (judged("York Hospital", YORK), "linked"),
+        (judged("Kelmar Hospital", scored("York", 0.2, "York", "GB", 1)), "nearest: York (0.20)"),
+        (judged("Kelmar Hospital"), "`resolver unmatched`"),
+        (judged("Dept. of Physics"), "what that is part of"),
+        (judged("Jena, Germany"), "the name of an organisation"),
+        (Judgement(Outcome("", reason=Reason.EMPTY)), "1 to 10,000 characters"),
+        (Judgement(Outcome("x" * 20_000, reason=Reason.TOO_LONG)), "too long"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_answer_says_what_a_link_would_take(judgement: Judgement, expected: str) -> None:
+    assert expected in told(judgement)
+    assert (would_change(judgement, Policy()) is None) == bool(judgement.outcome.links)
+
+
+def test_namesakes_are_told_with_their_places() -> None:
+    rivals = (
+        scored("York College", 0.9, "York", "GB", 1),
+        scored("York college", 0.8, "Toronto", "CA", 2),
+    )
+    shown = told(judged("York College", *rivals))
+    assert "ambiguous" in shown
+    rivals_told = "York College (York, United Kingdom); York college (Toronto, Canada)"
+    assert rivals_told in " ".join(shown.split())
+
+
+def test_the_story_is_json() -> None:
+    judgement = judged("Univ. of York, UK", YORK, TORONTO)
+    found = json.loads(json.dumps(story(judgement, Policy())))
+    assert [c["step"] for c in found["candidates"]] == ["linked", "other_country"]
+    assert found["candidates"][0]["weighed"] == {"logit": 2.0, "city": 0.5, "country": -0.25}
+    assert found["links"][0]["evidence"]["text"] == "Univ. of York"
+    assert found["segments"] == ["Univ. of York"]
+
+
+@pytest.mark.slow
+def test_explain_as_a_user_runs_it(resolver: Run) -> None:
+    text = "Dept. of Physics, Univ. of Oxford &amp; co, Oxford, UK"
+    done = resolver("explain", text)
+    assert done.returncode == 0, done.stderr
+    assert "052gg0110" in done.stdout
+    assert "HTML entities resolved" in done.stdout
+    whole = json.loads(resolver("explain", "--json", text).stdout)
+    assert whole["links"][0]["ror_id"] == "052gg0110"
+    assert len(whole["candidates"]) == 50
+    refused = json.loads(resolver("explain", "--json", "--countries", "CH", text).stdout)
+    assert refused["reason"] == "not_admitted"
