@@ -1,12 +1,25 @@
-"""How well the matcher does on labelled affiliations."""
+"""How well the matcher does on labelled affiliations.
+
+`observe` runs the matcher over one set and keeps of each string what the measures need;
+`measure` turns that into a `Report`. Sets are pooled by joining their strings, so that the
+overall figures are those of one large set and no mean of means.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
-from resolver.domain import metrics
+import numpy as np
+
+from resolver.domain import metrics, operating
+from resolver.domain.affiliation import MAX_CHARACTERS, normalise
+from resolver.domain.bootstrap import Interval, intervals
+from resolver.domain.decision import decide
+from resolver.domain.document import Document
+from resolver.domain.lineage import apply, needed
 from resolver.domain.metrics import (
     Agreement,
     Ranking,
@@ -15,29 +28,84 @@ from resolver.domain.metrics import (
     recall_at,
     reliability,
 )
+from resolver.domain.mistake import Mistake, mistakes, unknown
+from resolver.domain.operating import OperatingPoint, Step
+from resolver.domain.outcome import Link
+from resolver.domain.policy import Policy
 from resolver.gold import Gold
-from resolver.matching import Matcher
+from resolver.matching import Judgement, Matcher
 
 RECALL_CUTS = (5, 20, 50, 100)
 """Depths at which the first stage is measured."""
 
+TARGET_PRECISIONS = (0.90, 0.95, 0.97, 0.99)
+"""Precisions that callers ask for."""
+
 CHUNK = 64
 """Affiliations resolved at once, as a worker would."""
 
+CURVE_POINTS = 200
+"""Most points of a curve in a report: more than a plot or a reader can tell apart."""
 
-FIRST_STAGE, RERANKER, JUDGE = STAGES = ("first stage", "reranker", "judge")
+WARM_UP = 3
+"""Strings resolved alone before the clock counts: the first ones pay for what is set up late."""
+
+POOLED = "all sets"
+"""The name of all sets taken together."""
+
+FIRST_STAGE, RERANKER, JUDGE, DECISION = STAGES = ("first stage", "reranker", "judge", "decision")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the measures need of one string.
+
+    `recalled` has the first stage's ROR ids, `linked` the decision's, best first. `orders` says,
+    by stage, which ones of its list are right; `claims` what probability each stage gave and
+    whether that held; `steps` what other thresholds would have linked.
+    """
+
+    gold: tuple[str, ...]
+    recalled: tuple[str, ...]
+    linked: tuple[str, ...]
+    orders: Mapping[str, Sequence[bool]]
+    claims: Mapping[str, Sequence[tuple[float, bool]]]
+    steps: tuple[Step, ...]
+    mistakes: tuple[Mistake, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The matcher's answers to a set; `seconds` is wall time of resolving in chunks alone, and
+    `latencies` that of single strings, in seconds, from string to outcome."""
+
+    name: str
+    answers: Sequence[Answer]
+    seconds: float
+    latencies: Sequence[float] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Of `strings` resolved one at a time: median and 95th percentile, milliseconds."""
+
+    strings: int
+    p50_ms: float
+    p95_ms: float
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Figures of one gold file; shares are in [0, 1], None where there was nothing to share.
+    """Figures of one set; shares are in [0, 1], None where there was nothing to share.
 
-    `recall_at` is the first stage's. `rankings` has the order of the first stage, that of the
-    reranker's scores and that of the judge's probabilities, all over the candidates that were
-    reranked and the strings with a label: an organisation that is not among those candidates
-    counts as not found. `reliability` says of every one of those
-    candidates whether a probability held: the reranker's calibrated one, and the judge's.
-    `seconds` is wall time of resolving alone.
+    `recall_at` is the first stage's. `rankings` has the order of each stage over the strings with
+    a label: that of the first stage, of the reranker's scores and of the judge's probabilities
+    over the candidates that were reranked, and that of the links. An organisation that is not in
+    the list at hand counts as not found. `reliability` says of every candidate that was reranked
+    whether a probability held: the reranker's calibrated one, and the judge's. `best_f1` and
+    `at_precision` (by target) are picked from the whole curve, of which `curve` keeps
+    `CURVE_POINTS`; None where no threshold reaches the target. `intervals` are empty without
+    resamples.
     """
 
     file: str
@@ -47,69 +115,223 @@ class Report:
     reliability: dict[str, Reliability]
     seconds: float
     strings_per_second: float
+    latency: Latency | None = None
+    best_f1: OperatingPoint | None = None
+    at_precision: Mapping[float, OperatingPoint | None] | None = None
+    curve: Sequence[OperatingPoint] = ()
+    intervals: Mapping[str, Interval | None] | None = None
+    mistakes: Sequence[Mistake] = ()
 
     def as_dict(self) -> dict[str, object]:
         """The flat form that ``resolver evaluate --json`` prints."""
+        kinds: dict[str, Counter[str]] = {}
+        for mistake in self.mistakes:
+            kinds.setdefault(mistake.kind.value, Counter())[mistake.side.value] += 1
         return {
             "file": self.file,
             **asdict(self.agreement),
             "recall_at": {str(k): value for k, value in self.recall_at.items()},
             "rankings": {stage: asdict(ranking) for stage, ranking in self.rankings.items()},
             "reliability": {stage: asdict(claims) for stage, claims in self.reliability.items()},
+            "best_f1": asdict(self.best_f1) if self.best_f1 else None,
+            "at_precision": {
+                f"{target:.2f}": asdict(point) if point else None
+                for target, point in (self.at_precision or {}).items()
+            },
+            "curve": [asdict(point) for point in self.curve],
+            "intervals": dict(self.intervals or {}),
+            "mistakes": {kind: dict(sides) for kind, sides in sorted(kinds.items())},
             "seconds": round(self.seconds, 3),
             "strings_per_second": round(self.strings_per_second, 1),
+            "latency": asdict(self.latency) if self.latency else None,
         }
 
 
-def evaluate(
+def observe(
     matcher: Matcher,
     name: str,
     gold: Sequence[Gold],
     *,
+    latency: int = 0,
     progress: Callable[[int], None] | None = None,
-) -> Report:
-    """Resolve every affiliation and compare; `progress` is told how many are done.
+) -> Observed:
+    """Resolve every affiliation in chunks, and then `latency` of them alone.
 
-    The matcher must recall at least `max(RECALL_CUTS)` organisations for the deepest cut to
-    be meant as it reads.
+    In chunks, the first stage returns as many organisations as the deepest of `RECALL_CUTS`
+    takes; what is reranked stays the same. `progress` is told how many strings are done of
+    `work(gold, latency)`.
     """
-    predicted: list[list[str]] = []
-    recalled: list[list[str]] = []
-    ordered: dict[str, list[tuple[list[bool], int]]] = {stage: [] for stage in STAGES}
-    claims: dict[str, list[tuple[float, bool]]] = {stage: [] for stage in STAGES[1:]}
-    started = time.perf_counter()
+    deep = replace(matcher, recall_depth=max(*RECALL_CUTS, matcher.recall_depth))
+    answers: list[Answer] = []
+    searched: list[str] = []
+    seconds = 0.0
     for start in range(0, len(gold), CHUNK):
         chunk = gold[start : start + CHUNK]
-        for row, judged in zip(
-            chunk, matcher.judgements([row.affiliation for row in chunk]), strict=True
-        ):
-            predicted.append([link.ror_id for link in judged.outcome.links])
-            recalled.append([candidate.ror_id for candidate in judged.candidates])
-            right = {c.ror_id: c.ror_id in row.ror_ids for c in judged.candidates}
-            by_score = [scored.candidate.ror_id for scored in judged.scored]
-            by_judge = [
-                scored.candidate.ror_id
-                for scored in sorted(judged.scored, key=lambda s: -s.probability)
-            ]
-            recalled_first = recalled[-1][: len(by_score)]
-            if row.ror_ids:
-                for stage, ids in zip(STAGES, (recalled_first, by_score, by_judge), strict=True):
-                    ordered[stage].append(([right[i] for i in ids], len(row.ror_ids)))
-            calibrated = matcher.reranker.calibration.probability([s.score for s in judged.scored])
-            judge_says = [scored.probability for scored in judged.scored]
-            labels_of = [right[ror_id] for ror_id in by_score]
-            claims[RERANKER] += zip(calibrated, labels_of, strict=True)
-            claims[JUDGE] += zip(judge_says, labels_of, strict=True)
+        started = time.perf_counter()
+        judgements = deep.judgements([row.affiliation for row in chunk])
+        seconds += time.perf_counter() - started
+        answers += _answers(matcher, list(zip(chunk, judgements, strict=True)))
+        searched += [
+            row.affiliation
+            for row, judgement in zip(chunk, judgements, strict=True)
+            if judgement.candidates
+        ]
         if progress:
-            progress(len(predicted))
-    seconds = time.perf_counter() - started
-    labels = [row.ror_ids for row in gold]
-    return Report(
-        file=name,
-        agreement=agreement(zip(predicted, labels, strict=True)),
-        recall_at=recall_at(RECALL_CUTS, zip(recalled, labels, strict=True)),
-        rankings={stage: metrics.ranking(orders) for stage, orders in ordered.items()},
-        reliability={stage: reliability(said) for stage, said in claims.items()},
-        seconds=seconds,
-        strings_per_second=len(gold) / seconds if seconds else 0.0,
+            progress(len(answers))
+    latencies = []
+    for seconds_alone in _alone(matcher, searched, latency):
+        latencies.append(seconds_alone)
+        if progress:
+            progress(len(answers) + len(latencies))
+    return Observed(name, answers, seconds, latencies)
+
+
+def work(gold: Sequence[Gold], latency: int) -> int:
+    """How many strings `observe` resolves, refused ones included."""
+    return len(gold) + min(latency, len(gold))
+
+
+def _answers(matcher: Matcher, rows: Sequence[tuple[Gold, Judgement]]) -> list[Answer]:
+    """The answers of a chunk, with what else the policy and the mistakes ask the registry."""
+    policy = matcher.policy
+    decided = [_decided(judgement, policy) for _, judgement in rows]
+    known: dict[str, Document | None] = {
+        candidate.ror_id: candidate.document
+        for _, judgement in rows
+        for candidate in judgement.candidates
+    }
+
+    def look_up(ror_ids: set[str]) -> None:
+        found = matcher.recall.index.organisations(ror_ids)
+        known.update((ror_id, found.get(ror_id)) for ror_id in ror_ids)
+
+    links = [link for at in decided for one in at.values() for link in one]
+    while missing := needed(links, policy, known):
+        look_up(missing)
+    if strange := set[str]().union(*(unknown(g.ror_ids, j.outcome) for g, j in rows)) - set(known):
+        look_up(strange)
+    return [
+        _answer(matcher, row, judgement, at, known)
+        for (row, judgement), at in zip(rows, decided, strict=True)
+    ]
+
+
+def _decided(judgement: Judgement, policy: Policy) -> dict[float, tuple[Link, ...]]:
+    """What is linked at each threshold that makes a difference, before level and succession."""
+    text = _normalised(judgement)
+    return {
+        threshold: decide(
+            text, judgement.scored, replace(policy, accept_probability=threshold)
+        ).links
+        for threshold in operating.thresholds(one.probability for one in judgement.scored)
+    }
+
+
+def _normalised(judgement: Judgement) -> str:
+    return normalise(judgement.outcome.affiliation[: MAX_CHARACTERS + 1])
+
+
+def _answer(
+    matcher: Matcher,
+    row: Gold,
+    judgement: Judgement,
+    decided: Mapping[float, Sequence[Link]],
+    known: Mapping[str, Document | None],
+) -> Answer:
+    scored, policy = judgement.scored, matcher.policy
+    linked = tuple(link.ror_id for link in judgement.outcome.links)
+    recalled = tuple(candidate.ror_id for candidate in judgement.candidates)
+    by_score = [one.candidate.ror_id for one in scored]
+    by_judge = [s.candidate.ror_id for s in sorted(scored, key=lambda s: -s.probability)]
+    lists = (recalled[: len(scored)], by_score, by_judge, linked)
+    labels = set(row.ror_ids)
+    right = [ror_id in labels for ror_id in by_score]
+    calibrated = matcher.reranker.calibration.probability([one.score for one in scored])
+    return Answer(
+        gold=row.ror_ids,
+        recalled=recalled,
+        linked=linked,
+        orders={
+            stage: [ror_id in labels for ror_id in ids]
+            for stage, ids in zip(STAGES, lists, strict=True)
+        },
+        claims={
+            RERANKER: list(zip(map(float, calibrated), right, strict=True)),
+            JUDGE: list(zip((one.probability for one in scored), right, strict=True)),
+        },
+        steps=operating.steps(
+            (threshold, [link.ror_id for link in apply(links, policy, known)])
+            for threshold, links in decided.items()
+        ),
+        mistakes=tuple(
+            mistakes(
+                _normalised(judgement),
+                row.ror_ids,
+                judgement.outcome,
+                judgement.candidates,
+                scored,
+                policy=policy,
+                known=known,
+            )
+        ),
     )
+
+
+def _alone(matcher: Matcher, texts: Sequence[str], count: int) -> Iterator[float]:
+    """Seconds of each of `count` texts, evenly taken; fewer where there are fewer."""
+    if not count or not texts:
+        return
+    for text in texts[:WARM_UP]:
+        matcher.resolve([text])
+    count = min(count, len(texts))
+    for place in range(count):
+        text = texts[place * len(texts) // count]
+        started = time.perf_counter()
+        matcher.resolve([text])
+        yield time.perf_counter() - started
+
+
+def pooled(observed: Sequence[Observed]) -> Observed:
+    """All sets as one."""
+    return Observed(
+        POOLED,
+        [answer for one in observed for answer in one.answers],
+        sum(one.seconds for one in observed),
+        [seconds for one in observed for seconds in one.latencies],
+    )
+
+
+def measure(observed: Observed, *, resamples: int = 0) -> Report:
+    """The figures of a set, with intervals from so many resamples of its strings."""
+    answers = observed.answers
+    pairs = [(answer.linked, answer.gold) for answer in answers]
+    labelled = [answer for answer in answers if answer.gold]
+    points = operating.curve((answer.steps, answer.gold) for answer in answers)
+    return Report(
+        file=observed.name,
+        agreement=agreement(pairs),
+        recall_at=recall_at(RECALL_CUTS, ((answer.recalled, answer.gold) for answer in answers)),
+        rankings={
+            stage: metrics.ranking((a.orders[stage], len(a.gold)) for a in labelled)
+            for stage in STAGES
+        },
+        reliability={
+            stage: reliability(claim for answer in answers for claim in answer.claims[stage])
+            for stage in (RERANKER, JUDGE)
+        },
+        seconds=observed.seconds,
+        strings_per_second=len(answers) / observed.seconds if observed.seconds else 0.0,
+        latency=_latency(observed.latencies),
+        best_f1=operating.best_f1(points),
+        at_precision={t: operating.at_precision(points, t) for t in TARGET_PRECISIONS},
+        curve=operating.thinned(points, CURVE_POINTS),
+        intervals=intervals(pairs, resamples) if resamples else {},
+        mistakes=[mistake for answer in answers for mistake in answer.mistakes],
+    )
+
+
+def _latency(seconds: Sequence[float]) -> Latency | None:
+    if not seconds:
+        return None
+    p50, p95 = np.quantile(seconds, [0.5, 0.95])
+    return Latency(len(seconds), 1000 * float(p50), 1000 * float(p95))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from tokenizers import Tokenizer
 
 from resolver import weights
 from resolver.errors import ModelError
+from resolver.hardware import cores
 from resolver.reranker import Calibration, Pair, require_texts
 from resolver.reranker.calibration import CALIBRATION, read_calibration
 
@@ -144,13 +144,6 @@ def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         batch.append(number)
     if batch:
         yield batch
-
-
-def cores() -> int:
-    """Cores that this process may use: what ONNX Runtime should take, and by itself does not."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def load_onnx(folder: Path, *, name: str, threads: int | None = None) -> OnnxReranker:

@@ -1,0 +1,120 @@
+"""``resolver evaluate``: how well the matcher does on labelled affiliations."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.text import Text
+
+from resolver import mistakes, plotting, service
+from resolver.cli import figures
+from resolver.cli.policy import Choices, policy_options
+from resolver.cli.terminal import console, progress, say
+from resolver.evaluation import JUDGE, Report, measure, observe, pooled, work
+from resolver.gold import read_gold
+from resolver.hardware import Hardware, hardware
+from resolver.matching import Matcher
+from resolver.settings import load_settings
+
+
+@policy_options
+def evaluate(
+    files: Annotated[
+        list[Path], typer.Argument(help='JSON lines of {"affiliation", "ror_ids": [...]}.')
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a set instead of tables.")
+    ] = False,
+    bootstrap: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Resamples for 95% intervals; 1000 are enough.")
+    ] = 0,
+    latency: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Strings of each set that are also timed alone; 0: none."
+        ),
+    ] = 100,
+    errors: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write every mistake and its kind, as .jsonl or .csv."),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw precision–recall curves, as .png, .svg or .pdf."),
+    ] = None,
+    show_reliability: Annotated[
+        bool, typer.Option("--reliability", help="Also: what each probability turned out to be.")
+    ] = False,
+    *,
+    choices: Choices,
+) -> None:
+    """Measure the matcher on labelled affiliations, by set and overall (docs/evaluation.md)."""
+    settings = choices.over(load_settings())
+    # Reading and checking first: what is wrong is told at once, not after minutes of work.
+    if errors:
+        mistakes.require_writable(errors)
+    if plot:
+        plotting.require_plottable(plot)
+    sets = [(path, read_gold(path)) for path in files]
+    machine = hardware(settings.threads)
+    with service.matcher(settings) as matcher:
+        observed = []
+        for path, gold in sets:
+            with progress(path.stem, work(gold, latency)) as report:
+                observed.append(observe(matcher, path.stem, gold, latency=latency, progress=report))
+        setting = _setting(matcher)
+    reports = [measure(one, resamples=bootstrap) for one in observed]
+    # The mistakes of all sets are those of each, and are written once.
+    found = [(report.file, mistake) for report in reports for mistake in report.mistakes]
+    curves = list(reports)
+    if len(observed) > 1:
+        reports.append(measure(pooled(observed), resamples=bootstrap))
+    if errors:
+        mistakes.write(errors, found)
+        say(f"{len(found):,} mistakes are in {errors}")
+    if plot:
+        plotting.plot(curves, plot)
+        say(f"the curves are in {plot}")
+    if as_json:
+        for done in reports:
+            row = {**done.as_dict(), **setting, "hardware": asdict(machine)}
+            typer.echo(orjson.dumps(row))
+    else:
+        _print(reports, setting, machine, show_reliability)
+
+
+def _setting(matcher: Matcher) -> dict[str, object]:
+    """What the figures hold for."""
+    return {
+        "index": matcher.recall.index.manifest.version,
+        "encoder": matcher.recall.encoder.name,
+        "reranker": matcher.reranker.name,
+        "recall_depth": matcher.recall_depth,
+        "rerank_depth": matcher.rerank_depth,
+        "policy": matcher.policy.as_object(),
+    }
+
+
+def _print(
+    reports: list[Report], setting: dict[str, object], machine: Hardware, show_reliability: bool
+) -> None:
+    policy = setting.pop("policy")
+    assert isinstance(policy, dict)
+    for told in (setting, {name: value for name, value in policy.items() if value != []}):
+        parts = (f"{name.replace('_', ' ')} {value}" for name, value in told.items())
+        console.print(Text(" · ".join(parts), style="dim"))
+    console.print()
+    console.print(figures.decisions(reports))
+    console.print(figures.stages(reports))
+    console.print(figures.operating_points(reports))
+    if show_reliability:
+        for done in reports:
+            claims = done.reliability[JUDGE]
+            console.print(figures.reliability_table(claims, "judge's probability", title=done.file))
+    console.print(figures.mistake_kinds(reports))
+    on = f"{machine.processor}, {machine.cores} cores, {machine.threads} threads"
+    console.print(figures.speeds(reports, on))

@@ -1,0 +1,180 @@
+"""Figures as tables for a terminal of 120 columns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from resolver.domain.bootstrap import Interval
+from resolver.domain.metrics import BINS, Reliability
+from resolver.domain.mistake import Kind, Side
+from resolver.domain.operating import OperatingPoint
+from resolver.evaluation import DECISION, FIRST_STAGE, RECALL_CUTS, STAGES, Report
+from resolver.peers import PUBLISHED
+
+INTERVALS = ("precision", "recall", "f1", "exact")
+"""Figures that intervals are made for, in the order of the table."""
+
+
+def decisions(reports: Iterable[Report]) -> Table:
+    """What was linked, against the labels; published systems where they met the same set."""
+    columns = ["strings", "P", "R", "F1", "F0.5", "exact", "no-match", "top-1"]
+    table = _table("What is linked", "set", *columns)
+    table.columns[0].no_wrap = True
+    for report in reports:
+        measured, first = report.agreement, report.rankings[DECISION]
+        published = PUBLISHED.get(report.file)
+        table.add_row(
+            Text(report.file, style="bold"),
+            f"{measured.strings:,}",
+            *map(_bold, (measured.precision, measured.recall, measured.f1, measured.f05)),
+            _bold(measured.exact),
+            percent(measured.no_match_specificity),
+            percent(first.top1 if first.strings else None),
+            end_section=not (report.intervals or published),
+        )
+        if report.intervals:
+            p, r, f1, exact = (_interval(report.intervals.get(name)) for name in INTERVALS)
+            table.add_row(
+                "  95% interval", "", p, r, f1, "", exact, style="dim", end_section=not published
+            )
+        if published:
+            table.add_row(f"  {published.where}", style="dim italic")
+            for peer in published.peers:
+                shares = (peer.precision, peer.recall, peer.f1, peer.f05, peer.exact)
+                table.add_row(
+                    f"    {peer.system}",
+                    "",
+                    *map(percent, shares),
+                    end_section=peer is published.peers[-1],
+                )
+    return table
+
+
+def stages(reports: Iterable[Report]) -> Table:
+    """What the first stage found, and the order that each stage gave to it."""
+    cuts = [f"R@{k}" for k in RECALL_CUTS]
+    table = _table(
+        "Stage by stage", "set", "stage", *cuts, "top-1", "MRR@10", "nDCG@10", "calib. error"
+    )
+    table.columns[1].justify = "left"
+    for report in reports:
+        for stage in STAGES:
+            ranking, claims = report.rankings[stage], report.reliability.get(stage)
+            first = stage == FIRST_STAGE
+            shares = (ranking.top1, ranking.mrr, ranking.ndcg) if ranking.strings else (None,) * 3
+            table.add_row(
+                Text(report.file if first else "", style="bold"),
+                stage,
+                *(percent(report.recall_at[k]) if first else "" for k in RECALL_CUTS),
+                *map(percent, shares),
+                "" if claims is None else f"{claims.expected_error:.3f}",
+                end_section=stage == STAGES[-1],
+            )
+    return table
+
+
+def operating_points(reports: Iterable[Report]) -> Table:
+    """What other thresholds would give, found on the same strings."""
+    columns = ["accept probability", "P", "R", "F1", "exact"]
+    table = _table("Operating points", "set", "point", *columns)
+    table.columns[1].justify = "left"
+    for report in reports:
+        targets = report.at_precision or {}
+        points: list[tuple[str, OperatingPoint | None]] = [
+            ("best F1", report.best_f1),
+            *((f"P ≥ {100 * target:.0f}", point) for target, point in targets.items()),
+        ]
+        for place, (name, point) in enumerate(points):
+            shares = (
+                (point.precision, point.recall, point.f1, point.exact) if point else (None,) * 4
+            )
+            table.add_row(
+                Text("" if place else report.file, style="bold"),
+                name,
+                f"{point.accept_probability:.4f}" if point else "out of reach",
+                *map(percent, shares),
+                end_section=place == len(points) - 1,
+            )
+    return table
+
+
+def speeds(reports: Iterable[Report], caption: str) -> Table:
+    """Time from string to outcome, alone and in chunks."""
+    table = _table("Speed", "set", "alone: strings", "p50 ms", "p95 ms", "in chunks: strings/s")
+    table.caption, table.caption_justify = caption, "left"
+    for report in reports:
+        alone = report.latency
+        table.add_row(
+            Text(report.file, style="bold"),
+            *((f"{alone.strings:,}", f"{alone.p50_ms:.0f}", f"{alone.p95_ms:.0f}") if alone
+              else ("–",) * 3),
+            f"{report.strings_per_second:.1f}",
+        )  # fmt: skip
+    return table
+
+
+def mistake_kinds(reports: Sequence[Report]) -> Table:
+    """How many mistakes there are of each kind, by set: missed + linked wrongly."""
+    table = _table(
+        "Mistakes: missed + linked wrongly", "kind", *(report.file for report in reports)
+    )
+    counts = [Counter((m.kind, m.side) for m in report.mistakes) for report in reports]
+    for kind in Kind:
+        if any(count[kind, side] for count in counts for side in Side):
+            cells = (_sides({side: count[kind, side] for side in Side}) for count in counts)
+            table.add_row(kind.replace("_", " "), *cells)
+    table.add_section()
+    sums = (
+        _sides({side: sum(m.side is side for m in report.mistakes) for side in Side})
+        for report in reports
+    )
+    table.add_row("all", *sums, style="bold")
+    return table
+
+
+def reliability_table(measured: Reliability, said: str, *, title: str | None = None) -> Table:
+    """What a probability is worth: of those claimed so, how many were right."""
+    table = _table(title, said, "candidates", "claimed", "right")
+    for one in measured.bins:
+        low = min(int(one.claimed * BINS), BINS - 1) / BINS
+        table.add_row(
+            f"{low:.1f} to {low + 1 / BINS:.1f}",
+            f"{one.claims:,}",
+            f"{one.claimed:.2f}",
+            f"{one.right:.2f}",
+        )
+    return table
+
+
+def percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}"
+
+
+def _table(title: str | None, first: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    # A title is broken to its table's width.
+    table.min_width = len(title or "") + 1
+    table.box, table.padding = box.SIMPLE_HEAD, (0, 1, 0, 0)
+    table.add_column(first)
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _bold(share: float | None) -> Text:
+    return Text(percent(share), style="bold")
+
+
+def _interval(interval: Interval | None) -> str:
+    return "–" if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
+
+
+def _sides(count: Mapping[Side, int]) -> str:
+    if not any(count.values()):
+        return "·"
+    return f"{count[Side.MISSED]} + {count[Side.WRONG]}"

@@ -1,0 +1,151 @@
+"""``resolver evaluate`` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import Run, run_in
+
+from resolver import sample
+
+pytestmark = pytest.mark.slow
+
+
+def objects(stdout: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def evaluated(sample_home: Path) -> tuple[list[dict[str, Any]], Path]:
+    """The sample gold in two files, evaluated once: the JSON objects, and where the files are."""
+    folder = sample_home / "evaluated"
+    folder.mkdir()
+    lines = sample.GOLD.read_text().splitlines(keepends=True)
+    (folder / "first.jsonl").write_text("".join(lines[:100]))
+    (folder / "second.jsonl").write_text("".join(lines[100:]))
+    done = run_in(
+        sample_home, "evaluate", "--json", "--bootstrap", "200", "--latency", "5",
+        "--errors", str(folder / "errors.jsonl"), "--plot", str(folder / "curve.svg"),
+        str(folder / "first.jsonl"), str(folder / "second.jsonl"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return objects(done.stdout), folder
+
+
+def test_evaluate_prints_what_was_promised(
+    evaluated: tuple[list[dict[str, Any]], Path],
+) -> None:
+    (first, second, pooled), _ = evaluated
+    assert [report["file"] for report in (first, second, pooled)] == ["first", "second", "all sets"]
+    assert pooled.keys() >= {
+        "file", "strings", "precision", "recall", "f1", "f05", "exact",
+        "no_match_specificity", "recall_at", "rankings", "reliability", "best_f1", "at_precision",
+        "curve", "intervals", "mistakes", "seconds", "strings_per_second", "latency",
+        "hardware", "policy", "index", "encoder", "reranker", "recall_depth", "rerank_depth",
+    }  # fmt: skip
+    assert pooled["recall_at"].keys() == {"5", "20", "50", "100"}
+    assert first["strings"] + second["strings"] == pooled["strings"]
+    assert pooled["strings"] == len(sample.GOLD.read_text().splitlines())
+    # Far below what the built-in models reach, far above what chance or a broken part would.
+    assert pooled["precision"] > 0.7
+    assert pooled["recall"] > 0.7
+    assert pooled["recall_at"]["50"] > 0.95
+    assert pooled["rankings"]["decision"]["top1"] > 0.7
+    low, high = pooled["intervals"]["f1"]
+    assert low < pooled["f1"] < high
+    assert pooled["latency"]["strings"] == 10
+    assert 0 < pooled["latency"]["p50_ms"] <= pooled["latency"]["p95_ms"]
+    assert pooled["hardware"]["cores"] >= 1
+
+
+def test_the_curve_passes_through_the_decision(
+    evaluated: tuple[list[dict[str, Any]], Path],
+) -> None:
+    """The whole of it is kept for so few strings, so the point of the default threshold is there."""
+    for report in evaluated[0]:
+        threshold = report["policy"]["accept_probability"]
+        at = [point for point in report["curve"] if point["accept_probability"] >= threshold][-1]
+        figures = ("precision", "recall", "f1", "exact")
+        assert [at[name] for name in figures] == pytest.approx([report[name] for name in figures])
+
+
+def test_the_mistakes_are_those_that_the_figures_count(
+    evaluated: tuple[list[dict[str, Any]], Path],
+) -> None:
+    (*_, pooled), folder = evaluated
+    rows = objects((folder / "errors.jsonl").read_text())
+    assert rows
+    counted = Counter((row["kind"], row["side"]) for row in rows)
+    assert counted == {
+        (kind, side): count
+        for kind, sides in pooled["mistakes"].items()
+        for side, count in sides.items()
+    }
+    assert {row["set"] for row in rows} <= {"first", "second"}
+    missed = [row for row in rows if row["side"] == "missed"]
+    gold_pairs = sum(
+        len(json.loads(line)["ror_ids"]) for line in sample.GOLD.read_text().splitlines()
+    )
+    assert len(missed) == round((1 - pooled["recall"]) * gold_pairs)
+    assert all(row["name"] for row in missed)
+
+
+def test_the_curve_is_drawn(evaluated: tuple[list[dict[str, Any]], Path]) -> None:
+    assert "<svg" in (evaluated[1] / "curve.svg").read_text()
+
+
+def test_evaluate_tables_fit_a_terminal(resolver: Run, sample_home: Path) -> None:
+    file = sample_home / "logs.jsonl"
+    file.write_text("".join(sample.GOLD.read_text().splitlines(keepends=True)[:8]))
+    done = resolver(
+        "evaluate", str(file), "--latency", "2", "--bootstrap", "20", "--reliability",
+        "--accept-probability", "0.6", env={"COLUMNS": "120"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    for title in ("What is linked", "Stage by stage", "Operating points", "Mistakes", "Speed"):
+        assert any(line.startswith(title) for line in lines), title
+    assert "accept probability 0.6" in done.stdout
+    assert "95% interval" in done.stdout
+    assert "ner_fallback" in done.stdout
+    assert "…" not in done.stdout
+    assert max(map(len, lines)) <= 120
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--errors", "errors.txt"), ".jsonl or .csv"),
+        (("--plot", "curve.jpg"), ".png, .svg or .pdf"),
+        (("--errors", "no/errors.csv"), "no is no folder"),
+    ],
+)
+def test_evaluate_refuses_outputs_before_it_begins(
+    resolver: Run, options: tuple[str, ...], said: str
+) -> None:
+    done = resolver("evaluate", str(sample.GOLD), *options)
+    assert done.returncode == 1
+    assert said in done.stderr.replace("\n", " ")
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"affiliation": "x"}', ":1: not a labelled affiliation"),
+        ('{"affiliation": "x", "ror_ids": []}\nnonsense', ":2: not a labelled affiliation"),
+        ('{"affiliation": 1, "ror_ids": []}', ":1: affiliation must be a string"),
+    ],
+)
+def test_evaluate_names_a_bad_line(
+    resolver: Run, sample_home: Path, content: str, said: str
+) -> None:
+    file = sample_home / "gold.jsonl"
+    file.write_text(content)
+    done = resolver("evaluate", str(file))
+    assert done.returncode == 1
+    assert said in done.stderr.replace("\n", "")
