@@ -37,7 +37,7 @@ $(VENV)/.full: $(VENV)/.embedded
 	@$(BIN)/python -c 'import torch' 2>/dev/null || \
 		$(PIP) install --retries 1 --timeout 20 --constraint constraints.txt \
 			--extra-index-url $(TORCH_INDEX) '$(TORCH)'
-	@$(PIP) install --constraint constraints.txt --editable '.[embedded,models,export,parquet,dev]'
+	@$(PIP) install --constraint constraints.txt --editable '.[embedded,models,export,parquet,plot,dev]'
 	@touch $@
 
 REGISTRY ?=

@@ -13,14 +13,19 @@ from resolver.errors import GoldError
 
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """A labelled affiliation; no `ror_ids`: it names no organisation of the registry."""
+    """A labelled affiliation; no `ror_ids`: it names no organisation of the registry.
+
+    `source` says whose label it is, where the file says so.
+    """
 
     affiliation: str
     ror_ids: tuple[str, ...]
+    source: str | None = None
 
 
 def read_gold(path: Path) -> list[Gold]:
-    """JSON lines of ``{"affiliation": str, "ror_ids": [str]}``; other keys are ignored.
+    """JSON lines of ``{"affiliation": str, "ror_ids": [str]}``, and ``"source"`` where it is told;
+    other keys are ignored.
 
     Raises:
         GoldError: the file is missing or a line has another form; names the line.
@@ -49,4 +54,9 @@ def _parse(path: Path, lines: Sequence[bytes]) -> Iterator[Gold]:
                 f"{path}:{number}: affiliation must be a string and ror_ids a list",
                 remedy='each line is {"affiliation": "…", "ror_ids": ["…"]}',
             )
-        yield Gold(affiliation, tuple(str(ror_id)[-9:] for ror_id in ror_ids))
+        source = row.get("source")
+        yield Gold(
+            affiliation,
+            tuple(str(ror_id)[-9:] for ror_id in ror_ids),
+            source if isinstance(source, str) else None,
+        )

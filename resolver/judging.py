@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import asdict
 from pathlib import Path
 
 import orjson
 
-from resolver.domain.evidence import FEATURES, Judge
+from resolver.domain.judge import Judge, LogitJudge, judge_of
+from resolver.domain.policy import Operating
 from resolver.encoder import Encoder
 from resolver.errors import ModelError
 from resolver.reranker import Reranker
@@ -37,8 +37,7 @@ def load_judge(name: str, encoder: Encoder, reranker: Reranker) -> Judge:
     try:
         stored = orjson.loads(path.read_bytes())
         models = (stored["encoder"], stored["reranker"])
-        weights = stored["weights"]
-        judge = Judge(tuple(float(weights[name]) for name in FEATURES), float(stored["intercept"]))
+        judge = judge_of(stored["judge"])
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{path} is no judge of this version: {error!r}",
@@ -52,20 +51,44 @@ def load_judge(name: str, encoder: Encoder, reranker: Reranker) -> Judge:
         reranker.name,
     )
     calibration = reranker.calibration
-    return Judge.of_logit(calibration.slope, calibration.intercept)
+    return LogitJudge(calibration.slope, calibration.intercept)
 
 
-def save_judge(judge: Judge, encoder: Encoder, reranker: Reranker, path: Path) -> None:
-    """Write a judge with the models that it belongs to."""
+def load_operating(name: str, encoder: Encoder, reranker: Reranker) -> Operating:
+    """What was measured at each threshold with the judge of these two models; else nothing.
+
+    Raises:
+        ModelError: the file is missing or damaged.
+    """
+    path = BUILTIN_JUDGE if name == BUILTIN else Path(name)
+    try:
+        stored = orjson.loads(path.read_bytes())
+        if (stored["encoder"], stored["reranker"]) != (encoder.fingerprint, reranker.fingerprint):
+            return ()
+        return tuple(
+            (float(accept), float(precision), float(recall))
+            for accept, precision, recall in stored.get("operating", ())
+        )
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{path} is no judge of this version: {error!r}",
+            remedy="install the package again, or run: resolver train --part judge",
+        ) from error
+
+
+def save_judge(
+    judge: Judge, operating: Operating, encoder: Encoder, reranker: Reranker, path: Path
+) -> None:
+    """Write a judge with the models that it belongs to, and what was measured of it."""
     stored = {
         "encoder": encoder.fingerprint,
         "reranker": reranker.fingerprint,
-        "weights": dict(zip(FEATURES, judge.weights, strict=True)),
-        "intercept": judge.intercept,
+        "judge": judge.as_object(),
+        "operating": [list(point) for point in operating],
     }
-    path.write_bytes(orjson.dumps(stored, option=orjson.OPT_INDENT_2) + b"\n")
+    path.write_bytes(orjson.dumps(stored) + b"\n")
 
 
 def fingerprint(judge: Judge) -> str:
     """Changes with the weights; part of every resolver version."""
-    return hashlib.blake2b(orjson.dumps(asdict(judge)), digest_size=8).hexdigest()
+    return hashlib.blake2b(orjson.dumps(judge.as_object()), digest_size=8).hexdigest()

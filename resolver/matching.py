@@ -1,4 +1,5 @@
-"""Affiliations → outcomes: normalise, recall candidates, rerank, judge, decide.
+"""Affiliations → outcomes: normalise, recall candidates, rerank, judge, decide, then put the links
+at the level, and of the generation, that the policy asks for.
 
 `Matcher.resolve` is the one way through, for the command line, the workers and the
 evaluation alike. It depends on its parts and its arguments only, and keeps no state.
@@ -7,15 +8,19 @@ evaluation alike. It depends on its parts and its arguments only, and keeps no s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from resolver.domain import lineage
 from resolver.domain.affiliation import MAX_CHARACTERS, normalise
 from resolver.domain.candidate import Candidate, Results, fuse, segments
-from resolver.domain.decision import Policy, Scored, decide, refusal
-from resolver.domain.evidence import Judge, evidence
+from resolver.domain.decision import Scored, decide, refusal
+from resolver.domain.document import Document
+from resolver.domain.evidence import evidence
+from resolver.domain.judge import Judge
 from resolver.domain.outcome import Outcome
+from resolver.domain.policy import Policy
 from resolver.encoder import Encoder
 from resolver.encoder.lexical import query_vector
 from resolver.index import Hit, Index, Query
@@ -38,15 +43,17 @@ class Recall:
 
         One batch for the encoder and one for the index, however many texts.
         """
-        parts = [[text, *segments(text)] for text in texts]
-        dense = self.encoder.encode_queries([part for group in parts for part in group])
+        groups = [[text, *segments(text)] for text in texts]
+        # "China" and "Department of Physics" are parts of many.
+        parts = list(dict.fromkeys(part for group in groups for part in group))
         sparse = [query_vector(text) for text in texts]
-        queries: list[Query] = [*sparse, *dense]
+        queries: list[Query] = [*sparse, *self.encoder.encode_queries(parts)]
         hits = self.index.search(queries, limit=depth * NAMES_AN_ORGANISATION)
-        by_words, by_meaning = hits[: len(texts)], iter(hits[len(texts) :])
+        by_words = hits[: len(texts)]
+        by_meaning = dict(zip(parts, map(_results, hits[len(texts) :]), strict=True))
         return [
-            fuse(_results(words), [_results(next(by_meaning)) for _ in group], depth=depth)
-            for words, group in zip(by_words, parts, strict=True)
+            fuse(_results(words), [by_meaning[part] for part in group], depth=depth)
+            for words, group in zip(by_words, groups, strict=True)
         ]
 
 
@@ -82,15 +89,17 @@ class Matcher:
     recall_depth: int = 50
     rerank_depth: int = 20
 
-    def resolve(self, affiliations: Sequence[str]) -> list[Outcome]:
-        """One outcome an affiliation, in order.
+    def resolve(self, affiliations: Sequence[str], policy: Policy | None = None) -> list[Outcome]:
+        """One outcome an affiliation, in order; `policy` takes the place of the matcher's own.
 
         Any string is taken. A failing part raises its `ResolverError`; it never shows as
         "no match".
         """
-        return [judgement.outcome for judgement in self.judgements(affiliations)]
+        return [judgement.outcome for judgement in self.judgements(affiliations, policy)]
 
-    def judgements(self, affiliations: Sequence[str]) -> list[Judgement]:
+    def judgements(
+        self, affiliations: Sequence[str], policy: Policy | None = None
+    ) -> list[Judgement]:
         """Like `resolve`, with candidates and scores."""
         # Slicing first bounds the work that a text of megabytes can cause.
         normalised = [normalise(raw[: MAX_CHARACTERS + 1]) for raw in affiliations]
@@ -100,13 +109,13 @@ class Matcher:
                 text for text, reason in zip(normalised, refused, strict=True) if reason is None
             )
         )
-        judged = dict(zip(texts, self._search(texts), strict=True))
+        judged = dict(zip(texts, self._search(texts, policy or self.policy), strict=True))
         return [
             Judgement(Outcome(raw, reason=reason)) if reason else _as_written(raw, judged[text])
             for raw, text, reason in zip(affiliations, normalised, refused, strict=True)
         ]
 
-    def _search(self, texts: Sequence[str]) -> list[Judgement]:
+    def _search(self, texts: Sequence[str], policy: Policy) -> list[Judgement]:
         if not texts:
             return []
         found = self.recall.candidates(texts, depth=self.recall_depth)
@@ -117,20 +126,46 @@ class Matcher:
             for candidate in shortlist
         ]
         logits = self.reranker.score(pairs) if pairs else np.empty(0, np.float32)
-        judgements = []
+        judged = []
         start = 0
         for text, candidates, shortlist in zip(texts, found, shortlists, strict=True):
             scores = logits[start : start + len(shortlist)].tolist()
             start += len(shortlist)
-            probabilities = self.judge.probability(evidence(text, shortlist, scores)).tolist()
-            scored = list(map(Scored, shortlist, scores, probabilities))
+            features = evidence(text, shortlist, scores)
+            scored = list(
+                map(
+                    Scored,
+                    shortlist,
+                    scores,
+                    self.judge.probability(features).tolist(),
+                    self.judge.weighed(features),
+                )
+            )
             scored.sort(key=lambda s: (-s.score, s.candidate.ror_id))
-            judgements.append(Judgement(decide(text, scored, self.policy), candidates, scored))
-        return judgements
+            judged.append(Judgement(decide(text, scored, policy), candidates, scored))
+        return self._placed(judged, policy)
+
+    def _placed(self, judged: Sequence[Judgement], policy: Policy) -> list[Judgement]:
+        """The same with the links as `resolver.domain.lineage` wants them."""
+        known: dict[str, Document | None] = {
+            scored.candidate.ror_id: scored.candidate.document
+            for judgement in judged
+            for scored in judgement.scored
+        }
+        links = [link for judgement in judged for link in judgement.outcome.links]
+        while missing := lineage.needed(links, policy, known):
+            found = self.recall.index.organisations(missing)
+            known |= {ror_id: found.get(ror_id) for ror_id in missing}
+        return [
+            replace(
+                judgement,
+                outcome=replace(
+                    judgement.outcome, links=lineage.apply(judgement.outcome.links, policy, known)
+                ),
+            )
+            for judgement in judged
+        ]
 
 
 def _as_written(raw: str, judgement: Judgement) -> Judgement:
-    outcome = judgement.outcome
-    return Judgement(
-        Outcome(raw, outcome.links, outcome.reason), judgement.candidates, judgement.scored
-    )
+    return replace(judgement, outcome=replace(judgement.outcome, affiliation=raw))

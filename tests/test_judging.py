@@ -1,6 +1,7 @@
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,9 @@ import numpy.typing as npt
 import pytest
 from hashing_encoder import HashingEncoder
 
-from resolver.domain.evidence import FEATURES, Judge
+from resolver.domain.judge import LogitJudge, TreeJudge
 from resolver.errors import ModelError
-from resolver.judging import fingerprint, load_judge, save_judge
+from resolver.judging import fingerprint, load_judge, load_operating, save_judge
 from resolver.reranker import Calibration, Pair
 
 
@@ -26,22 +27,28 @@ class Overlap:
         return np.array([len(set(a) & set(b)) / max(1, len(set(b))) for a, b in pairs], np.float32)
 
 
-JUDGE = Judge(tuple(float(i) for i in range(len(FEATURES))), -3.0)
+LEAF = np.array([0])
+JUDGE = TreeJudge(LEAF, np.array([-1]), np.zeros(1), LEAF, LEAF, np.array([-3.0]))
+OPERATING = ((0.5, 0.9, 0.8), (0.9, 0.97, 0.6))
 ENCODER = HashingEncoder()
 
 
 def test_a_judge_comes_back_for_the_models_it_was_fitted_with(tmp_path: Path) -> None:
-    save_judge(JUDGE, ENCODER, Overlap(), tmp_path / "judge.json")
-    assert load_judge(str(tmp_path / "judge.json"), ENCODER, Overlap()) == JUDGE
+    save_judge(JUDGE, OPERATING, ENCODER, Overlap(), tmp_path / "judge.json")
+    path = str(tmp_path / "judge.json")
+    found = load_judge(path, ENCODER, Overlap())
+    assert found.as_object() == JUDGE.as_object()
+    assert load_operating(path, ENCODER, Overlap()) == OPERATING
 
 
 def test_other_models_get_the_rerankers_own_calibration(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    save_judge(JUDGE, HashingEncoder(32), Overlap(), tmp_path / "judge.json")
+    save_judge(JUDGE, OPERATING, HashingEncoder(32), Overlap(), tmp_path / "judge.json")
     with caplog.at_level(logging.WARNING):
         judge = load_judge(str(tmp_path / "judge.json"), ENCODER, Overlap())
-    assert judge == Judge.of_logit(2.0, -1.0)
+    assert judge == LogitJudge(2.0, -1.0)
+    assert load_operating(str(tmp_path / "judge.json"), ENCODER, Overlap()) == ()
     assert "no judge was fitted" in caplog.text
 
 
@@ -54,16 +61,16 @@ def test_a_damaged_file_is_an_error_not_a_fallback(tmp_path: Path, content: str 
         load_judge(str(path), ENCODER, Overlap())
 
 
-def test_a_weight_missing_is_an_error(tmp_path: Path) -> None:
+def test_a_table_missing_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "judge.json"
-    save_judge(JUDGE, ENCODER, Overlap(), path)
+    save_judge(JUDGE, OPERATING, ENCODER, Overlap(), path)
     stored = json.loads(path.read_text())
-    del stored["weights"]["logit"]
+    del stored["judge"]["threshold"]
     path.write_text(json.dumps(stored))
-    with pytest.raises(ModelError, match="logit"):
+    with pytest.raises(ModelError, match="threshold"):
         load_judge(str(path), ENCODER, Overlap())
 
 
 def test_the_fingerprint_follows_the_weights() -> None:
-    assert fingerprint(JUDGE) == fingerprint(Judge(JUDGE.weights, JUDGE.intercept))
-    assert fingerprint(JUDGE) != fingerprint(Judge(JUDGE.weights, -3.5))
+    assert fingerprint(JUDGE) == fingerprint(replace(JUDGE, value=np.array([-3.0])))
+    assert fingerprint(JUDGE) != fingerprint(replace(JUDGE, value=np.array([-3.5])))

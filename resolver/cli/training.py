@@ -7,6 +7,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,10 +16,10 @@ import typer
 from rich.table import Table
 
 from resolver import service
-from resolver.cli.matching import reliability_table
+from resolver.cli.figures import reliability_table
 from resolver.cli.terminal import console, errors, progress, say
 from resolver.database import connection, releases
-from resolver.domain.evidence import Judge
+from resolver.domain.judge import LogitJudge
 from resolver.domain.metrics import reliability
 from resolver.domain.organisation import Organisation
 from resolver.errors import ModelError, SettingsError
@@ -59,6 +60,7 @@ class Precision(StrEnum):
 
 _RERANKER = "Reranker: data"
 _OPTIMISER = "Reranker: training"
+_JUDGE = "Judge"
 
 
 def train(
@@ -166,6 +168,22 @@ def train(
             rich_help_panel=_RERANKER,
         ),
     ] = False,
+    fold_rerankers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fold-reranker",
+            help="Reranker trained without fold 0 of the gold strings (--set fold=0), then without "
+            "fold 1 …: they score those strings for the judge.",
+            rich_help_panel=_JUDGE,
+        ),
+    ] = None,
+    incomplete: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A source of gold strings that labels one organisation of possibly several.",
+            rich_help_panel=_JUDGE,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Train anew; what the folder holds is removed.")
     ] = False,
@@ -194,7 +212,7 @@ def train(
         _calibrate(settings, gold, out)
         return
     if part is Part.JUDGE:
-        _train_judge(settings, gold, out, seed)
+        _train_judge(settings, gold, out, seed, fold_rerankers or [], incomplete or [], material)
         return
     with _installed():
         from resolver.training import card, presets, processes, recipe
@@ -359,20 +377,37 @@ def _calibrate(settings: Settings, gold: list[Path], out: Path) -> None:
     )
 
 
-def _train_judge(settings: Settings, gold: list[Path], out: Path, seed: int) -> None:
+def _train_judge(
+    settings: Settings,
+    gold: list[Path],
+    out: Path,
+    seed: int,
+    fold_rerankers: list[str],
+    incomplete: list[str],
+    material: Path | None,
+) -> None:
     with _installed():
-        from resolver.training.augmentation import in_their_scripts
-        from resolver.training.judge import IN_THEIR_SCRIPTS, fit_judge
-        from resolver.training.pairs import read_labelled, split
+        import lightgbm  # noqa: F401
+
+        from resolver.training import judge as training
+        from resolver.training.pairs import read_labelled
     organisations = _organisations(settings)
-    by_id = {organisation.ror_id: organisation for organisation in organisations}
-    _, held_out = split(item for path in gold for item in read_labelled(path))
-    count = int(IN_THEIR_SCRIPTS * len(held_out))
-    held_out += in_their_scripts(organisations, count=count, seed=seed)
-    with (
-        service.matcher(settings, judge=Judge.of_logit(1.0, 0.0)) as matcher,
-        progress("held-out strings", len(held_out)) as report,
-    ):
-        judge = fit_judge(matcher, held_out, by_id, progress=report)
-        save_judge(judge, matcher.recall.encoder, matcher.reranker, out)
-    say(f"judge fitted on {len(held_out):,} held-out strings, in {out}")
+    labelled = [item for path in gold for item in read_labelled(path, incomplete)]
+    with service.matcher(settings, judge=LogitJudge(1.0, 0.0)) as matcher:
+        theirs = [
+            replace(matcher, reranker=service.reranker(settings.model_copy(update={"reranker": r})))
+            for r in fold_rerankers
+        ]
+        strings = training.Strings.of(
+            labelled, organisations, folds=len(theirs), material=material, seed=seed
+        )
+        with progress("strings", len(strings)) as report:
+            found, features = training.gather(matcher, theirs, strings, organisations, report)
+        with progress("fits", training.PARTS + 1) as report:
+            judge, operating = training.fit_judge(found, features, progress=report)
+        save_judge(judge, operating, matcher.recall.encoder, matcher.reranker, out)
+    table = Table("accepted from", "precision", "recall", title="cross-validated, on these labels")
+    for accept, precision, recall in operating:
+        table.add_row(f"{accept:g}", f"{100 * precision:.1f}", f"{100 * recall:.1f}")
+    console.print(table)
+    say(f"judge fitted on {len(found):,} strings, in {out}")

@@ -320,6 +320,56 @@ def synthetic(
             yield Labelled(text, frozenset({organisation.ror_id}), True)
 
 
+def joint(
+    organisations: Sequence[Organisation],
+    material: Material,
+    *,
+    count: int,
+    seed: int,
+    of_held_out: bool = False,
+) -> Iterator[Labelled]:
+    """`count` affiliations as laboratories with several parents write them.
+
+    Organisations of one city, most by a name and some by an acronym, together with such as act in
+    the whole country: "LAAS, CNRS, Univ. Toulouse, INSA, Toulouse, France". All of them are held
+    out, or none is. The same arguments give the same strings.
+    """
+    rng = random.Random(seed)  # noqa: S311
+    cities: dict[tuple[str, str], list[Organisation]] = {}
+    national: dict[str, list[Organisation]] = {}
+    for organisation in organisations:
+        place = organisation.place
+        if held_out(organisation.ror_id) == of_held_out and place and place.country_code:
+            if place.city:
+                cities.setdefault((place.country_code, place.city), []).append(organisation)
+            if any(name.kinds == {NameKind.ACRONYM} for name in organisation.names):
+                national.setdefault(place.country_code, []).append(organisation)
+    meeting = [where for where, here in cities.items() if len(here) > 1]
+    for where in rng.choices(meeting, [min(len(cities[w]), 20) for w in meeting], k=count):
+        here = cities[where]
+        local = rng.sample(here, min(rng.choice((1, 1, 2, 2, 3)), len(here)))
+        known = national.get(where[0], [])
+        wide = rng.sample(known, min(rng.choice((0, 1, 1, 2, 3)), len(known)))
+        named = list(dict.fromkeys([*local, *wide]))
+        rng.shuffle(named)
+        names = [_short(organisation, rng, often=organisation in wide) for organisation in named]
+        joint = rng.choices((", ", "/", "-", "; ", " and "), (70, 10, 8, 6, 6))[0]
+        parts = [joint.join(names), *_place(local[0], rng, sure=True)]
+        if material.departments and rng.random() < 0.5:
+            parts.insert(0, rng.choice(material.departments))
+        ids = frozenset(organisation.ror_id for organisation in named)
+        yield Labelled(normalise(", ".join(parts)), ids, True)
+
+
+def _short(organisation: Organisation, rng: random.Random, *, often: bool) -> str:
+    """A name as lists have it: an acronym more `often`, or not."""
+    acronyms = [name for name in organisation.names if name.kinds == {NameKind.ACRONYM}]
+    if acronyms and rng.random() < (0.7 if often else 0.3):
+        return rng.choice(acronyms).value
+    latin = [name for name in organisation.names if script(name.value) == LATIN]
+    return _noisy(_pick_latin(latin, organisation, rng).value, rng, acronym=False)
+
+
 def in_their_scripts(
     organisations: Sequence[Organisation], *, count: int, seed: int
 ) -> Iterator[Labelled]:
@@ -403,6 +453,10 @@ def _in_its_script(
         latin_form = ", ".join(parts)
         text += rng.choice((" {}", ", {}", " / {}", " ({})")).format(latin_form)
     return text
+
+
+def _pick_latin(latin: Sequence[Name], organisation: Organisation, rng: random.Random) -> Name:
+    return rng.choice(latin) if latin else _pick(organisation.names, rng)
 
 
 def _pick(names: Sequence[Name], rng: random.Random) -> Name:

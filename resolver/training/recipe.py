@@ -32,6 +32,7 @@ from resolver.training.pairs import (
     FirstStage,
     Labelled,
     LabelledPair,
+    fold,
     pairs,
     read_labelled,
     split,
@@ -61,7 +62,8 @@ class Data:
     for departments and addresses (`augmentation.read_material`; None: names and places only).
     `synthetic_strings` are made from the registry; of the pairs that they give, the first
     `synthetic_pairs` are used (None: all). `gold_strings` draws so many of the gold strings (None:
-    all). Wrong candidates are among the first stage's best `candidates`: the `hardest` ones and
+    all); those of a `fold`, one of `folds` (`pairs.fold`), are left out, for the judge to be fitted
+    on. Wrong candidates are among the first stage's best `candidates`: the `hardest` ones and
     others drawn, `negatives` in all for a gold string and `synthetic_negatives` for a made one.
 
     `affiliation_positives` and `affiliation_negatives` are, for each gold string, other gold
@@ -75,6 +77,8 @@ class Data:
     gold: tuple[Path, ...]
     material: Path | None = None
     gold_strings: int | None = None
+    fold: int | None = None
+    folds: int = 2
     candidates: int = 30
     hardest: int = HARDEST
     negatives: int = 5
@@ -196,6 +200,8 @@ def _mine(
     if data.strings_apart:
         train = apart(train, rest)
     log.info("%d strings to train on, %d of held-out organisations", len(train), len(rest))
+    if data.fold is not None:
+        train = [item for item in train if fold(item.affiliation, data.folds) != data.fold]
     if data.gold_strings is not None and data.gold_strings < len(train):
         train = random.Random(seed).sample(train, data.gold_strings)  # noqa: S311
     # Another seed for made strings than for gold ones, so that the draws do not repeat.

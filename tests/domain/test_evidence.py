@@ -1,9 +1,11 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
 from resolver.domain.candidate import Candidate, Ranked
 from resolver.domain.document import Document
-from resolver.domain.evidence import FEATURES, Judge, evidence
+from resolver.domain.evidence import FEATURES, NO_NAMESAKE, evidence
 from resolver.domain.organisation import OrganisationStatus
 
 
@@ -14,10 +16,12 @@ def candidate(
     country: tuple[str, str] | None = None,
     sparse: float | None = None,
     acronym: bool = False,
-    status: OrganisationStatus = OrganisationStatus.ACTIVE,
+    ror_id: str | None = None,
+    **fields: Any,
 ) -> Candidate:
     code, label = country or (None, None)
-    document = Document(name, name, name, acronym, city, None, code, label, (), status)
+    place = (city, None, code, label)
+    document = Document(ror_id or name, name, name, acronym, *place, **fields)
     return Candidate(document, Ranked(document, 1, sparse) if sparse else None, None, 1.0)
 
 
@@ -58,18 +62,90 @@ def test_places(text: str, city: list[int], country: list[int], other_country: l
 
 
 @pytest.mark.parametrize(
-    ("text", "name", "coverage", "whole"),
+    ("text", "name", "coverage", "missing"),
     [
-        ("Univ. of York, York", "University of York", 1.0, 1),
-        ("York, UK", "University of York", 1 / 3, 0),
-        ("東京大学病院", "東京大学", 1.0, 1),
-        ("nothing of it", "University", 0.0, 0),
+        ("Univ. of York, York", "University of York", 1.0, 0),
+        ("York, UK", "University of York", 1 / 3, 2),
+        ("東京大学病院", "東京大学", 1.0, 0),
+        ("nothing of it", "University", 0.0, 1),
     ],
 )
-def test_coverage(text: str, name: str, coverage: float, whole: int) -> None:
+def test_coverage(text: str, name: str, coverage: float, missing: int) -> None:
     found = features(text, candidate(name), logits=[0.0])
     assert found["coverage"][0] == pytest.approx(coverage)
-    assert found["whole_name"][0] == whole
+    assert found["missing"][0] == missing
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "segment_share", "position"),
+    [
+        ("Physics, University of York", "University of York", 1.0, 0.25),
+        ("The University of York, York", "University of York", 0.75, 0.2),
+        ("University of York", "Oslo", 0.0, 1.0),
+    ],
+)
+def test_where_a_name_stands(text: str, name: str, segment_share: float, position: float) -> None:
+    found = features(text, candidate(name), logits=[0.0])
+    assert found["segment_share"][0] == pytest.approx(segment_share)
+    assert found["position"][0] == pytest.approx(position)
+
+
+def test_a_name_within_a_better_ones() -> None:
+    hospital, university = (
+        candidate("National Taiwan University Hospital"),
+        candidate("National Taiwan University"),
+    )
+    text = "National Taiwan University Hospital, Taipei"
+    found = features(text, hospital, university, logits=[4.0, -2.0])
+    assert found["within_better"].tolist() == [0.0, 1.0]
+    assert found["holds_rival"].tolist() == [1.0, 0.0]
+    assert found["better_rivals"].tolist() == [0, 1]
+
+
+def test_what_stands_elsewhere_is_no_rival() -> None:
+    text = "University of York, York, UK; Graz University of Technology"
+    found = features(text, YORK, YORK_CA, GRAZ, logits=[3.0, -1.0, 2.5])
+    assert found["strong_others"].tolist() == [1, 1, 1]
+    assert found["better"].tolist() == [0, 2, 1]
+    assert found["better_rivals"].tolist() == [0, 1, 0]
+
+
+def test_namesakes() -> None:
+    here = candidate("St. Mary's Hospital", ror_id="a", city="London", namesakes=7)
+    there = candidate("St Marys Hospital", ror_id="b", city="Leeds", namesakes=7)
+    other = candidate("Saint Mary's University", ror_id="c")
+    found = features("St Mary's Hospital, Leeds", here, there, other, logits=[3.0, 2.0, 0.0])
+    assert found["namesakes"].tolist() == pytest.approx([np.log(7), np.log(7), 0])
+    assert found["rival_city"].tolist()[:2] == [1, 0]
+    assert found["namesake_gap"][2] == NO_NAMESAKE
+
+
+def test_relations_to_better_ones() -> None:
+    parent = candidate("University", ror_id="p")
+    child = candidate("Institute", ror_id="c", parents=("p",), relatives=("r",))
+    relative = candidate("Hospital", ror_id="r", relatives=("c",))
+    found = features("Institute, University, Hospital", parent, child, relative, logits=[3, 2, 1])
+    assert found["child_of_better"].tolist() == [0, 1, 0]
+    assert found["parent_of_better"].tolist() == [0, 0, 0]
+    assert found["relative_of_better"].tolist() == [0, 0, 1]
+    found = features("Institute, University, Hospital", parent, child, logits=[1, 2])
+    assert found["parent_of_better"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("CEA, Saclay", {"capitals": 1}),
+        ("cea", {"capitals": 0}),
+        ("x@cea.fr", {"identifier": 1}),
+        ("https://ror.org/00jjx8s55", {"identifier": 1}),
+        ("cea.fr", {"identifier": 0}),
+    ],
+)
+def test_what_points_at_one(text: str, expected: dict[str, int]) -> None:
+    cea = candidate("CEA", acronym=True, identifiers=("domain:cea.fr", "ror:00jjx8s55"))
+    found = features(text, cea, logits=[0.0])
+    assert {name: found[name][0] for name in expected} == expected
 
 
 def test_acronyms_and_ended_organisations_are_told() -> None:
@@ -80,21 +156,3 @@ def test_acronyms_and_ended_organisations_are_told() -> None:
 
 def test_no_candidates_no_rows() -> None:
     assert evidence("x", [], []).shape == (0, len(FEATURES))
-
-
-def test_a_judge_of_the_logit_is_platt_scaling() -> None:
-    table = evidence("x", [YORK, GRAZ], [2.0, -1.0])
-    judge = Judge.of_logit(1.5, -0.5)
-    expected = 1 / (1 + np.exp(-(1.5 * np.array([2.0, -1.0]) - 0.5)))
-    assert judge.probability(table) == pytest.approx(expected)
-
-
-def test_a_judge_survives_extreme_evidence() -> None:
-    judge = Judge.of_logit(1e6, 0.0)
-    table = evidence("x", [YORK, GRAZ], [1e3, -1e3])
-    assert judge.probability(table).tolist() == [1.0, 0.0]
-
-
-def test_a_judge_of_other_features_is_refused() -> None:
-    with pytest.raises(ValueError, match="weights for"):
-        Judge((1.0,), 0.0)

@@ -19,8 +19,10 @@ from resolver.domain.organisation import (
 from resolver.errors import GoldError
 from resolver.reranker import Calibration, Pair
 from resolver.training.pairs import (
+    CITY_LEFT_OUT,
     Labelled,
     LabelledPair,
+    fold,
     held_out,
     pairs,
     read_labelled,
@@ -113,6 +115,22 @@ GOLD = [
 ]
 
 
+@pytest.fixture
+def whole_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No city is left out."""
+    for label in CITY_LEFT_OUT:
+        monkeypatch.setitem(CITY_LEFT_OUT, label, 0.0)
+
+
+def test_cities_are_left_out_of_right_and_of_wrong_documents() -> None:
+    made = list(pairs(GOLD * 200, REGISTRY, EveryName(), negatives=3, seed=1))
+    for label, share in CITY_LEFT_OUT.items():
+        shown = [p.document for p in made if p.label == label and "Oslo" in p.document]
+        with_city = sum(", Oslo, " in text for text in shown)
+        assert with_city / len(shown) == pytest.approx(1 - share, abs=0.1)
+
+
+@pytest.mark.usefixtures("whole_places")
 def test_pairs_are_right_ones_and_sure_wrong_ones() -> None:
     assert not any(held_out(ror_id) for ror_id in REGISTRY)
     made = list(pairs(GOLD, REGISTRY, EveryName(), negatives=3, seed=1))
@@ -143,6 +161,7 @@ class LongestFirst:
         return np.array([len(document) for _, document in pairs], np.float32)
 
 
+@pytest.mark.usefixtures("whole_places")
 def test_the_hardest_negatives_are_those_that_a_reranker_scores_highest() -> None:
     by_length = sorted(
         (p.document for p in pairs(GOLD[1:], REGISTRY, EveryName(), negatives=99, seed=1)),
@@ -203,3 +222,21 @@ def test_a_line_of_another_form_is_named(tmp_path: Path, line: str) -> None:
     path.write_text('{"affiliation": "x", "ror_ids": []}\n' + line + "\n")
     with pytest.raises(GoldError, match=r"gold\.jsonl:2:"):
         read_labelled(path)
+
+
+def test_folds_share_the_strings_out() -> None:
+    texts = [f"University {i}" for i in range(600)]
+    found = [fold(text, 3) for text in texts]
+    assert set(found) == {0, 1, 2}
+    assert max(found.count(number) for number in range(3)) < 260
+    assert found == [fold(text, 3) for text in texts]
+
+
+def test_labels_of_some_sources_are_not_complete(tmp_path: Path) -> None:
+    path = tmp_path / "gold.jsonl"
+    path.write_text(
+        '{"affiliation": "a", "ror_ids": [], "source": "asserted"}\n'
+        '{"affiliation": "b", "ror_ids": [], "source": "curated"}\n'
+        '{"affiliation": "c", "ror_ids": []}\n'
+    )
+    assert [item.complete for item in read_labelled(path, {"asserted"})] == [False, True, True]

@@ -1,0 +1,137 @@
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from resolver.domain.candidate import Candidate, Ranked
+from resolver.domain.decision import Scored
+from resolver.domain.document import Document
+from resolver.domain.evidence import FEATURES, Features
+from resolver.errors import ModelError
+from resolver.reranker import Calibration
+from resolver.training.judge import (
+    PARTS,
+    TREES,
+    Example,
+    calibration_of,
+    fit_judge,
+    rescaled,
+    trees_of,
+)
+from resolver.training.pairs import Labelled
+
+CITIES = ("Oslo", "Bergen", "Trondheim", "Bonn", "Graz", "York", "Lyon", "Nantes")
+KINDS = ("University of {}", "{} Hospital", "Institute of Physics {}")
+
+
+def candidate(name: str, score: float) -> Candidate:
+    document = Document(name, name, name, False, None, None, "NO", "Norway")
+    return Candidate(document, Ranked(document, 1, score), None, 1.0)
+
+
+def examples(count: int, *, seed: int = 1) -> list[Example]:
+    """Each names one organisation; its logit is higher, as a rule, and one verdict is unknown."""
+    rng = random.Random(seed)
+    found = []
+    for _ in range(count):
+        city, kind = rng.choice(CITIES), rng.choice(KINDS)
+        right = kind.format(city)
+        names = [right, *rng.sample([k.format(c) for c in CITIES for k in KINDS], 4)]
+        names = list(dict.fromkeys(names))
+        scored = tuple(
+            Scored(candidate(name, rng.random()), rng.gauss(2 if name == right else -2, 1.5), 0.0)
+            for name in names
+        )
+        item = Labelled(f"Department, {right}, Norway", frozenset({right}))
+        verdicts = tuple(1 if name == right else 0 for name in names)
+        found.append(Example(item, scored, (*verdicts[:-1], None), complete=rng.random() < 0.5))
+    return found
+
+
+def evidence_of(found: Sequence[Example]) -> list[Features]:
+    return [example.features() for example in found]
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[list[Example], object, tuple[tuple[float, float, float], ...]]:
+    found = examples(700)
+    judge, operating = fit_judge(found, evidence_of(found))
+    return found, judge, tuple(operating)
+
+
+def test_it_tells_right_from_wrong_on_other_strings(fitted) -> None:
+    _, judge, _ = fitted
+    right, wrong = [], []
+    for example in examples(100, seed=2):
+        for probability, verdict in zip(
+            judge.probability(example.features()), example.verdicts, strict=True
+        ):
+            (right if verdict == 1 else wrong).append(probability)
+    assert np.mean(right) > 0.85
+    assert np.mean(wrong) < 0.1
+
+
+def test_operating_points_trade_recall_for_precision(fitted) -> None:
+    _, _, operating = fitted
+    accepts = [accept for accept, _, _ in operating]
+    recalls = [recall for _, _, recall in operating]
+    assert accepts == sorted(accepts)
+    assert recalls == sorted(recalls, reverse=True)
+    assert operating[0][1] <= operating[-1][1]
+    assert 0.8 < operating[accepts.index(0.5)][1] <= 1
+
+
+def test_the_same_examples_give_the_same_trees(fitted) -> None:
+    found, judge, _ = fitted
+    ticks: list[int] = []
+    again, _ = fit_judge(found, evidence_of(found), progress=ticks.append)
+    assert again.as_object() == judge.as_object()
+    assert ticks == list(range(1, PARTS + 2))
+
+
+def test_the_trees_are_those_of_the_library() -> None:
+    import lightgbm
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(800, len(FEATURES)))
+    y = x[:, 0] + 0.5 * x[:, 1] * x[:, 2] > 0
+    trained = lightgbm.train(
+        {**TREES, "verbosity": -1, "num_threads": 1}, lightgbm.Dataset(x, y), 20
+    )
+    judge = trees_of(trained.dump_model())
+    assert judge.probability(x) == pytest.approx(trained.predict(x))
+
+
+def test_too_few_candidates_are_refused() -> None:
+    found = examples(20)
+    with pytest.raises(ModelError, match="too few for a judge"):
+        fit_judge(found, evidence_of(found))
+    with pytest.raises(ModelError, match="too few for a judge"):
+        fit_judge([], [])
+
+
+def test_an_unknown_verdict_counts_only_where_labels_are_complete(fitted) -> None:
+    from resolver.training.judge import _table
+
+    found, _, _ = fitted
+    table = _table(found, evidence_of(found))
+    known = sum(verdict is not None for e in found for verdict in e.verdicts)
+    unknown = sum(e.complete for e in found)
+    assert len(table.y) == known + unknown
+    assert (table.weight < 1).sum() == unknown
+
+
+@pytest.mark.parametrize("logit", [-3.0, 0.0, 2.5])
+def test_a_logit_of_one_reranker_is_as_probable_as_that_of_another(logit: float) -> None:
+    theirs, ours = Calibration(2.0, -1.0), Calibration(0.5, 0.25)
+    (one,) = theirs.probability(np.array([logit]))
+    (other,) = ours.probability(np.array([rescaled(theirs, ours)(logit)]))
+    assert one == pytest.approx(other)
+
+
+def test_calibration_leaves_out_what_cannot_be_known() -> None:
+    found = examples(200)
+    assert calibration_of(found).slope > 0
+    without = [Example(e.item, e.scored[:-1], e.verdicts[:-1]) for e in found]
+    assert calibration_of(found) == calibration_of(without)
