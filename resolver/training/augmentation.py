@@ -332,7 +332,7 @@ def joint(
 
     Organisations of one city, most by a name and some by an acronym, together with such as act in
     the whole country: "LAAS, CNRS, Univ. Toulouse, INSA, Toulouse, France". All of them are held
-    out, or none is. The same arguments give the same strings.
+    out, or none is. No string, where no city has two. The same arguments give the same strings.
     """
     rng = random.Random(seed)  # noqa: S311
     cities: dict[tuple[str, str], list[Organisation]] = {}
@@ -345,6 +345,8 @@ def joint(
             if any(name.kinds == {NameKind.ACRONYM} for name in organisation.names):
                 national.setdefault(place.country_code, []).append(organisation)
     meeting = [where for where, here in cities.items() if len(here) > 1]
+    if not meeting:
+        return
     for where in rng.choices(meeting, [min(len(cities[w]), 20) for w in meeting], k=count):
         here = cities[where]
         local = rng.sample(here, min(rng.choice((1, 1, 2, 2, 3)), len(here)))

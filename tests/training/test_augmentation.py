@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from resolver.training.augmentation import (
     Material,
     _cut,
     in_their_scripts,
+    joint,
     read_material,
     synthetic,
 )
@@ -120,3 +122,29 @@ def test_strings_in_their_scripts_are_of_held_out_organisations() -> None:
 )
 def test_a_name_is_cut_only_where_it_still_tells(name: str, expected: str) -> None:
     assert _cut(name) == expected
+
+
+def in_one_city(count: int) -> list[Organisation]:
+    return [
+        replace(one, places=(Place("NO", "Norway", f"City{i % 5}", "Viken"),))
+        for i, one in enumerate(organisations(count))
+    ]
+
+
+@pytest.mark.parametrize("of_held_out", [False, True])
+def test_joint_strings_name_neighbours_and_national_ones(of_held_out: bool) -> None:
+    registry = in_one_city(400)
+    found = list(joint(registry, MATERIAL, count=200, seed=1, of_held_out=of_held_out))
+    assert len(found) == 200
+    assert sum(len(item.ror_ids) > 1 for item in found) > 150
+    for item in found:
+        assert item.certain
+        assert item.affiliation == normalise(item.affiliation)
+        assert all(held_out(ror_id) == of_held_out for ror_id in item.ror_ids)
+        assert any(place in item.affiliation for place in ("City", "Viken", "Nor"))
+    again = list(joint(registry, MATERIAL, count=200, seed=1, of_held_out=of_held_out))
+    assert found == again
+
+
+def test_no_joint_strings_where_no_city_has_two() -> None:
+    assert list(joint(organisations(100), MATERIAL, count=5, seed=1)) == []

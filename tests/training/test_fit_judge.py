@@ -1,15 +1,27 @@
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from resolver import sample
 from resolver.domain.candidate import Candidate, Ranked
 from resolver.domain.decision import Scored
 from resolver.domain.document import Document
 from resolver.domain.evidence import FEATURES, Features
+from resolver.domain.judge import LogitJudge
+from resolver.domain.organisation import Organisation
+from resolver.encoder.loading import load as load_encoder
 from resolver.errors import ModelError
+from resolver.index.embedded import EmbeddedStore
+from resolver.indexing import build
+from resolver.matching import Matcher, Recall
+from resolver.registry.dump import open_release
 from resolver.reranker import Calibration
+from resolver.reranker.loading import load as load_reranker
+from resolver.settings import BUILTIN
+from resolver.training import judge
 from resolver.training.judge import (
     PARTS,
     TREES,
@@ -19,7 +31,7 @@ from resolver.training.judge import (
     rescaled,
     trees_of,
 )
-from resolver.training.pairs import Labelled
+from resolver.training.pairs import Labelled, held_out, read_labelled
 
 CITIES = ("Oslo", "Bergen", "Trondheim", "Bonn", "Graz", "York", "Lyon", "Nantes")
 KINDS = ("University of {}", "{} Hospital", "Institute of Physics {}")
@@ -135,3 +147,46 @@ def test_calibration_leaves_out_what_cannot_be_known() -> None:
     assert calibration_of(found).slope > 0
     without = [Example(e.item, e.scored[:-1], e.verdicts[:-1]) for e in found]
     assert calibration_of(found) == calibration_of(without)
+
+
+@pytest.mark.slow
+def test_strings_are_gathered_from_the_rerankers_that_did_not_see_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sample registry, its gold strings and the built-in models; a fold's scores are ours."""
+    organisations = [
+        one for one in open_release(sample.REGISTRY).records() if isinstance(one, Organisation)
+    ]
+    encoder, reranker = load_encoder(BUILTIN, None), load_reranker(BUILTIN, None)
+    store = EmbeddedStore(tmp_path / "index")
+    build(organisations, release="sample", release_sha256="0", encoder=encoder, store=store)
+    monkeypatch.setattr(judge, "JOINT", 6)
+    monkeypatch.setattr(judge, "IN_THEIR_SCRIPTS", 3)
+    labelled = read_labelled(sample.GOLD) + [
+        Labelled(name.value, frozenset({one.ror_id}))
+        for one in organisations
+        if held_out(one.ror_id)
+        for name in one.names
+    ]
+    strings = judge.Strings.of(labelled, organisations, folds=2, material=None, seed=1)
+    assert len(strings.native) == 3
+    assert sorted(map(str, (*strings.held_out, *strings.folds[0], *strings.folds[1]))) == sorted(
+        map(str, labelled)
+    )
+    index = store.open()
+    matcher = Matcher(Recall(encoder, index), reranker, LogitJudge(1.0, 0.0), rerank_depth=5)
+    ticks: list[int] = []
+    found, features = judge.gather(
+        matcher, [matcher, matcher], strings, organisations, ticks.append
+    )
+    index.close()
+    assert ticks[-1] == len(strings)
+    empty = sum(not item.affiliation for item in labelled)
+    assert len(found) == len(strings) - 2 * len(strings.held_out) - empty
+    assert [len(example.scored) for example in found] == [len(rows) for rows in features]
+    # The same reranker on both sides: its logits stay what they are.
+    for example, rows in zip(found, features, strict=True):
+        assert rows[:, 0] == pytest.approx(example.logits, abs=1e-6)
+    made = [example for example in found if example.item.certain]
+    assert {example.complete for example in made} == {False}
+    assert {example.weight for example in made} == {1.0, judge.JOINT_WEIGHT}
