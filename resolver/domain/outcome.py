@@ -59,7 +59,8 @@ class LinkEvidence:
     another script. `first_stage_rank` counts from 1; `sparse` and `dense` are the first stage's
     scores, None where it did not find the organisation that way. `runner_up` is the best rival
     for the same words, by ROR id, and `margin` the difference in probability; both None without
-    a rival. `weighed` says what each kind of evidence added to the log odds, largest effect first.
+    a rival. `weighed` says what the kinds of evidence with the largest effect added to the log
+    odds, the largest first.
     """
 
     text: str
