@@ -42,7 +42,7 @@ def test_read_gold_takes_bare_and_full_ids_and_skips_blank_lines(tmp_path: Path)
         '{"affiliation": "a", "ror_ids": ["https://ror.org/052gg0110"], "source": "x"}\n\n'
         '{"affiliation": "", "ror_ids": []}\n'
     )
-    assert read_gold(path) == [Gold("a", ("052gg0110",)), Gold("", ())]
+    assert read_gold(path) == [Gold("a", ("052gg0110",), "x"), Gold("", ())]
 
 
 @pytest.mark.parametrize(
