@@ -169,6 +169,8 @@ def _kind(piece: str, places: _Places, *, shouted: bool) -> Kind:
         own = any(not is_generic(sequence[i]) for i in content)
         if organisation:
             return Kind.UNIT if unit and not own else Kind.ORGANISATION
+        if not own and sequence[0] in vocabulary.NEGATION:
+            return Kind.REMARK
         return Kind.ORGANISATION if own and not unit else Kind.UNIT
     if any(sequence[i] in vocabulary.REMARK for i in content):
         return Kind.REMARK

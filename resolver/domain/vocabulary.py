@@ -188,6 +188,11 @@ PERSON = Lexicon.of(
 )
 """Persons, by title, degree or role."""
 
+NEGATION = Lexicon.of(
+    "no not without none kein keine keiner ohne sans aucun aucune sin senza sem nessuna"
+)
+"""As in "no institution"."""
+
 REMARK = Lexicon.of(
     """
     email emails mail correspond* orcid doi http https www tel telephone phone fax received
