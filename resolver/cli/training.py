@@ -288,6 +288,11 @@ def _installed() -> Iterator[None]:
             f"training needs a package that is not installed: {error.name}",
             remedy="pip install 'affiliation-resolver[models,export]'",
         ) from error
+    except OSError as error:
+        raise ModelError(
+            f"training needs a library of the system: {error}",
+            remedy="install it (LightGBM needs libgomp: apt install libgomp1)",
+        ) from error
 
 
 def _train_reranker(
