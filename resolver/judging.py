@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -33,17 +36,10 @@ def load_judge(name: str, encoder: Encoder, reranker: Reranker) -> Judge:
     Raises:
         ModelError: the file is missing or damaged.
     """
-    path = BUILTIN_JUDGE if name == BUILTIN else Path(name)
-    try:
-        stored = orjson.loads(path.read_bytes())
-        models = (stored["encoder"], stored["reranker"])
+    with _stored(name) as stored:
         judge = judge_of(stored["judge"])
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"{path} is no judge of this version: {error!r}",
-            remedy="install the package again, or run: resolver train --part judge",
-        ) from error
-    if models == (encoder.fingerprint, reranker.fingerprint):
+        fitted = _fitted_with(stored, encoder, reranker)
+    if fitted:
         return judge
     log.warning(
         "no judge was fitted with encoder %s and reranker %s: probabilities are the reranker's own",
@@ -60,20 +56,31 @@ def load_operating(name: str, encoder: Encoder, reranker: Reranker) -> Operating
     Raises:
         ModelError: the file is missing or damaged.
     """
-    path = BUILTIN_JUDGE if name == BUILTIN else Path(name)
-    try:
-        stored = orjson.loads(path.read_bytes())
-        if (stored["encoder"], stored["reranker"]) != (encoder.fingerprint, reranker.fingerprint):
+    with _stored(name) as stored:
+        if not _fitted_with(stored, encoder, reranker):
             return ()
         return tuple(
             (float(accept), float(precision), float(recall))
-            for accept, precision, recall in stored.get("operating", ())
+            for accept, precision, recall in stored["operating"]
         )
+
+
+@contextmanager
+def _stored(name: str) -> Iterator[dict[str, Any]]:
+    """What is in a judge's file; whatever is wrong with it is told with its path."""
+    path = BUILTIN_JUDGE if name == BUILTIN else Path(name)
+    try:
+        yield orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{path} is no judge of this version: {error!r}",
             remedy="install the package again, or run: resolver train --part judge",
         ) from error
+
+
+def _fitted_with(stored: Mapping[str, Any], encoder: Encoder, reranker: Reranker) -> bool:
+    models = (stored["encoder"], stored["reranker"])
+    return models == (encoder.fingerprint, reranker.fingerprint)
 
 
 def save_judge(
