@@ -18,7 +18,8 @@ from resolver.errors import SettingsError
 from resolver.index import IndexStore
 from resolver.indexing import require_fresh
 from resolver.judging import fingerprint, load_judge, load_operating
-from resolver.matching import Matcher, Recall
+from resolver.matching import Matcher
+from resolver.recall import Recall
 from resolver.reranker import Reranker
 from resolver.reranker.loading import load as load_reranker
 from resolver.settings import Settings

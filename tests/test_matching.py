@@ -14,7 +14,8 @@ from resolver.errors import IndexProblem
 from resolver.index.embedded import EmbeddedStore
 from resolver.indexing import build
 from resolver.judging import load_judge
-from resolver.matching import Matcher, Recall
+from resolver.matching import Matcher
+from resolver.recall import Recall
 from resolver.registry.dump import accepted, open_release
 from resolver.registry.rejects import RejectsFile
 from resolver.reranker.loading import load as load_reranker

@@ -20,7 +20,8 @@ from resolver.domain.words import words
 from resolver.errors import DatabaseUnavailable, IndexUnavailable, IntakeError
 from resolver.index.embedded import EmbeddedStore
 from resolver.indexing import build
-from resolver.matching import Matcher, Recall
+from resolver.matching import Matcher
+from resolver.recall import Recall
 from resolver.reranker import Calibration, Pair
 from resolver.resolving import ChunkReport, resolve_chunk
 from resolver.sample import REGISTRY

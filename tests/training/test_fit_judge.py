@@ -16,7 +16,8 @@ from resolver.encoder.loading import load as load_encoder
 from resolver.errors import ModelError
 from resolver.index.embedded import EmbeddedStore
 from resolver.indexing import build
-from resolver.matching import Matcher, Recall
+from resolver.matching import Matcher
+from resolver.recall import Recall
 from resolver.registry.dump import open_release
 from resolver.reranker import Calibration
 from resolver.reranker.loading import load as load_reranker
