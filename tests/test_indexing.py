@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hashing_encoder import HashingEncoder
+from searching import search
 
 from resolver.domain.document import FORM
 from resolver.domain.organisation import Name, NameKind, Organisation, OrganisationStatus, Place
@@ -58,7 +59,7 @@ def built(store: EmbeddedStore, **changes: object) -> Manifest:
 
 def names(store: EmbeddedStore) -> set[str]:
     index = store.open()
-    (hits,) = index.search(list(HashingEncoder().encode_queries(["x"])), limit=1000)
+    (hits,) = search(index, list(HashingEncoder().encode_queries(["x"])), limit=1000)
     index.close()
     return {hit.document.name for hit in hits}
 
@@ -83,8 +84,8 @@ def test_both_vectors_are_of_the_name_that_carries_them(store: EmbeddedStore) ->
     built(store)
     index = store.open()
     text = "Swiss Federal Institute of Technology, Zurich, Switzerland"
-    by_sparse, by_dense = index.search(
-        [query_vector(text), HashingEncoder().encode_queries([text])[0]], limit=1
+    by_sparse, by_dense = search(
+        index, [query_vector(text), HashingEncoder().encode_queries([text])[0]], limit=1
     )
     index.close()
     assert by_sparse[0].document == by_dense[0].document

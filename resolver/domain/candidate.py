@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from resolver.domain.document import Document
 
@@ -15,6 +19,8 @@ and individual rank learning methods", SIGIR 2009."""
 MAX_SEGMENTS = 16
 """Segments of one affiliation that are searched by themselves: enough for all but lists of a dozen
 organisations."""
+
+S = TypeVar("S", bound=np.generic)
 
 _BOUNDARY = re.compile(r"[,;|/()\[\]\n:、，；]| [-–—] ")
 _JOINED_ACRONYMS = re.compile(r"[A-Z]{2}\d*[-–+][A-Z]{2}")
@@ -47,9 +53,8 @@ def segments(text: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A document at its place (from 1) in one result list, with that list's own score."""
+    """A place (from 1) among the organisations of one result list, with that list's own score."""
 
-    document: Document
     rank: int
     score: float
 
@@ -72,48 +77,120 @@ class Candidate:
         return self.document.ror_id
 
 
-Results = Sequence[tuple[Document, float]]
-"""One result list: names, best first, an organisation possibly several times."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Results:
+    """One result list: names, best first, an organisation possibly several times.
+
+    `names` (n,) int32 are the numbers that the index calls its names by, `organisations` (n,)
+    int64 those of the organisations that bear them, in the order of ROR ids; `scores` (n,)
+    float32, descending.
+    """
+
+    names: npt.NDArray[np.int32]
+    organisations: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
-def by_organisation(results: Results) -> dict[str, Ranked]:
-    """Each organisation at its best name; ranks count organisations, not names."""
-    ranked: dict[str, Ranked] = {}
-    for document, score in results:
-        if document.ror_id not in ranked:
-            ranked[document.ror_id] = Ranked(document, len(ranked) + 1, score)
-    return ranked
+NOTHING = Results(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float32))
 
 
-def fuse(sparse: Results, dense: Sequence[Results], *, depth: int) -> list[Candidate]:
+def by_organisation(results: Results) -> Results:
+    """Each organisation at its best name: ranks count organisations, not names."""
+    _, first = np.unique(results.organisations, return_index=True)
+    first.sort()
+    return Results(results.names[first], results.organisations[first], results.scores[first])
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """A candidate before its document is read: `name` is the number of the one to show it by."""
+
+    name: int
+    sparse: Ranked | None
+    dense: Ranked | None
+    fused: float
+
+    def candidate(self, document: Document) -> Candidate:
+        return Candidate(document, self.sparse, self.dense, self.fused)
+
+
+def fuse(sparse: Results, dense: Sequence[Results], *, depth: int) -> list[Fused]:
     """Candidates by reciprocal rank fusion, best first, at most `depth`.
 
-    `dense` holds the result lists of the whole text and of each segment. An organisation's
-    dense rank is its best one: a segment that is nothing but its name finds it first. Ties go
-    to the better sparse score, then the better dense one, then the smaller ROR id.
+    All lists are `by_organisation`; `dense` holds those of the whole text and of each segment.
+    An organisation's dense rank is its best one: a segment that is nothing but its name finds it
+    first. Ties go to the better sparse score, then the better dense one, then the smaller ROR id.
     """
-    by_words = by_organisation(sparse)
-    by_meaning: dict[str, Ranked] = {}
-    for results in dense:
-        for ror_id, found in by_organisation(results).items():
-            known = by_meaning.get(ror_id)
-            if known is None or (found.rank, -found.score) < (known.rank, -known.score):
-                by_meaning[ror_id] = found
-    candidates = []
-    for ror_id in by_words.keys() | by_meaning.keys():
-        words, meaning = by_words.get(ror_id), by_meaning.get(ror_id)
-        shown = words or meaning
-        assert shown is not None
-        candidates.append(
-            Candidate(
-                document=shown.document,
-                sparse=words,
-                dense=meaning,
-                fused=sum(1 / (RRF_CONSTANT + found.rank) for found in (words, meaning) if found),
-            )
+    words, meaning = _best([sparse]), _best(dense)
+    organisations = np.union1d(words.organisations, meaning.organisations)
+    of_words = _at(organisations, words)
+    of_meaning = _at(organisations, meaning)
+    fused = of_words.reciprocal + of_meaning.reciprocal
+    # The keys are those of `order`, the last one first.
+    best = np.lexsort((organisations, -of_meaning.scores, -of_words.scores, -fused))[:depth]
+    names = np.where(of_words.ranks > 0, of_words.names, of_meaning.names)
+    return [
+        Fused(name, sparse, dense, value)
+        for name, sparse, dense, value in zip(
+            names[best].tolist(),
+            of_words.ranked(best),
+            of_meaning.ranked(best),
+            fused[best].tolist(),
+            strict=True,
         )
-    candidates.sort(key=order)
-    return candidates[:depth]
+    ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Places:
+    """Where each of some organisations stands by one kind of search: rank 0 and score 0 where it
+    was not found."""
+
+    organisations: npt.NDArray[np.int64]
+    names: npt.NDArray[np.int32]
+    ranks: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+
+    @property
+    def reciprocal(self) -> npt.NDArray[np.float64]:
+        return np.where(self.ranks > 0, 1 / (RRF_CONSTANT + self.ranks), 0.0)
+
+    def ranked(self, which: npt.NDArray[np.int64]) -> list[Ranked | None]:
+        ranks, scores = self.ranks[which].tolist(), self.scores[which].tolist()
+        return [
+            Ranked(rank, score) if rank else None for rank, score in zip(ranks, scores, strict=True)
+        ]
+
+
+def _best(lists: Sequence[Results]) -> _Places:
+    """Each organisation at its best place in any of the lists, in order of organisation."""
+    organisations = _joined([results.organisations for results in lists], np.int64)
+    names = _joined([results.names for results in lists], np.int32)
+    scores = _joined([results.scores for results in lists], np.float32)
+    ranks = _joined([np.arange(1, len(results) + 1) for results in lists], np.int64)
+    order = np.lexsort((-scores, ranks, organisations))
+    ordered = organisations[order]
+    first = order[
+        np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(order)])
+    ]
+    return _Places(organisations[first], names[first], ranks[first], scores[first])
+
+
+def _joined(arrays: Sequence[npt.NDArray[S]], kind: type[S]) -> npt.NDArray[S]:
+    return np.concatenate(arrays) if arrays else np.empty(0, kind)
+
+
+def _at(organisations: npt.NDArray[np.int64], places: _Places) -> _Places:
+    """The same places, in a row for each of the organisations, which hold all of theirs."""
+    where = np.searchsorted(organisations, places.organisations)
+    names = np.zeros(len(organisations), np.int32)
+    ranks = np.zeros(len(organisations), np.int64)
+    scores = np.zeros(len(organisations), np.float32)
+    names[where], ranks[where], scores[where] = places.names, places.ranks, places.scores
+    return _Places(organisations, names, ranks, scores)
 
 
 def order(candidate: Candidate) -> tuple[float, float, float, str]:

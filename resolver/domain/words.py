@@ -148,6 +148,10 @@ def _attaches(character: str) -> bool:
     return unicodedata.category(first).startswith("M") or "\u1160" <= first <= "\u11ff"
 
 
+_SHARED = 3
+"""Letters at the beginning that two spellings of a word share at least."""
+
+
 def same(a: str, b: str) -> bool:
     """Whether two folded words are one: equal, abbreviated, or differently inflected.
 
@@ -157,7 +161,9 @@ def same(a: str, b: str) -> bool:
         return True
     shorter, longer = sorted((len(a), len(b)))
     shared = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), shorter)
-    return (shared == shorter >= 3 and longer >= shorter + 3) or shared >= max(5, 0.7 * longer)
+    return (shared == shorter >= _SHARED and longer >= shorter + 3) or shared >= max(
+        5, 0.7 * longer
+    )
 
 
 def ground(
@@ -169,12 +175,17 @@ def ground(
     `claimed`; each word of the name stands on one position at most, and of equal windows the
     shorter, then the earlier one is taken. Empty when nothing is left for the name.
     """
-    free = [
-        (position, {i for i, word in enumerate(name) if same(unit, word)})
-        for position, unit in enumerate(text)
-        if position not in claimed
-    ]
-    free = [(position, matched) for position, matched in free if matched]
+    # Words that are the same begin the same, so most need no comparison.
+    beginnings: dict[str, list[tuple[int, str]]] = {}
+    for i, word in enumerate(name):
+        beginnings.setdefault(word[:_SHARED], []).append((i, word))
+    free = []
+    for position, unit in enumerate(text):
+        alike = beginnings.get(unit[:_SHARED])
+        if alike and position not in claimed:
+            matched = {i for i, word in alike if same(unit, word)}
+            if matched:
+                free.append((position, matched))
     best: tuple[int, int, frozenset[int]] = (0, 0, frozenset())
     # A name may be interrupted ("University of California at San Diego"), not scattered.
     reach = 2 * len(name) + 2

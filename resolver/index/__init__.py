@@ -13,6 +13,7 @@ from typing import Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from resolver.domain.candidate import Results
 from resolver.domain.document import Document
 from resolver.encoder.lexical import SparseVector
 
@@ -52,27 +53,31 @@ class Point:
     sparse: SparseVector
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A point that a query met; `score` is the dot product, higher is nearer."""
-
-    document: Document
-    score: float
-
-
 class Index(Protocol):
     """The active version, open for reading."""
 
     @property
     def manifest(self) -> Manifest: ...
 
-    def search(self, queries: Sequence[Query], *, limit: int) -> list[list[Hit]]:
-        """For each query its `limit` nearest points, best first. One round trip for all.
+    def search(self, queries: Sequence[Query], *, limit: int) -> list[Results]:
+        """For each query its `limit` nearest points, best first. One round trip for all, and one
+        for the names that were not met before.
 
-        An empty sparse query has no hits.
+        Scores are dot products. Equal ones come in order of the organisation. An empty sparse
+        query has no results.
 
         Raises:
             IndexUnavailable: the server failed; nothing is returned for any query.
+        """
+        ...
+
+    def documents(self, names: Collection[int]) -> dict[int, Document]:
+        """The documents of names that a search has met, by their numbers, which are this open
+        index's own. Of 600 that a string meets, some 50 are wanted.
+
+        Raises:
+            IndexProblem: one is not there any more.
+            IndexUnavailable: the server failed.
         """
         ...
 

@@ -23,16 +23,19 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
+from resolver.domain.candidate import NOTHING, Results
 from resolver.domain.document import Document
 from resolver.encoder.lexical import SparseVector
 from resolver.errors import IndexBusy, IndexMissing, IndexProblem
-from resolver.index import Hit, Manifest, Point, Query
+from resolver.hardware import cores
+from resolver.index import Manifest, Point, Query
 from resolver.index.manifest import (
     check_counts,
     check_version,
@@ -45,14 +48,12 @@ from resolver.index.payload import (
     DENSE,
     OVERSAMPLING,
     SPARSE,
-    Documents,
+    Answer,
+    Points,
     check_points,
     check_queries,
-    document,
-    organisation_point_id,
     payload,
     point_id,
-    ranked,
 )
 
 if TYPE_CHECKING:
@@ -67,10 +68,14 @@ _UPSERT = 1024
 
 
 class EmbeddedStore:
-    """Index versions in a folder of this machine."""
+    """Index versions in a folder of this machine.
 
-    def __init__(self, directory: Path) -> None:
+    `threads` search at the same time; None means one for each core.
+    """
+
+    def __init__(self, directory: Path, *, threads: int | None = None) -> None:
         self._directory = directory
+        self._threads = threads or cores()
         self._versions = directory / "versions"
         self._current = directory / "current"
 
@@ -121,7 +126,7 @@ class EmbeddedStore:
             raise IndexMissing(
                 f"no index is active in {self._directory}", remedy="run: resolver index build"
             )
-        return EmbeddedIndex(path)
+        return EmbeddedIndex(path, self._threads)
 
     def drop(self, version: str) -> None:
         path = self._complete(version)
@@ -255,9 +260,10 @@ class EmbeddedWriter:
 class EmbeddedIndex:
     """A complete version, open for reading in this process. Searches may come from any thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int) -> None:
         self._pid = os.getpid()
         self._path = path
+        self._threads = threads
         self._lock = _lock(path, fcntl.LOCK_SH, "is being dropped by another process")
         try:
             self._manifest = _read_manifest(path)
@@ -270,14 +276,14 @@ class EmbeddedIndex:
         except BaseException:
             os.close(self._lock)
             raise
-        self._documents = Documents(self._fetch)
+        self._points = Points(self._fetch)
         self._closed = False
 
     @property
     def manifest(self) -> Manifest:
         return self._manifest
 
-    def search(self, queries: Sequence[Query], *, limit: int) -> list[list[Hit]]:
+    def search(self, queries: Sequence[Query], *, limit: int) -> list[Results]:
         self._check_usable()
         check_queries(queries, dimension=self._manifest.dimension, limit=limit)
         edge = _engine()
@@ -291,7 +297,7 @@ class EmbeddedIndex:
             for i, query in enumerate(queries)
             if not isinstance(query, SparseVector) or len(query)
         ]
-        found: list[list[Hit]] = [[] for _ in queries]
+        found: list[Results] = [NOTHING for _ in queries]
         if not asked:
             return found
         requests = [
@@ -300,24 +306,46 @@ class EmbeddedIndex:
             )
             for i in asked
         ]
-        with _named_errors(self._manifest.version):
-            answers = self._shard.query_batch(edge.QueryBatchRequest(requests))
-        points = [[(_uuid(point.id), point.score) for point in answer] for answer in answers]
-        documents = self._documents.whole({point for answer in points for point, _ in answer})
-        for i, scored in zip(asked, points, strict=True):
-            found[i] = ranked([Hit(documents[point], score) for point, score in scored])
+        results = self._points.results(self._answers(requests))
+        for i, result in zip(asked, results, strict=True):
+            found[i] = result
         return found
+
+    def _answers(self, requests: Sequence[qdrant_edge.QueryRequest]) -> list[Answer]:
+        """One answer a request, in order."""
+        edge = _engine()
+
+        def ask(part: Sequence[qdrant_edge.QueryRequest]) -> list[Answer]:
+            with _named_errors(self._manifest.version):
+                answers = self._shard.query_batch(edge.QueryBatchRequest(list(part)))
+            return [_answer(points) for points in answers]
+
+        # The engine searches a segment in one thread, and lets go of the interpreter meanwhile.
+        shares = min(self._threads, len(requests))
+        if shares == 1:
+            return ask(requests)
+        answers: list[Answer] = [([], [])] * len(requests)
+        with ThreadPoolExecutor(shares) as pool:
+            # Dealt out in turn: sparse queries come first and cost less than dense ones.
+            for i, share in enumerate(pool.map(ask, (requests[i::shares] for i in range(shares)))):
+                answers[i::shares] = share
+        return answers
+
+    def documents(self, names: Collection[int]) -> dict[int, Document]:
+        self._check_usable()
+        return self._points.documents(names)
 
     def organisations(self, ror_ids: Collection[str]) -> dict[str, Document]:
         self._check_usable()
-        found = self._documents.get({organisation_point_id(ror_id) for ror_id in ror_ids})
-        return {document.ror_id: document for document in found.values()}
+        return self._points.organisations(ror_ids)
 
-    def _fetch(self, ids: Sequence[UUID]) -> Iterator[tuple[UUID, Document]]:
+    def _fetch(
+        self, ids: Sequence[UUID], keys: list[str] | None
+    ) -> Iterator[tuple[UUID, Mapping[str, Any] | None]]:
         with _named_errors(self._manifest.version):
-            records = self._shard.retrieve(list(ids), True, False)
+            records = self._shard.retrieve(list(ids), keys or True, False)
         for record in records:
-            yield _uuid(record.id), document(record.payload)
+            yield _uuid(record.id), record.payload
 
     def count(self) -> int:
         self._check_usable()
@@ -346,6 +374,11 @@ class EmbeddedIndex:
 
 def _uuid(point: object) -> UUID:
     return point if isinstance(point, UUID) else UUID(str(point))
+
+
+def _answer(points: Sequence[Any]) -> Answer:
+    # `_uuid` would cost more than the rest: the ids are UUIDs, for `point_id` made them.
+    return [point.id.int for point in points], [point.score for point in points]
 
 
 def _engine() -> Any:

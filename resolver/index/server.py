@@ -9,17 +9,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
+from resolver.domain.candidate import NOTHING, Results
 from resolver.domain.document import Document
 from resolver.encoder.lexical import SparseVector
 from resolver.errors import IndexMissing, IndexProblem, IndexUnavailable
-from resolver.index import Hit, Manifest, Point, Query
+from resolver.index import Manifest, Point, Query
 from resolver.index.manifest import (
     check_counts,
     check_version,
@@ -32,14 +33,12 @@ from resolver.index.payload import (
     DENSE,
     OVERSAMPLING,
     SPARSE,
-    Documents,
+    Answer,
+    Points,
     check_points,
     check_queries,
-    document,
-    organisation_point_id,
     payload,
     point_id,
-    ranked,
 )
 
 if TYPE_CHECKING:
@@ -352,14 +351,14 @@ class ServerIndex:
         self._server = server
         self._collection = collection
         self._manifest = manifest
-        self._documents = Documents(self._fetch)
+        self._points = Points(self._fetch)
         self._closed = False
 
     @property
     def manifest(self) -> Manifest:
         return self._manifest
 
-    def search(self, queries: Sequence[Query], *, limit: int) -> list[list[Hit]]:
+    def search(self, queries: Sequence[Query], *, limit: int) -> list[Results]:
         from qdrant_client import models
 
         self._check_usable()
@@ -374,7 +373,7 @@ class ServerIndex:
             for i, query in enumerate(queries)
             if not isinstance(query, SparseVector) or len(query)
         ]
-        found: list[list[Hit]] = [[] for _ in queries]
+        found: list[Results] = [NOTHING for _ in queries]
         if not asked:
             return found
         requests = [
@@ -389,24 +388,28 @@ class ServerIndex:
         ]
         with self._server.named_errors():
             answers = self._server.client.query_batch_points(self._collection, requests)
-        points = [[(UUID(str(p.id)), p.score) for p in answer.points] for answer in answers]
-        documents = self._documents.whole({point for answer in points for point, _ in answer})
-        for i, scored in zip(asked, points, strict=True):
-            found[i] = ranked([Hit(documents[point], score) for point, score in scored])
+        results = self._points.results([_answer(answer.points) for answer in answers])
+        for i, result in zip(asked, results, strict=True):
+            found[i] = result
         return found
+
+    def documents(self, names: Collection[int]) -> dict[int, Document]:
+        self._check_usable()
+        return self._points.documents(names)
 
     def organisations(self, ror_ids: Collection[str]) -> dict[str, Document]:
         self._check_usable()
-        found = self._documents.get({organisation_point_id(ror_id) for ror_id in ror_ids})
-        return {document.ror_id: document for document in found.values()}
+        return self._points.organisations(ror_ids)
 
-    def _fetch(self, ids: Sequence[UUID]) -> Iterator[tuple[UUID, Document]]:
+    def _fetch(
+        self, ids: Sequence[UUID], keys: list[str] | None
+    ) -> Iterator[tuple[UUID, Mapping[str, Any] | None]]:
         with self._server.named_errors():
             records = self._server.client.retrieve(
-                self._collection, [str(point) for point in ids], with_payload=True
+                self._collection, [str(point) for point in ids], with_payload=keys or True
             )
         for record in records:
-            yield UUID(str(record.id)), document(record.payload)
+            yield UUID(str(record.id)), record.payload
 
     def count(self) -> int:
         self._check_usable()
@@ -509,6 +512,10 @@ def _server_point(point: Point) -> models.PointStruct:
         },
         payload=payload(point.document),
     )
+
+
+def _answer(points: Sequence[models.ScoredPoint]) -> Answer:
+    return [UUID(str(point.id)).int for point in points], [point.score for point in points]
 
 
 def _server_query(query: Query) -> models.SparseVector | list[float]:

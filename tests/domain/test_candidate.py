@@ -1,11 +1,31 @@
+import random
+from collections.abc import Sequence
+
+import numpy as np
 import pytest
 
-from resolver.domain.candidate import MAX_SEGMENTS, fuse, segments
+from resolver.domain.candidate import (
+    MAX_SEGMENTS,
+    NOTHING,
+    Candidate,
+    Ranked,
+    Results,
+    by_organisation,
+    fuse,
+    order,
+    segments,
+)
 from resolver.domain.document import Document
 
+Hit = tuple[int, int, float]
+"""Name, organisation, score."""
 
-def document(ror_id: str, name: str = "") -> Document:
-    return Document(ror_id, name or ror_id, ror_id, False, None, None, None, None)
+
+def results(*hits: Hit) -> Results:
+    names, organisations, scores = zip(*hits, strict=True) if hits else ((), (), ())
+    return Results(
+        np.array(names, np.int32), np.array(organisations, np.int64), np.array(scores, np.float32)
+    )
 
 
 @pytest.mark.parametrize(
@@ -37,33 +57,95 @@ def test_of_many_segments_the_last_are_kept() -> None:
 
 
 def test_found_by_both_searches_comes_first() -> None:
-    a, b, c = document("a"), document("b"), document("c")
-    fused = fuse([(a, 9.0), (b, 8.0)], [[(b, 0.9), (c, 0.8)]], depth=10)
-    assert [candidate.ror_id for candidate in fused] == ["b", "a", "c"]
-    assert fused[0].sparse is not None
-    assert fused[0].sparse.rank == 2
-    assert fused[0].dense is not None
-    assert fused[0].dense.score == 0.9
+    fused = fuse(results((1, 1, 9.0), (2, 2, 8.0)), [results((2, 2, 0.75), (3, 3, 0.5))], depth=10)
+    assert [found.name for found in fused] == [2, 1, 3]
+    assert (fused[0].sparse, fused[0].dense) == (Ranked(2, 8.0), Ranked(1, 0.75))
+    assert fused[0].fused == pytest.approx(1 / 62 + 1 / 61)
+    assert fused[1].dense is None
     assert fused[2].sparse is None
 
 
 def test_an_organisation_counts_once_and_shows_its_best_name() -> None:
-    best, other = document("a", "best"), document("a", "other")
-    (candidate, second) = fuse([(best, 9.0), (other, 8.0), (document("b"), 7.0)], [], depth=10)
-    assert candidate.document is best
-    assert second.sparse is not None
-    assert second.sparse.rank == 2
+    found = by_organisation(results((11, 1, 9.0), (12, 1, 8.0), (20, 2, 7.0), (13, 1, 6.0)))
+    assert found.names.tolist() == [11, 20]
+    assert found.organisations.tolist() == [1, 2]
+    assert found.scores.tolist() == [9.0, 7.0]
+    first, second = fuse(found, [], depth=10)
+    assert (first.name, second.name) == (11, 20)
+    assert second.sparse == Ranked(2, 7.0)
+
+
+def test_the_name_that_words_find_is_shown() -> None:
+    (found,) = fuse(results((11, 1, 9.0)), [results((12, 1, 0.5))], depth=10)
+    assert found.name == 11
 
 
 def test_the_best_segment_speaks_for_the_organisation() -> None:
-    a, b = document("a"), document("b")
-    (first, _) = fuse([], [[(a, 0.5), (b, 0.4)], [(b, 0.99)]], depth=10)
-    assert first.ror_id == "b"
-    assert first.dense is not None
-    assert (first.dense.rank, first.dense.score) == (1, 0.99)
+    whole = results((10, 1, 0.5), (20, 2, 0.25))
+    first, _ = fuse(NOTHING, [whole, results((21, 2, 0.75))], depth=10)
+    assert first.name == 21
+    assert first.dense == Ranked(1, 0.75)
+
+
+def test_of_two_segments_alike_the_first_speaks() -> None:
+    (found,) = fuse(NOTHING, [results((10, 1, 0.5)), results((11, 1, 0.5))], depth=10)
+    assert found.name == 10
 
 
 def test_depth_bounds_and_nothing_gives_nothing() -> None:
-    found = [(document(str(i)), 1.0 / (i + 1)) for i in range(9)]
+    found = results(*((i, i, 1.0 / (i + 1)) for i in range(9)))
     assert len(fuse(found, [], depth=4)) == 4
-    assert fuse([], [[]], depth=4) == []
+    assert fuse(NOTHING, [NOTHING], depth=4) == []
+    assert fuse(NOTHING, [], depth=4) == []
+    assert len(by_organisation(NOTHING)) == 0
+
+
+def plainly_fused(sparse: Results, dense: Sequence[Results]) -> list[tuple[int, Candidate]]:
+    """The definition, one organisation at a time: names and candidates in `order`."""
+
+    def places(found: Results) -> dict[int, tuple[Ranked, int]]:
+        columns = (found.organisations.tolist(), found.scores.tolist(), found.names.tolist())
+        return {
+            organisation: (Ranked(rank, score), name)
+            for rank, (organisation, score, name) in enumerate(zip(*columns, strict=True), 1)
+        }
+
+    by_words = places(sparse)
+    by_meaning: dict[int, tuple[Ranked, int]] = {}
+    for found in dense:
+        for organisation, (place, name) in places(found).items():
+            known = by_meaning.get(organisation)
+            if not known or (place.rank, -place.score) < (known[0].rank, -known[0].score):
+                by_meaning[organisation] = (place, name)
+    fused = []
+    for organisation in by_words.keys() | by_meaning.keys():
+        words, words_name = by_words.get(organisation, (None, None))
+        meaning, meaning_name = by_meaning.get(organisation, (None, None))
+        name = meaning_name if words_name is None else words_name
+        assert name is not None
+        ror_id = f"{organisation:09d}"
+        document = Document(ror_id, ror_id, ror_id, False, None, None, None, None)
+        value = sum(1 / (60 + place.rank) for place in (words, meaning) if place)
+        fused.append((name, Candidate(document, words, meaning, value)))
+    return sorted(fused, key=lambda found: order(found[1]))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_fusing_arrays_is_fusing_one_by_one(seed: int) -> None:
+    rng = random.Random(seed)
+
+    def some() -> Results:
+        # Few values, so that ranks and scores tie.
+        scores = sorted((rng.randrange(8) / 8 for _ in range(rng.randrange(40))), reverse=True)
+        names = [rng.randrange(60) for _ in scores]
+        return by_organisation(
+            results(*((name, name // 2, score) for name, score in zip(names, scores, strict=True)))
+        )
+
+    sparse, dense = some(), [some() for _ in range(rng.randrange(5))]
+    expected = plainly_fused(sparse, dense)
+    for depth in (1, 10, 1000):
+        assert [
+            (found.name, found.sparse, found.dense, found.fused)
+            for found in fuse(sparse, dense, depth=depth)
+        ] == [(name, c.sparse, c.dense, c.fused) for name, c in expected[:depth]]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hashing_encoder import HashingEncoder
 from index_points import NAMES, documents_of, manifest_of, points_of
+from searching import search
 
 from resolver.domain.document import Document
 from resolver.domain.organisation import OrganisationStatus
@@ -60,8 +61,8 @@ def test_every_name_finds_itself_first(
 ) -> None:
     publish(store, "v1", points)
     index = store.open()
-    by_sparse = index.search([query_vector(name) for name in NAMES], limit=1)
-    by_dense = index.search([dense(name) for name in NAMES], limit=1)
+    by_sparse = search(index, [query_vector(name) for name in NAMES], limit=1)
+    by_dense = search(index, [dense(name) for name in NAMES], limit=1)
     index.close()
     assert [hits[0].document.name for hits in by_sparse] == list(NAMES)
     assert [hits[0].document.name for hits in by_dense] == list(NAMES)
@@ -72,8 +73,8 @@ def test_scores_are_dot_products_best_first(
 ) -> None:
     publish(store, "v1", points)
     index = store.open()
-    by_dense, by_sparse = index.search(
-        [dense(AFFILIATION), query_vector(AFFILIATION)], limit=len(points)
+    by_dense, by_sparse = search(
+        index, [dense(AFFILIATION), query_vector(AFFILIATION)], limit=len(points)
     )
     index.close()
 
@@ -97,9 +98,9 @@ def test_answers_keep_the_order_of_the_queries(
     publish(store, "v1", points)
     queries = [query_vector("Bergen"), dense("ETH Zürich"), EMPTY, query_vector("北京大学")]
     index = store.open()
-    together = index.search(queries, limit=1)
-    apart = [index.search([query], limit=1)[0] for query in queries]
-    none = index.search([], limit=1)
+    together = search(index, queries, limit=1)
+    apart = [search(index, [query], limit=1)[0] for query in queries]
+    none = search(index, [], limit=1)
     index.close()
     assert [[hit.document.name for hit in hits] for hits in together] == [
         ["University of Bergen"],
@@ -115,7 +116,7 @@ def test_answers_keep_the_order_of_the_queries(
 def test_limit(store: IndexStore, points: list[Point], publish: Publish, limit: int) -> None:
     publish(store, "v1", points)
     index = store.open()
-    (hits,) = index.search([dense("Oslo")], limit=limit)
+    (hits,) = search(index, [dense("Oslo")], limit=limit)
     index.close()
     assert len(hits) == min(limit, len(points))
 
@@ -126,12 +127,43 @@ def test_equal_scores_come_in_order_of_the_organisation(
     points = points_of(documents_of(["Institute of Physics"] * 20))
     publish(store, "v1", points)
     index = store.open()
-    found = index.search([query_vector("physics"), dense("Institute of Physics")], limit=20)
+    found = search(index, [query_vector("physics"), dense("Institute of Physics")], limit=20)
     index.close()
     for hits in found:
         ids = [hit.document.ror_id for hit in hits]
         assert len(ids) == 20
         assert ids == sorted(ids)
+
+
+def test_results_tell_names_and_organisations_apart(store: IndexStore, publish: Publish) -> None:
+    bonn, oslo = documents_of(["University of Bonn", "University of Oslo"])
+    alias = dataclasses.replace(bonn, name="Uni Bonn")
+    publish(store, "v1", points_of([alias, oslo, bonn]))
+    index = store.open()
+    # Twice: the second time from what is kept.
+    for _ in range(2):
+        (found,) = index.search([dense("University of Bonn")], limit=10)
+        documents = index.documents(found.names.tolist())
+        assert sorted(document.name for document in documents.values()) == sorted(
+            document.name for document in (alias, bonn, oslo)
+        )
+        bearers = [documents[name].ror_id for name in found.names.tolist()]
+        assert [int(ror_id, 36) for ror_id in bearers] == found.organisations.tolist()
+    assert index.documents([]) == {}
+    index.close()
+    with pytest.raises(IndexProblem, match="closed"):
+        index.documents(found.names.tolist())
+
+
+@pytest.mark.parametrize("ror_id", ["", "05A28RW58", "05a28rw5", "05a28rw588", "05a28-w58"])
+def test_a_point_of_no_ror_id_is_refused(store: IndexStore, ror_id: str) -> None:
+    (point,) = points_of(documents_of(["ETH Zürich"]))
+    wrong = dataclasses.replace(point, document=dataclasses.replace(point.document, ror_id=ror_id))
+    with (
+        pytest.raises(IndexProblem, match=r"ETH Zürich.*not a ROR id"),
+        store.create(manifest_of("v1", [wrong])) as writer,
+    ):
+        writer.add([wrong])
 
 
 @pytest.mark.parametrize(
@@ -156,7 +188,7 @@ def test_a_query_that_does_not_fit_is_refused(
     publish(store, "v1", points)
     index = store.open()
     with pytest.raises(error, match=says):
-        index.search([query_vector("Oslo"), query], limit=limit)
+        search(index, [query_vector("Oslo"), query], limit=limit)
     index.close()
 
 
@@ -180,7 +212,7 @@ def test_a_closed_index_is_refused(
     index.close()
     index.close()
     with pytest.raises(IndexProblem, match="closed"):
-        index.search([query_vector("Oslo")], limit=1)
+        search(index, [query_vector("Oslo")], limit=1)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +248,7 @@ def test_a_document_comes_back_as_it_was(
     (point,) = points_of([document])
     publish(store, "v1", [point])
     index = store.open()
-    ((hit,),) = index.search([point.dense], limit=1)
+    ((hit,),) = search(index, [point.dense], limit=1)
     index.close()
     assert hit.document == document
 
@@ -250,7 +282,7 @@ def test_the_same_name_of_the_same_organisation_replaces(
     store.activate("v1")
     index = store.open()
     assert index.count() == len(points)
-    (hits,) = index.search([dense("Oslo")], limit=100)
+    (hits,) = search(index, [dense("Oslo")], limit=100)
     index.close()
     assert {hit.document.city for hit in hits} == {"Elsewhere"}
 
@@ -325,7 +357,7 @@ def test_a_reader_stays_with_its_version(
     publish(store, "v2", points[3:])
     after = store.open()
     found = [
-        {hit.document.name for hit in index.search([dense("university")], limit=100)[0]}
+        {hit.document.name for hit in search(index, [dense("university")], limit=100)[0]}
         for index in (before, after)
     ]
     assert found == [set(NAMES[:3]), set(NAMES[3:])]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from index_points import NAMES, documents_of, manifest_of, points_of
+from searching import search
 
 from resolver.encoder.lexical import query_vector
 from resolver.errors import IndexBusy, IndexProblem
@@ -31,6 +32,7 @@ import os, sys
 sys.path[:0] = [{str(HERE)!r}, {str(HERE.parent)!r}, {str(HERE.parents[1])!r}]
 from pathlib import Path
 from index_points import *
+from searching import search
 from resolver.encoder.lexical import query_vector
 from resolver.index.embedded import EmbeddedStore
 store = EmbeddedStore(Path(sys.argv[1]))
@@ -91,7 +93,7 @@ READER = """
     say("open")
     sys.stdin.readline()
     for _ in range(20):
-        found = index.search([query_vector(name) for name in NAMES], limit=1)
+        found = search(index, [query_vector(name) for name in NAMES], limit=1)
         assert [hits[0].document.name for hits in found] == list(NAMES)
     say(index.manifest.version)
     sys.stdin.readline()
@@ -115,7 +117,7 @@ def test_many_processes_read_one_version_and_change_nothing(
                     running.stdin.write("\n")
                     running.stdin.flush()
             assert (
-                index.search([query_vector("北京大学")], limit=1)[0][0].document.name == "北京大学"
+                search(index, [query_vector("北京大学")], limit=1)[0][0].document.name == "北京大学"
             )
         assert one.wait(SECONDS) == two.wait(SECONDS) == 0
     index.close()
@@ -174,7 +176,7 @@ def test_a_killed_build_leaves_the_active_version_usable(
     assert store.versions() == [first]
     assert store.active() == first
     index = store.open()
-    assert index.search([query_vector("Bergen")], limit=1)[0][0].document.name == NAMES[2]
+    assert search(index, [query_vector("Bergen")], limit=1)[0][0].document.name == NAMES[2]
     index.close()
 
     second = publish(store, "v3", points[:4])
@@ -189,17 +191,17 @@ def test_a_search_in_a_forked_child_is_refused(
     code = """
     from resolver.errors import IndexProblem
     index = store.open()
-    index.search([points[0].dense], limit=1)
+    search(index, [points[0].dense], limit=1)
     child = os.fork()
     if child == 0:
         try:
-            index.search([points[0].dense], limit=1)
+            search(index, [points[0].dense], limit=1)
         except IndexProblem as error:
             say(error)
         index.close()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
-    say(index.search([query_vector("Bergen")], limit=1)[0][0].document.name)
+    say(search(index, [query_vector("Bergen")], limit=1)[0][0].document.name)
     """
     refused, found = outcome(code, directory).splitlines()
     assert refused == (
@@ -215,11 +217,11 @@ def test_a_forked_child_opens_its_own(
     publish(store, "v1", points)
     code = """
     index = store.open()
-    index.search([points[0].dense], limit=1)
+    search(index, [points[0].dense], limit=1)
     child = os.fork()
     if child == 0:
         own = store.open()
-        say(own.search([query_vector("Bergen")], limit=1)[0][0].document.name)
+        say(search(own, [query_vector("Bergen")], limit=1)[0][0].document.name)
         own.close()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
@@ -235,9 +237,27 @@ def test_searches_from_many_threads(
     publish(store, "v1", points)
     index = store.open()
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda name: index.search([query_vector(name)], limit=1), NAMES * 10))
+        found = list(
+            pool.map(lambda name: search(index, [query_vector(name)], limit=1), NAMES * 10)
+        )
     index.close()
     assert [hits[0][0].document.name for hits in found] == list(NAMES * 10)
+
+
+@pytest.mark.parametrize("threads", [1, 3, 100])
+def test_threads_share_the_queries_of_one_search(
+    directory: Path, points: list[Point], publish: Publish, threads: int
+) -> None:
+    store = EmbeddedStore(directory, threads=threads)
+    publish(store, "v1", points)
+    index = store.open()
+    empty = query_vector("")
+    queries = [query_vector(name) for name in NAMES] + [empty] + [p.dense for p in points]
+    for count in (0, 1, 2, len(queries)):
+        found = search(index, queries[-count:] if count else [], limit=1)
+        expected = [*NAMES, None, *NAMES][-count:] if count else []
+        assert [hits[0].document.name if hits else None for hits in found] == expected
+    index.close()
 
 
 @pytest.mark.parametrize(
@@ -300,7 +320,7 @@ def test_a_quantised_search_finds_nearly_what_an_exact_one_finds(
     queries = matrix[rng.integers(len(matrix), size=50)] + rng.normal(0, 0.05, (50, 64))
     queries = (queries / np.linalg.norm(queries, axis=1, keepdims=True)).astype(np.float32)
     index = store.open()
-    found = index.search(list(queries), limit=50)
+    found = search(index, list(queries), limit=50)
     index.close()
     kept = 0
     for query, hits in zip(queries, found, strict=True):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import pytest
 from index_points import NAMES, documents_of, manifest_of, points_of
 
 from resolver.errors import IndexProblem
 from resolver.index.manifest import from_json, to_json
-from resolver.index.payload import document, payload, point_id
+from resolver.index.payload import Points, document, payload, point_id
 
 
 def test_point_ids_tell_names_and_organisations_apart() -> None:
@@ -63,3 +65,86 @@ def test_a_broken_manifest_is_refused(changes: dict[str, Any], says: str) -> Non
 def test_a_manifest_of_a_later_version_is_read() -> None:
     manifest = manifest_of("v1", points_of(documents_of(NAMES)))
     assert from_json({**to_json(manifest), "new_field": 1}, where="here") == manifest
+
+
+class Stored:
+    """Payloads by point, and what was read of them."""
+
+    def __init__(self, payloads: Mapping[UUID, Any]) -> None:
+        self.payloads = dict(payloads)
+        self.read: list[tuple[int, list[str] | None]] = []
+
+    def __call__(
+        self, ids: Sequence[UUID], keys: list[str] | None
+    ) -> Iterator[tuple[UUID, Mapping[str, Any] | None]]:
+        self.read.append((len(ids), keys))
+        for point in ids:
+            if point in self.payloads:
+                value = self.payloads[point]
+                yield point, {key: value[key] for key in keys} if keys else value
+
+
+@pytest.fixture
+def stored() -> Stored:
+    return Stored({point_id(found): payload(found) for found in documents_of(NAMES)})
+
+
+def test_points_are_read_once_and_documents_when_wanted(stored: Stored) -> None:
+    points = Points(stored)
+    ids = [point.int for point in stored.payloads]
+    first = points.results([(ids[:3], [3.0, 2.0, 1.0]), (ids[2:5], [3.0, 2.0, 1.0]), ([], [])])
+    assert stored.read == [(5, ["ror_id"])]
+    again = points.results([(ids[:5], [0.5] * 5)])
+    assert len(stored.read) == 1
+    wanted = first[0].names.tolist()[:2]
+    for _ in range(2):
+        assert [points.documents(wanted)[name] for name in wanted] == documents_of(NAMES)[:2]
+    assert stored.read[1:] == [(2, None)]
+    assert [len(found) for found in (*first, *again)] == [3, 3, 0, 5]
+
+
+def test_equal_scores_come_in_order_of_organisation_then_name() -> None:
+    bonn, oslo = documents_of(["University of Bonn", "University of Oslo"])
+    aliases = [dataclasses.replace(bonn, name=f"Bonn {i}") for i in (3, 0, 4, 1, 2)]
+    stored = Stored({point_id(found): payload(found) for found in [oslo, *aliases, bonn]})
+    points = Points(stored)
+    ids = [point.int for point in stored.payloads]
+
+    def names(answers: list[tuple[list[int], list[float]]]) -> list[list[str]]:
+        found = points.results(answers)
+        documents = points.documents({name for results in found for name in results.names.tolist()})
+        return [[documents[name].name for name in results.names.tolist()] for results in found]
+
+    bonns = [*(f"Bonn {i}" for i in range(5)), "University of Bonn"]
+    assert names(
+        [
+            (ids, [1.0] * 7),
+            (ids[::-1], [1.0] * 7),
+            (ids[::-1], [2.0] + [1.0] * 5 + [2.0]),
+            (ids[:2], [2.0, 1.0]),
+        ]
+    ) == [
+        [*bonns, "University of Oslo"],
+        [*bonns, "University of Oslo"],
+        ["University of Bonn", "University of Oslo", *bonns[:-1]],
+        ["University of Oslo", "Bonn 3"],
+    ]
+
+
+def test_a_point_that_goes_away_is_an_error(stored: Stored) -> None:
+    points = Points(stored)
+    ids = [point.int for point in stored.payloads]
+    (found,) = points.results([(ids[:2], [2.0, 1.0])])
+    stored.payloads.clear()
+    with pytest.raises(IndexProblem, match="2 points went away"):
+        points.documents(found.names.tolist())
+    with pytest.raises(IndexProblem, match="1 points went away"):
+        points.results([(ids[:3], [3.0, 2.0, 1.0])])
+
+
+@pytest.mark.parametrize("ror_id", [None, 5, "", "05A28RW58"], ids=repr)
+def test_a_foreign_point_is_refused(stored: Stored, ror_id: Any) -> None:
+    point = next(iter(stored.payloads))
+    stored.payloads[point] = {"ror_id": ror_id}
+    with pytest.raises(IndexProblem, match=r"no ror_id.*resolver index build"):
+        Points(stored).results([([point.int], [1.0])])
