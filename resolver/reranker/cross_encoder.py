@@ -4,45 +4,71 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from resolver import weights
+from resolver.errors import ModelError
 from resolver.reranker import Calibration, Pair, require_texts
 from resolver.reranker.calibration import CALIBRATION, read_calibration
+from resolver.reranker.sequences import Sequences
+from resolver.reranker.tokens import PairTokenizer
 from resolver.weights import checkpoints, soundness
 
 if TYPE_CHECKING:
+    import torch
     from sentence_transformers import CrossEncoder
+    from tokenizers import Tokenizer
+
+    from resolver.reranker.packed import Engine
 
 log = logging.getLogger(__name__)
-
-BATCH = 64
 
 MAX_LENGTH = 128
 """Tokens of a pair where the model names no shorter limit. Pairs have about 45; models for
 passages allow 512 to 8,192, and padding or attention at that length is wasted."""
 
 
+CHUNK = 32_768
+"""Pairs that are tokenised at once: a GPU scores one chunk while the next is tokenised."""
+
+PREDICTED = 64
+"""Pairs of a batch of `CrossEncoder.predict`, for architectures without an engine."""
+
+
 class CrossEncoderReranker:
-    """A cross-encoder with one label; scores are its bare logits."""
+    """A cross-encoder with one label; scores are its bare logits.
+
+    `Engine` computes them where it knows the architecture and gives the tokens that the model's
+    tokenizer does; else `CrossEncoder.predict` does. `dtype` names what the engine computes in;
+    None: half precision on a GPU, float32 elsewhere.
+    """
 
     def __init__(
-        self, name: str, model: CrossEncoder, calibration: Calibration, fingerprint: str
+        self,
+        name: str,
+        model: CrossEncoder,
+        calibration: Calibration,
+        fingerprint: str,
+        *,
+        dtype: str | None = None,
     ) -> None:
         self._name = name
         self._model = model
         self._calibration = calibration
         self._fingerprint = fingerprint
         self._truncated = 0
-        # Its own copy counts tokens: the model's is set to cut and to pad.
+        # Its own copy: the model's is set to cut and to pad.
         self._tokenizer = copy.deepcopy(model.tokenizer.backend_tokenizer)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._room = model.max_seq_length - model.tokenizer.num_special_tokens_to_add(pair=True)
+        self._tokens, reason = _tokens(model, self._tokenizer)
+        self._engine = self._made(dtype or _dtype(model.device)) if self._tokens else None
+        if reason:
+            log.info("%s: %s; scoring by CrossEncoder.predict", name, reason)
 
     @property
     def name(self) -> str:
@@ -60,49 +86,141 @@ class CrossEncoderReranker:
     def truncated(self) -> int:
         return self._truncated
 
-    def score(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
-        import torch
+    @property
+    def model(self) -> CrossEncoder:
+        """The model itself, in float32: `predict` and `rank`."""
+        return self._model
 
+    def score(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
         require_texts(pairs)
         if not pairs:
             return np.empty(0, np.float32)
         position = {pair: i for i, pair in enumerate(dict.fromkeys(pairs))}
-        texts = [(weights.encodable(one), weights.encodable(other)) for one, other in position]
-        self._count_cut(texts)
+        distinct = list(position)
+        logits = self._predicted(distinct) if self._engine is None else self._computed(distinct)
+        return logits[[position[pair] for pair in pairs]]
+
+    def _computed(self, pairs: list[Pair]) -> npt.NDArray[np.float32]:
+        engine, tokens = self._engine, self._tokens
+        assert engine is not None
+        assert tokens is not None
+        cut = 0
+
+        def parts() -> Iterator[Sequences]:
+            nonlocal cut
+            for start in range(0, len(pairs), CHUNK):
+                part = tokens.encode(pairs[start : start + CHUNK])
+                cut += part.truncated
+                yield part
+
+        logits = engine.score(parts())
+        self._count_cut(cut, len(pairs))
+        if np.isfinite(logits).all() or not engine.narrow:
+            return logits
+        # Half precision ends at 65,504; a model may have been trained beyond.
+        log.warning(
+            "%s: %d of %d scores are no numbers in half precision; in float32 from now on",
+            self._name,
+            np.count_nonzero(~np.isfinite(logits)),
+            len(pairs),
+        )
+        self._engine = self._made("float32")
+        return self._engine.score([tokens.encode(pairs)])
+
+    def _made(self, dtype: str) -> Engine:
+        import torch
+
+        from resolver.reranker.packed import Engine
+
+        engine = Engine(self._model.model, self._model.device, getattr(torch, dtype))
+        log.info(
+            "%s: %s attention in %s on %s, %d tokens a batch",
+            self._name,
+            "padded" if engine.pads else "packed",
+            dtype,
+            engine.device,
+            engine.budget,
+        )
+        return engine
+
+    def _predicted(self, pairs: list[Pair]) -> npt.NDArray[np.float32]:
+        import torch
+
+        texts = [(weights.encodable(one), weights.encodable(other)) for one, other in pairs]
+        self._count_cut(self._longer(texts), len(pairs))
         logits = self._model.predict(
             texts,
-            batch_size=BATCH,
+            batch_size=PREDICTED,
             # The class's default for one label is a sigmoid, which ties at both ends.
             activation_fn=torch.nn.Identity(),
             show_progress_bar=False,
             convert_to_numpy=True,
         )
-        return np.asarray(logits, np.float32)[[position[pair] for pair in pairs]]
+        return np.asarray(logits, np.float32)
 
-    def _count_cut(self, pairs: Sequence[Pair]) -> None:
-        """Count what the tokenizer is about to cut.
-
-        It shortens the longer text first, down to the length of the other: a long affiliation
-        before its document, and a document only to what the affiliation leaves or half of the
-        room.
-        """
+    def _longer(self, pairs: list[Pair]) -> int:
+        """How many pairs the model's tokenizer is about to cut."""
+        special = self._model.tokenizer.num_special_tokens_to_add(pair=True)
+        room = self._model.max_seq_length - special
         texts = list(dict.fromkeys(text for pair in pairs for text in pair))
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         length = {text: len(one) for text, one in zip(texts, encodings, strict=True)}
-        cut = sum(length[one] + length[other] > self._room for one, other in pairs)
-        if cut:
-            self._truncated += cut
-            log.info(
-                "%s: cut %d of %d pairs to %d tokens",
-                self._name,
-                cut,
-                len(pairs),
-                self._model.max_seq_length,
-            )
+        return sum(length[one] + length[other] > room for one, other in pairs)
+
+    def _count_cut(self, cut: int, of: int) -> None:
+        if not cut:
+            return
+        self._truncated += cut
+        longest = self._model.max_seq_length
+        log.info("%s: cut %d of %d pairs to %d tokens", self._name, cut, of, longest)
 
 
-def load_cross_encoder(name: str, device: str | None) -> CrossEncoderReranker:
+def _tokens(model: CrossEncoder, tokenizer: Tokenizer) -> tuple[PairTokenizer | None, str]:
+    """What reads pairs for the engine; None and a reason where the engine cannot be used."""
+    from resolver.reranker.architecture import supports
+
+    if len(model) != 1 or model.model is None or not supports(model.model):
+        return None, f"no engine for {type(model.model).__name__}"
+    if model.default_prompt_name is not None:
+        return None, f"pairs get the prompt {model.default_prompt_name!r}"
+    try:
+        typed = "token_type_ids" in model.tokenizer.model_input_names
+        tokens = PairTokenizer(tokenizer, max_length=model.max_seq_length, typed=typed)
+    except ModelError as error:
+        return None, error.problem
+    # How texts are cut and joined are settings of the tokenizer, which may be set anyhow.
+    features = model.preprocess([list(pair) for pair in _PROBES])
+    taken = features["attention_mask"].bool()
+    ids = features["input_ids"][taken]
+    types = features["token_type_ids"][taken] if typed else np.zeros(len(ids))
+    found = tokens.encode(_PROBES)
+    found_types = np.zeros(len(ids)) if found.types is None else found.types
+    if found.ids.tolist() != ids.tolist() or found_types.tolist() != types.tolist():
+        return None, "its tokenizer puts pairs together in a way of its own"
+    return tokens, ""
+
+
+_PROBES: list[Pair] = [
+    ("Institut für Chemie, Universität Wien", "Universität Wien, Vienna, Austria"),
+    ("東京大学 " * 600, "The University of Tokyo, Tokyo, Japan"),
+    ("Oslo", "University of Oslo, Oslo, Norway; " * 600),
+]
+"""Pairs that show how a tokenizer joins two texts, and how it cuts them."""
+
+
+def _dtype(device: torch.device) -> str:
+    """Half precision where it is fast and keeps ranks: float16 has eight times the resolution of
+    bfloat16, whose logits tie."""
+    return "float16" if device.type == "cuda" else "float32"
+
+
+def load_cross_encoder(
+    name: str, device: str | None, *, dtype: str | None = None
+) -> CrossEncoderReranker:
     """Load a cross-encoder; remote code, pickled weights and random numbers are refused.
+
+    `dtype` is what it computes in ("float32", "float16", "bfloat16"); None: float16 on a GPU,
+    float32 elsewhere.
 
     A ``calibration.json`` beside the weights is used; without one the probabilities are the
     plain sigmoid.
@@ -132,4 +250,5 @@ def load_cross_encoder(name: str, device: str | None) -> CrossEncoderReranker:
         model,
         read_calibration(source / CALIBRATION, name=name),
         checkpoints.checkpoint_fingerprint(source),
+        dtype=dtype,
     )

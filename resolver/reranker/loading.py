@@ -18,6 +18,7 @@ def load(
     device: str | None,
     *,
     threads: int | None = None,
+    dtype: str | None = None,
     api_key: SecretStr | None = None,
     calibration: Path | None = None,
     timeout: float = 30.0,
@@ -27,7 +28,9 @@ def load(
     server's address.
 
     `device` is torch's ("cpu", "cuda", "cuda:1"); the ONNX forms run on the
-    CPU, on `threads` threads (None: one for each core), and leave it. The rest is for servers
+    CPU, on `threads` threads (None: one for each core), and leave it. `dtype` is what a
+    checkpoint computes in ("float32", "float16", "bfloat16"; None: float16 on a GPU, float32
+    elsewhere); the ONNX forms have their own. The rest is for servers
     (`resolver.reranker.remote.load_remote`).
 
     Raises:
@@ -52,4 +55,4 @@ def load(
         return load_onnx(Path(name), name=name, threads=threads)
     from resolver.reranker.cross_encoder import load_cross_encoder
 
-    return load_cross_encoder(name, device)
+    return load_cross_encoder(name, device, dtype=dtype)

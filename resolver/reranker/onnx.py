@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,11 @@ from tokenizers import Tokenizer
 
 from resolver import weights
 from resolver.errors import ModelError
-from resolver.hardware import cores
+from resolver.hardware import hardware
 from resolver.reranker import Calibration, Pair, require_texts
 from resolver.reranker.calibration import CALIBRATION, read_calibration
+from resolver.reranker.sequences import Numbers, padded
+from resolver.reranker.tokens import PairTokenizer
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -24,73 +27,43 @@ log = logging.getLogger(__name__)
 
 MODEL = "model.onnx"
 
-BATCH_TOKENS = 3072
-"""Tokens of a batch, padding included: activations of a layer stay within a core's cache."""
+BATCH_TOKENS = 512
+"""Tokens of a batch, padding included. The widest activations of a layer, 1536 floats a token,
+stay near a core's second-level cache: with 3072 tokens a pair took a fifth longer."""
 
-Ids = npt.NDArray[np.int32]
-
-
-class PairTokens:
-    """Pairs → token ids ``<s> affiliation </s></s> document </s>``, at most `max_length`.
-
-    A text that occurs in several pairs is tokenised once. The affiliation is cut first,
-    from its end; the document keeps up to half of the room. `truncated` counts the pairs cut.
-    """
-
-    def __init__(self, tokenizer: Tokenizer, *, max_length: int) -> None:
-        self.max_length = max_length
-        self.truncated = 0
-        self.padding = _id(tokenizer, "<pad>")
-        self._tokenizer = tokenizer
-        start, end = _id(tokenizer, "<s>"), _id(tokenizer, "</s>")
-        self._start = np.array([start], np.int32)
-        self._middle = np.array([end, end], np.int32)
-        self._end = np.array([end], np.int32)
-
-    def encode(self, pairs: Sequence[Pair]) -> list[Ids]:
-        texts = list(dict.fromkeys(text for pair in pairs for text in pair))
-        encodings = self._tokenizer.encode_batch_fast(
-            [weights.encodable(text) for text in texts], add_special_tokens=False
-        )
-        ids = {
-            text: np.array(encoding.ids, np.int32)
-            for text, encoding in zip(texts, encodings, strict=True)
-        }
-        return [self._join(ids[affiliation], ids[document]) for affiliation, document in pairs]
-
-    def _join(self, affiliation: Ids, document: Ids) -> Ids:
-        room = self.max_length - 4
-        self.truncated += len(affiliation) + len(document) > room
-        document = document[: max(room // 2, room - len(affiliation))]
-        affiliation = affiliation[: room - len(document)]
-        return np.concatenate([self._start, affiliation, self._middle, document, self._end])
-
-
-def _id(tokenizer: Tokenizer, token: str) -> int:
-    found = tokenizer.token_to_id(token)
-    if found is None:
-        raise ModelError(
-            f"the tokenizer has no {token}", remedy="the ONNX form is for XLM-R-like tokenizers"
-        )
-    return int(found)
+EXACT = "session.x64quantprecision"
+"""An option of ONNX Runtime's for x86 processors without 8-bit dot products. They sum two products
+uint8 × int8 in 16 bits, which can overflow and is cut off; with it they multiply uint8 × uint8,
+slower and exactly. Where there are dot products it would cost speed and change nothing."""
 
 
 class OnnxReranker:
-    """An exported cross-encoder. A pair's score does not depend on its batch."""
+    """An exported cross-encoder. A pair's score does not depend on its batch.
+
+    `threads` batches run at a time, each on one thread. Threads that share one batch would wait
+    for each other after every operator, and spin while they wait.
+    """
 
     def __init__(
         self,
         name: str,
         session: onnxruntime.InferenceSession,
-        tokens: PairTokens,
+        tokens: PairTokenizer,
+        padding: int,
         calibration: Calibration,
         fingerprint: str,
+        *,
+        threads: int,
     ) -> None:
         self._name = name
         self._session = session
         self._tokens = tokens
+        self._padding = padding
         self._calibration = calibration
         self._fingerprint = fingerprint
+        self._threads = threads
+        # Its threads start with the first batches, not here.
+        self._pool = ThreadPoolExecutor(threads, "reranker") if threads > 1 else None
 
     @property
     def name(self) -> str:
@@ -110,46 +83,62 @@ class OnnxReranker:
 
     def score(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
         require_texts(pairs)
-        distinct = list(dict.fromkeys(pairs))
-        before = self.truncated
-        ids = self._tokens.encode(distinct)
-        if cut := self.truncated - before:
+        distinct = {pair: number for number, pair in enumerate(dict.fromkeys(pairs))}
+        sequences = self._tokens.encode(list(distinct))
+        if sequences.truncated:
             log.info(
                 "%s: cut %d of %d pairs to %d tokens",
                 self._name,
-                cut,
+                sequences.truncated,
                 len(distinct),
                 self._tokens.max_length,
             )
         scores = np.empty(len(distinct), np.float32)
-        for batch in batches([len(one) for one in ids]):
-            width = len(ids[batch[-1]])
-            rows = np.full((len(batch), width), self._tokens.padding, np.int32)
-            mask = np.zeros((len(batch), width), np.int32)
-            for row, number in enumerate(batch):
-                rows[row, : len(ids[number])] = ids[number]
-                mask[row, : len(ids[number])] = 1
-            (scores[batch],) = self._session.run(None, {"input_ids": rows, "mask": mask})
-        position = {pair: i for i, pair in enumerate(distinct)}
-        return scores[[position[pair] for pair in pairs]]
+
+        def run(batch: Numbers) -> None:
+            ids, mask = sequences.padded(batch, self._padding)
+            (scores[batch],) = self._session.run(None, {"input_ids": ids, "mask": mask})
+
+        work = batches(sequences.lengths, self._threads)
+        if self._pool is None or len(work) == 1:
+            for batch in work:
+                run(batch)
+        else:
+            for _ in self._pool.map(run, work):
+                pass
+        return scores[[distinct[pair] for pair in pairs]]
 
 
-def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Item numbers by rising length, in batches of at most `BATCH_TOKENS` padded tokens."""
-    batch: list[int] = []
-    for number in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and lengths[number] * (len(batch) + 1) > BATCH_TOKENS:
-            yield batch
-            batch = []
-        batch.append(number)
-    if batch:
-        yield batch
+def batches(lengths: Numbers, threads: int) -> list[Numbers]:
+    """Numbers of sequences by length, in batches of at most `BATCH_TOKENS` padded tokens.
+
+    Few sequences make a batch for each thread at least. The longest come first: what is left
+    over at the end, for one thread while others are idle, is then small.
+    """
+    budget = BATCH_TOKENS
+    if threads > 1:
+        budget = min(budget, -(-int(lengths.sum()) // threads))
+    return list(padded(lengths, budget))[::-1]
+
+
+def padding_id(tokenizer: Tokenizer) -> int:
+    """The id of XLM-R's padding.
+
+    Raises:
+        ModelError: the tokenizer is of another kind, whose token types the graph does not read.
+    """
+    found = tokenizer.token_to_id("<pad>")
+    if found is None:
+        raise ModelError(
+            "the tokenizer has no <pad>", remedy="the ONNX form is for XLM-R-like tokenizers"
+        )
+    return int(found)
 
 
 def load_onnx(folder: Path, *, name: str, threads: int | None = None) -> OnnxReranker:
     """Load `MODEL` and its calibration from a folder, the tokenizer from there or its parent.
 
-    `threads` share one product; None: one for each core.
+    `threads` None: one for each core.
 
     Raises:
         ModelError: a file is missing, damaged, or does not fit the others.
@@ -161,18 +150,28 @@ def load_onnx(folder: Path, *, name: str, threads: int | None = None) -> OnnxRer
     tokenizer = weights.read_tokenizer(tokenizer_path)
     content = weights.read(path)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or cores()
+    options.intra_op_num_threads = 1
     options.log_severity_level = 3  # errors; they are raised as well
+    machine = hardware(threads)
+    if not machine.dot_products:
+        options.add_session_config_entry(EXACT, "1")
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(
+            content,
+            options,
+            providers=["CPUExecutionProvider"],
+        )
         length = int(session.get_modelmeta().custom_metadata_map["max_length"])
     # ONNX Runtime raises one bare class for each kind of failure.
     except Exception as error:
         raise ModelError(f"{path} is damaged: {error}", remedy=weights.REMEDY) from error
+    log.info("%s: 8-bit products in ONNX Runtime, %s", name, machine)
     return OnnxReranker(
         name,
         session,
-        PairTokens(tokenizer, max_length=length),
+        PairTokenizer(tokenizer, max_length=length),
+        padding_id(tokenizer),
         read_calibration(folder / CALIBRATION, name=name),
         weights.fingerprint([path, tokenizer_path]),
+        threads=machine.threads,
     )

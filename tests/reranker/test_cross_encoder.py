@@ -1,14 +1,17 @@
+import json
 import logging
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import save_bert
+from tiny_models import save_bert, save_older_gte, save_tokenizer
 
 from resolver.errors import PairError
 from resolver.reranker import Calibration, Pair
+from resolver.reranker.cross_encoder import CrossEncoderReranker, load_cross_encoder
 from resolver.reranker.loading import load
+from resolver.weights import encodable
 
 PAIRS: list[Pair] = [
     ("Department of Physics, University of Oslo, Oslo, Norway", "University of Oslo, Oslo, Norway"),
@@ -104,3 +107,122 @@ def test_a_long_document_keeps_half_of_the_room(folder: Path) -> None:
 def test_an_empty_text_is_refused(folder: Path) -> None:
     with pytest.raises(PairError, match="pair 1 of 2: the affiliation is empty"):
         load(str(folder), "cpu").score([PAIRS[0], (" \u200b", "Oslo")])
+
+
+@pytest.fixture(scope="module")
+def gte(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_older_gte(tmp_path_factory.mktemp("cross-encoder") / "gte")
+
+
+def predicted(reranker: CrossEncoderReranker, pairs: list[Pair]) -> np.ndarray:
+    """What the public class says of the same pairs."""
+    import torch
+
+    texts = [(encodable(one), encodable(other)) for one, other in pairs]
+    return reranker.model.predict(texts, activation_fn=torch.nn.Identity())
+
+
+TEXTS = [
+    *(text for pair in PAIRS for text in pair),
+    "x",
+    "Oslo, " * 30,
+    LONG,
+    "Oslo </s> <pad>",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["folder", "gte"])
+def test_the_engine_says_what_predict_says(
+    kind: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = request.getfixturevalue(kind)
+    with caplog.at_level(logging.INFO, logger="resolver"):
+        reranker = load_cross_encoder(str(path), "cpu")
+    assert f"{path}: padded attention in float32 on cpu, 3072 tokens a batch" in caplog.messages
+    pairs = [(one, other) for one in TEXTS for other in TEXTS]
+    np.testing.assert_allclose(reranker.score(pairs), predicted(reranker, pairs), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_another_architecture_is_scored_by_predict(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import torch
+    from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+    words = save_tokenizer(tmp_path).get_vocab_size()
+    torch.manual_seed(0)
+    config = DistilBertConfig(
+        vocab_size=words,
+        max_position_embeddings=64,
+        dim=32,
+        n_layers=1,
+        n_heads=2,
+        hidden_dim=32,
+        pad_token_id=1,
+        initializer_range=0.5,
+        num_labels=1,
+    )
+    DistilBertForSequenceClassification(config).save_pretrained(tmp_path)
+    with caplog.at_level(logging.INFO, logger="resolver"):
+        reranker = load_cross_encoder(str(tmp_path), "cpu")
+        scores = reranker.score(PAIRS)
+        reranker.score(PAIRS)
+    why = "no engine for DistilBertForSequenceClassification; scoring by CrossEncoder.predict"
+    assert caplog.messages.count(f"{tmp_path}: {why}") == 1
+    np.testing.assert_allclose(scores, predicted(reranker, PAIRS), atol=1e-4)
+    assert np.ptp(scores) > 0.1
+    reranker.score([(LONG, DOCUMENT)])
+    assert reranker.truncated == 1
+
+
+@pytest.mark.slow
+def test_pairs_put_together_otherwise_are_left_to_predict(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = Path(shutil.copytree(folder, tmp_path / "copy"))
+    settings = path / "tokenizer_config.json"
+    stored = json.loads(settings.read_text())
+    # From the left: the engine's tokens would be others. (Loading sets it right again.)
+    settings.write_text(json.dumps(stored | {"truncation_side": "left"}))
+    with caplog.at_level(logging.INFO, logger="resolver"):
+        reranker = load_cross_encoder(str(path), "cpu")
+    assert "padded attention" in caplog.text
+    reranker.model.tokenizer.truncation_side = "left"
+    with caplog.at_level(logging.INFO, logger="resolver"):
+        other = CrossEncoderReranker("left", reranker.model, Calibration(), "")
+    why = "its tokenizer puts pairs together in a way of its own"
+    assert f"left: {why}; scoring by CrossEncoder.predict" in caplog.messages
+    pairs = [(LONG, DOCUMENT), *PAIRS]
+    np.testing.assert_allclose(other.score(pairs), predicted(other, pairs), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_model_too_wide_for_half_precision_goes_on_in_float32(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = Path(shutil.copytree(folder, tmp_path / "wide"))
+    weights = load_file(path / "model.safetensors")
+    key = "bert.encoder.layer.0.intermediate.dense.weight"
+    weights[key] *= 1e6
+    weights["bert.encoder.layer.0.output.dense.weight"] /= 1e6
+    save_file(weights, path / "model.safetensors", {"format": "pt"})
+    reranker = load_cross_encoder(str(path), "cpu", dtype="float16")
+    pairs = [*PAIRS, (LONG, DOCUMENT)]
+    scores = reranker.score(pairs)
+    assert "are no numbers in half precision; in float32 from now on" in caplog.text
+    np.testing.assert_allclose(scores, predicted(reranker, pairs), atol=1e-4)
+    assert reranker.truncated == 1
+    caplog.clear()
+    np.testing.assert_array_equal(reranker.score(pairs), scores)
+    assert "half precision" not in caplog.text
+
+
+@pytest.mark.slow
+def test_half_precision_is_near(folder: Path) -> None:
+    reranker = load_cross_encoder(str(folder), "cpu", dtype="float16")
+    difference = np.abs(reranker.score(PAIRS) - predicted(reranker, PAIRS))
+    assert 0 < difference.max() < 0.1

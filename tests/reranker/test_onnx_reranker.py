@@ -1,17 +1,18 @@
 import json
 import logging
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
 
 from resolver import weights
 from resolver.errors import ModelError, PairError
+from resolver.hardware import hardware
 from resolver.reranker import Pair
 from resolver.reranker.loading import load
-from resolver.reranker.onnx import OnnxReranker, PairTokens, batches, load_onnx
+from resolver.reranker.onnx import BATCH_TOKENS, OnnxReranker, batches, load_onnx
 
 BUILTIN = weights.BUILTIN_FOLDER / "reranker"
 
@@ -78,50 +79,66 @@ def test_the_right_organisation_comes_first(
     assert right > max(wrong)
 
 
-@pytest.mark.parametrize("max_length", [16, 128])
-def test_ids_are_those_of_transformers(max_length: int) -> None:
-    transformers = pytest.importorskip("transformers")
-    path = weights.BUILTIN_FOLDER / weights.TOKENIZER
-    reference = transformers.PreTrainedTokenizerFast(tokenizer_file=str(path))
-    tokens = PairTokens(weights.read_tokenizer(path), max_length=max_length)
-    # transformers cannot encode a lone surrogate.
-    pairs = [pair for pair in PAIRS if "\ud800" not in pair[0]]
-    for pair, ids in zip(pairs, tokens.encode(pairs), strict=True):
-        expected = reference(*pair)["input_ids"]
-        if len(expected) <= max_length:
-            assert ids.tolist() == expected
-        else:
-            assert len(ids) == max_length
-
-
-def test_the_affiliation_is_cut_before_the_document() -> None:
-    path = weights.BUILTIN_FOLDER / weights.TOKENIZER
-    tokenizer = Tokenizer.from_file(str(path))
-    document = tokenizer.encode("University of Oslo, Norway", add_special_tokens=False).ids
-    tokens = PairTokens(weights.read_tokenizer(path), max_length=4 + 2 * len(document))
-    (ids,) = tokens.encode([("a " * 100, "University of Oslo, Norway")])
-    assert len(ids) == tokens.max_length
-    assert ids[-1 - len(document) : -1].tolist() == document
-
-
 @pytest.mark.parametrize(
-    ("lengths", "expected"),
+    ("lengths", "threads", "expected"),
     [
-        ([], []),
-        ([5], [[0]]),
-        ([9, 3, 5], [[1, 2, 0]]),
-        ([2000, 10, 1500, 1600], [[1, 2], [3], [0]]),
-        ([9000, 9000], [[0], [1]]),
+        ([], 2, []),
+        ([5], 2, [[0]]),
+        ([90, 30, 50], 1, [[1, 2, 0]]),
+        ([90, 30, 50], 2, [[0], [2], [1]]),
+        ([30, 30, 30, 30], 2, [[2, 3], [0, 1]]),
+        ([400, 10, 250, 250], 1, [[0], [3], [1, 2]]),
+        ([900, 900], 1, [[1], [0]]),
     ],
 )
-def test_batches(lengths: list[int], expected: list[list[int]]) -> None:
-    assert list(batches(lengths)) == expected
+def test_batches(lengths: list[int], threads: int, expected: list[list[int]]) -> None:
+    found = batches(np.array(lengths, np.int64), threads)
+    assert [batch.tolist() for batch in found] == expected
 
 
-def test_threads_do_not_change_scores() -> None:
-    pairs = [("University of Bonn", "University of Bonn, Germany")] * 3
-    one = load_onnx(BUILTIN, name="one", threads=1).score(pairs)
-    assert one == pytest.approx(load_onnx(BUILTIN, name="all").score(pairs), abs=1e-4)
+def test_many_pairs_fill_their_batches() -> None:
+    lengths = np.random.default_rng(0).integers(10, 100, 2000)
+    work = batches(lengths, 2)
+    assert sorted(np.concatenate(work).tolist()) == list(range(2000))
+    padded = [lengths[batch].max() * len(batch) for batch in work]
+    assert max(padded) <= BATCH_TOKENS
+    assert np.mean(padded) > 0.8 * BATCH_TOKENS
+    assert sum(padded) < 1.05 * lengths.sum()
+
+
+def many_pairs() -> list[Pair]:
+    """Pairs of all lengths, so that each is padded otherwise in other company."""
+    names = [case["right"] for case in RANKINGS] + [text for c in RANKINGS for text in c["wrong"]]
+    rng = np.random.default_rng(0)
+    return [
+        (f"{RANKINGS[n % len(RANKINGS)]['affiliation']}{', Dept. of Physics' * (n % 7)}", name)
+        for n, name in enumerate(rng.choice(names, 60))
+    ]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_threads_and_company_do_not_change_scores(builtin: OnnxReranker, threads: int) -> None:
+    pairs = many_pairs()
+    reranker = load_onnx(BUILTIN, name="mine", threads=threads)
+    together = reranker.score(pairs)
+    np.testing.assert_allclose(builtin.score(pairs), together, atol=1e-4)
+    few = np.concatenate([reranker.score(pairs[n : n + 3]) for n in range(0, len(pairs), 3)])
+    np.testing.assert_allclose(few, together, atol=1e-4)
+
+
+def test_calls_at_the_same_time(builtin: OnnxReranker) -> None:
+    pairs = many_pairs()
+    expected = builtin.score(pairs)
+    parts = [pairs[n : n + 15] for n in range(0, len(pairs), 15)]
+    with ThreadPoolExecutor(4) as pool:
+        found = np.concatenate(list(pool.map(builtin.score, parts)))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_what_it_runs_on_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="resolver"):
+        load_onnx(BUILTIN, name="mine", threads=2)
+    assert caplog.messages == [f"mine: 8-bit products in ONNX Runtime, {hardware(2)}"]
 
 
 @pytest.fixture
