@@ -1,7 +1,7 @@
-"""Where judges are kept, and which one goes with which models.
+"""Where judges and sieves are kept, and which ones go with which models.
 
 A judge belongs to the encoder and the reranker whose candidates it was fitted on: with others
-its weights mean nothing. Its file names both.
+its weights mean nothing. A sieve belongs to the encoder. One file holds both and names the models.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import orjson
 
 from resolver.domain.judge import Judge, LogitJudge, judge_of
 from resolver.domain.policy import Operating
+from resolver.domain.sieve import Sieve
 from resolver.encoder import Encoder
 from resolver.errors import ModelError
 from resolver.reranker import Reranker
@@ -48,6 +49,26 @@ def load_judge(name: str, encoder: Encoder, reranker: Reranker) -> Judge:
     )
     calibration = reranker.calibration
     return LogitJudge(calibration.slope, calibration.intercept)
+
+
+def load_sieve(name: str, encoder: Encoder) -> Sieve | None:
+    """The sieve of this encoder; None, with a warning, when it was fitted with another one.
+
+    It asks no reranker, so it goes with any.
+
+    Raises:
+        ModelError: the file is missing or damaged.
+    """
+    with _stored(name) as stored:
+        sieve = Sieve.of_object(stored["sieve"])
+        fitted = stored["encoder"] == encoder.fingerprint
+    if fitted:
+        return sieve
+    log.warning(
+        "no sieve was fitted with encoder %s: the reranker reads the first of its candidates",
+        encoder.name,
+    )
+    return None
 
 
 def load_operating(name: str, encoder: Encoder, reranker: Reranker) -> Operating:
@@ -84,18 +105,24 @@ def _fitted_with(stored: Mapping[str, Any], encoder: Encoder, reranker: Reranker
 
 
 def save_judge(
-    judge: Judge, operating: Operating, encoder: Encoder, reranker: Reranker, path: Path
+    judge: Judge,
+    sieve: Sieve,
+    operating: Operating,
+    encoder: Encoder,
+    reranker: Reranker,
+    path: Path,
 ) -> None:
-    """Write a judge with the models that it belongs to, and what was measured of it."""
+    """Write judge and sieve with the models that they belong to, and what was measured of them."""
     stored = {
         "encoder": encoder.fingerprint,
         "reranker": reranker.fingerprint,
+        "sieve": sieve.as_object(),
         "judge": judge.as_object(),
         "operating": [list(point) for point in operating],
     }
     path.write_bytes(orjson.dumps(stored) + b"\n")
 
 
-def fingerprint(judge: Judge) -> str:
+def fingerprint(part: Judge | Sieve) -> str:
     """Changes with the weights; part of every resolver version."""
-    return hashlib.blake2b(orjson.dumps(judge.as_object()), digest_size=8).hexdigest()
+    return hashlib.blake2b(orjson.dumps(part.as_object()), digest_size=8).hexdigest()

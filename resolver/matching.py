@@ -3,12 +3,18 @@ at the level, and of the generation, that the policy asks for.
 
 `Matcher.resolve` is the one way through, for the command line, the workers and the
 evaluation alike. It depends on its parts and its arguments only, and keeps no state.
+
+A call is cut into slices, and each slice goes through three stages: `Matcher.find`, `Matcher.rate`
+and `Matcher.settle`. They overlap: while the reranker rates one slice, the next is searched for and
+the one before is settled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from math import ceil
 
 import numpy as np
 
@@ -19,10 +25,21 @@ from resolver.domain.decision import Scored, decide, refusal
 from resolver.domain.document import Document
 from resolver.domain.evidence import evidence
 from resolver.domain.judge import Judge
+from resolver.domain.meters import Meters, Stopwatch
 from resolver.domain.outcome import Outcome
 from resolver.domain.policy import Policy
+from resolver.domain.reading import Reading
+from resolver.domain.sieve import Sieve
+from resolver.pipeline import Pipeline
 from resolver.recall import Recall
-from resolver.reranker import Reranker
+from resolver.reranker import Pair, Reranker
+
+SLICE_SIZE = 64
+"""Affiliations that go through a stage together."""
+
+RERANK_FROM = 0.003
+"""Probability from which a candidate is worth the reranker's time: see docs/benchmarks.md for what
+others cost and lose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +56,47 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A slice after the first stage: one entry a text.
+
+    `shortlists` are the places, in the readings, of the candidates that are worth the reranker's
+    time. `pairs` are what it is to score, each once.
+    """
+
+    readings: Sequence[Reading]
+    shortlists: Sequence[Sequence[int]]
+    pairs: Sequence[Pair]
+    meters: Meters
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """A slice after the reranker: `logits` has one for each candidate of each shortlist."""
+
+    found: Found
+    logits: Sequence[Sequence[float]]
+    meters: Meters
+
+
+@dataclass(frozen=True, slots=True)
 class Matcher:
     """First stage, reranker, judge and policy in one.
 
-    `recall_depth` organisations come from the first stage, and the first `rerank_depth` of
-    them meet the reranker.
+    `recall_depth` organisations come from the first stage. Of them the `sieve` passes on what is
+    named with a probability of `rerank_from`, at most `rerank_depth`; without one the first
+    `rerank_depth` go on. `slice_size` affiliations go through a stage together; a call that is no
+    larger starts no thread.
     """
 
     recall: Recall
     reranker: Reranker
     judge: Judge
     policy: Policy = field(default_factory=Policy)
+    sieve: Sieve | None = None
     recall_depth: int = 50
     rerank_depth: int = 20
+    rerank_from: float = RERANK_FROM
+    slice_size: int = SLICE_SIZE
 
     def resolve(self, affiliations: Sequence[str], policy: Policy | None = None) -> list[Outcome]:
         """One outcome an affiliation, in order; `policy` takes the place of the matcher's own.
@@ -59,54 +104,120 @@ class Matcher:
         Any string is taken. A failing part raises its `ResolverError`; it never shows as
         "no match".
         """
-        return [judgement.outcome for judgement in self.judgements(affiliations, policy)]
+        return self.measured(affiliations, policy)[0]
+
+    def measured(
+        self, affiliations: Sequence[str], policy: Policy | None = None
+    ) -> tuple[list[Outcome], Meters]:
+        """Like `resolve`, with what it cost."""
+        judgements, meters = self._judged(affiliations, policy or self.policy, explained=False)
+        return [judgement.outcome for judgement in judgements], meters
 
     def judgements(
         self, affiliations: Sequence[str], policy: Policy | None = None
     ) -> list[Judgement]:
         """Like `resolve`, with candidates and scores."""
+        return self._judged(affiliations, policy or self.policy, explained=True)[0]
+
+    def _judged(
+        self, affiliations: Sequence[str], policy: Policy, *, explained: bool
+    ) -> tuple[list[Judgement], Meters]:
+        watch = Stopwatch()
         # Slicing first bounds the work that a text of megabytes can cause.
         normalised = [normalise(raw[: MAX_CHARACTERS + 1]) for raw in affiliations]
         refused = [refusal(raw, text) for raw, text in zip(affiliations, normalised, strict=True)]
+        # A text is in one slice only, and with it all pairs that it could be in.
         texts = list(
             dict.fromkeys(
                 text for text, reason in zip(normalised, refused, strict=True) if reason is None
             )
         )
-        judged = dict(zip(texts, self._search(texts, policy or self.policy), strict=True))
-        return [
+        meters = Meters(normalise=watch.lap())
+        judged: dict[str, Judgement] = {}
+        with closing(self._rated(texts)) as slices:
+            for rated in slices:
+                watch.lap()
+                settled = self.settle(rated, policy, explained=explained)
+                judged.update(zip((r.text for r in rated.found.readings), settled, strict=True))
+                meters += rated.meters + Meters(decide=watch.lap())
+        judgements = [
             Judgement(Outcome(raw, reason=reason)) if reason else _as_written(raw, judged[text])
             for raw, text, reason in zip(affiliations, normalised, refused, strict=True)
         ]
+        each_alone = sum(len(judgement.scored) for judgement in judgements)
+        return judgements, replace(
+            meters,
+            wall=watch.total(),
+            pairs_avoided=each_alone - meters.pairs,
+        )
 
-    def _search(self, texts: Sequence[str], policy: Policy) -> list[Judgement]:
-        if not texts:
-            return []
+    def _rated(self, texts: Sequence[str]) -> Generator[Rated, None, None]:
+        """Every text in a slice that was searched and rated, in order."""
+        slices = even(texts, self.slice_size)
+        if len(slices) <= 1:
+            yield from map(self.rate, map(self.find, slices))
+            return
+        with Pipeline() as pipeline:
+            found = pipeline.stage("recall", self.find, slices)
+            yield from pipeline.stage("score", self.rate, found)
+
+    def find(self, texts: Sequence[str]) -> Found:
+        """The first stage of a slice: candidates, and which pairs the reranker must score."""
+        watch = Stopwatch()
         found = self.recall.candidates(texts, depth=self.recall_depth)
-        shortlists = [candidates[: self.rerank_depth] for candidates in found]
-        pairs = [
-            (text, candidate.document.text)
-            for text, shortlist in zip(texts, shortlists, strict=True)
-            for candidate in shortlist
+        meters = Meters(recall=watch.lap())
+        readings = list(map(Reading, texts, found))
+        shortlists = self._shortlists(readings)
+        pairs = dict.fromkeys(
+            _pair(reading, place)
+            for reading, shortlist in zip(readings, shortlists, strict=True)
+            for place in shortlist
+        )
+        sieved = sum(map(len, found)) - sum(map(len, shortlists))
+        meters += Meters(sieve=watch.lap(), pairs=len(pairs), sieved=sieved)
+        return Found(readings, shortlists, list(pairs), meters)
+
+    def _shortlists(self, readings: Sequence[Reading]) -> Sequence[Sequence[int]]:
+        if self.sieve is None:
+            return [range(min(self.rerank_depth, len(reading.candidates))) for reading in readings]
+        return self.sieve.shortlists(readings, least=self.rerank_from, most=self.rerank_depth)
+
+    def rate(self, found: Found) -> Rated:
+        """The second stage of a slice: the reranker's logits."""
+        watch = Stopwatch()
+        scores = self.reranker.score(found.pairs).tolist() if found.pairs else []
+        logit = dict(zip(found.pairs, scores, strict=True))
+        logits = [
+            [logit[_pair(reading, place)] for place in shortlist]
+            for reading, shortlist in zip(found.readings, found.shortlists, strict=True)
         ]
-        logits = self.reranker.score(pairs) if pairs else np.empty(0, np.float32)
+        meters = found.meters + Meters(score=watch.total())
+        return Rated(found, logits, meters)
+
+    def settle(self, rated: Rated, policy: Policy, *, explained: bool) -> list[Judgement]:
+        """The third stage of a slice: a judgement for each text.
+
+        What each kind of evidence added is worked out for the candidates that could be linked, or,
+        with `explained`, for all of them.
+        """
+        readings, shortlists = rated.found.readings, rated.found.shortlists
+        if not readings:
+            return []
+        table = np.concatenate(list(map(evidence, readings, shortlists, rated.logits)))
+        probabilities = self.judge.probability(table)
+        asked = np.flatnonzero(explained | (probabilities >= policy.accept_probability))
+        weighed = dict(zip(asked.tolist(), self.judge.weighed(table[asked]), strict=True))
+        rows = enumerate(probabilities.tolist())
         judged = []
-        start = 0
-        for text, candidates, shortlist in zip(texts, found, shortlists, strict=True):
-            scores = logits[start : start + len(shortlist)].tolist()
-            start += len(shortlist)
-            features = evidence(text, shortlist, scores)
-            scored = list(
-                map(
-                    Scored,
-                    shortlist,
-                    scores,
-                    self.judge.probability(features).tolist(),
-                    self.judge.weighed(features),
-                )
-            )
+        for reading, shortlist, logits in zip(readings, shortlists, rated.logits, strict=True):
+            scored = [
+                Scored(reading.candidates[place], logit, probability, weighed.get(row, ()))
+                # The shortlist runs out first, and takes no row too many.
+                for place, logit, (row, probability) in zip(shortlist, logits, rows, strict=False)
+            ]
             scored.sort(key=lambda s: (-s.score, s.candidate.ror_id))
-            judged.append(Judgement(decide(text, scored, policy), candidates, scored))
+            outcome = decide(reading.text, scored, policy)
+            judged.append(Judgement(outcome, reading.candidates, scored))
         return self._placed(judged, policy)
 
     def _placed(self, judged: Sequence[Judgement], policy: Policy) -> list[Judgement]:
@@ -131,5 +242,19 @@ class Matcher:
         ]
 
 
+def _pair(reading: Reading, place: int) -> Pair:
+    return reading.text, reading.documents[place].text
+
+
 def _as_written(raw: str, judgement: Judgement) -> Judgement:
     return replace(judgement, outcome=replace(judgement.outcome, affiliation=raw))
+
+
+def even(texts: Sequence[str], size: int) -> list[Sequence[str]]:
+    """As few slices as `size` allows, all of about one length: a last short one would be a stage's
+    whole turn for little."""
+    slices = ceil(len(texts) / size)
+    return [
+        texts[len(texts) * number // slices : len(texts) * (number + 1) // slices]
+        for number in range(slices)
+    ]

@@ -6,10 +6,11 @@ database as if it had come once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from resolver.database import links
+from resolver.domain.meters import Meters, Stopwatch
 from resolver.intake import parse_chunk
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class ChunkReport:
     `received` = records taken + `refused`. The rest counts distinct affiliations:
     `already_resolved` had an answer of this resolver version under this policy, `new` did not and
     are `linked` or `no_match` now; `links` are those of the linked ones. `superseded` answers were
-    not stored, because a later resolver version had given one meanwhile.
+    not stored, because a later resolver version had given one meanwhile. `meters` says what it
+    cost; two reports of one content are equal.
     """
 
     received: int
@@ -37,6 +39,7 @@ class ChunkReport:
     no_match: int
     links: int
     superseded: int
+    meters: Meters = field(default=Meters(), compare=False, repr=False)
 
 
 def resolve_chunk(
@@ -59,19 +62,24 @@ def resolve_chunk(
             again later.
         ResolverError: what else stands in the way; doing it again does not help.
     """
+    watch = Stopwatch()
     records, refused = parse_chunk(raw)
     policy = policy or matcher.policy
+    watch.lap()
     links.refuse(engine, refused)
     stored = links.intake(engine, resolver_version_id, records, policy)
+    store = watch.lap()
     new = [affiliation for affiliation in stored if not affiliation.resolved]
     texts = [affiliation.text for affiliation in new]
-    outcomes = matcher.resolve(texts, policy) if texts else []
+    outcomes, meters = matcher.measured(texts, policy) if texts else ([], Meters())
+    watch.lap()
     saved = links.save(
         engine,
         resolver_version_id,
         [(affiliation.id, outcome) for affiliation, outcome in zip(new, outcomes, strict=True)],
         policy,
     )
+    store += watch.lap()
     linked = sum(1 for outcome in outcomes if outcome.links)
     return ChunkReport(
         received=len(records) + len(refused),
@@ -82,4 +90,5 @@ def resolve_chunk(
         no_match=len(outcomes) - linked,
         links=saved.links,
         superseded=saved.superseded,
+        meters=replace(meters, wall=watch.total(), store=store),
     )

@@ -14,15 +14,17 @@ from resolver.domain.judge import Judge
 from resolver.domain.policy import Operating, Policy, threshold
 from resolver.encoder import Encoder
 from resolver.encoder.loading import load as load_encoder
+from resolver.encoder.static import WEIGHTS
 from resolver.errors import SettingsError
 from resolver.index import IndexStore
 from resolver.indexing import require_fresh
-from resolver.judging import fingerprint, load_judge, load_operating
+from resolver.judging import fingerprint, load_judge, load_operating, load_sieve
 from resolver.matching import Matcher
 from resolver.recall import Recall
 from resolver.reranker import Reranker
 from resolver.reranker.loading import load as load_reranker
-from resolver.settings import Settings
+from resolver.reranker.onnx import MODEL
+from resolver.settings import BUILTIN, Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -79,7 +81,7 @@ def index_store(settings: Settings) -> IndexStore:
         return server.ServerStore(client)
     from resolver.index.embedded import EmbeddedStore
 
-    return EmbeddedStore(index_directory(settings))
+    return EmbeddedStore(index_directory(settings), threads=settings.threads)
 
 
 def encoder(settings: Settings) -> Encoder:
@@ -95,6 +97,18 @@ def reranker(settings: Settings) -> Reranker:
         calibration=settings.reranker_calibration,
         timeout=settings.reranker_timeout,
         requests=settings.reranker_requests,
+    )
+
+
+def in_torch(settings: Settings) -> bool:
+    """Whether a model of these settings runs in torch in this process: then it may have a GPU."""
+    return not (
+        (settings.encoder == BUILTIN or (Path(settings.encoder) / WEIGHTS).is_file())
+        and (
+            settings.reranker == BUILTIN
+            or "://" in settings.reranker
+            or (Path(settings.reranker) / MODEL).is_file()
+        )
     )
 
 
@@ -148,7 +162,7 @@ def matcher(
 ) -> Iterator[Matcher]:
     """The whole matcher; needs the index and the models, but no database.
 
-    `judge` takes the place of the one in the settings.
+    `judge` takes the place of the one in the settings, and of its sieve.
     """
     with recall(settings, release=release) as first_stage:
         scorer = reranker(settings)
@@ -158,8 +172,11 @@ def matcher(
             reranker=scorer,
             judge=judge or load_judge(settings.judge, first_stage.encoder, scorer),
             policy=policy(settings, operating),
+            sieve=None if judge else load_sieve(settings.judge, first_stage.encoder),
             recall_depth=settings.recall_depth,
             rerank_depth=settings.rerank_depth,
+            rerank_from=settings.rerank_from,
+            slice_size=settings.slice_size,
         )
 
 
@@ -206,7 +223,11 @@ class Service:
                     release_id=release.id,
                     encoder=(built.recall.encoder.name, built.recall.encoder.fingerprint),
                     reranker=(built.reranker.name, built.reranker.fingerprint),
-                    settings={**deciding(settings), "judge": fingerprint(built.judge)},
+                    settings={
+                        **deciding(settings),
+                        "judge": fingerprint(built.judge),
+                        "sieve": built.sieve and fingerprint(built.sieve),
+                    },
                 )
                 operating = load_operating(settings.judge, built.recall.encoder, built.reranker)
                 yield Service(settings, engine, built, version.id, operating)
@@ -217,4 +238,4 @@ def deciding(settings: Settings) -> dict[str, object]:
 
     The caller's choices are not among them: they are recorded as the answer's policy.
     """
-    return settings.model_dump(include={"recall_depth", "rerank_depth"})
+    return settings.model_dump(include={"recall_depth", "rerank_depth", "rerank_from"})

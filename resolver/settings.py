@@ -86,7 +86,11 @@ class Settings(BaseSettings):
         default=50, description="Organisations that the first stage returns."
     )
     rerank_depth: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=20, description="Organisations of those that the cross-encoder scores."
+        default=20, description="Organisations of those that the cross-encoder scores at most."
+    )
+    rerank_from: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.003,
+        description="Probability, before it, from which the cross-encoder scores an organisation.",
     )
     accept_probability: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5, description="Least calibrated probability of a link."
@@ -111,7 +115,10 @@ class Settings(BaseSettings):
     )
 
     chunk_size: Annotated[int, Field(ge=1, le=1024)] = Field(
-        default=128, description="Affiliations in a task message."
+        default=256, description="Affiliations in a task message."
+    )
+    slice_size: Annotated[int, Field(ge=1, le=1024)] = Field(
+        default=64, description="Affiliations that go through a stage of the matcher together."
     )
 
     @model_validator(mode="after")

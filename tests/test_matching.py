@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from resolver import sample
+from resolver.domain.evidence import Features
+from resolver.domain.judge import Weighed
 from resolver.domain.outcome import Outcome, Reason, Status
 from resolver.encoder.loading import load as load_encoder
-from resolver.errors import IndexProblem
+from resolver.errors import IndexProblem, ModelError
 from resolver.index.embedded import EmbeddedStore
 from resolver.indexing import build
-from resolver.judging import load_judge
-from resolver.matching import Matcher
+from resolver.judging import load_judge, load_sieve
+from resolver.matching import Matcher, even
 from resolver.recall import Recall
 from resolver.registry.dump import accepted, open_release
 from resolver.registry.rejects import RejectsFile
+from resolver.reranker import Calibration, Pair, Reranker
 from resolver.reranker.loading import load as load_reranker
 from resolver.settings import BUILTIN
 
@@ -39,7 +48,12 @@ def matcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matcher]:
             store=store,
         )
     index = store.open()
-    yield Matcher(Recall(encoder, index), reranker, load_judge(BUILTIN, encoder, reranker))
+    yield Matcher(
+        Recall(encoder, index),
+        reranker,
+        load_judge(BUILTIN, encoder, reranker),
+        sieve=load_sieve(BUILTIN, encoder),
+    )
     index.close()
 
 
@@ -108,7 +122,7 @@ def test_a_text_and_its_markup_are_one(matcher: Matcher) -> None:
 def test_judgements_show_what_led_there(matcher: Matcher) -> None:
     (judgement,) = matcher.judgements(["Univ. of Oxford, UK"])
     assert judgement.candidates[0].document.display_name == "University of Oxford"
-    assert len(judgement.scored) == matcher.rerank_depth
+    assert 0 < len(judgement.scored) < matcher.rerank_depth
     assert all(0 <= scored.probability <= 1 for scored in judgement.scored)
     scores = [scored.score for scored in judgement.scored]
     assert scores == sorted(scores, reverse=True)
@@ -122,6 +136,190 @@ def test_a_broken_index_is_an_error_not_a_no_match(matcher: Matcher) -> None:
     with pytest.raises(IndexProblem):
         broken.resolve(["University of Oxford"])
     assert broken.resolve([""])[0].reason is Reason.EMPTY
+
+
+# Slices
+
+
+@pytest.fixture(autouse=True)
+def no_stage_is_left() -> Iterator[None]:
+    yield
+    # The reranker keeps threads of its own.
+    left = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in left if name.startswith(("recall", "score"))]
+
+
+class Recorder:
+    """A reranker that keeps what it was asked, and where; it may fail on a text."""
+
+    def __init__(self, reranker: Reranker, fails_on: str | None = None) -> None:
+        self._reranker = reranker
+        self._fails_on = fails_on
+        self.pairs: list[Pair] = []
+        self.calls = 0
+        self.threads: set[threading.Thread] = set()
+
+    @property
+    def name(self) -> str:
+        return self._reranker.name
+
+    @property
+    def fingerprint(self) -> str:
+        return self._reranker.fingerprint
+
+    @property
+    def calibration(self) -> Calibration:
+        return self._reranker.calibration
+
+    @property
+    def truncated(self) -> int:
+        return self._reranker.truncated
+
+    def score(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
+        self.calls += 1
+        self.threads.add(threading.current_thread())
+        self.pairs += pairs
+        if any(affiliation == self._fails_on for affiliation, _ in pairs):
+            raise ModelError("the model is gone")
+        return self._reranker.score(pairs)
+
+
+FEW = [row["affiliation"] for row in GOLD[20:28]]
+
+
+@pytest.fixture(scope="module")
+def whole(matcher: Matcher) -> list[Outcome]:
+    return replace(matcher, slice_size=1000).resolve(FEW)
+
+
+@given(size=st.integers(1, len(FEW) + 1), order=st.permutations(range(len(FEW))))
+@settings(max_examples=6, deadline=None)
+def test_slices_do_not_matter(
+    matcher: Matcher, whole: list[Outcome], size: int, order: list[int]
+) -> None:
+    sliced = replace(matcher, slice_size=size).resolve([FEW[i] for i in order])
+    assert sliced == [whole[i] for i in order]
+
+
+@pytest.mark.parametrize(
+    ("length", "size", "lengths"),
+    [
+        (0, 4, []),
+        (1, 4, [1]),
+        (4, 4, [4]),
+        (5, 4, [2, 3]),
+        (130, 64, [43, 43, 44]),
+        (3, 1, [1, 1, 1]),
+    ],
+)
+def test_slices_are_even(length: int, size: int, lengths: list[int]) -> None:
+    texts = [str(number) for number in range(length)]
+    slices = even(texts, size)
+    assert [len(one) for one in slices] == lengths
+    assert [text for one in slices for text in one] == texts
+
+
+@pytest.mark.parametrize(("texts", "threaded"), [(1, False), (4, False), (5, True)])
+def test_one_slice_starts_no_thread(matcher: Matcher, texts: int, threaded: bool) -> None:
+    reranker = Recorder(matcher.reranker)
+    replace(matcher, reranker=reranker, slice_size=4).resolve(FEW[:texts])
+    assert (reranker.threads == {threading.main_thread()}) is not threaded
+
+
+@pytest.mark.parametrize(
+    ("rerank_from", "rerank_depth", "fewest", "most"),
+    [(0.0, 20, 20, 20), (0.0, 7, 7, 7), (0.003, 20, 2, 19), (1.0, 20, 1, 1)],
+    ids=["all that may be", "as many as may be", "what is worth it", "never none"],
+)
+def test_the_sieve_says_what_is_reranked(
+    matcher: Matcher, rerank_from: float, rerank_depth: int, fewest: int, most: int
+) -> None:
+    sieved = replace(matcher, rerank_from=rerank_from, rerank_depth=rerank_depth)
+    (judgement,) = sieved.judgements([FEW[0]])
+    assert fewest <= len(judgement.scored) <= most
+    _, meters = sieved.measured([FEW[0]])
+    assert meters.pairs == len(judgement.scored)
+    assert meters.sieved == len(judgement.candidates) - meters.pairs
+
+
+def test_the_sieve_saves_most_pairs_and_hardly_an_answer(matcher: Matcher) -> None:
+    texts = [row["affiliation"] for row in GOLD]
+    sieved, few = matcher.measured(texts)
+    unsieved, many = replace(matcher, sieve=None).measured(texts)
+    assert few.pairs < many.pairs / 2
+    assert few.sieved > few.pairs
+    assert many.sieved > 0
+    same = sum(ids(a) == ids(b) for a, b in zip(sieved, unsieved, strict=True))
+    assert same >= 0.95 * len(texts)
+
+
+def test_a_pair_is_scored_once_in_a_call(matcher: Matcher) -> None:
+    reranker = Recorder(matcher.reranker)
+    recorded = replace(matcher, sieve=None, reranker=reranker, slice_size=2)
+    texts = [*FEW[:5], "", FEW[0], f" {FEW[1]}\n", FEW[4]]
+    outcomes, meters = recorded.measured(texts)
+    assert reranker.calls == 3
+    assert len(set(reranker.pairs)) == len(reranker.pairs) == meters.pairs
+    assert {affiliation for affiliation, _ in reranker.pairs} == set(FEW[:5])
+    # Eight texts with as many candidates each as are reranked, the empty one without.
+    assert meters.pairs + meters.pairs_avoided == 8 * matcher.rerank_depth
+    assert meters.pairs <= 5 * matcher.rerank_depth
+    assert outcomes[:5] == replace(matcher, sieve=None).resolve(FEW[:5])
+
+
+def test_meters_say_what_a_call_cost(matcher: Matcher) -> None:
+    _, meters = replace(matcher, slice_size=2).measured(FEW[:5])
+    for stage in ("normalise", "recall", "sieve", "score", "decide"):
+        # A stage is in one thread.
+        assert 0 < getattr(meters, stage) <= meters.wall
+    assert 0 < meters.busy <= 1
+    assert meters.store == 0
+    assert matcher.measured(["", "\x00"])[1].pairs == 0
+
+
+def test_what_is_resolved_is_what_is_explained(matcher: Matcher) -> None:
+    explained = matcher.judgements(FEW)
+    assert matcher.resolve(FEW) == [judgement.outcome for judgement in explained]
+    assert all(scored.weighed for judgement in explained for scored in judgement.scored)
+
+
+@pytest.mark.parametrize("place", [0, 3, 7])
+def test_a_failing_slice_fails_the_call(matcher: Matcher, place: int) -> None:
+    reranker = Recorder(matcher.reranker, fails_on=FEW[place])
+    with pytest.raises(ModelError, match="the model is gone"):
+        replace(matcher, reranker=reranker, slice_size=1).resolve(FEW)
+    assert reranker.calls <= place + 1
+
+
+class Undecided:
+    """A judge that fails."""
+
+    def probability(self, features: Features) -> npt.NDArray[np.float64]:
+        raise ModelError("the judge is gone")
+
+    def weighed(self, features: Features) -> list[Weighed]:
+        raise NotImplementedError
+
+    def as_object(self) -> dict[str, object]:
+        raise NotImplementedError
+
+
+def test_a_slice_that_cannot_be_decided_fails_the_call(matcher: Matcher) -> None:
+    reranker = Recorder(matcher.reranker)
+    undecided = replace(matcher, judge=Undecided(), reranker=reranker, slice_size=1)
+    with pytest.raises(ModelError, match="the judge is gone"):
+        undecided.resolve(FEW)
+    # The slices that were under way are not followed by others.
+    assert reranker.calls <= 3
+
+
+def test_a_broken_index_fails_a_call_of_slices(matcher: Matcher) -> None:
+    store = matcher.recall.index
+    closed = EmbeddedStore(store._path.parents[1]).open()  # type: ignore[attr-defined]
+    closed.close()
+    broken = replace(matcher, recall=Recall(matcher.recall.encoder, closed), slice_size=2)
+    with pytest.raises(IndexProblem):
+        broken.resolve(FEW)
 
 
 def test_the_sample_is_mostly_right(matcher: Matcher) -> None:

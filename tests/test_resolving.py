@@ -15,6 +15,7 @@ from sqlalchemy import Engine, text
 from resolver import loading
 from resolver.database import releases, resolvers
 from resolver.domain.judge import LogitJudge
+from resolver.domain.meters import Meters
 from resolver.domain.policy import Level, Policy, Succession
 from resolver.domain.words import words
 from resolver.errors import DatabaseUnavailable, IndexUnavailable, IntakeError
@@ -168,6 +169,42 @@ def test_chunk_sent_twice_changes_nothing_and_computes_nothing(
     assert reranker.scored == []
 
 
+def test_only_what_has_no_answer_meets_the_models(
+    engine: Engine, matcher: Matcher, version: int
+) -> None:
+    resolve_chunk(engine, matcher, version, CHUNK)
+    reranker = OverlapReranker()
+    counted = replace(matcher, reranker=reranker, slice_size=1)
+    known = [_record(number, "ETH Zurich,  Switzerland") for number in range(10, 40)]
+    more = [*known, _record(40, "CERN, Geneva"), *known, _record(41, "University of York, UK")]
+    report = resolve_chunk(engine, counted, version, more)
+    assert (report.already_resolved, report.new) == (1, 2)
+    assert set(reranker.scored) == {"CERN, Geneva", "University of York, UK"}
+    assert report.meters.pairs == len(reranker.scored)
+
+
+def test_report_says_what_the_chunk_cost(engine: Engine, matcher: Matcher, version: int) -> None:
+    meters = resolve_chunk(engine, matcher, version, CHUNK).meters
+    assert 0 < meters.store < meters.wall
+    assert 0 < meters.recall < meters.wall
+    assert meters.pairs > 0
+    again = resolve_chunk(engine, matcher, version, CHUNK).meters
+    assert again == Meters(wall=again.wall, store=again.store)
+    assert 0 < again.store < again.wall
+
+
+def test_chunk_that_fails_in_a_later_slice_is_completed_by_the_next_attempt(
+    engine: Engine, matcher: Matcher, version: int
+) -> None:
+    shaky = replace(matcher, reranker=_Interrupted(IndexUnavailable("gone"), after=1), slice_size=1)
+    with pytest.raises(IndexUnavailable):
+        resolve_chunk(engine, shaky, version, CHUNK)
+    # All answers of a chunk are stored, or none.
+    assert _counts(engine) == COUNTS | {"outcome": 0, "link": 0}
+    assert resolve_chunk(engine, shaky, version, CHUNK) == REPORT
+    assert _counts(engine) == COUNTS
+
+
 def test_new_version_answers_again_and_an_old_one_does_not_take_over(
     engine: Engine, matcher: Matcher, version: int
 ) -> None:
@@ -224,12 +261,16 @@ def test_policy_of_the_matcher_is_the_default(
 
 
 class _Interrupted(OverlapReranker):
-    def __init__(self, error: Exception) -> None:
+    """Fails once, when it was asked `after` times."""
+
+    def __init__(self, error: Exception, after: int = 0) -> None:
         super().__init__()
         self.error: Exception | None = error
+        self.after = after
 
     def score(self, pairs: list[Pair]) -> npt.NDArray[np.float32]:
-        if self.error is not None:
+        self.after -= 1
+        if self.error is not None and self.after < 0:
             error, self.error = self.error, None
             raise error
         return super().score(pairs)

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 from celery import Celery, Task, bootsteps, signals
 from celery.exceptions import WorkerShutdown
-from celery.utils.log import get_logger
+from celery.utils.log import current_process_index, get_logger
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.connection import Connection as ConsumerConnection
@@ -38,6 +38,7 @@ from resolver.errors import (
 )
 from resolver.service import Service, broker
 from resolver.settings import Settings, load_settings
+from workers.placement import placed
 
 logger = get_logger(__name__)
 
@@ -260,6 +261,7 @@ class ServiceWatch(bootsteps.StartStopStep):  # type: ignore[misc]
         self._reports, self._report = os.pipe()
         self._opened = ExitStack()
         self._settings: Settings = parent.app.settings
+        self._processes: int = parent.concurrency
         if not parent.pool_cls.__module__.endswith("prefork"):
             raise SystemExit("this worker needs the prefork pool (-P prefork)")
         signals.worker_process_init.connect(self._open, weak=False)
@@ -270,7 +272,10 @@ class ServiceWatch(bootsteps.StartStopStep):  # type: ignore[misc]
     def _open(self, **_: Any) -> None:
         global _service
         try:
-            _service = self._opened.enter_context(Service.open(self._settings))
+            # A process that replaces another one has its place.
+            settings = placed(self._settings, current_process_index(base=0), self._processes)
+            logger.info("device %s, threads %s", settings.device or "-", settings.threads or "-")
+            _service = self._opened.enter_context(Service.open(settings))
         except ResolverError as error:
             self._give_up(str(error), _exit_code(error))
         except Exception as error:

@@ -38,7 +38,7 @@ def resolve_chunk(records: object, policy: object = None) -> None:
             opened.engine, opened.matcher, opened.resolver_version_id, records, chosen
         )
     )
-    logger.info("%s", report)
+    logger.info("%s %s", report, report.meters)
 
 
 def patiently(

@@ -5,31 +5,73 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections import UserDict
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.main
 from rich.logging import RichHandler
+from typer.core import TyperGroup
 
 import resolver
-from resolver.cli import (
-    demo,
-    evaluation,
-    explain,
-    index,
-    matching,
-    models,
-    queue,
-    registry,
-    sql,
-    training,
-    unmatched,
-)
 from resolver.cli.terminal import errors
 from resolver.errors import ResolverError
 
+COMMANDS = {
+    "resolve": "matching.resolve",
+    "explain": "explain.explain",
+    "evaluate": "evaluation.evaluate",
+    "enqueue": "queue.enqueue",
+    "worker": "queue.worker",
+    "unmatched": "unmatched.unmatched",
+    "migrate": "sql.migrate",
+    "sql": "sql.sql",
+    "train": "training.train",
+    "demo": "demo.demo",
+    "registry": "registry.app",
+    "index": "index.app",
+    "models": "models.app",
+}
+"""Where each command is, in the order of the help: ``module.function``, or ``module.app`` for a
+group."""
+
+
+class _Commands(UserDict[str, Any]):
+    """The commands by name, each imported when it is asked for: to import them all takes longer
+    than most of them run."""
+
+    def __init__(self) -> None:
+        super().__init__(dict.fromkeys(COMMANDS))
+
+    def __getitem__(self, name: str) -> Any:
+        command = self.data[name]
+        if command is None:
+            command = self.data[name] = _imported(name)
+        return command
+
+
+def _imported(name: str) -> Any:
+    module, _, what = COMMANDS[name].partition(".")
+    found = getattr(import_module(f"resolver.cli.{module}"), what)
+    alone = typer.Typer()
+    if isinstance(found, typer.Typer):
+        alone.add_typer(found, name=name)
+    else:
+        alone.command(name)(found)
+    return typer.main.get_group(alone).commands[name]
+
+
+class _Group(TyperGroup):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = _Commands()
+
+
 app = typer.Typer(
     name="resolver",
+    cls=_Group,
     help=(
         "Link raw affiliation strings to ROR organisations, and keep the links true.\n\n"
         "Settings come from RESOLVER_* in the environment or a .env file (docs/settings.md). "
@@ -39,19 +81,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(registry.app, name="registry")
-app.add_typer(index.app, name="index")
-app.add_typer(models.app, name="models")
-app.command()(matching.resolve)
-app.command()(explain.explain)
-app.command()(evaluation.evaluate)
-app.command()(queue.enqueue)
-app.command()(queue.worker)
-app.command()(unmatched.unmatched)
-app.command()(sql.migrate)
-app.command()(sql.sql)
-app.command()(training.train)
-app.command()(demo.demo)
 
 
 def _print_version(wanted: bool) -> None:

@@ -398,19 +398,28 @@ def _train_judge(
         from resolver.training.pairs import read_labelled
     organisations = _organisations(settings)
     labelled = [item for path in gold for item in read_labelled(path, incomplete)]
+    strings = training.Strings.of(
+        labelled, organisations, folds=len(fold_rerankers), material=material, seed=seed
+    )
     with service.matcher(settings, judge=LogitJudge(1.0, 0.0)) as matcher:
+        with progress("strings sieved", len(strings.weighted())) as report:
+            sieve = training.fit_sieve(
+                matcher.recall,
+                strings,
+                organisations,
+                depth=settings.recall_depth,
+                progress=report,
+            )
+        matcher = replace(matcher, sieve=sieve)
         theirs = [
             replace(matcher, reranker=service.reranker(settings.model_copy(update={"reranker": r})))
             for r in fold_rerankers
         ]
-        strings = training.Strings.of(
-            labelled, organisations, folds=len(theirs), material=material, seed=seed
-        )
         with progress("strings", len(strings)) as report:
             found, features = training.gather(matcher, theirs, strings, organisations, report)
         with progress("fits", training.PARTS + 1) as report:
             judge, operating = training.fit_judge(found, features, progress=report)
-        save_judge(judge, operating, matcher.recall.encoder, matcher.reranker, out)
+        save_judge(judge, sieve, operating, matcher.recall.encoder, matcher.reranker, out)
     table = Table("accepted from", "precision", "recall", title="cross-validated, on these labels")
     for accept, precision, recall in operating:
         table.add_row(f"{accept:g}", f"{100 * precision:.1f}", f"{100 * recall:.1f}")

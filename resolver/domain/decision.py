@@ -24,11 +24,11 @@ from operator import itemgetter
 from resolver.domain.affiliation import MAX_CHARACTERS
 from resolver.domain.candidate import Candidate, order
 from resolver.domain.document import Document
-from resolver.domain.evidence import competes
 from resolver.domain.organisation import OrganisationStatus
 from resolver.domain.outcome import Link, LinkEvidence, Outcome, Reason
 from resolver.domain.place import NamedPlaces
 from resolver.domain.policy import Policy
+from resolver.domain.reading import competes
 from resolver.domain.reason import why_none
 from resolver.domain.words import fold, ground, spans, units
 

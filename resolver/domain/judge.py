@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from resolver.domain.evidence import FEATURES, Features
 from resolver.domain.odds import probability
+from resolver.domain.trees import Trees
 
 Weighed = tuple[tuple[str, float], ...]
 """What each kind of evidence added to the log odds of one candidate."""
@@ -52,82 +53,35 @@ _LOGIT = FEATURES.index("logit")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TreeJudge:
-    """A sum of small decision trees, by gradient boosting (J. Friedman, "Greedy function
-    approximation", Annals of Statistics 29, 2001).
+    """Trees that ask for the columns `FEATURES`.
 
-    All nodes of all trees stand in one row of columns, each of shape (nodes,): `feature` (its
-    place in `FEATURES`, int64; -1: a leaf), `threshold` (float64; to the left when the evidence
-    does not exceed it), `left` and `right` (int64, places of nodes) and `value` (float64, what a
-    node says of the log odds: the mean of the leaves below it). `roots` (trees,) says where each
-    tree begins. It is fitted on candidates of the real first stage, so that its probabilities can
-    be taken at their word (``resolver train --part judge``).
+    They are fitted on candidates of the real first stage, so that the probabilities can be taken
+    at their word (``resolver train --part judge``).
     """
 
-    roots: npt.NDArray[np.int64]
-    feature: npt.NDArray[np.int64]
-    threshold: npt.NDArray[np.float64]
-    left: npt.NDArray[np.int64]
-    right: npt.NDArray[np.int64]
-    value: npt.NDArray[np.float64]
+    trees: Trees
 
     def __post_init__(self) -> None:
-        nodes = len(self.feature)
-        for name in ("threshold", "left", "right", "value"):
-            if len(getattr(self, name)) != nodes:
-                raise ValueError(f"{name}: {len(getattr(self, name))} entries for {nodes} nodes")
-        if nodes and not -1 <= self.feature.min() <= self.feature.max() < len(FEATURES):
-            raise ValueError(f"feature: not between -1 and {len(FEATURES) - 1}")
-        if len(self.roots) and not 0 <= self.roots.min() <= self.roots.max() < nodes:
-            raise ValueError(f"roots: no node of {nodes}")
-        inner = np.flatnonzero(self.feature >= 0)
-        for name in ("left", "right"):
-            child = getattr(self, name)[inner]
-            # A child comes after its parent, so that every walk ends.
-            if (child <= inner).any() or (child >= nodes).any():
-                raise ValueError(f"{name}: a child that does not come after its parent")
+        self.trees.require_columns(len(FEATURES))
 
     def probability(self, features: Features) -> npt.NDArray[np.float64]:
-        odds = np.full(len(features), self.value[self.roots].sum())
-        for _, added in self._steps(features):
-            odds += added.sum(axis=1)
-        return probability(odds)
+        return probability(self.trees.odds(features))
 
     def weighed(self, features: Features) -> list[Weighed]:
         """What a feature added is how much the trees changed their mind when they asked for it
         (A. Saabas, "Interpreting random forests", 2014)."""
         summed = np.zeros((len(features), len(FEATURES)))
-        rows = np.broadcast_to(np.arange(len(features))[:, None], (len(features), len(self.roots)))
-        for asked, added in self._steps(features):
+        shape = (len(features), len(self.trees.roots))
+        rows = np.broadcast_to(np.arange(len(features))[:, None], shape)
+        for asked, added in self.trees.steps(features):
             np.add.at(summed, (rows, asked), added)
         return [
             tuple((FEATURES[i], row[i]) for i in range(len(FEATURES)) if row[i])
             for row in summed.tolist()
         ]
 
-    def _steps(
-        self, features: Features
-    ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
-        """Walk all trees one step at a time: which feature was asked, and what that changed.
-
-        Both of shape (candidates, trees); at a leaf nothing changes.
-        """
-        at = np.broadcast_to(self.roots, (len(features), len(self.roots)))
-        rows = np.arange(len(features))[:, None]
-        while True:
-            asked = self.feature[at]
-            inner = asked >= 0
-            if not inner.any():
-                return
-            exceeds = features[rows, asked] > self.threshold[at]
-            following = np.where(inner, np.where(exceeds, self.right[at], self.left[at]), at)
-            yield asked, self.value[following] - self.value[at]
-            at = following
-
     def as_object(self) -> dict[str, object]:
-        return {name: getattr(self, name).tolist() for name in _COLUMNS}
-
-
-_COLUMNS = ("roots", "feature", "threshold", "left", "right", "value")
+        return self.trees.as_object()
 
 
 def judge_of(stored: Mapping[str, object]) -> Judge:
@@ -138,17 +92,7 @@ def judge_of(stored: Mapping[str, object]) -> Judge:
     """
     if "slope" in stored:
         return LogitJudge(_number(stored["slope"]), _number(stored["intercept"]))
-    trees = TreeJudge(
-        roots=np.array(stored["roots"], np.int64),
-        feature=np.array(stored["feature"], np.int64),
-        threshold=np.array(stored["threshold"], np.float64),
-        left=np.array(stored["left"], np.int64),
-        right=np.array(stored["right"], np.int64),
-        value=np.array(stored["value"], np.float64),
-    )
-    if any(getattr(trees, name).ndim != 1 for name in _COLUMNS):
-        raise ValueError("a column of the trees is no list of numbers")
-    return trees
+    return TreeJudge(Trees.of_object(stored))
 
 
 def _number(value: object) -> float:

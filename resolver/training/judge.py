@@ -1,4 +1,5 @@
-"""Fitting the judge: what each kind of evidence is worth, learnt from candidates of known verdict.
+"""Fitting the judge and the sieve before it: what each kind of evidence is worth, learnt from
+candidates of known verdict.
 
 The strings that a reranker was trained on flatter it: its scores there are better than they will
 ever be again. So the judge learns from strings that the reranker at hand did not see. Those of
@@ -10,20 +11,27 @@ brought to the scale of the one in use by what both make of the held-out strings
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from resolver.domain.affiliation import normalise
+from resolver.domain.candidate import Candidate
 from resolver.domain.decision import Scored, Step, verdicts
 from resolver.domain.evidence import FEATURES, Features, evidence
 from resolver.domain.judge import TreeJudge
 from resolver.domain.organisation import Organisation, OrganisationStatus
 from resolver.domain.policy import Operating, Policy
+from resolver.domain.reading import Reading
+from resolver.domain.sieve import ASKED, Sieve, asked
+from resolver.domain.trees import Table as Columns
+from resolver.domain.trees import Trees
 from resolver.errors import ModelError
 from resolver.matching import Matcher
+from resolver.recall import Recall
 from resolver.reranker import Calibration
 from resolver.training.augmentation import Material, in_their_scripts, joint, read_material
 from resolver.training.calibration import fit as fit_calibration
@@ -65,33 +73,41 @@ TREES = {
 difference beyond chance (log loss on a fifth of the training strings, 0.0228 to 0.0235; logistic
 regression on the same evidence: 0.0275)."""
 
-ROUNDS = 350
+ROUNDS, SIEVE_ROUNDS = 350, 150
 SEED = 42
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A string with its shortlist, in the first stage's order.
+    """A string with the first stage's candidates, in its order, and its shortlist, in the same.
 
-    `verdicts` are 1 (named in the string), 0 (surely not) or None (it cannot be known). Where the
-    labels are `complete`, what has none counts as not named, if with less `weight`.
+    `shortlist` are the places of those that were reranked, `logits` what they got. `verdicts` are 1
+    (named in the string), 0 (surely not) or None (it cannot be known). Where the labels are
+    `complete`, what has none counts as not named, if with less `weight`.
     """
 
     item: Labelled
-    scored: tuple[Scored, ...]
+    candidates: Sequence[Candidate]
+    shortlist: tuple[int, ...]
+    logits: tuple[float, ...]
     verdicts: tuple[int | None, ...]
     complete: bool = True
     weight: float = 1.0
 
-    @property
-    def logits(self) -> list[float]:
-        return [scored.score for scored in self.scored]
+    def scored(self, probabilities: Sequence[float]) -> list[Scored]:
+        """The shortlist, with probabilities."""
+        return [
+            Scored(self.candidates[place], logit, probability)
+            for place, logit, probability in zip(
+                self.shortlist, self.logits, probabilities, strict=True
+            )
+        ]
 
     def features(self, scale: Callable[[float], float] = float) -> Features:
         """The evidence, with logits brought to another `scale`."""
         return evidence(
-            self.item.affiliation,
-            [scored.candidate for scored in self.scored],
+            Reading(self.item.affiliation, self.candidates),
+            self.shortlist,
             [scale(logit) for logit in self.logits],
         )
 
@@ -131,6 +147,11 @@ class Strings:
             ),
             joint=tuple(made),
         )
+
+    def weighted(self) -> list[tuple[Labelled, float]]:
+        """Each string once, with what it counts."""
+        gold = [*self.held_out, *self.native, *(item for part in self.folds for item in part)]
+        return [(item, 1.0) for item in gold] + [(item, JOINT_WEIGHT) for item in self.joint]
 
     def __len__(self) -> int:
         """Shortlists to be made: each fold's reranker also scores the held-out strings."""
@@ -202,15 +223,22 @@ def examples(
         items = gold[start : start + BATCH]
         judgements = matcher.judgements([item.affiliation for item in items])
         for item, judgement in zip(items, judgements, strict=True):
-            by_id = {scored.candidate.ror_id: scored for scored in judgement.scored}
-            shortlist = judgement.candidates[: matcher.rerank_depth]
-            if shortlist:
+            logits = {scored.candidate.ror_id: scored.score for scored in judgement.scored}
+            if logits:
+                shortlist = tuple(
+                    place
+                    for place, candidate in enumerate(judgement.candidates)
+                    if candidate.ror_id in logits
+                )
+                reranked = [judgement.candidates[place] for place in shortlist]
                 found.append(
                     Example(
                         item,
-                        tuple(by_id[candidate.ror_id] for candidate in shortlist),
-                        tuple(verdict(item, c.document, organisations) for c in shortlist),
-                        complete=item.complete and not item.certain,
+                        judgement.candidates,
+                        shortlist,
+                        tuple(logits[candidate.ror_id] for candidate in reranked),
+                        tuple(verdict(item, c.document, organisations) for c in reranked),
+                        complete=_complete(item),
                         weight=weight,
                     )
                 )
@@ -219,12 +247,16 @@ def examples(
     return found
 
 
+def _complete(item: Labelled) -> bool:
+    return item.complete and not item.certain
+
+
 def calibration_of(found: Sequence[Example]) -> Calibration:
     """Platt's calibration of the logits of known verdict."""
     known = [
-        (scored.score, right)
+        (logit, right)
         for example in found
-        for scored, right in zip(example.scored, example.verdicts, strict=True)
+        for logit, right in zip(example.logits, example.verdicts, strict=True)
         if right is not None
     ]
     return fit_calibration(
@@ -251,6 +283,51 @@ class Table:
     example: npt.NDArray[np.int64]
 
 
+def fit_sieve(
+    recall: Recall,
+    strings: Strings,
+    organisations: Sequence[Organisation],
+    *,
+    depth: int,
+    progress: Callable[[int], None] | None = None,
+) -> Sieve:
+    """The sieve, from the first stage's `depth` candidates; no reranker is asked.
+
+    `progress` is told how many strings are done.
+
+    Raises:
+        ModelError: there are too few right or wrong candidates to fit on.
+    """
+    by_id = {organisation.ror_id: organisation for organisation in organisations}
+    weighted = strings.weighted()
+    tables: list[tuple[Columns, npt.NDArray[np.bool_], npt.NDArray[np.float64]]] = []
+    for start in range(0, len(weighted), BATCH):
+        part = weighted[start : start + BATCH]
+        texts = [normalise(item.affiliation) for item, _ in part]
+        for (item, weight), text, candidates in zip(
+            part, texts, recall.candidates(texts, depth=depth), strict=True
+        ):
+            rights = [verdict(item, one.document, by_id) for one in candidates]
+            counts = np.array([right is not None or _complete(item) for right in rights], np.bool_)
+            if not counts.any():
+                continue
+            known = np.array([right is not None for right in rights], np.bool_)
+            tables.append(
+                (
+                    asked(Reading(text, candidates).standing)[counts],
+                    np.array([right == 1 for right in rights], np.bool_)[counts],
+                    (weight * np.where(known, 1.0, UNKNOWN_WEIGHT))[counts],
+                )
+            )
+        if progress:
+            progress(min(start + BATCH, len(weighted)))
+    x = np.concatenate([one for one, _, _ in tables] or [np.empty((0, len(ASKED)))])
+    y = np.concatenate([one for _, one, _ in tables] or [np.empty(0, np.bool_)])
+    _require_enough(y, columns=len(ASKED), what="sieve")
+    weights = np.concatenate([one for _, _, one in tables])
+    return Sieve(_trees(x, y, weights, rounds=SIEVE_ROUNDS))
+
+
 def fit_judge(
     found: Sequence[Example],
     features: Sequence[Features],
@@ -267,12 +344,7 @@ def fit_judge(
         ModelError: there are too few right or wrong candidates to fit on.
     """
     table = _table(found, features)
-    right = int(table.y.sum())
-    if min(right, len(table.y) - right) < 10 * len(FEATURES):
-        raise ModelError(
-            f"{right} right and {len(table.y) - right} wrong candidates are too few for a judge",
-            remedy="give more labelled strings, of organisations in the registry at hand",
-        )
+    _require_enough(table.y, columns=len(FEATURES), what="judge")
     probabilities: list[npt.NDArray[np.float64]] = [np.empty(0)] * len(found)
     for part in range(PARTS):
         theirs = table.example % PARTS == part
@@ -302,19 +374,34 @@ def _table(found: Sequence[Example], features: Sequence[Features]) -> Table:
     )
 
 
+def _require_enough(y: npt.NDArray[np.bool_], *, columns: int, what: str) -> None:
+    right = int(y.sum())
+    if min(right, len(y) - right) < 10 * columns:
+        raise ModelError(
+            f"{right} right and {len(y) - right} wrong candidates are too few for a {what}",
+            remedy="give more labelled strings, of organisations in the registry at hand",
+        )
+
+
 def _fit(x: Features, y: npt.NDArray[np.bool_], weight: npt.NDArray[np.float64]) -> TreeJudge:
+    return TreeJudge(_trees(x, y, weight, rounds=ROUNDS))
+
+
+def _trees(
+    x: Columns, y: npt.NDArray[np.bool_], weight: npt.NDArray[np.float64], *, rounds: int
+) -> Trees:
     import lightgbm
 
     trained = lightgbm.train(
         {**TREES, "seed": SEED, "deterministic": True, "num_threads": 1, "verbosity": -1},
         lightgbm.Dataset(x, y, weight=weight, free_raw_data=True),
-        ROUNDS,
+        rounds,
     )
     return trees_of(trained.dump_model())
 
 
-def trees_of(dumped: Mapping[str, Any]) -> TreeJudge:
-    """The judge of a dumped LightGBM model; parents come before their children."""
+def trees_of(dumped: Mapping[str, Any]) -> Trees:
+    """The trees of a dumped LightGBM model; parents come before their children."""
     roots: list[int] = []
     columns: dict[str, list[Any]] = {
         name: [] for name in ("feature", "threshold", "left", "right", "value")
@@ -335,7 +422,7 @@ def trees_of(dumped: Mapping[str, Any]) -> TreeJudge:
 
     for tree in dumped["tree_info"]:
         roots.append(add(tree["tree_structure"]))
-    return TreeJudge(
+    return Trees(
         np.array(roots, np.int64),
         np.array(columns["feature"], np.int64),
         np.array(columns["threshold"], np.float64),
@@ -351,13 +438,7 @@ def _operating(
     """Decide the examples whose labels are complete at each of the `THRESHOLDS`."""
     points = []
     decided = [
-        (
-            example,
-            [
-                replace(scored, probability=probability)
-                for scored, probability in zip(example.scored, row.tolist(), strict=True)
-            ],
-        )
+        (example, example.scored(row.tolist()))
         for example, row in zip(found, probabilities, strict=True)
         if example.complete
     ]

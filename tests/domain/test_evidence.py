@@ -7,6 +7,7 @@ from resolver.domain.candidate import Candidate, Ranked
 from resolver.domain.document import Document
 from resolver.domain.evidence import FEATURES, NO_NAMESAKE, evidence
 from resolver.domain.organisation import OrganisationStatus
+from resolver.domain.reading import Reading
 
 
 def candidate(
@@ -22,11 +23,11 @@ def candidate(
     code, label = country or (None, None)
     place = (city, None, code, label)
     document = Document(ror_id or name, name, name, acronym, *place, **fields)
-    return Candidate(document, Ranked(document, 1, sparse) if sparse else None, None, 1.0)
+    return Candidate(document, Ranked(1, sparse) if sparse else None, None, 1.0)
 
 
 def features(text: str, *candidates: Candidate, logits: list[float]) -> dict[str, np.ndarray]:
-    table = evidence(text, candidates, logits)
+    table = evidence(Reading(text, candidates), range(len(candidates)), logits)
     assert table.shape == (len(candidates), len(FEATURES))
     assert np.isfinite(table).all()
     return dict(zip(FEATURES, table.T, strict=True))
@@ -155,4 +156,4 @@ def test_acronyms_and_ended_organisations_are_told() -> None:
 
 
 def test_no_candidates_no_rows() -> None:
-    assert evidence("x", [], []).shape == (0, len(FEATURES))
+    assert evidence(Reading("x", []), [], []).shape == (0, len(FEATURES))

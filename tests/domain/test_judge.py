@@ -1,11 +1,11 @@
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from resolver.domain.evidence import FEATURES
 from resolver.domain.judge import Judge, LogitJudge, TreeJudge, judge_of
+from resolver.domain.trees import Trees
 
 LOGIT, COVERAGE = (FEATURES.index(name) for name in ("logit", "coverage"))
 
@@ -19,12 +19,14 @@ def evidence_of(*rows: tuple[float, float]) -> np.ndarray:
 
 # Tree 0: logit > 0 ? (coverage > 0.5 ? 3 : 1) : -2; tree 1: nothing but 0.5.
 TREES = TreeJudge(
-    roots=np.array([0, 5]),
-    feature=np.array([LOGIT, -1, COVERAGE, -1, -1, -1]),
-    threshold=np.array([0.0, 0.0, 0.5, 0.0, 0.0, 0.0]),
-    left=np.array([1, -1, 3, -1, -1, -1]),
-    right=np.array([2, -1, 4, -1, -1, -1]),
-    value=np.array([-1.0, -2.0, 1.5, 1.0, 3.0, 0.5]),
+    Trees(
+        roots=np.array([0, 5]),
+        feature=np.array([LOGIT, -1, COVERAGE, -1, -1, -1]),
+        threshold=np.array([0.0, 0.0, 0.5, 0.0, 0.0, 0.0]),
+        left=np.array([1, -1, 3, -1, -1, -1]),
+        right=np.array([2, -1, 4, -1, -1, -1]),
+        value=np.array([-1.0, -2.0, 1.5, 1.0, 3.0, 0.5]),
+    )
 )
 
 
@@ -87,24 +89,19 @@ def test_no_candidates() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "values", "said"),
-    [
-        ("value", [0.0], "1 entries for 6 nodes"),
-        ("feature", [len(FEATURES), -1, -1, -1, -1, -1], "not between"),
-        ("feature", [-2, -1, -1, -1, -1, -1], "not between"),
-        ("roots", [6], "no node"),
-        ("left", [0, -1, 3, -1, -1, -1], "does not come after"),
-        ("right", [9, -1, 4, -1, -1, -1], "does not come after"),
-    ],
-)
-def test_trees_that_make_no_sense_are_refused(column: str, values: list[float], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        replace(TREES, **{column: np.array(values)})
-
-
-@pytest.mark.parametrize(
     "stored", [{}, {"intercept": "0", "slope": 1}, {**TREES.as_object(), "value": "x"}], ids=str
 )
 def test_another_form_is_refused(stored: dict[str, object]) -> None:
     with pytest.raises((KeyError, TypeError, ValueError)):
         judge_of(stored)
+
+
+def test_trees_that_ask_for_other_columns_are_refused() -> None:
+    leaf = np.array([-1, -1, -1])
+    other = np.array([len(FEATURES), -1, -1])
+    left, right = np.array([1, -1, -1]), np.array([2, -1, -1])
+    asks = Trees(np.array([0]), other, np.zeros(3), left, right, np.zeros(3))
+    with pytest.raises(ValueError, match="not between"):
+        TreeJudge(asks)
+    with pytest.raises(ValueError, match="entries for"):
+        judge_of({**asks.as_object(), "feature": leaf[:2].tolist()})

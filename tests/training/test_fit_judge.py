@@ -1,5 +1,6 @@
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,9 @@ import pytest
 
 from resolver import sample
 from resolver.domain.candidate import Candidate, Ranked
-from resolver.domain.decision import Scored
 from resolver.domain.document import Document
 from resolver.domain.evidence import FEATURES, Features
-from resolver.domain.judge import LogitJudge
+from resolver.domain.judge import LogitJudge, TreeJudge
 from resolver.domain.organisation import Organisation
 from resolver.encoder.loading import load as load_encoder
 from resolver.errors import ModelError
@@ -40,7 +40,7 @@ KINDS = ("University of {}", "{} Hospital", "Institute of Physics {}")
 
 def candidate(name: str, score: float) -> Candidate:
     document = Document(name, name, name, False, None, None, "NO", "Norway")
-    return Candidate(document, Ranked(document, 1, score), None, 1.0)
+    return Candidate(document, Ranked(1, score), None, 1.0)
 
 
 def examples(count: int, *, seed: int = 1) -> list[Example]:
@@ -52,13 +52,20 @@ def examples(count: int, *, seed: int = 1) -> list[Example]:
         right = kind.format(city)
         names = [right, *rng.sample([k.format(c) for c in CITIES for k in KINDS], 4)]
         names = list(dict.fromkeys(names))
-        scored = tuple(
-            Scored(candidate(name, rng.random()), rng.gauss(2 if name == right else -2, 1.5), 0.0)
-            for name in names
-        )
+        candidates = [candidate(name, rng.random()) for name in names]
+        logits = tuple(rng.gauss(2 if name == right else -2, 1.5) for name in names)
         item = Labelled(f"Department, {right}, Norway", frozenset({right}))
         verdicts = tuple(1 if name == right else 0 for name in names)
-        found.append(Example(item, scored, (*verdicts[:-1], None), complete=rng.random() < 0.5))
+        found.append(
+            Example(
+                item,
+                candidates,
+                tuple(range(len(names))),
+                logits,
+                (*verdicts[:-1], None),
+                complete=rng.random() < 0.5,
+            )
+        )
     return found
 
 
@@ -112,7 +119,7 @@ def test_the_trees_are_those_of_the_library() -> None:
     trained = lightgbm.train(
         {**TREES, "verbosity": -1, "num_threads": 1}, lightgbm.Dataset(x, y), 20
     )
-    judge = trees_of(trained.dump_model())
+    judge = TreeJudge(trees_of(trained.dump_model()))
     assert judge.probability(x) == pytest.approx(trained.predict(x))
 
 
@@ -146,7 +153,10 @@ def test_a_logit_of_one_reranker_is_as_probable_as_that_of_another(logit: float)
 def test_calibration_leaves_out_what_cannot_be_known() -> None:
     found = examples(200)
     assert calibration_of(found).slope > 0
-    without = [Example(e.item, e.scored[:-1], e.verdicts[:-1]) for e in found]
+    without = [
+        replace(e, shortlist=e.shortlist[:-1], logits=e.logits[:-1], verdicts=e.verdicts[:-1])
+        for e in found
+    ]
     assert calibration_of(found) == calibration_of(without)
 
 
@@ -184,10 +194,11 @@ def test_strings_are_gathered_from_the_rerankers_that_did_not_see_them(
     assert ticks[-1] == len(strings)
     empty = sum(not item.affiliation for item in labelled)
     assert len(found) == len(strings) - 2 * len(strings.held_out) - empty
-    assert [len(example.scored) for example in found] == [len(rows) for rows in features]
+    assert [len(example.logits) for example in found] == [len(rows) for rows in features]
     # The same reranker on both sides: its logits stay what they are.
     for example, rows in zip(found, features, strict=True):
-        assert rows[:, 0] == pytest.approx(example.logits, abs=1e-6)
+        logits = rows[:, FEATURES.index("logit")]
+        assert logits == pytest.approx(example.logits, abs=1e-6)
     made = [example for example in found if example.item.certain]
     assert {example.complete for example in made} == {False}
     assert {example.weight for example in made} == {1.0, judge.JOINT_WEIGHT}

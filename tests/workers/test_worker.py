@@ -24,6 +24,7 @@ from task_document import run_example
 from resolver import loading, service
 from resolver.database import releases
 from resolver.database.migrating import upgrade
+from resolver.hardware import cores
 from resolver.indexing import build
 from resolver.sample import REGISTRY
 from resolver.settings import Settings
@@ -74,11 +75,21 @@ class Deployment:
             "RESOLVER_DATABASE_URL": self.settings.database_url.get_secret_value(),
         }
 
-    def start(self) -> Worker:
+    def start(self, *options: str) -> Worker:
         log = self.folder / f"worker-{time.monotonic_ns()}.log"
         with log.open("w") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-l", "INFO"],
+                [
+                    sys.executable,
+                    "-m",
+                    "celery",
+                    "-A",
+                    "workers.app",
+                    "worker",
+                    "-l",
+                    "INFO",
+                    *options,
+                ],
                 env=self.environment(),
                 cwd=ROOT,
                 stdout=output,
@@ -88,8 +99,8 @@ class Deployment:
         return Worker(process, log)
 
     @contextmanager
-    def worker(self) -> Iterator[Worker]:
-        worker = self.start()
+    def worker(self, *options: str) -> Iterator[Worker]:
+        worker = self.start(*options)
         try:
             until(lambda: " ready." in worker.output(), "the worker is ready")
             yield worker
@@ -205,6 +216,11 @@ def test_chunk_sent_twice_is_stored_once(deployment: Deployment) -> None:
     with deployment.worker() as worker:
         until(lambda: worker.output().count("ChunkReport(") == 2, "two chunks")
         assert "new=0, already_resolved=2" in worker.output()
+        # The second one met no model.
+        assert [int(pairs) > 0 for pairs in re.findall(r" pairs=(\d+)", worker.output())] == [
+            True,
+            False,
+        ]
     assert (deployment.count("source_record"), deployment.count("outcome")) == (3, 2)
     assert _linked(deployment) == ["10.1/1", "10.1/3"]
 
@@ -318,6 +334,11 @@ def test_chunks_are_answered_as_their_policies_ask(deployment: Deployment) -> No
         ("10.1/1", "University of California, Davis", []),
         ("10.1/2", "University of California System", ["05rrcem69"]),
     ]
+
+
+def test_processes_divide_the_machine(deployment: Deployment) -> None:
+    with deployment.worker("--concurrency", "2") as worker:
+        assert worker.output().count(f"device -, threads {max(1, cores() // 2)}") == 2
 
 
 def test_parent_computes_nothing(deployment: Deployment) -> None:

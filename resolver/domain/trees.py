@@ -1,0 +1,100 @@
+"""Sums of small decision trees, by gradient boosting (J. Friedman, "Greedy function approximation",
+Annals of Statistics 29, 2001)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Table = npt.NDArray[np.float64]
+"""Shape (rows, columns), float64: what the trees ask about."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trees:
+    """All nodes of all trees stand in one row of columns, each of shape (nodes,): `feature` (a
+    column of the table, int64; -1: a leaf), `threshold` (float64; to the left when the value does
+    not exceed it), `left` and `right` (int64, places of nodes) and `value` (float64, what a node
+    says of the log odds: the mean of the leaves below it). `roots` (trees,) says where each tree
+    begins.
+    """
+
+    roots: npt.NDArray[np.int64]
+    feature: npt.NDArray[np.int64]
+    threshold: npt.NDArray[np.float64]
+    left: npt.NDArray[np.int64]
+    right: npt.NDArray[np.int64]
+    value: npt.NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        nodes = len(self.feature)
+        for name in ("threshold", "left", "right", "value"):
+            if len(getattr(self, name)) != nodes:
+                raise ValueError(f"{name}: {len(getattr(self, name))} entries for {nodes} nodes")
+        if nodes and self.feature.min() < -1:
+            raise ValueError("feature: below -1")
+        if len(self.roots) and not 0 <= self.roots.min() <= self.roots.max() < nodes:
+            raise ValueError(f"roots: no node of {nodes}")
+        inner = np.flatnonzero(self.feature >= 0)
+        for name in ("left", "right"):
+            child = getattr(self, name)[inner]
+            # A child comes after its parent, so that every walk ends.
+            if (child <= inner).any() or (child >= nodes).any():
+                raise ValueError(f"{name}: a child that does not come after its parent")
+
+    def require_columns(self, count: int) -> None:
+        """Raises ValueError: a tree asks for a column beyond the first `count`."""
+        if len(self.feature) and self.feature.max() >= count:
+            raise ValueError(f"feature: not between -1 and {count - 1}")
+
+    def odds(self, table: Table) -> npt.NDArray[np.float64]:
+        """Log odds of each row, shape (rows,)."""
+        odds = np.full(len(table), self.value[self.roots].sum())
+        for _, added in self.steps(table):
+            odds += added.sum(axis=1)
+        return odds
+
+    def steps(
+        self, table: Table
+    ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
+        """Walk all trees one step at a time: which column was asked, and what that changed.
+
+        Both of shape (rows, trees); at a leaf nothing changes.
+        """
+        at = np.broadcast_to(self.roots, (len(table), len(self.roots)))
+        rows = np.arange(len(table))[:, None]
+        while True:
+            asked = self.feature[at]
+            inner = asked >= 0
+            if not inner.any():
+                return
+            exceeds = table[rows, asked] > self.threshold[at]
+            following = np.where(inner, np.where(exceeds, self.right[at], self.left[at]), at)
+            yield asked, self.value[following] - self.value[at]
+            at = following
+
+    def as_object(self) -> dict[str, object]:
+        """As JSON values; `of_object` reads them."""
+        return {name: getattr(self, name).tolist() for name in _COLUMNS}
+
+    @classmethod
+    def of_object(cls, stored: Mapping[str, Any]) -> Self:
+        """Raises KeyError, TypeError, ValueError: it is of another form."""
+        trees = cls(
+            roots=np.array(stored["roots"], np.int64),
+            feature=np.array(stored["feature"], np.int64),
+            threshold=np.array(stored["threshold"], np.float64),
+            left=np.array(stored["left"], np.int64),
+            right=np.array(stored["right"], np.int64),
+            value=np.array(stored["value"], np.float64),
+        )
+        if any(getattr(trees, name).ndim != 1 for name in _COLUMNS):
+            raise ValueError("a column of the trees is no list of numbers")
+        return trees
+
+
+_COLUMNS = ("roots", "feature", "threshold", "left", "right", "value")

@@ -1,0 +1,51 @@
+"""What of the machine one process of a worker takes: a GPU of its own, its part of the cores."""
+
+from __future__ import annotations
+
+from resolver.errors import SettingsError
+from resolver.hardware import cores
+from resolver.service import in_torch
+from resolver.settings import Settings
+
+
+def placed(settings: Settings, index: int, processes: int) -> Settings:
+    """The settings of process `index`, from 0, of `processes` on this machine.
+
+    With `settings.device` unset or "cuda" each process has a GPU of its own, if there is any. A
+    device with a number is for all of them, as is "cpu". Threads that are not set are one for each
+    core, divided among the processes.
+
+    To be called in the process itself: it may load torch.
+
+    Raises:
+        SettingsError: there are GPUs, and fewer than processes.
+    """
+    return settings.model_copy(
+        update={
+            "device": _device(settings, index),
+            "threads": settings.threads or max(1, cores() // processes),
+        }
+    )
+
+
+def _device(settings: Settings, index: int) -> str | None:
+    # The first process takes the first GPU by itself.
+    if index == 0 or settings.device not in (None, "cuda") or not in_torch(settings):
+        return settings.device
+    gpus = _gpus()
+    if index < gpus:
+        return f"cuda:{index}"
+    if gpus == 0:
+        return settings.device
+    raise SettingsError(
+        f"process {index + 1} of this worker finds no GPU of its own: there are {gpus}",
+        remedy=f"use --concurrency {gpus}, or let the processes share one: RESOLVER_DEVICE=cuda:0",
+    )
+
+
+def _gpus() -> int:
+    try:
+        import torch
+    except ImportError:
+        return 0
+    return torch.cuda.device_count()
