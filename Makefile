@@ -44,8 +44,11 @@ REGISTRY ?=
 demo: $(VENV)/.embedded  ## Raw affiliations become links, on this machine alone (REGISTRY=path for a full dump)
 	@$(BIN)/resolver demo $(if $(REGISTRY),--registry '$(REGISTRY)')
 
-test: lint types imports  ## All checks and all tests
-	@$(BIN)/pytest $(PYTEST_ARGS)
+# Processes that share the tests; half of the time many tests wait, for a service or a start.
+JOBS ?= 2
+
+test: lint types imports  ## All checks and all tests (JOBS=1: one after the other)
+	@$(BIN)/pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.full  ## The tests that take seconds
 	@$(BIN)/pytest -m 'not slow' $(PYTEST_ARGS)

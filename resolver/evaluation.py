@@ -157,20 +157,20 @@ def observe(
 ) -> Observed:
     """Resolve every affiliation in chunks, and then `latency` of them alone.
 
-    In chunks, the first stage returns as many organisations as the deepest of `RECALL_CUTS`
-    takes; what is reranked stays the same. `progress` is told how many strings are done of
+    The first stage is asked again, apart, for as many organisations as the deepest of
+    `RECALL_CUTS` takes. `progress` is told how many strings are done of
     `work(gold, latency)`.
     """
-    deep = replace(matcher, recall_depth=max(*RECALL_CUTS, matcher.recall_depth))
     answers: list[Answer] = []
     searched: list[str] = []
     seconds = 0.0
     for start in range(0, len(gold), CHUNK):
         chunk = gold[start : start + CHUNK]
         started = time.perf_counter()
-        judgements = deep.judgements([row.affiliation for row in chunk])
+        judgements = matcher.judgements([row.affiliation for row in chunk])
         seconds += time.perf_counter() - started
-        answers += _answers(matcher, list(zip(chunk, judgements, strict=True)))
+        recalled = _recalled(matcher, judgements)
+        answers += _answers(matcher, list(zip(chunk, judgements, recalled, strict=True)))
         searched += [
             row.affiliation
             for row, judgement in zip(chunk, judgements, strict=True)
@@ -191,13 +191,25 @@ def work(gold: Sequence[Gold], latency: int) -> int:
     return len(gold) + min(latency, len(gold))
 
 
-def _answers(matcher: Matcher, rows: Sequence[tuple[Gold, Judgement]]) -> list[Answer]:
+def _recalled(matcher: Matcher, judgements: Sequence[Judgement]) -> list[tuple[str, ...]]:
+    """ROR ids of the first stage, best first; none where nothing was searched."""
+    texts = [_normalised(judgement) for judgement in judgements if judgement.candidates]
+    found = iter(matcher.recall.candidates(texts, depth=max(RECALL_CUTS)))
+    return [
+        tuple(candidate.ror_id for candidate in next(found)) if judgement.candidates else ()
+        for judgement in judgements
+    ]
+
+
+def _answers(
+    matcher: Matcher, rows: Sequence[tuple[Gold, Judgement, tuple[str, ...]]]
+) -> list[Answer]:
     """The answers of a chunk, with what else the policy and the mistakes ask the registry."""
     policy = matcher.policy
-    decided = [_decided(judgement, policy) for _, judgement in rows]
+    decided = [_decided(judgement, policy) for _, judgement, _ in rows]
     known: dict[str, Document | None] = {
         candidate.ror_id: candidate.document
-        for _, judgement in rows
+        for _, judgement, _ in rows
         for candidate in judgement.candidates
     }
 
@@ -208,11 +220,12 @@ def _answers(matcher: Matcher, rows: Sequence[tuple[Gold, Judgement]]) -> list[A
     links = [link for at in decided for one in at.values() for link in one]
     while missing := needed(links, policy, known):
         look_up(missing)
-    if strange := set[str]().union(*(unknown(g.ror_ids, j.outcome) for g, j in rows)) - set(known):
+    strange = set[str]().union(*(unknown(g.ror_ids, j.outcome) for g, j, _ in rows)) - set(known)
+    if strange:
         look_up(strange)
     return [
-        _answer(matcher, row, judgement, at, known)
-        for (row, judgement), at in zip(rows, decided, strict=True)
+        _answer(matcher, row, judgement, recalled, at, known)
+        for (row, judgement, recalled), at in zip(rows, decided, strict=True)
     ]
 
 
@@ -235,15 +248,15 @@ def _answer(
     matcher: Matcher,
     row: Gold,
     judgement: Judgement,
+    recalled: tuple[str, ...],
     decided: Mapping[float, Sequence[Link]],
     known: Mapping[str, Document | None],
 ) -> Answer:
     scored, policy = judgement.scored, matcher.policy
     linked = tuple(link.ror_id for link in judgement.outcome.links)
-    recalled = tuple(candidate.ror_id for candidate in judgement.candidates)
     by_score = [one.candidate.ror_id for one in scored]
     by_judge = [s.candidate.ror_id for s in sorted(scored, key=lambda s: -s.probability)]
-    lists = (recalled[: len(scored)], by_score, by_judge, linked)
+    lists = (recalled[: matcher.rerank_depth], by_score, by_judge, linked)
     labels = set(row.ror_ids)
     right = [ror_id in labels for ror_id in by_score]
     calibrated = matcher.reranker.calibration.probability([one.score for one in scored])

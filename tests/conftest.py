@@ -24,9 +24,44 @@ from sqlalchemy import Engine, make_url, text
 IN_CI = bool(os.environ.get("CI"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests first; the order inside each half stays."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+# Set by pytest-xdist in the processes that share the tests.
+PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+
+if PROCESSES > 1:
+    # Before torch and numpy are imported; the commands that tests run inherit it.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+LONGEST = ("workers", "cli/test_train", "cross_script", "docs", "cli/test_demo", "cli/test_setup")
+"""Below tests/, what runs for a minute or so: first among the slow, for processes that share the
+tests to end together."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Fast tests first, then the slow files, the longest first; the order in a file stays.
+
+    Processes that share the tests take them by file, for the fixtures of its module; what
+    needs a broker is one group, since RabbitMQ has one port.
+    """
+
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        slow = item.get_closest_marker("slow") is not None
+        name = _below_tests(item)
+        longest = (n for n, start in enumerate(LONGEST) if name.startswith(start))
+        return slow, next(longest, len(LONGEST)) if slow else 0
+
+    items.sort(key=place)
+    if PROCESSES > 1:
+        for item in items:
+            name = _below_tests(item)
+            group = "workers" if name.startswith("workers/") else name
+            speed = "slow" if item.get_closest_marker("slow") else "fast"
+            item.add_marker(pytest.mark.xdist_group(f"{group}-{speed}"))
+
+
+def _below_tests(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).with_suffix("").as_posix()
 
 
 @pytest.hookimpl(trylast=True)
@@ -153,7 +188,8 @@ def redis_server_url(services_home: Path) -> Iterator[str]:
 def _redis_numbers() -> Iterator[int]:
     def numbers() -> Iterator[int]:
         while True:
-            yield from range(1, _REDIS_DATABASES)
+            # Apart from those of the other processes, which may use the same server.
+            yield from range(1 + PROCESS, _REDIS_DATABASES, PROCESSES)
 
     return numbers()
 
@@ -230,16 +266,43 @@ def rabbitmq_server_url(services_home: Path) -> Iterator[str]:
     server.wait(timeout=60)
 
 
+_VHOSTS = 12
+"""Virtual hosts made at once: each call of rabbitmqctl starts an Erlang machine, for seconds."""
+
+
+@pytest.fixture(scope="session")
+def _rabbitmq_vhosts(rabbitmq_server_url: str) -> Iterator[Iterator[str]]:
+    """Names of fresh virtual hosts."""
+    user = urlsplit(rabbitmq_server_url).username or "guest"
+    made: list[str] = []
+
+    def each(names: list[str], do: str) -> None:
+        listed = ", ".join(f'<<"{name}">>' for name in names)
+        _rabbitmqctl("eval", f"lists:foreach(fun(Name) -> {do} end, [{listed}]).")
+
+    def names() -> Iterator[str]:
+        while True:
+            more = [f"resolver_test_{uuid.uuid4().hex[:12]}" for _ in range(_VHOSTS)]
+            made.extend(more)
+            each(
+                more,
+                'rabbit_vhost:add(Name, <<"tests">>), '
+                f'rabbit_auth_backend_internal:set_permissions(<<"{user}">>, Name, '
+                '<<".*">>, <<".*">>, <<".*">>, <<"tests">>)',
+            )
+            yield from more
+
+    yield names()
+    if made:
+        each(made, 'rabbit_vhost:delete(Name, <<"tests">>)')
+
+
 @pytest.fixture
-def rabbitmq_url(rabbitmq_server_url: str) -> Iterator[str]:
+def rabbitmq_url(rabbitmq_server_url: str, request: pytest.FixtureRequest) -> str:
     """A fresh virtual host; the server's own where it cannot be administered from here."""
     parts = urlsplit(rabbitmq_server_url)
     local = parts.hostname in {"localhost", "127.0.0.1", "::1"}
     if not local or _command("rabbitmqctl") is None:
-        yield rabbitmq_server_url
-        return
-    name = f"resolver_test_{uuid.uuid4().hex[:12]}"
-    _rabbitmqctl("add_vhost", name)
-    _rabbitmqctl("set_permissions", "-p", name, parts.username or "guest", ".*", ".*", ".*")
-    yield urlunsplit(parts._replace(path=f"/{name}"))
-    _rabbitmqctl("delete_vhost", name)
+        return rabbitmq_server_url
+    name = next(request.getfixturevalue("_rabbitmq_vhosts"))
+    return urlunsplit(parts._replace(path=f"/{name}"))

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command_line import Run, run_in
 
-from resolver import sample
+from resolver import embedded, sample
 
 
 @pytest.fixture(scope="session")
-def sample_home(services_home: Path) -> Path:
-    """Migrated, loaded and indexed; on embedded services of its own."""
+def sample_home(services_home: Path) -> Iterator[Path]:
+    """Migrated, loaded and indexed; on embedded services of its own.
+
+    Its Postgres stays up: each command would start and stop it. That commands do so is tested
+    by those that run where nothing was set up, and by test_embedded.
+    """
     home = services_home / "cli"
     home.mkdir()
-    for command in (
-        ("migrate",),
-        ("registry", "load", str(sample.REGISTRY)),
-        ("index", "build"),
-    ):
-        done = run_in(home, *command)
-        assert done.returncode == 0, done.stderr
-    return home
+    with embedded.postgres(home):
+        for command in (
+            ("migrate",),
+            ("registry", "load", str(sample.REGISTRY)),
+            ("index", "build"),
+        ):
+            done = run_in(home, *command)
+            assert done.returncode == 0, done.stderr
+        yield home
 
 
 @pytest.fixture

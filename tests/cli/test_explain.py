@@ -23,7 +23,7 @@ PLACES = {"GB": "United Kingdom", "CA": "Canada"}
 
 def scored(name: str, probability: float, city: str, code: str, rank: int) -> Scored:
     document = Document(name, name, name, False, city, None, code, PLACES[code])
-    candidate = Candidate(document, Ranked(document, rank, 3.0 / rank), None, 1 / rank)
+    candidate = Candidate(document, Ranked(rank, 3.0 / rank), None, 1 / rank)
     weighed = (("logit", 2.0), ("city", 0.5), ("country", -0.25))
     return Scored(candidate, 1.5, probability, weighed)
 

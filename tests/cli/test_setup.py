@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from command_line import Run
 
-from resolver import sample
+from resolver import embedded, sample
 
 pytestmark = pytest.mark.slow
 
@@ -85,19 +85,21 @@ def test_an_index_of_another_release_is_refused_by_a_worker(
     records = json.loads(sample.REGISTRY.read_bytes())
     newer = tmp_path / "v9.9-2026-01-01-ror-data.json.gz"
     newer.write_bytes(gzip.compress(json.dumps(records[:200]).encode()))
-    for command in (
-        ("migrate",),
-        ("registry", "load", str(sample.REGISTRY)),
-        ("index", "build"),
-        ("registry", "load", str(newer)),
-    ):
-        done = resolver_anew(*command)
-        assert done.returncode == 0, done.stderr
-    done = resolver_anew("worker")
-    assert done.returncode == 78
-    assert "resolver index build" in done.stderr
-    assert resolver_anew("index", "build").returncode == 0
-    assert "v9.9" in resolver_anew("index", "show").stdout
+    # As another command might: it stays up for all of them.
+    with embedded.postgres(tmp_path):
+        for command in (
+            ("migrate",),
+            ("registry", "load", str(sample.REGISTRY)),
+            ("index", "build"),
+            ("registry", "load", str(newer)),
+        ):
+            done = resolver_anew(*command)
+            assert done.returncode == 0, done.stderr
+        done = resolver_anew("worker")
+        assert done.returncode == 78
+        assert "resolver index build" in done.stderr
+        assert resolver_anew("index", "build").returncode == 0
+        assert "v9.9" in resolver_anew("index", "show").stdout
 
 
 def test_sql_reads_and_does_not_write(resolver: Run) -> None:

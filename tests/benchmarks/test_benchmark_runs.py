@@ -1,0 +1,128 @@
+"""Each benchmark runs from the command line, on the sample, and measures what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import strings
+from resolver import sample
+from resolver.encoder.loading import load as load_encoder
+from resolver.settings import BUILTIN
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.slow
+
+
+def run(name: str, folder: Path, *arguments: str) -> tuple[dict[str, Any], str]:
+    """The figures and what was printed."""
+    figures = folder / f"{name}.json"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RESOLVER_")}
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *arguments, "--json", str(figures)],
+        cwd=ROOT,
+        env=environment | {"OMP_NUM_THREADS": "1", "RESOLVER_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(figures.read_text())
+    assert found["versions"]["onnxruntime"]
+    assert found["machine"]["threads"] == 1
+    assert found["settings"]["registry"].endswith("sample/registry.json")
+    return found, done.stdout
+
+
+def test_sieve(tmp_path: Path) -> None:
+    encoder = load_encoder(BUILTIN, None)
+    strings.indexed(strings.organisations(sample.REGISTRY), encoder, tmp_path / "home" / "index")
+    figures = tmp_path / "sieve.json"
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "benchmarks.sieve", str(sample.GOLD), "--from", "0.003", "0",
+            "--json", str(figures),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"RESOLVER_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(figures.read_text())["from"]
+    assert 0 < 2 * found["0.003"]["all"]["pairs"] < found["0.0"]["all"]["pairs"] <= 20
+    assert found["0.003"]["all"]["f1"] > 0.8
+    assert "0.003" in done.stdout
+
+
+def test_reranker(tmp_path: Path) -> None:
+    found, printed = run(
+        "reranker", tmp_path, "--strings", "3", "--depth", "8", "--rounds", "2", "--batches", "16",
+        "--job-strings", "2",
+    )  # fmt: skip
+    assert found["pairs"]["count"] == 24
+    names = set(found["scorers"])
+    assert {"built-in, ONNX Runtime", "torch engine, float32"} <= names
+    assert "CrossEncoder.predict, float32" in names
+    for name, row in found["scorers"].items():
+        assert len(row["seconds"]) == 2
+        assert row["pairs_per_second_best"] >= row["pairs_per_second"] > 0
+        assert 0 < row["share_of_ceiling"] < 3, name
+        assert name in printed
+    # The fastest way to call predict is what is compared with.
+    ratios = [r["to_predict"]["median"] for n, r in found["scorers"].items() if "predict" in n]
+    assert 1.0 in ratios
+    assert found["largest_difference_in_float32"] < 1e-4
+    assert found["job"]["matchers"]["built-in"]["built_in_to_it"]["median"] == 1.0
+    for other in ("infinity-emb", "flashrank"):
+        assert other in printed
+
+
+def test_throughput(tmp_path: Path) -> None:
+    found, printed = run("throughput", tmp_path, "--count", "24", "--chunk-size", "8")
+    assert found["strings"] == 24
+    new, again = found["new"], found["again"]
+    assert new["strings_per_second"] > 0
+    assert new["stages"]["score"] > 0
+    assert new["stages"]["pairs"] > 24
+    assert new["links"] == again["links"] > 12
+    # The sample is easy; half wrong would mean that something is broken.
+    assert new["accuracy"]["f1"] > 0.7
+    assert new["accuracy"]["strings"] == 24
+    assert "24 seen before" in printed
+
+
+def test_growth(tmp_path: Path) -> None:
+    found, printed = run(
+        "growth", tmp_path, "--sizes", "200", "500", "--strings", "24", "--depths", "5", "10",
+        "--resolved", "4", "--rounds", "2",
+    )  # fmt: skip
+    small, large = found["sizes"]
+    assert (small["organisations"], large["organisations"]) == (200, 500)
+    assert small["names"] < large["names"]
+    assert 0 < small["disk_bytes"] < large["disk_bytes"]
+    assert large["recall_ms_p50"] > 0
+    assert large["recall_at"]["50"] > 0.9
+    assert [row["depth"] for row in found["depths"]] == [5, 10]
+    assert all(row["strings_per_second"] > 0 for row in found["depths"])
+    assert "| 500 |" in printed
+
+
+def test_a_size_that_would_take_too_long_is_left_out(tmp_path: Path) -> None:
+    found, printed = run(
+        "growth", tmp_path, "--sizes", "50", "1000000", "--strings", "4", "--depths",
+        "--minutes", "1",
+    )  # fmt: skip
+    assert found["sizes"][1]["left_out"]
+    assert found["depths"] == []
+    assert "| 1,000,000 | not in the minutes given |" in printed
