@@ -37,6 +37,7 @@ from benchmarks import report, strings
 from benchmarks.straight_line import settled
 from resolver import sample, service
 from resolver.database import migrating, releases
+from resolver.domain import meters
 from resolver.domain.affiliation import SourceRecord
 from resolver.domain.metrics import agreement
 from resolver.gold import Gold, read_gold
@@ -57,7 +58,7 @@ GIVEN_UP = "raised unexpected"
 
 METER = re.compile(r"\b([a-z_]+)=([\d.]+)")
 
-STAGES = ("wall", "normalise", "recall", "score", "decide", "store")
+STAGES = ("wall", *meters.STAGES)
 COUNTS = ("pairs", "pairs_avoided")
 ACCURACY = ("precision", "recall", "f1", "exact")
 

@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Fast tests first, then the slow files, the longest first; the order in a file stays.
 
     Processes that share the tests take them by file, for the fixtures of its module; what
-    needs a broker is one group, since RabbitMQ has one port.
+    needs a broker is one group, slow or not, since RabbitMQ has one port.
     """
 
     def place(item: pytest.Item) -> tuple[bool, int]:
@@ -55,9 +55,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if PROCESSES > 1:
         for item in items:
             name = _below_tests(item)
-            group = "workers" if name.startswith("workers/") else name
             speed = "slow" if item.get_closest_marker("slow") else "fast"
-            item.add_marker(pytest.mark.xdist_group(f"{group}-{speed}"))
+            group = "workers" if name.startswith("workers/") else f"{name}-{speed}"
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 def _below_tests(item: pytest.Item) -> str:

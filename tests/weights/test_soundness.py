@@ -149,7 +149,7 @@ def test_buffers_of_older_versions_do_no_harm(bert: Path, tmp_path: Path) -> Non
     weights(folder, _harmless)
     pairs = [("Oslo", "University of Oslo")]
     scores = load_reranker(str(folder), "cpu").score(pairs)
-    assert scores == pytest.approx(load_reranker(str(bert), "cpu").score(pairs), abs=1e-6)
+    assert scores == pytest.approx(load_reranker(str(bert), "cpu").score(pairs), abs=1e-5)
 
 
 @pytest.mark.parametrize("missing", ["qkv_proj", "up_gate_proj", "pooler", "classifier", "attn_ln"])
