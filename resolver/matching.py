@@ -37,7 +37,7 @@ from resolver.reranker import Pair, Reranker
 SLICE_SIZE = 64
 """Affiliations that go through a stage together."""
 
-RERANK_FROM = 0.003
+RERANK_FROM = 0.005
 """Probability from which a candidate is worth the reranker's time: see docs/benchmarks.md for what
 others cost and lose."""
 

@@ -81,7 +81,7 @@ def index_store(settings: Settings) -> IndexStore:
         return server.ServerStore(client)
     from resolver.index.embedded import EmbeddedStore
 
-    return EmbeddedStore(index_directory(settings), threads=settings.threads)
+    return EmbeddedStore(index_directory(settings))
 
 
 def encoder(settings: Settings) -> Encoder:

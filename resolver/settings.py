@@ -89,7 +89,7 @@ class Settings(BaseSettings):
         default=20, description="Organisations of those that the cross-encoder scores at most."
     )
     rerank_from: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.003,
+        default=0.005,
         description="Probability, before it, from which the cross-encoder scores an organisation.",
     )
     accept_probability: Annotated[float, Field(ge=0, le=1)] = Field(

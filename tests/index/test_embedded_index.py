@@ -20,7 +20,7 @@ from searching import search
 from resolver.encoder.lexical import query_vector
 from resolver.errors import IndexBusy, IndexProblem
 from resolver.index import Manifest, Point
-from resolver.index.embedded import EmbeddedStore
+from resolver.index.embedded import AT_ONCE, EmbeddedStore
 
 Publish = Callable[..., Manifest]
 
@@ -34,7 +34,7 @@ from pathlib import Path
 from index_points import *
 from searching import search
 from resolver.encoder.lexical import query_vector
-from resolver.index.embedded import EmbeddedStore
+from resolver.index.embedded import AT_ONCE, EmbeddedStore
 store = EmbeddedStore(Path(sys.argv[1]))
 points = points_of(documents_of(NAMES))
 def say(word): print(word, flush=True)
@@ -244,18 +244,18 @@ def test_searches_from_many_threads(
     assert [hits[0][0].document.name for hits in found] == list(NAMES * 10)
 
 
-@pytest.mark.parametrize("threads", [1, 3, 100])
-def test_threads_share_the_queries_of_one_search(
-    directory: Path, points: list[Point], publish: Publish, threads: int
+def test_answers_come_in_the_order_of_the_queries(
+    store: EmbeddedStore, points: list[Point], publish: Publish
 ) -> None:
-    store = EmbeddedStore(directory, threads=threads)
     publish(store, "v1", points)
     index = store.open()
     empty = query_vector("")
     queries = [query_vector(name) for name in NAMES] + [empty] + [p.dense for p in points]
-    for count in (0, 1, 2, len(queries)):
+    queries *= 1 + 2 * AT_ONCE // len(queries)
+    for count in (0, 1, AT_ONCE, AT_ONCE + 1, len(queries)):
         found = search(index, queries[-count:] if count else [], limit=1)
-        expected = [*NAMES, None, *NAMES][-count:] if count else []
+        names = [*NAMES, None, *NAMES] * (len(queries) // (2 * len(NAMES) + 1))
+        expected = names[-count:] if count else []
         assert [hits[0].document.name if hits else None for hits in found] == expected
     index.close()
 
