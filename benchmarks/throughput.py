@@ -4,11 +4,12 @@
     python -m benchmarks.throughput --registry ../shared/data/registry/ror-v2.9.json.gz \\
         --gold ../shared/data/gold/train.jsonl --count 2000
 
-Postgres, the broker and Qdrant's engine are embedded, and there is one worker. What is sent are
-labelled strings, all different: where the file has too few, they come again with two letters
-swapped and a number more. Everything is sent twice, new and then seen before. The clock runs from
-the first message to the last stored answer; the worker is up and warm before. Models and depths are
-those of the settings (RESOLVER_RERANKER and the like).
+Postgres, the broker and Qdrant's engine are embedded, and there is one worker, of one process or
+`--processes`. What is sent are labelled strings, all different: where the file has too few, they
+come again with two letters swapped and a number more. Everything is sent twice, new and then seen
+before. The clock runs from the first message to the last stored answer; the worker is up and warm
+before. Stages are summed over its processes. Models and depths are those of the settings
+(RESOLVER_RERANKER and the like).
 
 Accuracy is read from the database: links against labels. The labels of train.jsonl taught the
 built-in models, so its figures say whether all works under load, not how well on unseen strings;
@@ -37,7 +38,7 @@ from benchmarks import report, strings
 from benchmarks.straight_line import settled
 from resolver import sample, service
 from resolver.database import migrating, releases
-from resolver.domain import meters
+from resolver.domain import meters as measures
 from resolver.domain.affiliation import SourceRecord
 from resolver.domain.metrics import agreement
 from resolver.gold import Gold, read_gold
@@ -58,7 +59,7 @@ GIVEN_UP = "raised unexpected"
 
 METER = re.compile(r"\b([a-z_]+)=([\d.]+)")
 
-STAGES = ("wall", *meters.STAGES)
+STAGES = ("wall", *measures.STAGES)
 COUNTS = ("pairs", "pairs_avoided")
 ACCURACY = ("precision", "recall", "f1", "exact")
 
@@ -68,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--registry", type=Path, default=sample.REGISTRY)
     parser.add_argument("--gold", type=Path, default=sample.GOLD, help="strings to send")
     parser.add_argument("--count", type=int, default=500, help="strings to send")
+    parser.add_argument("--processes", type=int, default=1, help="of the worker")
     parser.add_argument("--chunk-size", type=int, help="strings a message [the settings']")
     options = parser.parse_args(arguments)
     figures = report.header(options)
@@ -82,7 +84,7 @@ def measured(options: argparse.Namespace, home: Path) -> dict[str, Any]:
     rows = strings.distinct(read_gold(options.gold), options.count)
     with service.database(settings) as engine, service.broker(settings):
         prepare(engine, options.registry, settings)
-        with worker(log) as process:
+        with worker(log, options.processes) as process:
 
             def sent(records: Sequence[SourceRecord], done: int) -> float:
                 return settled(
@@ -152,11 +154,13 @@ def prepare(engine: Engine, registry: Path, settings: Settings) -> None:
 
 
 @contextmanager
-def worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker in a process of its own, ready for messages."""
+def worker(log: Path, processes: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker with so many processes, ready for messages."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "resolver.cli", "worker"], stdout=output, stderr=output
+            [sys.executable, "-m", "resolver.cli", "worker", "--concurrency", str(processes)],
+            stdout=output,
+            stderr=output,
         )
     try:
         deadline = time.monotonic() + READY

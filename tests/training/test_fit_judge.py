@@ -12,6 +12,7 @@ from resolver.domain.document import Document
 from resolver.domain.evidence import FEATURES, Features
 from resolver.domain.judge import LogitJudge, TreeJudge
 from resolver.domain.organisation import Organisation
+from resolver.domain.reading import Reading
 from resolver.encoder.loading import load as load_encoder
 from resolver.errors import ModelError
 from resolver.index.embedded import EmbeddedStore
@@ -129,6 +130,46 @@ def test_too_few_candidates_are_refused() -> None:
         fit_judge(found, evidence_of(found))
     with pytest.raises(ModelError, match="too few for a judge"):
         fit_judge([], [])
+
+
+class Listed:
+    """A first stage that knows the candidates of each text."""
+
+    def __init__(self, found: Sequence[Example]) -> None:
+        self._known = {example.item.affiliation: list(example.candidates) for example in found}
+
+    def candidates(self, texts: Sequence[str], *, depth: int) -> list[list[Candidate]]:
+        return [self._known[text][:depth] for text in texts]
+
+
+def strings_of(found: Sequence[Example]) -> judge.Strings:
+    items = tuple(example.item for example in found)
+    return judge.Strings(held_out=items[:10], native=(), folds=(items[10:],), joint=())
+
+
+def test_the_sieve_passes_what_is_named() -> None:
+    found = [
+        replace(e, item=replace(e.item, affiliation=f"Room {i}, {e.item.affiliation}"))
+        for i, e in enumerate(examples(400))
+    ]
+    named = {name for e in found for name in e.item.ror_ids}
+    organisations = [Organisation(name, "active", (), places=()) for name in named]
+    ticks: list[int] = []
+    sieve = judge.fit_sieve(
+        Listed(found), strings_of(found), organisations, depth=5, progress=ticks.append
+    )
+    assert ticks[-1] == len(strings_of(found).weighted())
+    for example in examples(40, seed=2):
+        reading = Reading(example.item.affiliation, example.candidates)
+        (passed,) = sieve.shortlists([reading], least=0.2, most=5)
+        assert example.verdicts.index(1) in passed
+        assert len(passed) < len(example.candidates)
+
+
+def test_too_few_candidates_are_refused_by_the_sieve() -> None:
+    found = examples(5)
+    with pytest.raises(ModelError, match="too few for a sieve"):
+        judge.fit_sieve(Listed(found), strings_of(found), [], depth=5)
 
 
 def test_an_unknown_verdict_counts_only_where_labels_are_complete(fitted) -> None:
