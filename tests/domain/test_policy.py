@@ -145,7 +145,7 @@ def test_case_of_types_and_countries_does_not_matter() -> None:
         "of two countries",
         "another country",
         "one type, another country",
-    ],  # fmt: skip
+    ],
 )
 def test_what_a_policy_admits(changes: dict[str, frozenset[str]], admitted: bool) -> None:
     eth = Document(
