@@ -48,7 +48,7 @@ demo: $(VENV)/.embedded  ## Raw affiliations become links, on this machine alone
 JOBS ?= 2
 
 test: lint types imports  ## All checks and all tests (JOBS=1: one after the other)
-	@$(BIN)/pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.full  ## The tests that take seconds
 	@$(BIN)/pytest -m 'not slow' $(PYTEST_ARGS)

@@ -7,6 +7,7 @@ set a skipped test fails the run.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -33,31 +34,23 @@ if PROCESSES > 1:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 LONGEST = ("workers", "cli/test_train", "cross_script", "docs", "cli/test_demo", "cli/test_setup")
-"""Below tests/, what runs for a minute or so: first among the slow, for processes that share the
-tests to end together."""
+"""Below tests/, what runs for a minute or so: first, where processes share the files, for them to
+end together."""
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Fast tests first, then the slow files, the longest first; the order in a file stays.
-
-    Processes that share the tests take them by file, for the fixtures of its module; what
-    needs a broker is one group, slow or not, since RabbitMQ has one port.
-    """
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first; the order inside each half stays. Processes that share the files take the
+    longest first."""
 
     def place(item: pytest.Item) -> tuple[bool, int]:
-        slow = item.get_closest_marker("slow") is not None
+        if PROCESSES == 1:
+            return item.get_closest_marker("slow") is not None, 0
         name = _below_tests(item)
         longest = (n for n, start in enumerate(LONGEST) if name.startswith(start))
-        return slow, next(longest, len(LONGEST)) if slow else 0
+        return False, next(longest, len(LONGEST))
 
     items.sort(key=place)
-    if PROCESSES > 1:
-        for item in items:
-            name = _below_tests(item)
-            speed = "slow" if item.get_closest_marker("slow") else "fast"
-            group = "workers" if name.startswith("workers/") else f"{name}-{speed}"
-            item.add_marker(pytest.mark.xdist_group(group))
 
 
 def _below_tests(item: pytest.Item) -> str:
@@ -239,13 +232,30 @@ def _rabbitmqctl(*arguments: str) -> None:
 
 @pytest.fixture(scope="session")
 def rabbitmq_server_url(services_home: Path) -> Iterator[str]:
+    """One server for all processes that share the tests: it has one port."""
     if url := os.environ.get("RESOLVER_TEST_RABBITMQ_URL"):
         yield url
         return
-    url = f"amqp://guest:guest@127.0.0.1:{_RABBITMQ_PORT}//"
+    run = Path(tempfile.gettempdir(), f"resolver-{os.environ.get('PYTEST_XDIST_TESTRUNUID', '1')}")
+    with run.with_suffix(".start").open("w") as start, run.with_suffix(".use").open("w") as use:
+        fcntl.flock(start, fcntl.LOCK_EX)
+        server = _rabbitmq(services_home)
+        fcntl.flock(use, fcntl.LOCK_SH)
+        fcntl.flock(start, fcntl.LOCK_UN)
+        yield f"amqp://guest:guest@127.0.0.1:{_RABBITMQ_PORT}//"
+        if server is None:
+            return
+        # Nobody else begins with it, and the others are through.
+        fcntl.flock(start, fcntl.LOCK_EX)
+        fcntl.flock(use, fcntl.LOCK_EX)
+        _rabbitmqctl("stop")
+        server.wait(timeout=60)
+
+
+def _rabbitmq(services_home: Path) -> subprocess.Popen[bytes] | None:
+    """The server, started; None where one listens already."""
     if _listens("127.0.0.1", _RABBITMQ_PORT):
-        yield url
-        return
+        return None
     command = _command("rabbitmq-server")
     if command is None:
         reason = "no RabbitMQ: set RESOLVER_TEST_RABBITMQ_URL or install rabbitmq-server"
@@ -261,9 +271,7 @@ def rabbitmq_server_url(services_home: Path) -> Iterator[str]:
         assert time.monotonic() < deadline, f"RabbitMQ is too slow: {log.read_text()[-2000:]}"
         time.sleep(0.5)
     _rabbitmqctl("await_startup")
-    yield url
-    _rabbitmqctl("stop")
-    server.wait(timeout=60)
+    return server
 
 
 _VHOSTS = 12
