@@ -10,11 +10,10 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from resolver.hardware import hardware
+from resolver.hardware import hardware, versions
 from resolver.settings import load_settings
 
 PACKAGES = (
@@ -51,19 +50,9 @@ def header(options: argparse.Namespace) -> dict[str, Any]:
             # Whoever shares the cores is in the figures, too.
             "load_average": os.getloadavg()[0],
         },
-        "versions": {"python": platform.python_version(), **installed()},
+        "versions": {"python": platform.python_version(), **versions(PACKAGES)},
         "settings": {name: _plain(value) for name, value in sorted(vars(options).items())},
     }
-
-
-def installed() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _plain(value: object) -> object:

@@ -1,10 +1,13 @@
-"""What this machine computes with: a speed without its machine says nothing."""
+"""What this machine computes with, and with which packages: a speed without its machine says
+nothing."""
 
 from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
@@ -112,3 +115,14 @@ def field(cpuinfo: str, name: str) -> str:
         if key.strip() == name:
             return value.strip()
     return ""
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Of those that are installed, in their order."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from resolver.hardware import Hardware, cores, hardware, instructions, quota
+from resolver.hardware import Hardware, cores, hardware, instructions, quota, versions
 
 
 def test_hardware_names_what_is_there() -> None:
@@ -68,3 +68,9 @@ def test_the_share_of_a_container(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert quota(tmp_path) == expected
+
+
+def test_versions_are_of_what_is_installed() -> None:
+    found = versions(("numpy", "no-such-package", "orjson"))
+    assert list(found) == ["numpy", "orjson"]
+    assert all(found.values())

@@ -7,11 +7,11 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resolver.domain.metrics import CUT, Ranking
+from resolver.hardware import versions
 from resolver.training import run
 from resolver.training.pairs import HELD_OUT_SHARE
 from resolver.training.reranker import EVALUATION, RerankerTraining, Reranking, Step, Training
@@ -116,7 +116,7 @@ def record(made: Made) -> run.Identity:
         started=made.started.isoformat(timespec="seconds"),
         ended=made.ended.isoformat(timespec="seconds"),
         command=made.about.command,
-        versions=versions(),
+        versions=versions(PACKAGES),
     )
 
 
@@ -304,23 +304,12 @@ def _provenance(made: Made) -> str:
             else ""
         )
         + f", ended {made.ended:%Y-%m-%d %H:%M} UTC. Python {platform.python_version()}, "
-        + ", ".join(f"{name} {number}" for name, number in versions().items())
+        + ", ".join(f"{name} {number}" for name, number in versions(PACKAGES).items())
         + "."
     ]
     if made.about.command:
         lines.append(f"```console\n{made.about.command}\n```")
     return "\n\n".join(lines)
-
-
-def versions() -> dict[str, str]:
-    """Of the packages that a training depends on; those not installed are left out."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _options(of: RerankerTraining | Data) -> dict[str, Any]:
