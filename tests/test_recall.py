@@ -24,6 +24,7 @@ NAMES = (
     ("Bell Labs",),
 )
 ETH = "Department of Physics, ETH Zurich, Zurich, Switzerland"
+BOTH = "University Hospital of Zurich and ETH Zurich; University of Zurich, Zurich, Switzerland"
 UZH = "Department of Physics, University of Zurich, Zurich, Switzerland"
 
 
@@ -32,16 +33,18 @@ class Counted:
 
     def __init__(self, index: Index) -> None:
         self._index = index
-        self.searches: list[tuple[int, int]] = []
-        """Of each search: sparse queries, dense queries."""
+        self.sparse: list[int] = []
+        self.dense: list[int] = []
+        """Queries of each search."""
 
     @property
     def manifest(self) -> Manifest:
         return self._index.manifest
 
     def search(self, queries: Sequence[Query], *, limit: int) -> list[Results]:
-        sparse = sum(isinstance(query, SparseVector) for query in queries)
-        self.searches.append((sparse, len(queries) - sparse))
+        kinds = {isinstance(query, SparseVector) for query in queries}
+        assert len(kinds) <= 1
+        (self.sparse if True in kinds else self.dense).append(len(queries))
         return self._index.search(queries, limit=limit)
 
     def documents(self, names: Collection[int]) -> dict[int, Document]:
@@ -60,7 +63,7 @@ class Counted:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedStore:
     store = EmbeddedStore(tmp_path_factory.mktemp("recall") / "index")
-    build(
+    manifest = build(
         [
             Organisation(
                 ror_id=f"0000000{i:02d}",
@@ -78,6 +81,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedStore:
         encoder=HashingEncoder(),
         store=store,
     )
+    store.activate(manifest.version)
     return store
 
 
@@ -108,7 +112,7 @@ def test_the_organisation_that_is_named_comes_first(recall: Recall) -> None:
 
 
 def test_a_chunk_is_answered_as_its_strings_alone(store: EmbeddedStore, index: Counted) -> None:
-    texts = [ETH, UZH, "UZH", "", ETH, "Zurich", "苏黎世大学"]
+    texts = [ETH, BOTH, UZH, "UZH", "", ETH, "Zurich", "苏黎世大学"]
     together = Recall(HashingEncoder(), index).candidates(texts, depth=4)
     opened = store.open()
     apart = [Recall(HashingEncoder(), opened).candidates([text], depth=4)[0] for text in texts]
@@ -117,25 +121,31 @@ def test_a_chunk_is_answered_as_its_strings_alone(store: EmbeddedStore, index: C
 
 
 def test_what_is_kept_answers_as_what_is_searched(recall: Recall) -> None:
-    first = recall.candidates([ETH, UZH], depth=4)
-    assert recall.candidates([ETH, UZH], depth=4) == first
+    first = recall.candidates([ETH, BOTH], depth=4)
+    assert recall.candidates([ETH, BOTH], depth=4) == first
 
 
 def test_no_segment_is_searched_twice(recall: Recall, index: Counted) -> None:
     recall.candidates([ETH, ETH], depth=4)
-    recall.candidates([UZH, ETH], depth=4)
-    recall.candidates(["Zurich", "UZH"], depth=4)
-    assert index.searches == [
-        (1, 5),  # "Department of Physics", "ETH Zurich", "Zurich", "Switzerland", and the whole
-        (2, 3),  # "University of Zurich", and both whole texts
-        (2, 1),  # "UZH"; "Zurich" was a segment
+    recall.candidates([BOTH, ETH], depth=4)
+    recall.candidates(["University of Zurich", "UZH"], depth=4)
+    assert index.dense == [
+        2,  # the whole text and "ETH Zurich"
+        4,  # both whole texts, the hospital and ETH, "University of Zurich"
+        1,  # "UZH"; "University of Zurich" was a segment
     ]
 
 
+def test_each_text_is_searched_once_by_words(recall: Recall, index: Counted) -> None:
+    recall.candidates([ETH, UZH, ETH], depth=4)
+    recall.candidates([ETH], depth=4)
+    assert index.sparse == [2, 1]
+
+
 def test_another_depth_is_another_search(recall: Recall, index: Counted) -> None:
-    few = recall.candidates([ETH], depth=1)
-    many = recall.candidates([ETH], depth=5)
-    assert index.searches == [(1, 5), (1, 5)]
+    few = recall.candidates([BOTH], depth=1)
+    many = recall.candidates([BOTH], depth=5)
+    assert index.dense == [3, 3]
     assert [len(few[0]), len(many[0])] == [1, 5]
 
 

@@ -12,6 +12,7 @@ from resolver.domain.candidate import (
     Results,
     by_organisation,
     fuse,
+    naming,
     order,
     segments,
 )
@@ -54,6 +55,43 @@ def test_segments(text: str, expected: list[str]) -> None:
 def test_of_many_segments_the_last_are_kept() -> None:
     parts = [f"part {'x' * i}" for i in range(3, 30)]
     assert segments(", ".join(parts)) == parts[-MAX_SEGMENTS:]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("University of Bonn", []),
+        ("University of Bonn, Bonn, Germany", ["University of Bonn"]),
+        ("ETH, Zürich, 8092, Switzerland", ["ETH"]),
+        ("Siemens, Erlangen, Germany", ["Siemens", "Erlangen"]),
+        ("Bell Labs, Murray Hill, NJ, USA", ["Bell Labs"]),
+        (
+            "Bell Labs, Murray Hill, University of Bonn",
+            ["Bell Labs", "Murray Hill", "University of Bonn"],
+        ),
+        ("Dr. Ann Smith, CNRS, 12 Rue Cassini, Nice, France", ["CNRS"]),
+        ("University of Bonn, CNRS", ["University of Bonn", "CNRS"]),
+        ("Department of Physics, CNRS", ["CNRS"]),
+        ("UMR CNRS 8182, Orsay, France", ["UMR CNRS 8182", "Orsay"]),
+        ("Department of Physics, University of Bonn, Bonn, Germany", []),
+        (
+            "Department of Physics, University of Bonn, Max-Planck-Institut, Bonn",
+            ["University of Bonn", "Max-Planck-Institut"],
+        ),
+        ("Department of Physics, Department of Chemistry", []),
+        ("Department of Physics, Kiel", ["Kiel"]),
+        ("12 Rue Cassini, Nice", ["Nice"]),
+        ("", []),
+    ],
+)
+def test_what_may_name_an_organisation_is_searched(text: str, expected: list[str]) -> None:
+    assert naming(text) == expected
+
+
+def test_only_segments_are_naming() -> None:
+    text = "IGBMC, CNRS-INSERM-ULP, Department of Physics, Illkirch, France"
+    assert naming(text) == [part for part in segments(text) if part in naming(text)]
+    assert naming(text) == ["IGBMC", "CNRS-INSERM-ULP", "CNRS", "INSERM", "ULP"]
 
 
 def test_found_by_both_searches_comes_first() -> None:

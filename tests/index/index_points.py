@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from hashing_encoder import HashingEncoder
 
 from resolver.domain.document import FORM, Document
-from resolver.encoder.lexical import document_vector, idf, terms
+from resolver.encoder.lexical import terms
+from resolver.encoder.statistics import Statistics, counted
 from resolver.index import Manifest, Point
 
 NAMES = (
@@ -46,11 +47,12 @@ def documents_of(names: Sequence[str]) -> list[Document]:
 
 def points_of(documents: Sequence[Document]) -> list[Point]:
     dense = HashingEncoder().encode_documents([document.name for document in documents])
-    weights = idf(terms(document.name) for document in documents)
-    return [
-        Point(document, vector, document_vector(terms(document.name), weights))
-        for document, vector in zip(documents, dense, strict=True)
-    ]
+    sparse = statistics_of(documents).vectors(documents)
+    return [Point(*point) for point in zip(documents, dense, sparse, strict=True)]
+
+
+def statistics_of(documents: Sequence[Document]) -> Statistics:
+    return counted(terms(document.name) for document in documents)
 
 
 def manifest_of(version: str, made_of: Sequence[Point], /, **changes: object) -> Manifest:

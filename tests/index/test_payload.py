@@ -122,12 +122,17 @@ def test_equal_scores_come_in_order_of_organisation_then_name() -> None:
             (ids[::-1], [1.0] * 7),
             (ids[::-1], [2.0] + [1.0] * 5 + [2.0]),
             (ids[:2], [2.0, 1.0]),
+            # Alike beside the answer before and the one after, which are no twins of its own.
+            (ids[2:3], [1.0]),
+            (ids[1:2], [1.0]),
         ]
     ) == [
         [*bonns, "University of Oslo"],
         [*bonns, "University of Oslo"],
         ["University of Bonn", "University of Oslo", *bonns[:-1]],
         ["University of Oslo", "Bonn 3"],
+        ["Bonn 0"],
+        ["Bonn 3"],
     ]
 
 
