@@ -57,8 +57,8 @@ def built(store: EmbeddedStore, **changes: object) -> Manifest:
     return build(organisations, **{**arguments, **changes})  # type: ignore[arg-type]
 
 
-def names(store: EmbeddedStore) -> set[str]:
-    index = store.open()
+def names(store: EmbeddedStore, version: str) -> set[str]:
+    index = store.open(version)
     (hits,) = search(index, list(HashingEncoder().encode_queries(["x"])), limit=1000)
     index.close()
     return {hit.document.name for hit in hits}
@@ -66,12 +66,13 @@ def names(store: EmbeddedStore) -> set[str]:
 
 def test_names_of_active_and_inactive_organisations_are_indexed(store: EmbeddedStore) -> None:
     manifest = built(store)
-    assert store.active() == manifest
+    assert store.active() is None
+    assert store.versions() == [manifest]
     assert (manifest.organisations, manifest.points) == (3, 5)
     assert (manifest.release, manifest.release_sha256) == ("v2.9", SHA)
     assert (manifest.encoder, manifest.dimension) == ("character-hashing", 64)
     assert manifest.form == FORM
-    assert names(store) == {
+    assert names(store, manifest.version) == {
         "ETH Zurich",
         "Swiss Federal Institute of Technology",
         "University of Zurich",
@@ -81,8 +82,7 @@ def test_names_of_active_and_inactive_organisations_are_indexed(store: EmbeddedS
 
 
 def test_both_vectors_are_of_the_name_that_carries_them(store: EmbeddedStore) -> None:
-    built(store)
-    index = store.open()
+    index = store.open(built(store).version)
     text = "Swiss Federal Institute of Technology, Zurich, Switzerland"
     by_sparse, by_dense = search(
         index, [query_vector(text), HashingEncoder().encode_queries([text])[0]], limit=1
@@ -117,23 +117,23 @@ def test_the_same_version_is_not_built_twice(store: EmbeddedStore) -> None:
         yield
 
     first = built(store)
-    other = built(store, release="v2.8", release_sha256="4" * 64)
-    assert store.active() == other
+    built(store, release="v2.8", release_sha256="4" * 64)
     assert built(store, organisations=untouched()) == first
-    assert store.active() == first
 
 
-def test_force_builds_beside_the_active_version(store: EmbeddedStore) -> None:
+def test_force_builds_beside_the_version_that_is_there(store: EmbeddedStore) -> None:
     first = built(store)
-    reader = store.open()
+    reader = store.open(first.version)
     second = built(store, organisations=ORGANISATIONS[:1], force=True)
     assert second.version != first.version
     assert second.points == 2
     assert reader.count() == 5
-    assert store.active() == second
+    reader.close()
     assert built(store) == second
     third = built(store, force=True)
     assert len({first.version, second.version, third.version}) == 3
+    store.drop(second.version)
+    assert built(store, force=True).version == second.version
 
 
 @pytest.mark.parametrize(
@@ -176,6 +176,7 @@ class FailingEncoder(HashingEncoder):
 
 def test_a_failed_build_changes_nothing(store: EmbeddedStore, tmp_path: Path) -> None:
     first = built(store)
+    store.activate(first.version)
     with pytest.raises(MemoryError):
         built(store, encoder=FailingEncoder(name="failing"), batch=2)
     assert store.active() == first

@@ -12,8 +12,8 @@ vocabulary to keep: of the 270k pairs of words in release 2.9 some 70 collide.
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -110,23 +110,6 @@ def kind(term: int) -> Term:
     return Term(term & _KIND_MASK)
 
 
-def idf(documents: Iterable[set[int]]) -> dict[int, float]:
-    """Inverse document frequency ln(1 + N / df) of each term."""
-    frequency: Counter[int] = Counter()
-    total = 0
-    for document in documents:
-        frequency.update(document)
-        total += 1
-    return {
-        term: float(value)
-        for term, value in zip(
-            frequency,
-            np.log1p(total / np.fromiter(frequency.values(), np.float64, len(frequency))),
-            strict=True,
-        )
-    }
-
-
 TRANSLATED_SHARE = 0.7
 """What translated terms weigh beside a name's own in that script: they are guesses."""
 
@@ -154,7 +137,8 @@ def document_vector(
 
 def _weighted(found: Iterable[int], idf: Mapping[int, float]) -> dict[int, float]:
     squares = {term: _SHARES[term & _KIND_MASK] * idf[term] ** 2 for term in found}
-    norm = sum(squares.values()) ** LENGTH_EXPONENT
+    # Summed exactly: the same terms in another order are the same vector, bit for bit.
+    norm = math.fsum(squares.values()) ** LENGTH_EXPONENT
     return {term: square / norm for term, square in squares.items()}
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ import numpy.typing as npt
 from resolver.domain.candidate import Results
 from resolver.domain.document import Document
 from resolver.encoder.lexical import SparseVector
+
+if TYPE_CHECKING:
+    from resolver.encoder.statistics import Statistics
 
 DenseVector = npt.NDArray[np.float32]
 """Shape (dimension,), float32, unit length."""
@@ -29,7 +33,9 @@ class Manifest:
     """What an index version was made of.
 
     `version` names it (letters, digits, '.', '-' and '_'); `organisations` and
-    `points` are its counts once it is complete, `built_at` ISO 8601 in UTC.
+    `points` are its counts once it is complete, `built_at` ISO 8601 in UTC. `statistics` is
+    their fingerprint (`resolver.encoder.statistics`), "" where none are kept; `derived_from` the
+    version that this one began with, "" for one that was built in full.
     """
 
     version: str
@@ -42,6 +48,8 @@ class Manifest:
     organisations: int
     points: int
     built_at: str
+    statistics: str = ""
+    derived_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,7 @@ class Point:
 
 
 class Index(Protocol):
-    """The active version, open for reading."""
+    """A version, open for reading."""
 
     @property
     def manifest(self) -> Manifest: ...
@@ -106,6 +114,18 @@ class IndexWriter(Protocol):
         """Upsert points; adding the same name of the same organisation again replaces it."""
         ...
 
+    def held(self, points: Collection[UUID]) -> dict[UUID, Document]:
+        """The documents of these points, as far as they are in the version by now."""
+        ...
+
+    def rewrite(self, documents: Sequence[Document]) -> None:
+        """Other documents for names that are there; their vectors stay."""
+        ...
+
+    def remove(self, documents: Sequence[Document]) -> None:
+        """Delete the points of names; those that are not there are no mistake."""
+        ...
+
     def finish(self) -> None:
         """Optimise, count and compare with the manifest; raises `IndexProblem` on a difference."""
         ...
@@ -131,24 +151,52 @@ class IndexStore(Protocol):
         """The version that `open` would open."""
         ...
 
-    def create(self, manifest: Manifest) -> IndexWriter:
-        """Begin a version; leftovers of an unfinished one of the same name are dropped."""
+    def create(
+        self,
+        manifest: Manifest,
+        statistics: Statistics | None = None,
+        *,
+        base: str | None = None,
+    ) -> IndexWriter:
+        """Begin a version; leftovers of an unfinished one of the same name are dropped.
+
+        It is empty, and `statistics` are kept beside it; or it begins with all points of the
+        version `base`, and has that one's. A version without any can be searched; `derive` refuses
+        it.
+
+        Raises:
+            IndexProblem: the version exists already, or `base` does not.
+            ValueError: the statistics are not those of the manifest.
+        """
+        ...
+
+    def statistics(self, version: str) -> Statistics:
+        """What the sparse vectors of a complete version were made with.
+
+        Raises:
+            IndexProblem: there is no such version, or it keeps none, or damaged ones.
+        """
         ...
 
     def activate(self, version: str) -> None:
         """Let readers see this version from now on, atomically."""
         ...
 
-    def open(self) -> Index:
-        """Open the active version.
+    def open(self, version: str | None = None) -> Index:
+        """Open a version, or the active one.
 
         Raises:
-            IndexMissing: no version is active.
+            IndexMissing: no version is active, or the one that is named is not complete.
             IndexBusy: the embedded index is open in another process.
             IndexUnavailable: the server does not answer.
         """
         ...
 
     def drop(self, version: str) -> None:
-        """Delete a version; raises `IndexProblem` for the active one."""
+        """Delete a version.
+
+        Raises:
+            IndexProblem: it is the active one.
+            IndexBusy: the embedded one is open in some process.
+        """
         ...

@@ -6,6 +6,7 @@ import dataclasses
 import re
 from typing import Any
 
+from resolver.encoder.statistics import Statistics
 from resolver.errors import IndexProblem
 from resolver.index import Manifest
 
@@ -13,6 +14,12 @@ _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}")
 _TYPES: dict[str, type] = {
     field.name: {"int": int, "str": str}[str(field.type)] for field in dataclasses.fields(Manifest)
 }
+_LATER = {
+    field.name: field.default
+    for field in dataclasses.fields(Manifest)
+    if field.default is not dataclasses.MISSING
+}
+"""Fields that manifests of earlier releases of this program lack."""
 
 
 def to_json(manifest: Manifest) -> dict[str, str | int]:
@@ -29,6 +36,7 @@ def from_json(value: Any, *, where: str) -> Manifest:
     remedy = "build the index again: resolver index build"
     if not isinstance(value, dict):
         raise IndexProblem(f"{where}: not a manifest", remedy=remedy)
+    value = {**_LATER, **value}
     for name, kind in _TYPES.items():
         if type(value.get(name)) is not kind:
             raise IndexProblem(f"{where}: {name}: not of type {kind.__name__}", remedy=remedy)
@@ -70,6 +78,61 @@ def check_counts(manifest: Manifest, *, organisations: int, points: int) -> None
                 f"index version {manifest.version}: {found} {noun} written, {promised} expected",
                 remedy="nothing was activated; build it again",
             )
+
+
+def check_statistics(manifest: Manifest, statistics: Statistics | None) -> None:
+    """Refuse to keep other statistics than the manifest names.
+
+    Raises:
+        ValueError: their fingerprints differ.
+    """
+    fingerprint = statistics.fingerprint if statistics else ""
+    if fingerprint != manifest.statistics:
+        raise ValueError(
+            f"index version {manifest.version} is to have the statistics "
+            f"{manifest.statistics or 'none'}, not {fingerprint or 'none'}"
+        )
+
+
+def check_base(manifest: Manifest, base: Manifest) -> None:
+    """Refuse to derive a version from one whose vectors or documents are made otherwise.
+
+    Raises:
+        IndexProblem: names the first thing that differs.
+    """
+    for what in ("encoder_fingerprint", "dimension", "form", "statistics"):
+        ours, theirs = getattr(manifest, what), getattr(base, what)
+        if ours != theirs:
+            raise IndexProblem(
+                f"index version {base.version} has {what.replace('_', ' ')} {theirs or 'none'}, "
+                f"{manifest.version} is to have {ours or 'none'}",
+                remedy="build it in full: resolver index build --full",
+            )
+
+
+def read_statistics(manifest: Manifest, content: bytes | None) -> Statistics:
+    """The statistics of a version, from what was kept of them.
+
+    Raises:
+        IndexProblem: there are none, or others, or they are damaged.
+    """
+    remedy = "build the index again: resolver index build --full"
+    if not manifest.statistics:
+        raise IndexProblem(f"index version {manifest.version} keeps no statistics", remedy=remedy)
+    try:
+        found = Statistics.from_bytes(content or b"")
+    except ValueError as error:
+        raise IndexProblem(
+            f"the statistics of index version {manifest.version} are damaged: {error}",
+            remedy=remedy,
+        ) from error
+    if found.fingerprint != manifest.statistics:
+        raise IndexProblem(
+            f"index version {manifest.version} has the statistics {found.fingerprint}, "
+            f"{manifest.statistics} were kept",
+            remedy=remedy,
+        )
+    return found
 
 
 def check_whole(manifest: Manifest, *, points: int) -> None:

@@ -1,18 +1,21 @@
 """A Qdrant server (1.16 or newer): one collection for each version, an alias on the active one.
 
 The manifest is kept in the collection's metadata, written last: a collection without it
-is unfinished and nobody sees it. Collections are named "<alias>-<version>".
+is unfinished and nobody sees it. Collections are named "<alias>-<version>"; beside each is one
+without vectors, "<alias>.statistics-<version>", for what its sparse vectors were made with.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import contextlib
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
@@ -22,11 +25,14 @@ from resolver.encoder.lexical import SparseVector
 from resolver.errors import IndexMissing, IndexProblem, IndexUnavailable
 from resolver.index import Manifest, Point, Query
 from resolver.index.manifest import (
+    check_base,
     check_counts,
+    check_statistics,
     check_version,
     check_whole,
     from_json,
     in_order,
+    read_statistics,
     to_json,
 )
 from resolver.index.payload import (
@@ -40,9 +46,13 @@ from resolver.index.payload import (
     payload,
     point_id,
 )
+from resolver.index.payload import document as read_document
+from resolver.index.tally import Tally
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient, models
+
+    from resolver.encoder.statistics import Statistics
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +67,9 @@ INDEXING_THRESHOLD = 10_000
 
 _UPSERT = 512
 """Points in one request: 1 to 4 MB of JSON, well below the server's limit of 32 MB."""
+_PART = 1 << 20
+"""Characters of the statistics in one point."""
+_MOST_PARTS = 1000
 _TRANSIENT = frozenset({429, 500, 502, 503, 504})
 _START = "check RESOLVER_QDRANT_URL and that the server runs"
 _REBUILD = "build it again: resolver index build"
@@ -113,14 +126,26 @@ class ServerStore:
         return in_order([manifest for manifest in found if manifest])
 
     def active(self) -> Manifest | None:
-        collection = self._resolve()
-        return self._manifest(collection) if collection else None
+        return self._active()[1]
 
-    def create(self, manifest: Manifest) -> ServerWriter:
+    def create(
+        self,
+        manifest: Manifest,
+        statistics: Statistics | None = None,
+        *,
+        base: str | None = None,
+    ) -> ServerWriter:
         from qdrant_client import models
 
         collection = self._collection(manifest.version)
         client = self._server.client
+        begun = None
+        if base is None:
+            check_statistics(manifest, statistics)
+        else:
+            begun = self._require(base)
+            check_base(manifest, begun)
+            statistics = self.statistics(base) if begun.statistics else None
         with self._server.named_errors():
             exists = client.collection_exists(collection)
         if exists and self._manifest(collection):
@@ -129,6 +154,7 @@ class ServerStore:
                 remedy="drop it first, or build under another name",
             )
         with self._server.named_errors():
+            self._sweep()
             if exists:
                 client.delete_collection(collection)
             client.create_collection(
@@ -149,14 +175,85 @@ class ServerStore:
                 # 0 puts quantising off until all points are there: `finish` turns it on.
                 optimizers_config=models.OptimizersConfigDiff(indexing_threshold=0),
             )
-        return ServerWriter(
+        writer = ServerWriter(
             self._server,
             collection,
             manifest,
             alias=self._alias,
             indexing_timeout=self._indexing_timeout,
             poll_interval=self._poll_interval,
+            base=begun,
         )
+        try:
+            if statistics:
+                self._keep(manifest.version, statistics)
+            if base is not None:
+                self._copy(self._collection(base), collection)
+        except BaseException:
+            writer.discard()
+            raise
+        return writer
+
+    def _copy(self, source: str, target: str) -> None:
+        """Copy all points; the server gives and takes float32 as JSON that keeps every bit."""
+        from qdrant_client import models
+
+        client = self._server.client
+        offset: Any = None
+        while True:
+            records, offset = self._server.write(
+                partial(
+                    client.scroll,
+                    source,
+                    limit=_UPSERT,
+                    offset=offset,
+                    with_payload=True,
+                    with_vectors=True,
+                )
+            )
+            batch = [
+                models.PointStruct(
+                    id=record.id,
+                    vector=cast("models.VectorStruct", record.vector),
+                    payload=record.payload,
+                )
+                for record in records
+            ]
+            if batch:
+                self._server.write(partial(client.upsert, target, batch, wait=True))
+            if offset is None:
+                return
+
+    def _keep(self, version: str, statistics: Statistics) -> None:
+        """The statistics in parts of a payload that no server finds too long."""
+        from qdrant_client import models
+
+        client = self._server.client
+        collection = self._statistics_collection(version)
+        content = base64.b64encode(statistics.to_bytes()).decode("ascii")
+        with self._server.named_errors():
+            client.delete_collection(collection)
+            client.create_collection(collection, vectors_config={})
+        for part, start in enumerate(range(0, len(content), _PART)):
+            point = models.PointStruct(
+                id=part, vector={}, payload={"part": content[start : start + _PART]}
+            )
+            self._server.write(partial(client.upsert, collection, [point], wait=True))
+
+    def statistics(self, version: str) -> Statistics:
+        manifest = self._require(version)
+        if not manifest.statistics:
+            return read_statistics(manifest, None)
+        with self._server.named_errors():
+            records, _ = self._server.client.scroll(
+                self._statistics_collection(version), limit=_MOST_PARTS, with_payload=True
+            )
+        parts = {int(record.id): (record.payload or {}).get("part", "") for record in records}
+        content = "".join(parts[part] for part in sorted(parts))
+        try:
+            return read_statistics(manifest, base64.b64decode(content, validate=True))
+        except binascii.Error:
+            return read_statistics(manifest, None)
 
     def activate(self, version: str) -> None:
         from qdrant_client import models
@@ -176,15 +273,35 @@ class ServerStore:
             # One request, which the server applies as a whole.
             self._server.client.update_collection_aliases(change_aliases_operations=operations)
 
-    def open(self) -> ServerIndex:
-        # Resolved once: a reader stays with its version when the alias moves on.
+    def open(self, version: str | None = None) -> ServerIndex:
+        if version is not None:
+            return self._opened(self._collection(version), self._require(version))
+        while True:
+            # Resolved once: a reader stays with its version when the alias moves on.
+            collection, manifest = self._active()
+            if manifest is None:
+                raise IndexMissing(
+                    f"no index is active at {self._server.where} (alias {self._alias})",
+                    remedy="run: resolver index build",
+                )
+            try:
+                return self._opened(collection, manifest)
+            except IndexMissing:
+                # In the meantime another version was activated and this one dropped.
+                if collection == self._resolve():
+                    raise
+
+    def _active(self) -> tuple[str, Manifest | None]:
+        """The active collection and its manifest; None where there is none."""
         collection = self._resolve()
-        manifest = self._manifest(collection) if collection else None
-        if collection is None or manifest is None:
-            raise IndexMissing(
-                f"no index is active at {self._server.where} (alias {self._alias})",
-                remedy="run: resolver index build",
-            )
+        while collection is not None:
+            manifest = self._manifest(collection)
+            before, collection = collection, self._resolve()
+            if manifest or collection == before:
+                return before, manifest
+        return "", None
+
+    def _opened(self, collection: str, manifest: Manifest) -> ServerIndex:
         index = ServerIndex(self._server, collection, manifest)
         check_whole(manifest, points=index.count())
         return index
@@ -197,19 +314,36 @@ class ServerStore:
             )
         with self._server.named_errors():
             self._server.client.delete_collection(collection)
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Delete the statistics of versions that are gone."""
+        names = {c.name for c in self._server.client.get_collections().collections}
+        prefix = self._statistics_collection("")
+        for name in names:
+            version = name.removeprefix(prefix)
+            if name.startswith(prefix) and f"{self._alias}-{version}" not in names:
+                self._server.client.delete_collection(name)
 
     def _collection(self, version: str) -> str:
         return f"{self._alias}-{check_version(version)}"
 
+    def _statistics_collection(self, version: str) -> str:
+        return f"{self._alias}.statistics-{version}"
+
     def _complete(self, version: str) -> str:
-        collection = self._collection(version)
-        known = [manifest.version for manifest in self.versions()]
-        if version not in known:
-            raise IndexProblem(
+        self._require(version)
+        return self._collection(version)
+
+    def _require(self, version: str) -> Manifest:
+        found = {manifest.version: manifest for manifest in self.versions()}
+        check_version(version)
+        if version not in found:
+            raise IndexMissing(
                 f"no complete index version {version} at {self._server.where}",
-                remedy=f"there is: {', '.join(known) or 'none'}",
+                remedy=f"there is: {', '.join(found) or 'none'}",
             )
-        return collection
+        return found[version]
 
     def _resolve(self) -> str | None:
         with self._server.named_errors():
@@ -241,24 +375,73 @@ class ServerWriter:
         alias: str,
         indexing_timeout: float,
         poll_interval: float,
+        base: Manifest | None = None,
     ) -> None:
         self._server = server
         self._collection = collection
         self._manifest = manifest
+        self._tally = Tally(self.held, base=base.organisations if base else 0)
         self._alias = alias
         self._indexing_timeout = indexing_timeout
         self._poll_interval = poll_interval
-        self._organisations: set[str] = set()
         self._finished = False
 
     def add(self, points: Sequence[Point]) -> None:
         check_points(points, dimension=self._manifest.dimension)
+        self._tally.meet(point.document for point in points)
         for start in range(0, len(points), _UPSERT):
             batch = [_server_point(point) for point in points[start : start + _UPSERT]]
             self._server.write(
                 partial(self._server.client.upsert, self._collection, batch, wait=True)
             )
-        self._organisations.update(point.document.ror_id for point in points)
+
+    def held(self, points: Collection[UUID]) -> dict[UUID, Document]:
+        wanted = [str(point) for point in points]
+        found = {}
+        for start in range(0, len(wanted), _UPSERT):
+            for record in self._server.write(
+                partial(
+                    self._server.client.retrieve,
+                    self._collection,
+                    wanted[start : start + _UPSERT],
+                    with_payload=True,
+                )
+            ):
+                found[UUID(str(record.id))] = read_document(record.payload)
+        return found
+
+    def rewrite(self, documents: Sequence[Document]) -> None:
+        from qdrant_client import models
+
+        for start in range(0, len(documents), _UPSERT):
+            operations = [
+                models.OverwritePayloadOperation(
+                    overwrite_payload=models.SetPayload(
+                        payload=payload(document), points=[str(point_id(document))]
+                    )
+                )
+                for document in documents[start : start + _UPSERT]
+            ]
+            self._server.write(
+                partial(
+                    self._server.client.batch_update_points,
+                    self._collection,
+                    operations,
+                    wait=True,
+                )
+            )
+
+    def remove(self, documents: Sequence[Document]) -> None:
+        from qdrant_client import models
+
+        self._tally.meet(documents)
+        for start in range(0, len(documents), _UPSERT):
+            points = models.PointIdsList(
+                points=[str(point_id(document)) for document in documents[start : start + _UPSERT]]
+            )
+            self._server.write(
+                partial(self._server.client.delete, self._collection, points, wait=True)
+            )
 
     def finish(self) -> None:
         """Count, have the server quantise and wait for it, then mark as complete.
@@ -271,7 +454,7 @@ class ServerWriter:
 
         client = self._server.client
         points = self._server.write(lambda: client.count(self._collection, exact=True)).count
-        check_counts(self._manifest, organisations=len(self._organisations), points=points)
+        check_counts(self._manifest, organisations=self._tally.organisations(), points=points)
         self._server.write(
             lambda: client.update_collection(
                 self._collection,
@@ -334,8 +517,11 @@ class ServerWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._finished:
-            return
+        if not self._finished:
+            self.discard()
+
+    def discard(self) -> None:
+        """Delete the unfinished version."""
         try:
             with self._server.named_errors():
                 self._server.client.delete_collection(self._collection)

@@ -1,5 +1,3 @@
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,10 +7,10 @@ from resolver.encoder.lexical import (
     SHARE,
     Term,
     document_vector,
-    idf,
     query_vector,
     terms,
 )
+from resolver.encoder.statistics import counted
 
 NAMES = [
     "University of Bonn",
@@ -25,7 +23,7 @@ NAMES = [
     "東京大学医学部附属病院",
     "MIT",
 ]
-WEIGHTS = idf(terms(name) for name in NAMES)
+WEIGHTS = counted(terms(name) for name in NAMES).idf(set().union(*map(terms, NAMES)))
 
 
 def best(affiliation: str) -> str:
@@ -72,12 +70,6 @@ def test_terms_say_what_they_are(text: str, kinds: list[Term]) -> None:
     assert sorted(Term(term & 3) for term in terms(text)) == kinds
 
 
-def test_idf_is_ln_of_one_plus_n_by_df() -> None:
-    weights = idf([{1, 2}, {2}, {2, 3}])
-    assert weights[1] == pytest.approx(math.log(4))
-    assert weights[2] == pytest.approx(math.log(2))
-
-
 def test_weights_follow_the_formula() -> None:
     document = terms("of Bonn")
     vector = document_vector(document, WEIGHTS)
@@ -94,6 +86,16 @@ def test_vectors_are_what_qdrant_takes(text: str) -> None:
     assert query.values.dtype == np.float32
     assert (np.diff(query.indices.astype(np.int64)) > 0).all()
     assert len(query) == len(query.values) == len(terms(text))
+
+
+@given(st.permutations(sorted(terms(NAMES[5]))))
+def test_the_order_of_terms_does_not_matter(order: list[int]) -> None:
+    guessed = dict.fromkeys(order[:7], 0.5)
+    whole, backwards = set(order[7:]), {term: WEIGHTS[term] for term in reversed(order)}
+    one = document_vector(whole, WEIGHTS, guessed)
+    other = document_vector(whole, backwards, dict(reversed(guessed.items())))
+    assert one.indices.tolist() == other.indices.tolist()
+    assert one.values.tobytes() == other.values.tobytes()
 
 
 def test_a_term_without_idf_is_an_error_not_a_zero() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from resolver.domain.document import Document
-from resolver.encoder.lexical import document_vector, idf, query_vector, terms
+from resolver.encoder.lexical import document_vector, query_vector, terms
+from resolver.encoder.statistics import counted
 from resolver.encoder.translation import LEAST_ORGANISATIONS, Translation, learn
 
 CITIES = (("Seoul", "서울"), ("Busan", "부산"), ("Daejeon", "대전"), ("Jeju", "제주"))
@@ -70,8 +71,8 @@ def test_a_translated_name_is_found_and_its_own_script_scores_as_before(
 ) -> None:
     shown = document("new", "Busan Library")
     texts = ["Busan Library", "서울대학교", "부산도서관"]
-    weights = idf(terms(text) for text in texts)
-    known = {t: p for t, p in learnt.terms([shown]).items() if t in weights}
+    known = learnt.terms([shown])
+    weights = counted(terms(text) for text in texts).idf(terms(shown.name) | known.keys())
     plain = document_vector(terms(shown.name), weights)
     both = document_vector(terms(shown.name), weights, known)
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from hashing_encoder import HashingEncoder
-from index_points import NAMES, documents_of, manifest_of, points_of
+from index_points import NAMES, documents_of, manifest_of, points_of, statistics_of
 from searching import search
+from stored_points import stored
 
 from resolver.domain.document import Document
 from resolver.domain.organisation import OrganisationStatus
@@ -17,6 +18,7 @@ from resolver.encoder import DenseVectors
 from resolver.encoder.lexical import SparseVector, query_vector
 from resolver.errors import IndexMissing, IndexProblem
 from resolver.index import IndexStore, Manifest, Point
+from resolver.index.payload import point_id
 
 Publish = Callable[..., Manifest]
 
@@ -366,6 +368,171 @@ def test_a_reader_stays_with_its_version(
     after.close()
     store.activate("v1")
     assert store.active() == before.manifest
+
+
+def test_a_version_is_opened_by_its_name(
+    store: IndexStore, points: list[Point], publish: Publish
+) -> None:
+    publish(store, "v1", points[:3])
+    publish(store, "v2", points)
+    index = store.open("v1")
+    assert (index.manifest.version, index.count()) == ("v1", 3)
+    index.close()
+    with pytest.raises(IndexMissing, match=r"v3.*there is: v1, v2"):
+        store.open("v3")
+
+
+def derive(
+    store: IndexStore, version: str, base: str, *, removed: list[Point], added: list[Point]
+) -> Manifest:
+    """A version from another one, its counts as they ought to be."""
+    begun = next(manifest for manifest in store.versions() if manifest.version == base)
+    manifest = dataclasses.replace(
+        begun,
+        version=version,
+        derived_from=base,
+        points=begun.points + len(added) - len(removed),
+        organisations=begun.organisations + len(added) - len(removed),
+    )
+    with store.create(manifest, base=base) as writer:
+        writer.remove([point.document for point in removed])
+        writer.add(added)
+        writer.finish()
+    return manifest
+
+
+def test_a_derived_version_begins_with_the_points_of_its_base(
+    store: IndexStore, points: list[Point], publish: Publish
+) -> None:
+    publish(store, "v1", points[:10])
+    publish(store, "expected", points[3:])
+    before = store.open("v1")
+    made = derive(store, "v2", "v1", removed=points[:3], added=points[10:])
+    assert [m for m in store.versions() if m.version == "v2"] == [made]
+    # A derived version of a derived one.
+    derive(store, "v3", "v2", removed=points[3:5], added=points[:1])
+    assert before.count() == 10
+    before.close()
+    assert stored(store, "v2") == stored(store, "expected")
+    assert len(stored(store, "v3")) == 10
+    publish(store, "again", points[:10])
+    assert stored(store, "v1") == stored(store, "again")
+    # It stands alone.
+    store.drop("v1")
+    index = store.open("v2")
+    found = search(index, [query_vector(name) for name in NAMES[3:]], limit=1)
+    index.close()
+    assert [hits[0].document.name for hits in found] == list(NAMES[3:])
+
+
+def test_documents_are_rewritten_and_vectors_stay(
+    store: IndexStore, points: list[Point], publish: Publish
+) -> None:
+    publish(store, "v1", points)
+    told = [
+        dataclasses.replace(point.document, namesakes=7 - i) for i, point in enumerate(points[:7])
+    ]
+    manifest = dataclasses.replace(manifest_of("v2", points), derived_from="v1")
+    ids = [point_id(document) for document in told]
+    with store.create(manifest, base="v1") as writer:
+        assert writer.held([*ids, point_id(dataclasses.replace(told[0], ror_id="099999999"))]) == {
+            point_id(point.document): point.document for point in points[:7]
+        }
+        assert writer.held([]) == {}
+        writer.rewrite(told)
+        writer.rewrite([])
+        assert writer.held(ids) == dict(zip(ids, told, strict=True))
+        writer.finish()
+    rewritten = [
+        dataclasses.replace(point, document=document)
+        for point, document in zip(points, told, strict=False)
+    ]
+    publish(store, "expected", rewritten + points[7:])
+    assert stored(store, "v2") == stored(store, "expected")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"organisations": 11}, "11 points written, 14 expected"),
+        ({"points": 11}, "11 organisations written, 14 expected"),
+        ({"points": 11, "organisations": 11}, None),
+    ],
+    ids=["points", "organisations", "both as promised"],
+)
+def test_what_is_derived_is_counted(
+    store: IndexStore,
+    points: list[Point],
+    publish: Publish,
+    changes: dict[str, int],
+    says: str | None,
+) -> None:
+    publish(store, "v1", points)
+    gone = [point.document for point in points[:3]]
+    with store.create(manifest_of("v2", points, **changes), base="v1") as writer:
+        writer.remove(gone)
+        writer.remove(gone)
+        writer.add(points[3:5])
+        if says is None:
+            writer.finish()
+        else:
+            with pytest.raises(IndexProblem, match=says):
+                writer.finish()
+    assert len(store.versions()) == (2 if says is None else 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"encoder_fingerprint": "other"}, "encoder fingerprint character-hashing-64"),
+        ({"form": 1}, "form"),
+        ({"statistics": "0123456789abcdef"}, "statistics none"),
+    ],
+    ids=["encoder", "form", "statistics"],
+)
+def test_a_base_of_another_make_is_refused(
+    store: IndexStore,
+    points: list[Point],
+    publish: Publish,
+    changes: dict[str, object],
+    says: str,
+) -> None:
+    publish(store, "v1", points)
+    with pytest.raises(IndexProblem, match=f"v1 has.*{says}.*build --full"):
+        store.create(manifest_of("v2", points, **changes), base="v1")
+    with pytest.raises(IndexMissing, match="there is: v1"):
+        store.create(manifest_of("v2", points), base="v0")
+    assert [manifest.version for manifest in store.versions()] == ["v1"]
+
+
+def test_statistics_are_kept_with_their_version(store: IndexStore, points: list[Point]) -> None:
+    statistics = statistics_of([point.document for point in points])
+    manifest = manifest_of("v1", points, statistics=statistics.fingerprint)
+    for wrong in (None, statistics_of([points[0].document])):
+        with pytest.raises(ValueError, match=f"v1 is to have the statistics {manifest.statistics}"):
+            store.create(manifest, wrong)
+    with store.create(manifest, statistics) as writer:
+        writer.add(points)
+        writer.finish()
+    derive(store, "v2", "v1", removed=points[:1], added=[])
+    for version in ("v1", "v2"):
+        found = store.statistics(version)
+        assert found.fingerprint == statistics.fingerprint
+        assert found.vectors([points[3].document])[0].values.tolist() == (
+            points[3].sparse.values.tolist()
+        )
+    store.drop("v1")
+    assert store.statistics("v2").fingerprint == statistics.fingerprint
+    with pytest.raises(IndexMissing, match="there is: v2"):
+        store.statistics("v1")
+
+
+def test_a_version_without_statistics(
+    store: IndexStore, points: list[Point], publish: Publish
+) -> None:
+    publish(store, "v1", points)
+    with pytest.raises(IndexProblem, match=r"v1 keeps no statistics.*build --full"):
+        store.statistics("v1")
 
 
 def test_drop(store: IndexStore, points: list[Point], publish: Publish) -> None:

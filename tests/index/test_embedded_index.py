@@ -11,16 +11,18 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from index_points import NAMES, documents_of, manifest_of, points_of
+from index_points import NAMES, documents_of, manifest_of, points_of, statistics_of
 from searching import search
 
 from resolver.encoder.lexical import query_vector
 from resolver.errors import IndexBusy, IndexProblem
 from resolver.index import Manifest, Point
-from resolver.index.embedded import AT_ONCE, EmbeddedStore
+from resolver.index.embedded import AT_ONCE, EmbeddedStore, _copy_file
+from resolver.indexing import prune
 
 Publish = Callable[..., Manifest]
 
@@ -42,11 +44,11 @@ def say(word): print(word, flush=True)
 
 
 @contextmanager
-def process(code: str, directory: Path) -> Iterator[subprocess.Popen[str]]:
+def process(code: str, directory: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
     """Another Python process; killed at the end if it still runs."""
     script = PRELUDE + textwrap.dedent(code)
     running = subprocess.Popen(
-        [sys.executable, "-c", script, str(directory)],
+        [sys.executable, "-c", script, str(directory), *more],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -182,6 +184,158 @@ def test_a_killed_build_leaves_the_active_version_usable(
     second = publish(store, "v3", points[:4])
     assert store.versions() == [first, second]
     assert sorted(path.name for path in (directory / "versions").iterdir()) == ["v1", "v3"]
+
+
+ENDLESS_READER = """
+    import select
+    said, reads = None, 0
+    sys.stdin.readline()
+    while not select.select([0], [], [], 0)[0]:
+        index = store.open()
+        (hits,) = search(index, [points[0].dense], limit=100)
+        version = index.manifest.version
+        assert {hit.document.city for hit in hits} == {version}, (version, hits)
+        assert len(hits) == len(points), (version, len(hits))
+        assert store.active() is not None
+        assert version in {m.version for m in store.versions()} or store.active().version != version
+        index.close()
+        reads += 1
+        if version != said:
+            say(version)
+            said = version
+    say("done" if reads > 10 else "hardly a read")
+"""
+
+
+def lived_in(points: list[Point], city: str) -> list[Point]:
+    return [replace(point, document=replace(point.document, city=city)) for point in points]
+
+
+def test_readers_in_a_loop_see_one_version_at_a_time(
+    store: EmbeddedStore, directory: Path, points: list[Point], publish: Publish
+) -> None:
+    """While versions are derived, switched to and pruned."""
+    base = publish(store, "v0", lived_in(points, "v0"))
+    with process(ENDLESS_READER, directory) as one, process(ENDLESS_READER, directory) as two:
+        for running in (one, two):
+            assert running.stdin is not None
+            running.stdin.write("\n")
+            running.stdin.flush()
+            assert line(running) == "v0"
+        for turn in range(1, 6):
+            manifest = replace(base, version=f"v{turn}", built_at=f"2026-01-02T00:00:0{turn}")
+            moved = lived_in(points, manifest.version)
+            with store.create(manifest, base=f"v{turn - 1}") as writer:
+                writer.rewrite([point.document for point in moved[:7]])
+                writer.add(moved[7:])
+                writer.finish()
+            store.activate(manifest.version)
+            prune(store, keep=0)
+        for running in (one, two):
+            said, _ = running.communicate("stop\n", timeout=SECONDS)
+            # Versions that came and went between two readings are not told.
+            *versions, last = said.split()
+            assert last == "done", said
+            assert versions == sorted(versions)
+            assert versions[-1] == "v5"
+
+
+KILLED = """
+    import dataclasses, resolver.index.embedded as embedded
+    begun = next(m for m in store.versions())
+    manifest = dataclasses.replace(begun, version="v2", derived_from="v1", points=begun.points - 3,
+                                   organisations=begun.organisations - 3)
+    whole = embedded._copy_file
+    def half(source, target):
+        if target.suffix == ".dat":
+            say("copying")
+            sys.stdin.readline()
+        whole(source, target)
+    if sys.argv[2] == "copying":
+        embedded._copy_file = half
+    with store.create(manifest, base="v1") as writer:
+        writer.remove([point.document for point in points[:3]])
+        say("removed")
+        sys.stdin.readline()
+        writer.finish()
+"""
+
+
+@pytest.mark.parametrize("moment", ["copying", "removed"])
+def test_a_killed_derivation_leaves_its_base_as_it_was(
+    store: EmbeddedStore, directory: Path, points: list[Point], publish: Publish, moment: str
+) -> None:
+    first = publish(store, "v1", points)
+    files = digests(directory / "versions" / "v1")
+    with process(KILLED, directory, moment) as running:
+        assert line(running) == moment
+        with pytest.raises(IndexBusy, match="v2 is being built"):
+            store.create(manifest_of("v2", points))
+        running.send_signal(signal.SIGKILL)
+        assert running.wait(SECONDS) == -signal.SIGKILL
+    assert (directory / "versions" / "v2").is_dir()
+    assert store.versions() == [first]
+    assert digests(directory / "versions" / "v1") == files
+    with store.create(manifest_of("v2", points), base="v1") as writer:
+        writer.finish()
+    assert sorted(path.name for path in (directory / "versions").iterdir()) == ["v1", "v2"]
+
+
+def test_a_base_that_is_being_read_can_be_copied(
+    store: EmbeddedStore, directory: Path, points: list[Point], publish: Publish
+) -> None:
+    publish(store, "v1", points)
+    with process(READER, directory) as reader:
+        assert line(reader) == "open"
+        with store.create(manifest_of("v2", points), base="v1") as writer:
+            writer.finish()
+        said, _ = reader.communicate("\n\n", timeout=SECONDS)
+        assert said.split() == ["v1", "closed"]
+    names = [sorted(path.name for path in store._complete(v).iterdir()) for v in ("v1", "v2")]
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut short", "another's"])
+def test_damaged_statistics_are_named(
+    store: EmbeddedStore, directory: Path, points: list[Point], damage: str
+) -> None:
+    statistics = statistics_of([point.document for point in points])
+    manifest = manifest_of("v1", points, statistics=statistics.fingerprint)
+    with store.create(manifest, statistics) as writer:
+        writer.add(points)
+        writer.finish()
+    file = directory / "versions" / "v1" / "statistics.npz"
+    match damage:
+        case "lost":
+            file.unlink()
+        case "cut short":
+            file.write_bytes(file.read_bytes()[:-40])
+        case _:
+            file.write_bytes(statistics_of([points[0].document]).to_bytes())
+    with pytest.raises(IndexProblem, match=r"v1.*resolver index build --full"):
+        store.statistics("v1")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [[], [b"all"], [b"a" * 5_000_000], [None, b"end"], [b"begin", None], [b"a", None, b"b", None]],
+    ids=["empty", "small", "large", "hole first", "hole last", "holes"],
+)
+def test_a_copied_file_has_the_content_and_the_holes(
+    tmp_path: Path, parts: list[bytes | None]
+) -> None:
+    hole = 3 << 20
+    source, target = tmp_path / "source", tmp_path / "target"
+    with source.open("wb") as file:
+        for part in parts:
+            if part is None:
+                file.truncate(file.tell() + hole)
+                file.seek(hole, 1)
+            else:
+                file.write(part)
+    _copy_file(source, target)
+    assert target.read_bytes() == source.read_bytes()
+    assert target.stat().st_blocks <= source.stat().st_blocks + 16
 
 
 def test_a_search_in_a_forked_child_is_refused(

@@ -10,16 +10,20 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from index_points import manifest_of
+from index_points import manifest_of, statistics_of
 from qdrant_client import QdrantClient
+from searching import search
 
 from resolver.errors import IndexMissing, IndexProblem, IndexUnavailable
 from resolver.index import Manifest, Point
 from resolver.index.server import ServerIndex, ServerStore, ServerWriter, connect
+from resolver.indexing import prune
 
 Publish = Callable[..., Manifest]
 Answer = tuple[int, dict[str, object], float]
@@ -285,3 +289,83 @@ def test_a_collection_that_lost_points_is_refused(points: list[Point], publish: 
     client.delete("organisations", models.PointIdsList(points=[point.id for point in some]))
     with pytest.raises(IndexProblem, match="has 11 points, 14 were built"):
         store.open()
+
+
+def test_threads_in_a_loop_see_one_version_at_a_time(points: list[Point], publish: Publish) -> None:
+    """While versions are derived and switched to."""
+    client = QdrantClient(":memory:")
+    store = ServerStore(client, poll_interval=0.001)
+
+    def lived_in(city: str) -> list[Point]:
+        return [replace(p, document=replace(p.document, city=city)) for p in points]
+
+    base = publish(store, "v0", lived_in("v0"))
+    seen: dict[int, list[str]] = {0: [], 1: []}
+    done = threading.Event()
+
+    def read(reader: int) -> None:
+        while not done.is_set():
+            index = store.open()
+            version = index.manifest.version
+            for _ in range(3):
+                (hits,) = search(index, [points[0].dense], limit=100)
+                assert {hit.document.city for hit in hits} == {version}
+                assert len(hits) == len(points)
+            if version not in seen[reader][-1:]:
+                seen[reader].append(version)
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read, reader) for reader in seen]
+        try:
+            for turn in range(1, 6):
+                manifest = replace(base, version=f"v{turn}", built_at=f"2026-01-02T00:00:0{turn}")
+                with store.create(manifest, base=f"v{turn - 1}") as writer:
+                    moved = lived_in(manifest.version)
+                    writer.rewrite([point.document for point in moved[:7]])
+                    writer.add(moved[7:])
+                    writer.finish()
+                store.activate(manifest.version)
+                # Nobody knows who reads what on a server: `keep` and `needed` leave time for it.
+                prune(store, keep=3)
+                time.sleep(0.05)
+        finally:
+            done.set()
+        for reader in readers:
+            reader.result()
+    assert all(versions == sorted(versions) and len(versions) > 2 for versions in seen.values())
+    assert [m.version for m in store.versions()] == ["v3", "v4", "v5"]
+
+
+def test_long_statistics_are_kept_in_parts(
+    points: list[Point], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resolver.index.server._PART", 100)
+    client = QdrantClient(":memory:")
+    store = ServerStore(client, poll_interval=0.001)
+    statistics = statistics_of([point.document for point in points])
+    manifest = manifest_of("v1", points, statistics=statistics.fingerprint)
+    with store.create(manifest, statistics) as writer:
+        writer.add(points)
+        writer.finish()
+    parts = client.count("organisations.statistics-v1").count
+    assert parts > 10
+    assert store.statistics("v1").fingerprint == statistics.fingerprint
+    client.delete("organisations.statistics-v1", [parts - 1])
+    with pytest.raises(IndexProblem, match=r"v1.*resolver index build --full"):
+        store.statistics("v1")
+
+
+def test_nothing_is_left_of_what_is_dropped(points: list[Point], publish: Publish) -> None:
+    client = QdrantClient(":memory:")
+    store = ServerStore(client, poll_interval=0.001)
+    statistics = statistics_of([point.document for point in points])
+    manifest = manifest_of("v1", points, statistics=statistics.fingerprint)
+    for _ in range(2):
+        with store.create(manifest, statistics) as writer:
+            writer.add(points)
+    publish(store, "v2", points)
+    with store.create(manifest, statistics) as writer:
+        writer.add(points)
+        writer.finish()
+    store.drop("v1")
+    assert [c.name for c in client.get_collections().collections] == ["organisations-v2"]

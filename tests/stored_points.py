@@ -1,0 +1,34 @@
+"""What an index version holds, as the engine keeps it: to compare two of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from resolver.index import IndexStore
+from resolver.index.embedded import EmbeddedStore
+from resolver.index.server import ServerStore
+
+
+def stored(store: IndexStore, version: str) -> dict[str, tuple[object, ...]]:
+    """All points of a version as the engine keeps them: id → payload, dense and sparse vector."""
+    records: list[Any]
+    if isinstance(store, EmbeddedStore):
+        import qdrant_edge
+
+        folder = store._complete(version)
+        shard = qdrant_edge.EdgeShard.load(str(folder / "shard"))
+        wanted = qdrant_edge.ScrollRequest(limit=1 << 30, with_payload=True, with_vector=True)
+        records, _ = shard.scroll(wanted)
+        shard.close()
+    else:
+        assert isinstance(store, ServerStore)
+        client = store._server.client
+        records, _ = client.scroll(
+            store._collection(version), limit=1 << 30, with_payload=True, with_vectors=True
+        )
+    return {str(record.id): _plain(record) for record in records}
+
+
+def _plain(record: Any) -> tuple[object, ...]:
+    dense, sparse = record.vector["dense"], record.vector["sparse"]
+    return record.payload, list(dense), list(sparse.indices), list(sparse.values)
