@@ -18,6 +18,8 @@
     ├── DatabaseProblem
     │   ├── DatabaseUnavailable       Postgres does not answer
     │   └── DatabaseOutdated          migrations have not been run
+    ├── ResolverSuperseded            another resolver version is in use by now
+    ├── UpdateRunning                 another process takes in a release or switches versions
     ├── BrokerUnavailable             the message broker does not answer
     ├── IntakeError                   one incoming record is refused
     └── GoldError                     a labelled file for evaluation or training cannot be read
@@ -85,7 +87,7 @@ class IndexProblem(ResolverError):
 
 
 class IndexMissing(IndexProblem):
-    """No index version is active."""
+    """No index version is active, or there is none of the name that is asked for."""
 
 
 class IndexMismatch(IndexProblem):
@@ -110,6 +112,26 @@ class DatabaseUnavailable(DatabaseProblem):
 
 class DatabaseOutdated(DatabaseProblem):
     """The schema is not the one that this version of the code needs."""
+
+
+class ResolverSuperseded(ResolverError):
+    """Answers of a resolver version that is not in use (any more) were not stored.
+
+    `version_id` is that version's, `current_id` that of the one in use, None where none is.
+    """
+
+    def __init__(self, *, version_id: int, current_id: int | None) -> None:
+        self.version_id = version_id
+        self.current_id = current_id
+        in_use = "none" if current_id is None else f"version {current_id}"
+        super().__init__(
+            f"resolver version {version_id} is not in use, but {in_use}; nothing was stored",
+            remedy="do it again with the version in use",
+        )
+
+
+class UpdateRunning(ResolverError):
+    """Another process takes in a release or switches versions; nothing was done."""
 
 
 class BrokerUnavailable(ResolverError):

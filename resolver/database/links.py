@@ -3,6 +3,10 @@
 Chunks are copied into temporary tables and merged from there by key order, so that two workers
 with common rows wait for each other and never deadlock. The temporary tables belong to the
 connection and are emptied by each commit: one made per chunk would bloat the catalogue.
+
+What is replaced is moved to the tables of the past, in the same transaction. The clock is read
+when the rows are locked, and never put before the start of what it ends: of one record or answer
+the spells follow each other without gap or overlap, whatever order workers come in.
 """
 
 from __future__ import annotations
@@ -10,8 +14,9 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 
 import orjson
 import psycopg
@@ -19,11 +24,12 @@ from sqlalchemy import Engine
 
 from resolver.database import policies
 from resolver.database.connection import driver, transaction
+from resolver.database.resolvers import SWITCH_LOCK, valid_versions
 from resolver.database.tables import MAX_EXTERNAL_ID, MAX_PAYLOAD, MAX_SOURCE
 from resolver.domain.affiliation import MAX_CHARACTERS, SourceRecord, normalise, text_hash
 from resolver.domain.outcome import LinkEvidence, Outcome
 from resolver.domain.policy import Policy
-from resolver.errors import IntakeError, ModelError
+from resolver.errors import IntakeError, ModelError, ResolverSuperseded
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """What a text of Postgres cannot hold: NUL, and surrogates that belong to no pair."""
@@ -31,13 +37,17 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _MAX_POSITION = 2**31 - 1
 """The largest `integer` of Postgres."""
 
+_RECORD_LOCK = 0x726F7205
+"""Key of the advisory lock that intake shares and a withdrawal has alone: a record that comes in
+again begins after it was withdrawn."""
+
 _Cursor = psycopg.Cursor[tuple[object, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAffiliation:
-    """A distinct normalised text; `resolved` when it has an answer under this policy, of this
-    resolver version or of a later one."""
+    """A distinct normalised text; `resolved` when it has an answer under this policy that is
+    valid for this resolver version, and not stale."""
 
     id: int
     text: str
@@ -46,11 +56,11 @@ class StoredAffiliation:
 
 @dataclass(frozen=True, slots=True)
 class SaveReport:
-    """`superseded` answers were left out: a later resolver version had answered already."""
+    """How many `outcomes` were stored, with how many `links`; `unchanged` ones were there."""
 
     outcomes: int
     links: int
-    superseded: int
+    unchanged: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +104,15 @@ _DEFAULT_POLICY = Policy()
 
 def intake(
     engine: Engine,
-    resolver_id: int,
+    version_id: int,
     records: Sequence[SourceRecord],
     policy: Policy = _DEFAULT_POLICY,
 ) -> list[StoredAffiliation]:
     """Store what sources sent; returns each distinct affiliation of it, in order of appearance.
 
     A record sent again with the same text and policy is left as it is, with others it points to
-    these; of a record twice in one chunk the later counts. Keep chunks to some thousands: one
-    transaction each.
+    these, and what it was goes to the past; of a record twice in one chunk the later counts. Keep
+    chunks to some thousands: one transaction each.
 
     Raises:
         IntakeError: the key of a record cannot be stored (see `check_key`); nothing was stored.
@@ -126,7 +136,7 @@ def intake(
     if not rows:
         return []
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
-        keys = {"policy": policies.key(cursor, policy), "resolver": resolver_id}
+        keys: dict[str, object] = {"policy": policies.key(cursor, policy)}
         cursor.execute(_CREATE_INCOMING_RECORD)
         _copy(
             cursor,
@@ -135,37 +145,102 @@ def intake(
             rows,
         )
         cursor.execute(_INSERT_AFFILIATIONS)
-        cursor.execute(_UPSERT_SOURCE_RECORDS, keys)
+        cursor.execute(_LOCK_FOR_INTAKE, {"lock": _RECORD_LOCK})
+        (taken,) = cursor.execute(_TAKE_SOURCE_RECORDS, keys).fetchone() or (0,)
+        if taken:
+            cursor.execute(_REPLACE_SOURCE_RECORDS, keys)
+        keys["valid"] = valid_versions(cursor, version_id)
         cursor.execute(_READ_AFFILIATIONS, keys)
         return [StoredAffiliation(*row) for row in cursor.fetchall()]
 
 
+def withdraw(
+    engine: Engine, keys: Iterable[tuple[str, str, int | None]], *, batch: int = 1_000
+) -> int:
+    """A source takes records back; returns how many there were.
+
+    A key is source, external id and position; None for the position means all of that record.
+    They and their links stay in the past (`link_history`). One transaction for every `batch` keys.
+    """
+    iterator = iter(keys)
+    count = 0
+    while rows := list(islice(iterator, batch)):
+        with transaction(engine) as connection, driver(connection).cursor() as cursor:
+            cursor.execute(_LOCK_FOR_WITHDRAWAL, {"lock": _RECORD_LOCK})
+            cursor.execute(_CREATE_WITHDRAWN)
+            _copy(cursor, "withdrawn", ("text", "text", "int4"), rows)
+            count += cursor.execute(_WITHDRAW).rowcount
+    return count
+
+
 def save(
     engine: Engine,
-    resolver_id: int,
+    version_id: int,
     answers: Sequence[tuple[int, Outcome]],
     policy: Policy = _DEFAULT_POLICY,
 ) -> SaveReport:
     """Store answers as (affiliation id, outcome), in one transaction; links are replaced whole.
 
-    An answer under another policy stays beside it. One of an earlier resolver version never takes
-    the place of a later one's. Of an affiliation twice in one chunk the later counts.
+    An answer under another policy stays beside it. The one before goes to the past, unless it is
+    the same: of the same resolver version, with the same overrides, reason and links, numbers
+    equal but for rounding. In either case the affiliation is not stale any more, but where what
+    persons say of it changed while it was being resolved. Of an affiliation twice in one chunk the
+    later counts.
 
     Raises:
+        ResolverSuperseded: this version is not in use; nothing was stored.
         ModelError: a score or probability is not a finite number; nothing was stored.
         ValueError: an outcome links one organisation twice.
     """
-    latest = dict(answers)
-    outcomes = []
-    links = []
+    outcomes, links = _answer_rows(dict(answers))
+    if not outcomes:
+        return SaveReport(outcomes=0, links=0, unchanged=0)
+    with transaction(engine) as connection, driver(connection).cursor() as cursor:
+        # Before the lock: who registers a policy may have to wait for another one's commit.
+        keys: dict[str, object] = {"policy": policies.key(cursor, policy), "version": version_id}
+        _require_in_use(cursor, version_id)
+        cursor.execute(_CREATE_INCOMING_ANSWER)
+        _copy(cursor, "incoming_outcome", ("int8", "text", "text", "int8[]"), outcomes)
+        _copy(
+            cursor,
+            "incoming_link",
+            ("int8", "text", "int2", "float4", "float4", "text", "text", "text[]", "text"),
+            links,
+        )
+        (new,) = cursor.execute(_TAKE_OUTCOMES, keys).fetchone() or (0,)
+        assert isinstance(new, int)
+        stored = new
+        if new < len(outcomes):
+            stored += cursor.execute(_FIND_REPLACED, keys).rowcount
+            if stored > new:
+                cursor.execute(_KEEP_PAST, keys)
+                cursor.execute(_DELETE_LINKS, keys)
+                cursor.execute(_REPLACE_OUTCOMES, keys)
+            cursor.execute(_DELETE_STALE, keys)
+        linked = cursor.execute(_INSERT_LINKS, keys).rowcount
+        cursor.execute(_MARK_OVERRIDDEN_MEANWHILE, keys)
+    return SaveReport(outcomes=stored, links=linked, unchanged=len(outcomes) - stored)
+
+
+def _answer_rows(
+    latest: Mapping[int, Outcome],
+) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+    """The rows of `incoming_outcome` and of `incoming_link`."""
+    outcomes: list[tuple[object, ...]] = []
+    links: list[tuple[object, ...]] = []
     for affiliation_id, outcome in latest.items():
         outcomes.append(
-            (affiliation_id, outcome.status.value, outcome.reason and outcome.reason.value)
+            (
+                affiliation_id,
+                outcome.status.value,
+                outcome.reason and outcome.reason.value,
+                list(outcome.overrides),
+            )
         )
         if len({link.ror_id for link in outcome.links}) != len(outcome.links):
             raise ValueError(f"affiliation {affiliation_id} is linked to one organisation twice")
         for link in outcome.links:
-            if not (math.isfinite(link.score) and math.isfinite(link.probability)):
+            if not all(map(math.isfinite, (link.score or 0.0, link.probability))):
                 raise ModelError(
                     f"affiliation {affiliation_id} ({outcome.affiliation[:80]!r}), organisation "
                     f"{link.ror_id}: the score is {link.score}, the probability "
@@ -185,22 +260,18 @@ def save(
                     _json(link.evidence),
                 )
             )
-    if not outcomes:
-        return SaveReport(outcomes=0, links=0, superseded=0)
-    with transaction(engine) as connection, driver(connection).cursor() as cursor:
-        keys = {"policy": policies.key(cursor, policy), "resolver": resolver_id}
-        cursor.execute(_CREATE_INCOMING_ANSWER)
-        _copy(cursor, "incoming_outcome", ("int8", "text", "text"), outcomes)
-        _copy(
-            cursor,
-            "incoming_link",
-            ("int8", "text", "int2", "float4", "float4", "text", "text", "text[]", "text"),
-            links,
-        )
-        stored = cursor.execute(_UPSERT_OUTCOMES, keys).rowcount
-        cursor.execute(_DELETE_LINKS, keys)
-        linked = cursor.execute(_INSERT_LINKS, keys).rowcount
-    return SaveReport(outcomes=stored, links=linked, superseded=len(outcomes) - stored)
+    return outcomes, links
+
+
+def _require_in_use(cursor: _Cursor, version_id: int) -> None:
+    """Keep this version in use until the transaction ends."""
+    cursor.execute(_LOCK_IN_USE, {"lock": SWITCH_LOCK})
+    # A statement of its own: it must not see what was before the lock was had.
+    found = cursor.execute(_IN_USE).fetchone()
+    current_id = found[0] if found else None
+    assert current_id is None or isinstance(current_id, int)
+    if current_id != version_id:
+        raise ResolverSuperseded(version_id=version_id, current_id=current_id)
 
 
 def refuse(engine: Engine, refused: Iterable[RefusedRecord]) -> int:
@@ -243,10 +314,13 @@ def _optional(text: str | None, longest: int) -> str | None:
 
 
 def _json(evidence: LinkEvidence | None) -> str | None:
-    """Evidence as `link.evidence` holds it; numbers to four places."""
+    """Evidence as `link.evidence` holds it; numbers to four places, no override left out."""
     if evidence is None:
         return None
-    return orjson.dumps(_stored(asdict(evidence))).decode()
+    values = asdict(evidence)
+    if evidence.override is None:
+        del values["override"]
+    return orjson.dumps(_stored(values)).decode()
 
 
 def _stored(value: object) -> object:
@@ -294,82 +368,268 @@ _INSERT_AFFILIATIONS = """
     ON CONFLICT (text_hash) DO NOTHING
 """
 
-_UPSERT_SOURCE_RECORDS = """
-    INSERT INTO source_record AS s
-        (source, external_id, position, affiliation_id, policy_id, raw_text)
-    SELECT n.source, n.external_id, n.position, n.affiliation_id, %(policy)s, n.raw_text
-    FROM (
-        SELECT DISTINCT ON (i.source, i.external_id, i.position)
-            i.source, i.external_id, i.position, a.id AS affiliation_id, i.raw_text
-        FROM incoming_record i JOIN affiliation a USING (text_hash)
-        ORDER BY i.source, i.external_id, i.position, i.ordinal DESC
-    ) n
-    WHERE NOT EXISTS (
-        SELECT FROM source_record p
-        WHERE (p.source, p.external_id, p.position) = (n.source, n.external_id, n.position)
-        AND (p.affiliation_id, p.policy_id, p.raw_text)
-            = (n.affiliation_id, %(policy)s, n.raw_text)
+_LOCK_FOR_INTAKE = "SELECT pg_advisory_xact_lock_shared(%(lock)s)"
+
+_LOCK_FOR_WITHDRAWAL = "SELECT pg_advisory_xact_lock(%(lock)s)"
+
+_TAKE_SOURCE_RECORDS = """
+    WITH inserted AS (
+        INSERT INTO source_record AS s
+            (source, external_id, position, affiliation_id, policy_id, raw_text, received_at)
+        SELECT
+            n.source, n.external_id, n.position, n.affiliation_id, %(policy)s, n.raw_text,
+            n.moment
+        FROM (
+            SELECT DISTINCT ON (i.source, i.external_id, i.position)
+                i.source, i.external_id, i.position, a.id AS affiliation_id, i.raw_text,
+                statement_timestamp() AS moment
+            FROM incoming_record i JOIN affiliation a USING (text_hash)
+            ORDER BY i.source, i.external_id, i.position, i.ordinal DESC
+        ) n
+        WHERE NOT EXISTS (
+            SELECT FROM source_record p
+            WHERE (p.source, p.external_id, p.position) = (n.source, n.external_id, n.position)
+            AND (p.affiliation_id, p.policy_id, p.raw_text)
+                = (n.affiliation_id, %(policy)s, n.raw_text)
+        )
+        ORDER BY n.source, n.external_id, n.position
+        ON CONFLICT (source, external_id, position)
+        DO UPDATE SET raw_text = s.raw_text WHERE false
+        RETURNING 1
     )
-    ORDER BY n.source, n.external_id, n.position
-    ON CONFLICT (source, external_id, position) DO UPDATE SET
-        affiliation_id = excluded.affiliation_id,
-        policy_id = excluded.policy_id,
-        raw_text = excluded.raw_text,
-        received_at = now()
-    WHERE (s.affiliation_id, s.policy_id, s.raw_text)
-        <> (excluded.affiliation_id, excluded.policy_id, excluded.raw_text)
+    SELECT (SELECT count(*) FROM incoming_record) - (SELECT count(*) FROM inserted)
+"""
+"""Inserts what is new, locks what is there with something else, and says whether there may be any
+of these: more came than were inserted. One statement in key order; an update that does not happen
+locks its row all the same."""
+
+_REPLACE_SOURCE_RECORDS = """
+    WITH replaced AS (
+        SELECT
+            s.source, s.external_id, s.position, n.affiliation_id, n.raw_text,
+            greatest(statement_timestamp(), s.received_at) AS moment
+        FROM (
+            SELECT DISTINCT ON (i.source, i.external_id, i.position)
+                i.source, i.external_id, i.position, a.id AS affiliation_id, i.raw_text
+            FROM incoming_record i JOIN affiliation a USING (text_hash)
+            ORDER BY i.source, i.external_id, i.position, i.ordinal DESC
+        ) n
+        JOIN source_record s USING (source, external_id, position)
+        WHERE (s.affiliation_id, s.policy_id, s.raw_text)
+            <> (n.affiliation_id, %(policy)s, n.raw_text)
+    ), past AS (
+        INSERT INTO past_record
+            (source, external_id, position, affiliation_id, policy_id, raw_text, received_at,
+             ended_at, end_reason)
+        SELECT
+            s.source, s.external_id, s.position, s.affiliation_id, s.policy_id, s.raw_text,
+            s.received_at, r.moment, 'changed'
+        FROM replaced r JOIN source_record s USING (source, external_id, position)
+    )
+    UPDATE source_record s SET
+        affiliation_id = r.affiliation_id,
+        policy_id = %(policy)s,
+        raw_text = r.raw_text,
+        received_at = r.moment
+    FROM replaced r
+    WHERE (s.source, s.external_id, s.position) = (r.source, r.external_id, r.position)
 """
 
 _READ_AFFILIATIONS = """
-    SELECT a.id, a.text, coalesce(o.resolver_version_id >= %(resolver)s, false)
+    SELECT
+        a.id,
+        a.text,
+        coalesce(o.resolver_version_id = ANY(%(valid)s), false)
+        AND NOT EXISTS (
+            SELECT FROM stale t
+            WHERE (t.affiliation_id, t.policy_id) = (o.affiliation_id, o.policy_id)
+        )
     FROM (SELECT text_hash, min(ordinal) AS ordinal FROM incoming_record GROUP BY text_hash) i
     JOIN affiliation a USING (text_hash)
     LEFT JOIN outcome o ON (o.affiliation_id, o.policy_id) = (a.id, %(policy)s)
     ORDER BY i.ordinal
 """
 
+_CREATE_WITHDRAWN = """
+    CREATE TEMP TABLE IF NOT EXISTS withdrawn (
+        source text, external_id text, position integer
+    ) ON COMMIT DELETE ROWS
+"""
+
+_WITHDRAW = """
+    WITH gone AS (
+        DELETE FROM source_record s
+        WHERE EXISTS (
+            SELECT FROM withdrawn w
+            WHERE (w.source, w.external_id) = (s.source, s.external_id)
+            AND (w.position IS NULL OR w.position = s.position)
+        )
+        RETURNING s.*
+    )
+    INSERT INTO past_record
+        (source, external_id, position, affiliation_id, policy_id, raw_text, received_at,
+         ended_at, end_reason)
+    SELECT
+        g.source, g.external_id, g.position, g.affiliation_id, g.policy_id, g.raw_text,
+        g.received_at, greatest(statement_timestamp(), g.received_at), 'withdrawn'
+    FROM gone g
+"""
+
+_LOCK_IN_USE = "SELECT pg_advisory_xact_lock_shared(%(lock)s)"
+
+_IN_USE = "SELECT id FROM resolver_version WHERE is_current"
+
 _CREATE_INCOMING_ANSWER = """
     CREATE TEMP TABLE IF NOT EXISTS incoming_outcome (
-        affiliation_id bigint, status text, reason text
+        affiliation_id bigint, status text, reason text, overrides bigint[]
     ) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS incoming_link (
         affiliation_id bigint, ror_id text, rank smallint, score real, probability real,
         name text, matched_name text, stands_for text[], evidence text
     ) ON COMMIT DELETE ROWS;
-    CREATE TEMP TABLE IF NOT EXISTS stored_outcome (affiliation_id bigint) ON COMMIT DELETE ROWS
+    CREATE TEMP TABLE IF NOT EXISTS stored_outcome (affiliation_id bigint) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE IF NOT EXISTS replaced_outcome (
+        affiliation_id bigint, moment timestamptz
+    ) ON COMMIT DELETE ROWS
 """
 
-_UPSERT_OUTCOMES = """
-    WITH stored AS (
+_TAKE_OUTCOMES = """
+    WITH inserted AS (
         INSERT INTO outcome AS o
-            (affiliation_id, policy_id, resolver_version_id, status, reason)
-        SELECT i.affiliation_id, %(policy)s, %(resolver)s, i.status, i.reason
+            (affiliation_id, policy_id, resolver_version_id, status, reason, overrides,
+             resolved_at)
+        SELECT
+            i.affiliation_id, %(policy)s, %(version)s, i.status, i.reason, i.overrides,
+            statement_timestamp()
         FROM incoming_outcome i
         ORDER BY i.affiliation_id
-        ON CONFLICT (affiliation_id, policy_id) DO UPDATE SET
-            resolver_version_id = excluded.resolver_version_id,
-            status = excluded.status,
-            reason = excluded.reason,
-            resolved_at = now()
-        WHERE o.resolver_version_id <= excluded.resolver_version_id
+        ON CONFLICT (affiliation_id, policy_id) DO UPDATE SET status = o.status WHERE false
         RETURNING o.affiliation_id
+    ), stored AS (
+        INSERT INTO stored_outcome SELECT affiliation_id FROM inserted
     )
-    INSERT INTO stored_outcome SELECT affiliation_id FROM stored
+    SELECT count(*)::integer FROM inserted
+"""
+"""Inserts first answers and locks those that are there, in one order of keys."""
+
+_FIND_REPLACED = """
+    INSERT INTO replaced_outcome (affiliation_id, moment)
+    SELECT i.affiliation_id, greatest(statement_timestamp(), o.resolved_at)
+    FROM incoming_outcome i
+    -- LIMIT: by key, one after the other; Postgres may think that it has to read the whole table.
+    CROSS JOIN LATERAL (
+        SELECT * FROM outcome
+        WHERE (affiliation_id, policy_id) = (i.affiliation_id, %(policy)s)
+        LIMIT 1
+    ) o
+    WHERE NOT EXISTS (SELECT FROM stored_outcome s WHERE s.affiliation_id = i.affiliation_id)
+    AND (
+        o.resolver_version_id <> %(version)s
+        OR o.overrides <> i.overrides
+        OR o.reason IS DISTINCT FROM i.reason
+        OR EXISTS (
+            SELECT
+            FROM (SELECT * FROM incoming_link WHERE affiliation_id = i.affiliation_id) n
+            FULL JOIN (
+                SELECT * FROM link
+                WHERE (affiliation_id, policy_id) = (o.affiliation_id, o.policy_id)
+            ) l USING (ror_id)
+            WHERE (n.rank, n.matched_name, n.stands_for)
+                IS DISTINCT FROM (l.rank, l.matched_name, l.stands_for)
+            OR abs(n.probability - l.probability) > 1e-4
+            OR abs(n.score - l.score) > 1e-4 * greatest(1, abs(l.score))
+            OR (n.score IS NULL) <> (l.score IS NULL)
+        )
+    )
+"""
+"""A model in float32 gives slightly other numbers to a text that shares its batch with others:
+1e-4 is some ten times what was seen, and nothing that anybody would call another answer."""
+
+_KEEP_PAST = """
+    WITH past AS (
+        INSERT INTO past_outcome
+            (affiliation_id, policy_id, resolver_version_id, status, reason, overrides,
+             resolved_at, ended_at, ended_by, end_reason)
+        SELECT
+            o.affiliation_id, o.policy_id, o.resolver_version_id, o.status, o.reason, o.overrides,
+            o.resolved_at, r.moment, %(version)s,
+            CASE
+                WHEN o.overrides <> i.overrides THEN 'override'
+                WHEN was.release_id <> now.release_id THEN 'registry release'
+                WHEN was.id <> now.id THEN 'resolver change'
+                ELSE 'resolved again'
+            END
+        FROM replaced_outcome r
+        JOIN incoming_outcome i USING (affiliation_id)
+        JOIN outcome o ON (o.affiliation_id, o.policy_id) = (r.affiliation_id, %(policy)s)
+        JOIN resolver_version was ON was.id = o.resolver_version_id
+        JOIN resolver_version now ON now.id = %(version)s
+        ORDER BY o.affiliation_id
+        RETURNING id, affiliation_id, policy_id
+    )
+    INSERT INTO past_link
+        (past_outcome_id, ror_id, rank, score, probability, name, matched_name, stands_for,
+         evidence, continued)
+    SELECT
+        p.id, l.ror_id, l.rank, l.score, l.probability, l.name, l.matched_name, l.stands_for,
+        l.evidence,
+        EXISTS (
+            SELECT FROM incoming_link n
+            WHERE (n.affiliation_id, n.ror_id) = (l.affiliation_id, l.ror_id)
+        )
+    FROM past p JOIN link l USING (affiliation_id, policy_id)
 """
 
 _DELETE_LINKS = """
-    DELETE FROM link l USING stored_outcome s
-    WHERE (l.affiliation_id, l.policy_id) = (s.affiliation_id, %(policy)s)
+    DELETE FROM link l USING replaced_outcome r
+    WHERE (l.affiliation_id, l.policy_id) = (r.affiliation_id, %(policy)s)
+"""
+
+_REPLACE_OUTCOMES = """
+    WITH replaced AS (
+        UPDATE outcome o SET
+            resolver_version_id = %(version)s,
+            status = i.status,
+            reason = i.reason,
+            overrides = i.overrides,
+            resolved_at = r.moment
+        FROM replaced_outcome r JOIN incoming_outcome i USING (affiliation_id)
+        WHERE (o.affiliation_id, o.policy_id) = (r.affiliation_id, %(policy)s)
+        RETURNING o.affiliation_id
+    )
+    INSERT INTO stored_outcome SELECT affiliation_id FROM replaced
 """
 
 _INSERT_LINKS = """
     INSERT INTO link (affiliation_id, policy_id, ror_id, resolver_version_id, rank, score,
                       probability, name, matched_name, stands_for, evidence)
-    SELECT i.affiliation_id, %(policy)s, i.ror_id, %(resolver)s, i.rank, i.score,
+    SELECT i.affiliation_id, %(policy)s, i.ror_id, %(version)s, i.rank, i.score,
            i.probability, i.name, i.matched_name, i.stands_for, i.evidence::jsonb
     FROM incoming_link i JOIN stored_outcome s USING (affiliation_id)
     ORDER BY i.affiliation_id, i.rank
 """
+
+_DELETE_STALE = """
+    DELETE FROM stale t USING incoming_outcome i
+    WHERE (t.affiliation_id, t.policy_id) = (i.affiliation_id, %(policy)s)
+"""
+
+_MARK_OVERRIDDEN_MEANWHILE = """
+    INSERT INTO stale (affiliation_id, policy_id, cause)
+    SELECT i.affiliation_id, %(policy)s, 'override'
+    FROM incoming_outcome i
+    WHERE coalesce(i.reason, '') NOT IN ('empty', 'too_long')
+    AND i.overrides <> ARRAY(
+        SELECT x.id FROM link_override x
+        JOIN affiliation a ON a.id = i.affiliation_id AND a.text_hash = x.text_hash
+        WHERE x.ended_at IS NULL
+        ORDER BY x.id
+    )
+    ORDER BY i.affiliation_id
+    ON CONFLICT (affiliation_id, policy_id) DO NOTHING
+"""
+"""Somebody said something of the text, or ended what was said, between the look at its overrides
+and this. What is refused unread takes no overrides."""
 
 _CREATE_INCOMING_REFUSED = """
     CREATE TEMP TABLE IF NOT EXISTS incoming_refused (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import psycopg
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from resolver.database.connection import driver, transaction
 from resolver.domain.policy import Policy
+from resolver.errors import SettingsError
 
 _FIND = "SELECT id FROM policy WHERE fingerprint = %(fingerprint)s"
 
@@ -21,6 +22,29 @@ def register(engine: Engine, policy: Policy) -> int:
     """The policy's key; several workers may call this at once and get the same."""
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
         return key(cursor, policy)
+
+
+def find(engine: Engine, policy_id: int) -> Policy:
+    """The policy of this key.
+
+    Raises:
+        SettingsError: there is none, or it was stored by a version that knew other choices.
+    """
+    with transaction(engine) as connection:
+        settings = connection.execute(
+            text("SELECT settings FROM policy WHERE id = :id"), {"id": policy_id}
+        ).scalar()
+    if settings is None:
+        raise SettingsError(
+            f"there is no policy {policy_id}", remedy="its records are gone; send them again"
+        )
+    try:
+        return Policy.from_object(settings)
+    except ValueError as error:
+        raise SettingsError(
+            f"policy {policy_id} cannot be used: {error}",
+            remedy="it is of another version of the code; send its records with one of today",
+        ) from error
 
 
 def key(cursor: psycopg.Cursor[tuple[object, ...]], policy: Policy) -> int:

@@ -1,13 +1,20 @@
 """The tables, and what each column means. Change one, and a migration goes with it.
 
 Data goes one way: *registry_release → release_organisation → organisation_version* holds the
-registry; *source_record → affiliation → outcome → link* the answers; *resolver_version*, made of
-a release, two models and the settings, says who gave an answer, and *policy* what was asked for.
+registry, and *release_change* what each brought; *source_record → affiliation → outcome → link*
+the answers; *resolver_version*, made of a release, two models and the settings, says who gave an
+answer, and *policy* what was asked for. *link_override* is what persons say of a text.
+
+These are the present. What is replaced goes to *past_record*, *past_outcome* and *past_link*, with
+from when until when it held: half-open intervals, the end of one is the start of the next. *stale*
+marks present answers that are to be given anew.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -28,6 +35,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from resolver.domain.change import ChangeKind
+from resolver.domain.override import Verdict
+
 MAX_SOURCE = 100
 """Most characters of `source_record.source`."""
 
@@ -39,6 +49,43 @@ MAX_PAYLOAD = 2_000
 """Most characters kept of an incoming record that was refused."""
 
 Timestamp = TIMESTAMP(timezone=True)
+
+
+class Cause(StrEnum):
+    """Why an answer is to be given anew."""
+
+    ORGANISATION_CHANGED = "organisation changed"
+    """It links to, stands for or nearly linked to an organisation that the release changed."""
+
+    ORGANISATION_ADDED = "organisation added"
+    """An organisation that is new, or newly named so, could be meant."""
+
+    NO_ANSWER_BEFORE = "no answer before"
+    """It had no link, for a reason that a new release may mend."""
+
+    OVERRIDE = "override"
+    """A person said something of the text, or ended what was said."""
+
+
+class EndReason(StrEnum):
+    """Why an answer was replaced; the first that holds."""
+
+    OVERRIDE = "override"
+    """Persons say something else of the text."""
+
+    REGISTRY_RELEASE = "registry release"
+    """The next one is made from another release."""
+
+    RESOLVER_CHANGE = "resolver change"
+    """The next one is made by another model or with other settings."""
+
+    RESOLVED_AGAIN = "resolved again"
+    """By the same resolver version, with another result."""
+
+
+def _listed(values: Iterable[str]) -> str:
+    """As a list of SQL literals."""
+    return ", ".join(f"'{value}'" for value in values)
 
 
 class Base(DeclarativeBase):
@@ -64,11 +111,14 @@ class RegistryRelease(Base):
             unique=True,
             postgresql_where=text("is_current"),
         ),
+        UniqueConstraint("version", "sha256"),
         {"comment": "A release of the ROR registry that was loaded"},
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True, comment="Key")
-    version: Mapped[str] = mapped_column(unique=True, comment="Version as ROR writes it: v2.9")
+    version: Mapped[str] = mapped_column(
+        comment="Version as ROR writes it: v2.9; a corrected file is a release of its own"
+    )
     released_on: Mapped[date | None] = mapped_column(comment="Day of the release, where known")
     sha256: Mapped[str] = mapped_column(comment="SHA-256 of the file, in hexadecimal")
     schema_version: Mapped[str | None] = mapped_column(
@@ -82,6 +132,10 @@ class RegistryRelease(Base):
     rejected_count: Mapped[int] = mapped_column(comment="Records of the file that were refused")
     is_current: Mapped[bool] = mapped_column(
         server_default=text("false"), comment="True for the release in use: one at most"
+    )
+    previous_id: Mapped[int | None] = mapped_column(
+        ForeignKey("registry_release.id", ondelete="SET NULL"),
+        comment="The release in use when it was loaded: release_change compares with it",
     )
 
 
@@ -130,6 +184,38 @@ class ReleaseOrganisation(Base):
     )
 
 
+class ReleaseChange(Base):
+    __tablename__ = "release_change"
+    __table_args__ = (
+        CheckConstraint(f"kind in ({_listed(ChangeKind)})", name="kind"),
+        {"comment": "What a release changed, against the one in use when it was loaded"},
+    )
+
+    release_id: Mapped[int] = mapped_column(
+        ForeignKey("registry_release.id", ondelete="CASCADE"),
+        primary_key=True,
+        comment="The release that brought it",
+    )
+    ror_id: Mapped[str] = mapped_column(
+        primary_key=True, index=True, comment="Nine characters after https://ror.org/"
+    )
+    kind: Mapped[str] = mapped_column(
+        comment="added, changed, merged, withdrawn, inactive, reactivated or removed"
+    )
+    fields: Mapped[list[str]] = mapped_column(
+        ARRAY(Text), comment="Top-level fields of the record that differ; none if added or removed"
+    )
+    successors: Mapped[list[str]] = mapped_column(
+        ARRAY(Text), comment="ROR ids of the successors that an ended organisation names"
+    )
+    before_id: Mapped[int | None] = mapped_column(
+        ForeignKey("organisation_version.id"), comment="Its state before; null for added"
+    )
+    after_id: Mapped[int | None] = mapped_column(
+        ForeignKey("organisation_version.id"), comment="Its state since; null for removed"
+    )
+
+
 class Model(Base):
     __tablename__ = "model"
     __table_args__ = (
@@ -156,7 +242,7 @@ class ResolverVersion(Base):
             unique=True,
             postgresql_where=text("is_current"),
         ),
-        {"comment": "What an answer depends on: release, models, settings. A higher id is newer"},
+        {"comment": "What an answer depends on: release, index, models, settings"},
     )
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True, comment="Key")
@@ -180,6 +266,24 @@ class ResolverVersion(Base):
     )
     is_current: Mapped[bool] = mapped_column(
         server_default=text("false"), comment="True for the one in use: one at most"
+    )
+    generation: Mapped[int | None] = mapped_column(
+        BigInteger, unique=True, comment="Order in which they came in use, last; null: never"
+    )
+    index_version: Mapped[str | None] = mapped_column(
+        comment="Index version that it searches; null: what the settings of that time said"
+    )
+    configuration: Mapped[dict[str, Any]] = mapped_column(
+        JSONB,
+        server_default=text("'{}'"),
+        comment="How to open its models, by setting; empty: what the settings of that time said",
+    )
+    carries_id: Mapped[int | None] = mapped_column(
+        ForeignKey("resolver_version.id"),
+        comment="The version whose valid answers it carries over, but for the stale ones",
+    )
+    selected_at: Mapped[datetime | None] = mapped_column(
+        comment="When what it carries and would answer otherwise was marked stale; null: not yet"
     )
 
 
@@ -277,6 +381,11 @@ class Outcome(Base):
     resolved_at: Mapped[datetime] = mapped_column(
         server_default=func.now(), comment="When the answer was stored"
     )
+    overrides: Mapped[list[int]] = mapped_column(
+        ARRAY(BigInteger),
+        server_default=text("'{}'"),
+        comment="link_override.id of what persons had said of the text, in order",
+    )
 
 
 class Link(Base):
@@ -288,6 +397,17 @@ class Link(Base):
             ["affiliation_id", "policy_id"],
             ["outcome.affiliation_id", "outcome.policy_id"],
             ondelete="CASCADE",
+        ),
+        Index(
+            "ix_link_runner_up",
+            text("(evidence ->> 'runner_up'::text)"),
+            postgresql_where=text("(evidence ->> 'runner_up'::text) IS NOT NULL"),
+        ),
+        Index(
+            "ix_link_stands_for",
+            "stands_for",
+            postgresql_using="gin",
+            postgresql_where=text("stands_for <> '{}'::text[]"),
         ),
         {"comment": "An organisation that an affiliation names, by its present answer"},
     )
@@ -305,7 +425,9 @@ class Link(Base):
         ForeignKey("resolver_version.id"), comment="Who gave the answer"
     )
     rank: Mapped[int] = mapped_column(SmallInteger, comment="1 is the best of the affiliation")
-    score: Mapped[float] = mapped_column(REAL, comment="The reranker's logit")
+    score: Mapped[float | None] = mapped_column(
+        REAL, comment="The reranker's logit; null where a person said so and it was not read"
+    )
     probability: Mapped[float] = mapped_column(REAL, comment="The score, calibrated: 0 to 1")
     name: Mapped[str] = mapped_column(comment="The organisation's name at that time")
     matched_name: Mapped[str] = mapped_column(comment="The name that was met")
@@ -317,6 +439,150 @@ class Link(Base):
     evidence: Mapped[dict[str, Any] | None] = mapped_column(
         JSONB, comment="Why: part of the text, places, scores, runner-up; null in old answers"
     )
+
+
+class Stale(Base):
+    __tablename__ = "stale"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["affiliation_id", "policy_id"],
+            ["outcome.affiliation_id", "outcome.policy_id"],
+            ondelete="CASCADE",
+        ),
+        CheckConstraint(f"cause in ({_listed(Cause)})", name="cause"),
+        {"comment": "A present answer that is to be given anew; gone when it is"},
+    )
+
+    affiliation_id: Mapped[int] = mapped_column(
+        BigInteger, primary_key=True, autoincrement=False, comment="The affiliation"
+    )
+    policy_id: Mapped[int] = mapped_column(
+        primary_key=True, autoincrement=False, comment="What was asked for"
+    )
+    cause: Mapped[str] = mapped_column(
+        comment="organisation changed, organisation added, no answer before, or override"
+    )
+    ror_id: Mapped[str | None] = mapped_column(comment="The organisation, where it is known")
+    marked_at: Mapped[datetime] = mapped_column(server_default=func.now(), comment="Since when")
+
+
+class PastOutcome(Base):
+    __tablename__ = "past_outcome"
+    __table_args__ = (
+        CheckConstraint("status in ('linked', 'no_match')", name="status"),
+        CheckConstraint("(status = 'linked') = (reason is null)", name="reason"),
+        CheckConstraint(f"end_reason in ({_listed(EndReason)})", name="end_reason"),
+        CheckConstraint("resolved_at <= ended_at", name="spell"),
+        Index("ix_past_outcome_affiliation_id_policy_id", "affiliation_id", "policy_id"),
+        {"comment": "An answer that another one took the place of"},
+    )
+
+    id: Mapped[int] = mapped_column(
+        BigInteger, Identity(always=True), primary_key=True, comment="Key"
+    )
+    affiliation_id: Mapped[int] = mapped_column(
+        ForeignKey("affiliation.id", ondelete="CASCADE"), comment="The affiliation"
+    )
+    policy_id: Mapped[int] = mapped_column(ForeignKey("policy.id"), comment="What was asked for")
+    resolver_version_id: Mapped[int] = mapped_column(
+        ForeignKey("resolver_version.id"), comment="Who gave the answer"
+    )
+    status: Mapped[str] = mapped_column(comment="linked or no_match")
+    reason: Mapped[str | None] = mapped_column(comment="Why there was no link; null for linked")
+    overrides: Mapped[list[int]] = mapped_column(
+        ARRAY(BigInteger), comment="link_override.id of what persons had said of the text"
+    )
+    resolved_at: Mapped[datetime] = mapped_column(comment="When the answer was stored")
+    ended_at: Mapped[datetime] = mapped_column(comment="When the next one was stored")
+    ended_by: Mapped[int] = mapped_column(
+        ForeignKey("resolver_version.id"), index=True, comment="Who gave the next answer"
+    )
+    end_reason: Mapped[str] = mapped_column(
+        comment="registry release, resolver change, override or resolved again"
+    )
+
+
+class PastLink(Base):
+    __tablename__ = "past_link"
+    __table_args__ = ({"comment": "An organisation that an affiliation named, by a past answer"},)
+
+    past_outcome_id: Mapped[int] = mapped_column(
+        ForeignKey("past_outcome.id", ondelete="CASCADE"), primary_key=True, comment="The answer"
+    )
+    ror_id: Mapped[str] = mapped_column(
+        primary_key=True, index=True, comment="Nine characters after https://ror.org/"
+    )
+    rank: Mapped[int] = mapped_column(SmallInteger, comment="1 is the best of the affiliation")
+    score: Mapped[float | None] = mapped_column(REAL, comment="The reranker's logit")
+    probability: Mapped[float] = mapped_column(REAL, comment="The score, calibrated: 0 to 1")
+    name: Mapped[str] = mapped_column(comment="The organisation's name at that time")
+    matched_name: Mapped[str] = mapped_column(comment="The name that was met")
+    stands_for: Mapped[list[str]] = mapped_column(
+        ARRAY(Text), comment="ROR ids of what the affiliation names, where this one stood for it"
+    )
+    evidence: Mapped[dict[str, Any] | None] = mapped_column(
+        JSONB, comment="Why: part of the text, places, scores, runner-up; null in old answers"
+    )
+    continued: Mapped[bool] = mapped_column(comment="The next answer has this organisation too")
+
+
+class PastRecord(Base):
+    __tablename__ = "past_record"
+    __table_args__ = (
+        CheckConstraint("end_reason in ('changed', 'withdrawn')", name="end_reason"),
+        CheckConstraint("received_at <= ended_at", name="spell"),
+        Index("ix_past_record_source_external_id_position", "source", "external_id", "position"),
+        {"comment": "An affiliation as a source had sent it, before it changed or withdrew it"},
+    )
+
+    id: Mapped[int] = mapped_column(
+        BigInteger, Identity(always=True), primary_key=True, comment="Key"
+    )
+    source: Mapped[str] = mapped_column(comment="Who sent it: crossref")
+    external_id: Mapped[str] = mapped_column(index=True, comment="Its record there: a DOI")
+    position: Mapped[int] = mapped_column(comment="Which affiliation of that record, from 0")
+    affiliation_id: Mapped[int] = mapped_column(
+        ForeignKey("affiliation.id"), index=True, comment="The text that was answered"
+    )
+    policy_id: Mapped[int] = mapped_column(ForeignKey("policy.id"), comment="What was asked for")
+    raw_text: Mapped[str] = mapped_column(comment="The text as it came")
+    received_at: Mapped[datetime] = mapped_column(comment="When it was received")
+    ended_at: Mapped[datetime] = mapped_column(comment="When it was changed or withdrawn")
+    end_reason: Mapped[str] = mapped_column(comment="changed or withdrawn")
+
+
+class LinkOverride(Base):
+    __tablename__ = "link_override"
+    __table_args__ = (
+        Index(
+            "uq_link_override_text_hash_ror_id",
+            "text_hash",
+            "ror_id",
+            unique=True,
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        CheckConstraint(f"verdict in ({_listed(Verdict)})", name="verdict"),
+        CheckConstraint(
+            "num_nonnulls(ended_at, ended_by_author, ended_note) in (0, 3)", name="ending"
+        ),
+        {"comment": "What a person says of a text; never changed, but for its end"},
+    )
+
+    id: Mapped[int] = mapped_column(
+        BigInteger, Identity(always=True), primary_key=True, comment="Key"
+    )
+    text_hash: Mapped[bytes] = mapped_column(
+        index=True, comment="As affiliation.text_hash; the text need not have been sent"
+    )
+    affiliation: Mapped[str] = mapped_column(comment="The normalised text")
+    ror_id: Mapped[str] = mapped_column(comment="Nine characters after https://ror.org/")
+    verdict: Mapped[str] = mapped_column(comment="is or is not")
+    author: Mapped[str] = mapped_column(comment="Who says so")
+    note: Mapped[str] = mapped_column(comment="Why; may be empty")
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), comment="Since when")
+    ended_at: Mapped[datetime | None] = mapped_column(comment="Until when; null: it holds")
+    ended_by_author: Mapped[str | None] = mapped_column(comment="Who ended it")
+    ended_note: Mapped[str | None] = mapped_column(comment="Why it ended; may be empty")
 
 
 class RefusedRecord(Base):

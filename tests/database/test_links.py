@@ -19,12 +19,12 @@ from resolver.database.links import (
     save,
 )
 from resolver.database.releases import ReleaseInfo, load_release
-from resolver.database.resolvers import register
+from resolver.database.resolvers import put_in_use, register
 from resolver.domain.affiliation import MAX_CHARACTERS, SourceRecord
 from resolver.domain.organisation import Name, NameKind, Organisation, OrganisationStatus, Place
 from resolver.domain.outcome import CountryAgreement, Link, LinkEvidence, Outcome, Reason
 from resolver.domain.policy import Policy
-from resolver.errors import IntakeError, ModelError
+from resolver.errors import IntakeError, ModelError, ResolverSuperseded
 
 OXFORD = Link("052gg0110", "University of Oxford", "Oxford University", 4.25, 0.97, 1)
 ETH = Link("05a28rw58", "ETH Zurich", "ETH", 1.5, 0.75, 2)
@@ -42,7 +42,7 @@ def record(affiliation: str, id: str = "10.1/a", position: int = 0) -> SourceRec
 
 @pytest.fixture
 def resolvers(engine: Engine) -> tuple[int, int]:
-    """An older and a newer resolver version."""
+    """An older and a newer resolver version, of two models; the newer is in use."""
     oxford = Organisation(
         ror_id="052gg0110",
         status=OrganisationStatus.ACTIVE,
@@ -66,7 +66,15 @@ def resolvers(engine: Engine) -> tuple[int, int]:
         ).id
         for fingerprint in ("r1", "r2")
     )
+    put_in_use(engine, older)
+    put_in_use(engine, newer)
     return older, newer
+
+
+def put(engine: Engine, version: int, answers: Sequence[tuple[int, Outcome]]) -> SaveReport:
+    """Save by a version that is put in use for it."""
+    put_in_use(engine, version)
+    return save(engine, version, answers)
 
 
 # Intake
@@ -229,7 +237,7 @@ def unlinked(reason: Reason) -> Outcome:
 
 def test_links_are_stored_as_they_were_given(engine: Engine, resolvers: tuple[int, int]) -> None:
     report = save(engine, resolvers[1], [(one(engine, resolvers[1]), linked(OXFORD, ETH))])
-    assert report == SaveReport(outcomes=1, links=2, superseded=0)
+    assert report == SaveReport(outcomes=1, links=2, unchanged=0)
     assert rows(
         engine,
         "SELECT ror_id, name, matched_name, score, probability, rank FROM link ORDER BY rank",
@@ -308,8 +316,9 @@ def test_the_last_answer_takes_the_place_of_the_one_before(
 ) -> None:
     older, newer = resolvers[0], resolvers[1] if later else resolvers[0]
     affiliation = one(engine, older)
-    save(engine, older, [(affiliation, first)])
-    assert save(engine, newer, [(affiliation, second)]).superseded == 0
+    put(engine, older, [(affiliation, first)])
+    same = first == second and newer == older
+    assert put(engine, newer, [(affiliation, second)]).unchanged == same
     head = (newer, second.status.value, second.reason and second.reason.value)
     assert present(engine) == [(*head, link.ror_id, link.rank) for link in second.links] or present(
         engine
@@ -319,31 +328,33 @@ def test_the_last_answer_takes_the_place_of_the_one_before(
 
 
 @pytest.mark.parametrize("late", [linked(ETH), unlinked(Reason.AMBIGUOUS)], ids=["link", "none"])
-def test_an_older_resolver_never_overwrites_a_newer_one(
+def test_a_version_that_is_not_in_use_stores_nothing(
     engine: Engine, resolvers: tuple[int, int], late: Outcome
 ) -> None:
     older, newer = resolvers
     affiliation = one(engine, newer)
     other = intake(engine, newer, [record("Leiden", "10.1/b")])[0].id
     save(engine, newer, [(affiliation, linked(OXFORD))])
-    report = save(engine, older, [(affiliation, late), (other, unlinked(NONE))])
-    assert (report.outcomes, report.superseded) == (1, 1)
-    assert present(engine)[0] == (newer, "linked", None, "052gg0110", 1)
-    assert rows(engine, "SELECT count(*) FROM link") == [(1,)]
+    with pytest.raises(ResolverSuperseded) as caught:
+        save(engine, older, [(affiliation, late), (other, unlinked(NONE))])
+    assert (caught.value.version_id, caught.value.current_id) == (older, newer)
+    assert present(engine) == [(newer, "linked", None, "052gg0110", 1)]
+    put_in_use(engine, older)
+    save(engine, older, [(affiliation, late), (other, unlinked(NONE))])
+    assert {row[0] for row in present(engine)} == {older}
 
 
-def test_resolved_asks_for_this_version_or_a_later_one(
-    engine: Engine, resolvers: tuple[int, int]
-) -> None:
+def test_resolved_asks_for_a_valid_answer(engine: Engine, resolvers: tuple[int, int]) -> None:
     older, newer = resolvers
     affiliation = one(engine, older)
     seen = {}
     for answered in (older, newer):
-        save(engine, answered, [(affiliation, linked(OXFORD))])
+        put(engine, answered, [(affiliation, linked(OXFORD))])
         seen[answered] = [
             intake(engine, asking, [record("Oxford and ETH")])[0].resolved for asking in resolvers
         ]
-    assert seen == {older: [True, False], newer: [True, True]}
+    # Of another model, so neither carries the other.
+    assert seen == {older: [True, False], newer: [False, True]}
 
 
 @pytest.mark.parametrize(("probability", "stored"), [(1.0000001, 1.0), (-1e-9, 0.0), (1e-300, 0.0)])
@@ -413,7 +424,7 @@ LOOSE = Policy(accept_probability=0.2)
 def test_an_affiliation_has_an_answer_for_each_policy(
     engine: Engine, resolvers: tuple[int, int]
 ) -> None:
-    older, newer = resolvers
+    newer = resolvers[1]
     (strict,) = intake(engine, newer, [record("Oxford and ETH", "10.1/a")], STRICT)
     save(engine, newer, [(strict.id, linked(OXFORD))], STRICT)
     (loose,) = intake(engine, newer, [record("Oxford and ETH", "10.1/b")], LOOSE)
@@ -421,7 +432,7 @@ def test_an_affiliation_has_an_answer_for_each_policy(
     assert rows(engine, "SELECT source_id, policy ->> 'accept_probability' FROM pending") == [
         ("10.1/b", "0.2")
     ]
-    save(engine, older, [(loose.id, linked(OXFORD, ETH))], LOOSE)
+    save(engine, newer, [(loose.id, linked(OXFORD, ETH))], LOOSE)
     query = (
         "SELECT source_id, ror_id, (policy ->> 'accept_probability')::real"
         " FROM resolved_links ORDER BY source_id, rank"

@@ -9,11 +9,23 @@ from sqlalchemy import Engine, inspect, text
 from resolver.database.connection import connect, transaction
 from resolver.database.links import save
 from resolver.database.migrating import check, current, downgrade, head, migrate, upgrade
-from resolver.domain.outcome import Outcome, Reason
+from resolver.database.overrides import add
+from resolver.database.resolvers import find_resolver, put_in_use, resolvers
+from resolver.database.stale import due
+from resolver.domain.outcome import Link, Outcome, Reason
+from resolver.domain.override import Override, Verdict
 from resolver.domain.policy import Policy
 from resolver.errors import DatabaseOutdated
 
-VIEWS = {"organisations", "pending", "resolved_links", "unresolved"}
+VIEWS = {
+    "link_history",
+    "organisations",
+    "outdated",
+    "override_problems",
+    "pending",
+    "resolved_links",
+    "unresolved",
+}
 
 
 @pytest.fixture
@@ -123,6 +135,7 @@ def test_going_back_keeps_the_newest_answer(empty: Engine) -> None:
         connection.execute(
             text("UPDATE outcome SET resolver_version_id = 2 WHERE affiliation_id = 1")
         )
+    put_in_use(empty, 1)
     save(empty, 1, [(1, Outcome("", reason=Reason.AMBIGUOUS))], Policy(max_links=1))
     downgrade(empty, "0001")
     with transaction(empty) as connection:
@@ -132,6 +145,84 @@ def test_going_back_keeps_the_newest_answer(empty: Engine) -> None:
         ).fetchall()
         assert connection.execute(text("SELECT count(*) FROM resolved_links")).scalar() == 1
     assert kept == [(1, 2, "linked"), (2, 3, "no_match")]
+    upgrade(empty)
+    check(empty)
+
+
+BEFORE_HISTORY = """
+    INSERT INTO registry_release
+        (version, sha256, source, organisation_count, rejected_count, is_current)
+    VALUES ('v2.8', 'aa', 'v2.8.json', 0, 0, false), ('v2.9', 'bb', 'v2.9.json', 0, 0, true);
+    INSERT INTO model (role, name, fingerprint) VALUES ('encoder', 'b', 'e'), ('reranker', 'b', 'r');
+    INSERT INTO resolver_version
+        (release_id, encoder_id, reranker_id, settings, fingerprint, is_current)
+    VALUES (1, 1, 2, '{}', '1', true), (1, 1, 2, '{}', '2', false), (2, 1, 2, '{}', '3', false),
+           (2, 1, 2, '{}', '4', false);
+    INSERT INTO policy (fingerprint, settings) VALUES ('p', '{}');
+    INSERT INTO affiliation (text_hash, text) VALUES ('a', 'Oxford'), ('b', 'ETH');
+    INSERT INTO source_record (source, external_id, position, affiliation_id, policy_id, raw_text)
+    SELECT 'crossref', text, 0, id, 1, text FROM affiliation;
+    INSERT INTO outcome (affiliation_id, policy_id, resolver_version_id, status, reason)
+    VALUES (1, 1, 2, 'linked', null), (2, 1, 4, 'no_match', 'ambiguous');
+    INSERT INTO link (affiliation_id, policy_id, ror_id, resolver_version_id, rank, score,
+                      probability, name, matched_name)
+    VALUES (1, 1, '052gg0110', 2, 1, 3, 0.8, 'University of Oxford', 'Oxford');
+"""
+
+
+def test_old_answers_are_kept_and_due(empty: Engine) -> None:
+    upgrade(empty, "0002")
+    shown = text("SELECT source_id, ror_id, score, resolved_at FROM resolved_links")
+    with transaction(empty) as connection:
+        connection.exec_driver_sql(BEFORE_HISTORY)
+        before = connection.execute(shown).fetchall()
+        files = {
+            row[0]: row[1]
+            for row in connection.exec_driver_sql(
+                "SELECT relname, relfilenode FROM pg_class"
+                " WHERE relname IN ('outcome', 'link', 'source_record', 'affiliation')"
+            )
+        }
+    upgrade(empty)
+    check(empty)
+    with transaction(empty) as connection:
+        assert connection.execute(shown).fetchall() == before
+        assert {
+            row[0]: row[1]
+            for row in connection.exec_driver_sql(
+                "SELECT relname, relfilenode FROM pg_class WHERE relname = ANY(%s)", ([*files],)
+            )
+        } == files  # no table was rewritten
+        moment = connection.execute(text("SELECT now()")).scalar_one()
+        then = connection.execute(
+            text("SELECT source_id, ror_id, score, resolved_at FROM resolved_links_at(:moment)"),
+            {"moment": moment},
+        ).fetchall()
+    assert then == before
+    # In the order of their ids, the present one last; the third never gave an answer.
+    assert {one.id: one.generation for one in resolvers(empty)} == {1: 3, 2: 1, 3: None, 4: 2}
+    current_version = find_resolver(empty, 1)
+    assert (current_version.is_current, current_version.carries_id) == (True, None)
+    assert current_version.selected_at is not None
+    assert (current_version.index_version, current_version.configuration) == (None, {})
+    assert [one.text for one in due(empty, 1, limit=9)] == ["Oxford", "ETH"]
+
+
+def test_going_back_drops_history_and_overrides(empty: Engine) -> None:
+    upgrade(empty)
+    corrected = BEFORE_HISTORY.replace("('v2.8', 'aa'", "('v2.9', 'aa'")
+    with transaction(empty) as connection:
+        connection.exec_driver_sql(corrected)
+    add(empty, [Override(None, "Oxford", "05a28rw58", Verdict.IS, "ada")])
+    eth = Link("05a28rw58", "ETH Zurich", "ETH Zurich", None, 1.0, 1)
+    save(empty, 1, [(1, Outcome("", (eth,), overrides=(1,)))])
+    downgrade(empty, "0002")
+    links = text("SELECT ror_id, score FROM link ORDER BY ror_id")
+    with transaction(empty) as connection:
+        assert connection.execute(links).fetchall() == [("052gg0110", 3), ("05a28rw58", 0)]
+        versions = text("SELECT version FROM registry_release ORDER BY id")
+        assert connection.execute(versions).scalars().all() == ["v2.9 aa", "v2.9"]
+    assert "past_link" not in inspect(empty).get_table_names()
     upgrade(empty)
     check(empty)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import tracemalloc
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -12,12 +13,19 @@ from resolver.database.connection import transaction
 from resolver.database.releases import (
     LoadReport,
     ReleaseInfo,
+    changed_organisations,
     current_release,
+    diff,
     find,
+    find_release,
     load_release,
+    names,
     organisations,
+    releases,
     require_release,
+    use_release,
 )
+from resolver.domain.change import ChangeKind, OrganisationChange
 from resolver.domain.organisation import (
     Identifier,
     Name,
@@ -66,13 +74,17 @@ def load(
     source: Iterable[Organisation],
     version: str = "v2.8",
     sha256: str | None = None,
+    *,
+    released_on: date | None = date(2026, 9, 1),
+    force: bool = False,
 ) -> LoadReport:
     return load_release(
         engine,
-        ReleaseInfo(version, date(2026, 9, 1), sha256 or f"sha of {version}", f"{version}.zip"),
+        ReleaseInfo(version, released_on, sha256 or f"sha of {version}", f"{version}.zip"),
         source,
         rejected=lambda: 2,
         schema_version=lambda: "2.1",
+        force=force,
     )
 
 
@@ -181,19 +193,190 @@ def test_the_same_file_again_changes_nothing_and_is_not_read(engine: Engine) -> 
 def test_an_earlier_release_again_is_put_back_in_use(engine: Engine) -> None:
     first = load(engine, [OXFORD, ETH])
     load(engine, [ETH], "v2.9")
-    back = load(engine, unread())
+    back = load(engine, unread(), force=True)
     assert counts(back) == (1, 0, 1, 0)
     stored = current_release(engine)
     assert stored is not None
     assert stored.id == first.release_id
 
 
-def test_the_same_version_with_another_content_replaces_it(engine: Engine) -> None:
+@pytest.mark.parametrize(
+    ("version", "day", "older"),
+    [
+        pytest.param("v2.8", date(2026, 8, 1), True, id="day before"),
+        pytest.param("v2.10", date(2026, 8, 1), True, id="the day counts before the number"),
+        pytest.param("v2.8", date(2026, 10, 1), False, id="day after"),
+        pytest.param("v2.8.9", date(2026, 9, 1), True, id="same day, smaller number"),
+        pytest.param("v2.10", date(2026, 9, 1), False, id="same day, greater number"),
+        pytest.param("v2.8", None, True, id="no day, smaller number"),
+        pytest.param("v2.10", None, False, id="no day, greater number"),
+        pytest.param("v2.9", None, False, id="another content"),
+        pytest.param("nightly", None, False, id="no number"),
+    ],
+)
+def test_an_older_release_needs_force(
+    engine: Engine, version: str, day: date | None, older: bool
+) -> None:
+    load(engine, [OXFORD], "v2.9", sha256="in use")
+    before = current_release(engine)
+    if older:
+        with pytest.raises(RegistryError, match=r"older than v2\.9 of 2026-09-01.*--force"):
+            load(engine, unread(), version, released_on=day)
+        assert current_release(engine) == before
+    report = load(engine, [OXFORD, ETH], version, released_on=day, force=older)
+    assert counts(report) == (1, 0, 1, 0)
+    now = current_release(engine)
+    assert now is not None
+    assert before is not None
+    assert (now.version, now.previous_id) == (version, before.id)
+
+
+def test_the_same_version_with_another_content_is_kept_beside_it(engine: Engine) -> None:
     first = load(engine, [OXFORD, ETH])
     second = load(engine, [ETH, LEIDEN], sha256="corrected")
-    assert second.release_id == first.release_id
+    assert second.release_id != first.release_id
     assert counts(second) == (1, 0, 1, 1)
     assert list(organisations(engine, second.release_id)) == [LEIDEN, ETH]
+    assert list(organisations(engine, first.release_id)) == [OXFORD, ETH]
+    assert [release.id for release in releases(engine)] == [second.release_id, first.release_id]
+    assert find_release(engine, "v2.8").id == second.release_id
+    assert find_release(engine, "v2.8", "sha of v2.8").id == first.release_id
+    assert use_release(engine, first.release_id) == current_release(engine)
+    assert find_release(engine, "v2.8").id == first.release_id
+
+
+def test_a_release_that_was_not_loaded_is_named_with_those_that_were(engine: Engine) -> None:
+    load(engine, [OXFORD])
+    load(engine, [ETH], "v2.9")
+    with pytest.raises(RegistryError, match=r"v3\.0 is not loaded; loaded: v2\.9, v2\.8 — run"):
+        find_release(engine, "v3.0")
+    with pytest.raises(RegistryError, match="with the SHA-256 ffff"):
+        find_release(engine, "v2.9", "f" * 64)
+    with pytest.raises(RegistryError, match="no registry release 99"):
+        use_release(engine, 99)
+
+
+# Changes
+
+BEFORE = [
+    OXFORD,
+    ETH,
+    LEIDEN,
+    named("000aaaa01", "Merged Institute"),
+    named("000aaaa02", "Withdrawn Institute"),
+    named("000aaaa03", "Closed Institute"),
+    named("000aaaa04", "Reopened Institute", "inactive"),
+    named("000aaaa05", "Lost Institute"),
+    named("000aaaa06", "Closed Before", "inactive"),
+    named("000aaaa07", "Inactive Merged", "inactive"),
+]
+SUCCESSION = (
+    Relation(RelationKind.RELATED, "027bh9e22", "Leiden University"),
+    Relation(RelationKind.SUCCESSOR, "05a28rw58", "ETH Zurich"),
+    Relation(RelationKind.SUCCESSOR, "052gg0110", "University of Oxford"),
+)
+AFTER = [
+    OXFORD,
+    replace(ETH, names=(*ETH.names, Name("ETHZ", frozenset({NameKind.ACRONYM}))), places=()),
+    replace(LEIDEN, established=1575),
+    replace(named("000aaaa01", "Merged Institute", "withdrawn"), relations=SUCCESSION),
+    named("000aaaa02", "Withdrawn Institute", "withdrawn"),
+    named("000aaaa03", "Closed Institute", "inactive"),
+    named("000aaaa04", "Reopened Institute"),
+    replace(named("000aaaa06", "Closed Before", "inactive"), relations=SUCCESSION[1:2]),
+    replace(named("000aaaa07", "Inactive Merged", "withdrawn"), relations=SUCCESSION[1:2]),
+    named("000aaaa08", "New Institute"),
+]
+MERGED = ("05a28rw58", "052gg0110")
+CHANGES = [
+    OrganisationChange(*row)
+    for row in (
+        ("000aaaa01", "Merged Institute", ChangeKind.MERGED, ("relations", "status"), MERGED),
+        ("000aaaa02", "Withdrawn Institute", ChangeKind.WITHDRAWN, ("status",)),
+        ("000aaaa03", "Closed Institute", ChangeKind.INACTIVE, ("status",)),
+        ("000aaaa04", "Reopened Institute", ChangeKind.REACTIVATED, ("status",)),
+        ("000aaaa05", "Lost Institute", ChangeKind.REMOVED),
+        ("000aaaa06", "Closed Before", ChangeKind.CHANGED, ("relations",), MERGED[:1]),
+        ("000aaaa07", "Inactive Merged", ChangeKind.MERGED, ("relations", "status"), MERGED[:1]),
+        ("000aaaa08", "New Institute", ChangeKind.ADDED),
+        ("027bh9e22", "Leiden University", ChangeKind.CHANGED, ("established",)),
+        ("05a28rw58", "ETH Zurich", ChangeKind.CHANGED, ("names", "places")),
+    )
+]
+
+
+def stored_changes(engine: Engine, release_id: int) -> list[OrganisationChange]:
+    with transaction(engine) as connection:
+        rows = connection.execute(
+            text(
+                "SELECT c.ror_id, coalesce(a.name, b.name), c.kind, c.fields, c.successors"
+                " FROM release_change c LEFT JOIN organisation_version b ON b.id = c.before_id"
+                " LEFT JOIN organisation_version a ON a.id = c.after_id"
+                " WHERE c.release_id = :release ORDER BY ror_id"
+            ),
+            {"release": release_id},
+        ).all()
+    return [
+        OrganisationChange(ror_id, name, ChangeKind(kind), tuple(fields), tuple(successors))
+        for ror_id, name, kind, fields, successors in rows
+    ]
+
+
+def test_a_release_says_what_it_changes(engine: Engine) -> None:
+    first = load(engine, BEFORE)
+    assert stored_changes(engine, first.release_id) == []
+    second = load(engine, AFTER, "v2.9")
+    assert stored_changes(engine, second.release_id) == CHANGES
+    assert diff(engine, first.release_id, second.release_id) == CHANGES
+    assert str(second) == (
+        "release v2.9: 10 organisations, 1 new, 8 changed (2 merged, 1 withdrawn, 1 inactive,"
+        " 1 reactivated), 1 unchanged, 1 removed, 2 records refused"
+    )
+    assert (second.previous, second.merged, second.removed) == ("v2.8", 2, 1)
+
+
+def test_the_same_file_again_changes_no_change(engine: Engine) -> None:
+    load(engine, BEFORE)
+    second = load(engine, AFTER, "v2.9")
+    query = text("SELECT xmin::text, c::text FROM release_change c ORDER BY ror_id")
+    with transaction(engine) as connection:
+        before = connection.execute(query).fetchall()
+    again = load(engine, unread(), "v2.9")
+    assert str(again) == (
+        "release v2.9: 10 organisations, 2 records refused; loaded before, nothing changes"
+    )
+    back = load(engine, unread(), force=True)
+    assert str(back).endswith("this file was loaded before")
+    with transaction(engine) as connection:
+        assert connection.execute(query).fetchall() == before
+    assert stored_changes(engine, second.release_id) == CHANGES
+
+
+def test_releases_are_compared_either_way(engine: Engine) -> None:
+    first, second = load(engine, BEFORE).release_id, load(engine, AFTER, "v2.9").release_id
+    kinds = {change.ror_id: change.kind for change in diff(engine, second, first)}
+    assert kinds["000aaaa08"] is ChangeKind.REMOVED
+    assert kinds["000aaaa05"] is ChangeKind.ADDED
+    assert kinds["000aaaa01"] is ChangeKind.REACTIVATED
+    assert diff(engine, first, first) == []
+    pairs = changed_organisations(engine, first, second)
+    assert [(one and one.ror_id, other and other.ror_id) for one, other in pairs] == [
+        (
+            None if change.kind is ChangeKind.ADDED else change.ror_id,
+            None if change.kind is ChangeKind.REMOVED else change.ror_id,
+        )
+        for change in CHANGES
+    ]
+    old, new = ({o.ror_id: o for o in release} for release in (BEFORE, AFTER))
+    assert all(one is None or one == old[one.ror_id] for one, _ in pairs)
+    assert all(other is None or other == new[other.ror_id] for _, other in pairs)
+
+
+def test_names_come_without_the_rest(engine: Engine) -> None:
+    release_id = load(engine, AFTER).release_id
+    assert sorted(names(engine, release_id, batch=3)) == sorted(
+        (o.ror_id, o.status, [name.value for name in o.names]) for o in AFTER
+    )
 
 
 class _Broken(Exception):

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from resolver.database.links import intake, save
 from resolver.database.releases import ReleaseInfo, load_release
-from resolver.database.resolvers import register
+from resolver.database.resolvers import put_in_use, register
 from resolver.database.unresolved import unresolved
 from resolver.domain.affiliation import SourceRecord
 from resolver.domain.organisation import Name, NameKind, Organisation, OrganisationStatus
@@ -33,13 +33,14 @@ def version(engine: Engine) -> int:
         rejected=lambda: 0,
         schema_version=lambda: None,
     )
-    return register(
+    registered = register(
         engine,
         release_id=release.release_id,
         encoder=("builtin", "e"),
         reranker=("builtin", "r"),
         settings={},
-    ).id
+    )
+    return put_in_use(engine, registered.id).id
 
 
 def answer(

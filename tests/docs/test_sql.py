@@ -14,9 +14,11 @@ import pytest
 from sqlalchemy import Engine
 
 from resolver.database.connection import transaction
-from resolver.database.links import RefusedRecord, intake, refuse, save
+from resolver.database.links import RefusedRecord, intake, refuse, save, withdraw
+from resolver.database.overrides import add
 from resolver.database.releases import ReleaseInfo, load_release
-from resolver.database.resolvers import register
+from resolver.database.resolvers import put_in_use, register
+from resolver.database.stale import Cause, mark
 from resolver.domain.affiliation import SourceRecord
 from resolver.domain.organisation import (
     Name,
@@ -27,7 +29,15 @@ from resolver.domain.organisation import (
     Relation,
     RelationKind,
 )
-from resolver.domain.outcome import CountryAgreement, Link, LinkEvidence, Outcome, Reason
+from resolver.domain.outcome import (
+    CountryAgreement,
+    Link,
+    LinkEvidence,
+    Outcome,
+    OverrideNote,
+    Reason,
+)
+from resolver.domain.override import Override, Verdict
 from resolver.domain.policy import Level, Policy, Succession
 
 COOKBOOK = Path(__file__).parents[2] / "docs" / "sql.md"
@@ -126,32 +136,70 @@ def load(engine: Engine, version: str, organisations: list[Organisation]) -> int
     ).release_id
 
 
-@pytest.fixture
-def filled(engine: Engine) -> Engine:
-    load(engine, "v2.8", [OXFORD, ETH, RUTHERFORD_BEFORE])
-    release = load(engine, "v2.9", [OXFORD, ETH, PSI, RUTHERFORD])
-    resolver = register(
+SAID = Override(None, "Quantum Fish Group", ETH.ror_id, Verdict.IS, "ada", "see their website")
+
+BEFORE = {
+    "ETH and PSI": Outcome("", (link(ETH, 0.88),)),
+    "Nowhere": Outcome("", reason=Reason.AMBIGUOUS),
+    "Rutherford Lab": Outcome("", (link(OXFORD, 0.6),)),
+}
+"""What was answered with the release before, where it was something else."""
+
+
+def version(engine: Engine, release_id: int) -> int:
+    registered = register(
         engine,
-        release_id=release,
+        release_id=release_id,
         encoder=("builtin", "e" * 20),
         reranker=("builtin", "r" * 20),
         settings={"recall_depth": 50},
-    ).id
+        index_version="v2.9-1234",
+    )
+    return put_in_use(engine, registered.id).id
+
+
+@pytest.fixture
+def filled(engine: Engine) -> Engine:
+    """Answered with v2.8 on 15 September 2026, and with v2.9 today but for one that is carried."""
+    resolver = version(engine, load(engine, "v2.8", [OXFORD, ETH, RUTHERFORD_BEFORE]))
     records = [
         SourceRecord(source, id, text, position)
         for position, (source, id, text, _) in enumerate(SENT)
     ]
     outcomes = {text: outcome for _, _, text, outcome in SENT}
+    gone = [SourceRecord("datacite", "10.5555/h", "Oxford, UK")]
+    stored = intake(engine, resolver, [*records, *gone])
+    then = [(a.id, BEFORE.get(a.text, outcomes[a.text])) for a in stored]
+    save(engine, resolver, [(key, outcome) for key, outcome in then if outcome is not None])
+    with transaction(engine) as connection:
+        for past in (
+            "UPDATE source_record SET received_at = '2026-09-15'",
+            "UPDATE outcome SET resolved_at = '2026-09-15'",
+        ):
+            connection.exec_driver_sql(past)
+
+    resolver = version(engine, load(engine, "v2.9", [OXFORD, ETH, PSI, RUTHERFORD]))
+    withdraw(engine, [("datacite", "10.5555/h", None)])
+    mark(
+        engine, resolver, [a.id for a in stored if a.text == "Oxford, UK"], Cause.ORGANISATION_ADDED
+    )
     answers = [
-        (stored.id, outcome)
-        for stored in intake(engine, resolver, records)
-        if (outcome := outcomes[stored.text]) is not None
+        (a.id, outcome)
+        for a in stored
+        if a.text != "Oxford, UK" and (outcome := outcomes[a.text]) is not None
     ]
     save(engine, resolver, answers)
     again = [SourceRecord("datacite", "10.5555/g", "Rutherford Lab")]
-    (stored,) = intake(engine, resolver, again, ROLLED)
+    (stored_again,) = intake(engine, resolver, again, ROLLED)
     successor = replace(link(OXFORD, 0.8), stands_for=(RUTHERFORD.ror_id,))
-    save(engine, resolver, [(stored.id, Outcome("", (successor,)))], ROLLED)
+    save(engine, resolver, [(stored_again.id, Outcome("", (successor,)))], ROLLED)
+
+    add(engine, [SAID, replace(SAID, affiliation="Rutherford", ror_id=RUTHERFORD.ror_id)])
+    add(engine, [replace(SAID, note="they say so")])
+    (fish,) = intake(engine, resolver, [SourceRecord("intranet", "group-7", SAID.affiliation)])
+    note = OverrideNote(3, "ada", "they say so", date(2026, 11, 22))
+    said = replace(link(ETH, 1.0), score=None, evidence=replace(EVIDENCE, override=note))
+    save(engine, resolver, [(fish.id, Outcome("", (said,), overrides=(3,)))])
     refuse(engine, [RefusedRecord("affiliation: missing", '{"id": "10.5555/f"}', "datacite")])
     return engine
 
@@ -162,7 +210,7 @@ def run(engine: Engine, query: str) -> list[dict[str, Any]]:
 
 
 EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
-    "Every link": lambda r: len(r) == 6 and r[0]["organisation"] == "University of Oxford",
+    "Every link": lambda r: len(r) == 7 and r[0]["organisation"] == "University of Oxford",
     "Every affiliation without a link": lambda r: (
         [x["reason"] for x in r] == ["empty", "not_in_registry", "not_in_registry"]
     ),
@@ -182,7 +230,7 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
         == ("University of Oxford", 3, 2)
     ),
     "Links by country": lambda r: (
-        [(x["country"], x["links"]) for x in r] == [("United Kingdom", 4), ("Switzerland", 2)]
+        [(x["country"], x["links"]) for x in r] == [("United Kingdom", 4), ("Switzerland", 3)]
     ),
     "Pairs of countries that write papers together": lambda r: (
         r == [{"one": "CH", "other": "GB", "papers": 1}]
@@ -230,7 +278,7 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
     "Links by policy": lambda r: (
         [(x["level"], x["settings"], x["affiliations"], x["links"]) for x in r]
         == [
-            ("named", Policy().as_object(), 5, 4),
+            ("named", Policy().as_object(), 6, 5),
             ("most-specific", ROLLED.as_object(), 1, 1),
         ]
     ),
@@ -250,16 +298,19 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
     ),
     "Share of affiliations without a link, by source": lambda r: (
         [(x["source"], x["answered"], float(x["percent_without"])) for x in r]
-        == [("datacite", 5, 60.0), ("crossref", 3, 0.0)]
+        == [("datacite", 5, 60.0), ("crossref", 3, 0.0), ("intranet", 1, 0.0)]
     ),
     "The texts without a link that were sent most often": lambda r: (
         r == [{"affiliation": "Nowhere", "reason": "not_in_registry", "times_sent": 2}]
     ),
-    "How the probabilities are spread": lambda r: sum(x["links"] for x in r) == 6,
+    "How the probabilities are spread": lambda r: sum(x["links"] for x in r) == 7,
     "What is waiting": lambda r: [(x["source"], x["waiting"]) for x in r] == [("datacite", 1)],
     "Who said so: release, models and settings of the answers": lambda r: (
         [(x["registry_release"], x["reranker"], x["settings"], x["answers"]) for x in r]
-        == [("v2.9", "builtin rrrrrrrr", {"recall_depth": 50}, 6)]
+        == [
+            ("v2.8", "builtin rrrrrrrr", {"recall_depth": 50}, 1),
+            ("v2.9", "builtin rrrrrrrr", {"recall_depth": 50}, 6),
+        ]
     ),
     "Organisations with the most children": lambda r: (
         [(x["name"], x["children"]) for x in r] == [("ETH Zurich", 1)]
@@ -267,9 +318,86 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
     "Links of an organisation and its children together": lambda r: (
         [x["organisation"] for x in r] == ["ETH Zurich", "Paul Scherrer Institute"]
     ),
-    "What changed between two releases": lambda r: (
-        [(x["ror_id"], x["status_before"], x["status_now"]) for x in r]
-        == [("03eh3y714", None, "active"), ("03gq8fr08", "active", "inactive")]
+    "What a release changed": lambda r: (
+        [(x["kind"], x["organisation"], x["fields"], x["successors"]) for x in r]
+        == [
+            ("added", "Paul Scherrer Institute", [], []),
+            ("merged", "Rutherford Laboratory", ["relations", "status"], ["052gg0110"]),
+        ]
+    ),
+    "What changed in this release for my source": lambda r: (
+        r
+        == [
+            {
+                "source_id": "10.5555/a",
+                "position": 3,
+                "affiliation": "Rutherford Lab",
+                "before": ["052gg0110"],
+                "now": ["03gq8fr08"],
+                "in_the_registry": "03gq8fr08 merged",
+            }
+        ]
+    ),
+    "What a paper resolved to on a given day": lambda r: (
+        [(x["position"], x["organisation"], x["registry_release"]) for x in r]
+        == [(0, "University of Oxford", "v2.8"), (1, "ETH Zurich", "v2.8")]
+    ),
+    "The history of a paper": lambda r: (
+        [(x["organisation"], float(x["probability"]), x["end_reason"], x["continued"]) for x in r]
+        == [
+            ("University of Oxford", 0.98, None, False),
+            ("ETH Zurich", 0.88, "registry release", True),
+            ("ETH Zurich", 0.9, None, False),
+            ("Paul Scherrer Institute", 0.6, None, False),
+        ]
+        and r[1]["valid_from"] == date(2026, 9, 15)
+    ),
+    "Which model said so, and how sure it was": lambda r: (
+        [(x["organisation"], x["said_by"], x["score"], float(x["probability"])) for x in r]
+        == [
+            ("University of Oxford", "builtin", Decimal("3.92"), 0.98),
+            ("ETH Zurich", "builtin", Decimal("3.60"), 0.9),
+            ("Paul Scherrer Institute", "builtin", Decimal("2.40"), 0.6),
+            ("ETH Zurich", "override by ada", None, 1.0),
+        ]
+        and {x["index_version"] for x in r} == {"v2.9-1234"}
+    ),
+    "Why links went away": lambda r: (
+        [(x["end_reason"], x["linked_with"], x["links"], x["example"]) for x in r]
+        == [
+            ("registry release", "v2.8", 1, "Rutherford Lab"),
+            ("source withdrawn", "v2.8", 1, "Oxford, UK"),
+        ]
+    ),
+    "What a source changed or withdrew": lambda r: (
+        [(x["external_id"], x["received_at"], x["end_reason"]) for x in r]
+        == [("10.5555/h", date(2026, 9, 15), "withdrawn")]
+    ),
+    "Links that a person made": lambda r: (
+        r
+        == [
+            {
+                "affiliation": "Quantum Fish Group",
+                "organisation": "ETH Zurich",
+                "author": "ada",
+                "note": "they say so",
+            }
+        ]
+    ),
+    "What persons say, and said": lambda r: (
+        [(x["affiliation"], x["note"], x["ended_note"]) for x in r]
+        == [
+            ("Quantum Fish Group", "see their website", "replaced"),
+            ("Quantum Fish Group", "they say so", None),
+            ("Rutherford", "see their website", None),
+        ]
+    ),
+    "Overrides to look at": lambda r: (
+        [(x["organisation"], x["status"], x["successors"]) for x in r]
+        == [("Rutherford Laboratory", "inactive", ["052gg0110"])]
+    ),
+    "What is to be resolved again": lambda r: (
+        r == [{"cause": "organisation added", "affiliations": 2, "example": "Oxford, UK"}]
     ),
     "Records that were refused": lambda r: [x["reason"] for x in r] == ["affiliation: missing"],
 }

@@ -1,0 +1,192 @@
+"""What persons say of texts: stored once, never changed but for its end.
+
+A text need not have been sent to be said something of. After a change the answers that it bears on
+are marked with `resolver.database.stale.mark_texts`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from sqlalchemy import Engine, Row, text
+
+from resolver.database.connection import driver, transaction
+from resolver.domain.affiliation import text_hash
+from resolver.domain.organisation import OrganisationStatus
+from resolver.domain.override import Ending, Override, OverrideProblem, Verdict
+
+_OVERRIDE_LOCK = 0x726F7206
+"""Key of the advisory lock that keeps two changes of overrides apart."""
+
+REPLACED = "replaced"
+"""The note at the end of an override that another one took the place of."""
+
+
+def add(engine: Engine, overrides: Iterable[Override]) -> int:
+    """Store what is new, all or nothing; returns how many that were.
+
+    The same verdict by the same author with the same note changes nothing. Anything else said of
+    the same text and organisation ends what was said before. Of one said twice here the later
+    counts. `id`, `created_at` and `ended` of what comes are not looked at.
+    """
+    latest = {override.key: override for override in overrides}
+    rows = [
+        (
+            place,
+            text_hash(o.affiliation),
+            o.affiliation,
+            o.ror_id,
+            o.verdict.value,
+            o.author,
+            o.note,
+        )
+        for place, o in enumerate(latest.values())
+    ]
+    if not rows:
+        return 0
+    with transaction(engine) as connection, driver(connection).cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_OVERRIDE_LOCK,))
+        cursor.execute(_CREATE_INCOMING)
+        with cursor.copy("COPY incoming_override FROM STDIN (FORMAT BINARY)") as copy:
+            copy.set_types(("int4", "bytea", "text", "text", "text", "text", "text"))
+            for row in rows:
+                copy.write_row(row)
+        moment = cursor.execute("SELECT statement_timestamp()").fetchone()
+        assert moment is not None  # a function has a result
+        values = {"note": REPLACED, "moment": moment[0]}
+        cursor.execute(_END_REPLACED, values)
+        return cursor.execute(_INSERT, values).rowcount
+
+
+def end(engine: Engine, keys: Iterable[tuple[str, str]], author: str, note: str = "") -> int:
+    """End what is said of these (normalised text, ROR id); returns how many that were."""
+    pairs = [(text_hash(affiliation), ror_id) for affiliation, ror_id in keys]
+    if not pairs:
+        return 0
+    with transaction(engine) as connection, driver(connection).cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_OVERRIDE_LOCK,))
+        return cursor.execute(
+            _END,
+            {
+                "hashes": [hashed for hashed, _ in pairs],
+                "ror_ids": [ror_id for _, ror_id in pairs],
+                "author": author,
+                "note": note,
+            },
+        ).rowcount
+
+
+def current(engine: Engine) -> list[Override]:
+    """All that hold, by text and ROR id."""
+    return _read(engine, "x.ended_at IS NULL", order="x.affiliation, x.ror_id")
+
+
+def history(engine: Engine, affiliation: str | None = None) -> list[Override]:
+    """All that were ever said, of this normalised text or of any, in the order it was said."""
+    if affiliation is None:
+        return _read(engine, "true", order="x.id")
+    return _read(engine, "x.text_hash = :hash", order="x.id", hash=text_hash(affiliation))
+
+
+def applying(engine: Engine, texts: Collection[str]) -> dict[str, list[Override]]:
+    """What holds for these normalised texts, by text, each in the order it was said; a text that
+    nothing is said of is left out."""
+    by_hash = {text_hash(affiliation): affiliation for affiliation in texts}
+    found: dict[str, list[Override]] = defaultdict(list)
+    for override in _read(
+        engine,
+        "x.ended_at IS NULL AND x.text_hash = ANY(:hashes)",
+        order="x.id",
+        hashes=list(by_hash),
+    ):
+        found[override.affiliation].append(override)
+    return dict(found)
+
+
+def problems(engine: Engine) -> list[OverrideProblem]:
+    """Those that hold, of organisations without an active record in the release in use, by text."""
+    with transaction(engine) as connection:
+        rows = connection.execute(
+            text(
+                f"SELECT {_COLUMNS}, p.status, p.successors"  # noqa: S608
+                " FROM override_problems p JOIN link_override x ON x.id = p.override_id"
+                " ORDER BY x.affiliation, x.ror_id"
+            )
+        ).all()
+    return [
+        OverrideProblem(
+            _override(row),
+            None if row.status is None else OrganisationStatus(row.status),
+            tuple(row.successors),
+        )
+        for row in rows
+    ]
+
+
+def _read(engine: Engine, condition: str, *, order: str, **values: object) -> list[Override]:
+    with transaction(engine) as connection:
+        rows = connection.execute(
+            text(f"SELECT {_COLUMNS} FROM link_override x WHERE {condition} ORDER BY {order}"),  # noqa: S608
+            values,
+        ).all()
+    return [_override(row) for row in rows]
+
+
+def _override(row: Row[Any]) -> Override:
+    return Override(
+        id=row.id,
+        affiliation=row.affiliation,
+        ror_id=row.ror_id,
+        verdict=Verdict(row.verdict),
+        author=row.author,
+        note=row.note,
+        created_at=row.created_at,
+        name=row.name,
+        ended=row.ended_at and Ending(row.ended_at, row.ended_by_author, row.ended_note),
+    )
+
+
+_COLUMNS = """
+    x.id, x.affiliation, x.ror_id, x.verdict, x.author, x.note, x.created_at,
+    x.ended_at, x.ended_by_author, x.ended_note,
+    (
+        SELECT v.name FROM organisation_version v
+        WHERE v.ror_id = x.ror_id ORDER BY v.id DESC LIMIT 1
+    ) AS name
+"""
+
+_CREATE_INCOMING = """
+    CREATE TEMP TABLE IF NOT EXISTS incoming_override (
+        place integer, text_hash bytea, affiliation text, ror_id text, verdict text,
+        author text, note text
+    ) ON COMMIT DELETE ROWS
+"""
+
+_END_REPLACED = """
+    UPDATE link_override x SET
+        ended_at = %(moment)s, ended_by_author = i.author, ended_note = %(note)s
+    FROM incoming_override i
+    WHERE (x.text_hash, x.ror_id) = (i.text_hash, i.ror_id) AND x.ended_at IS NULL
+    AND (x.verdict, x.author, x.note) <> (i.verdict, i.author, i.note)
+"""
+
+_INSERT = """
+    INSERT INTO link_override
+        (text_hash, affiliation, ror_id, verdict, author, note, created_at)
+    SELECT i.text_hash, i.affiliation, i.ror_id, i.verdict, i.author, i.note, %(moment)s
+    FROM incoming_override i
+    WHERE NOT EXISTS (
+        SELECT FROM link_override x
+        WHERE (x.text_hash, x.ror_id) = (i.text_hash, i.ror_id) AND x.ended_at IS NULL
+    )
+    ORDER BY i.place
+"""
+
+_END = """
+    UPDATE link_override x SET
+        ended_at = statement_timestamp(), ended_by_author = %(author)s, ended_note = %(note)s
+    FROM unnest(%(hashes)s::bytea[], %(ror_ids)s::text[]) AS k(text_hash, ror_id)
+    WHERE (x.text_hash, x.ror_id) = (k.text_hash, k.ror_id) AND x.ended_at IS NULL
+"""
