@@ -9,6 +9,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import date
 from typing import Annotated
 
 import orjson
@@ -20,22 +21,25 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from resolver import service
+from resolver import embedded, service
 from resolver.cli.matching import REASONS, as_object
 from resolver.cli.policy import Choices, policy_options
 from resolver.cli.terminal import console
+from resolver.database import connection
+from resolver.database import overrides as stored
 from resolver.domain.affiliation import MAX_CHARACTERS, normalise
-from resolver.domain.candidate import segments
+from resolver.domain.candidate import naming
 from resolver.domain.decision import Scored, Step, Verdict, verdicts
 from resolver.domain.document import Document
 from resolver.domain.identifier import identifiers_in
-from resolver.domain.outcome import Reason
+from resolver.domain.outcome import OverrideNote, Reason
+from resolver.domain.override import Override
 from resolver.domain.parts import Kind, Part, parts
 from resolver.domain.place import NamedPlaces
 from resolver.domain.policy import Policy
 from resolver.domain.words import fold, ground, spans, units
 from resolver.matching import Judgement
-from resolver.settings import load_settings
+from resolver.settings import Settings, load_settings
 
 WEIGHED_SHOWN = 8
 """Kinds of evidence shown for a candidate; the rest is summed."""
@@ -79,16 +83,32 @@ def explain(
     affiliation: Annotated[str, typer.Argument(help="One affiliation.")],
     candidates: Annotated[int, typer.Option(min=1, help="Candidates shown.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    model_alone: Annotated[
+        bool,
+        typer.Option("--model-alone", help="Leave out what persons said; asks no database."),
+    ] = False,
     *,
     choices: Choices,
 ) -> None:
     """Tell the whole story of one affiliation: candidates, what weighed how much, each step."""
-    with service.matcher(choices.over(load_settings())) as matcher:
-        (judgement,) = matcher.judgements([affiliation])
+    settings = load_settings()
+    text = normalise(affiliation[: MAX_CHARACTERS + 1])
+    found = {} if model_alone else stored_overrides(settings, text)
+    with service.matcher(choices.over(settings)) as matcher:
+        (judgement,) = matcher.judgements([affiliation], overrides=found)
         if as_json:
             sys.stdout.buffer.write(orjson.dumps(story(judgement, matcher.policy)) + b"\n")
         else:
             tell(judgement, matcher.policy, console, shown=candidates)
+
+
+def stored_overrides(settings: Settings, text: str) -> dict[str, list[Override]]:
+    """What persons say of a normalised text, by the text; nothing where there is no database."""
+    if not settings.database_url and not embedded.has_postgres(settings.home):
+        return {}
+    with service.database(settings) as engine:
+        connection.require_schema(engine)
+        return stored.applying(engine, [text])
 
 
 def changes(raw: str) -> list[str]:
@@ -121,10 +141,11 @@ def story(judgement: Judgement, policy: Policy) -> dict[str, object]:
         **as_object(judgement.outcome),
         "normalised": text,
         "changes": changes(raw),
-        "segments": segments(text),
+        "segments": naming(text),
         "identifiers": sorted(identifiers_in(text)),
         "parts": [asdict(part) for part in parts(text, documents)],
         "policy": policy.as_object(),
+        "said": [asdict(override) for override in judgement.overrides],
         "candidates": [
             {
                 "ror_id": candidate.ror_id,
@@ -170,6 +191,10 @@ def tell(judgement: Judgement, policy: Policy, console: Console, *, shown: int =
         about.add_row(Text(f"  {label}", style="dim"), content)
     if about.row_count:
         console.print(about)
+    if judgement.overrides:
+        console.print(_section("What persons said"))
+        for override in judgement.overrides:
+            console.print(Padding(_statement(override), (0, 0, 0, 2)))
     if judgement.candidates:
         found = verdicts(text, judgement.scored, policy)
         console.print(_section("Candidates"))
@@ -213,6 +238,8 @@ def would_change(judgement: Judgement, policy: Policy) -> str | None:
             return "a place that tells which: " + "; ".join(
                 f"{s.document.display_name} ({_place(s.document)})" for s in rivals
             )
+        case Reason.OVERRIDDEN:
+            return "an end of what was said (`resolver override remove`)"
         case Reason.BELOW_THRESHOLD:
             return f"a fuller name, or a lower threshold (--accept-probability); nearest: {nearest}"
         case Reason.NOT_IN_REGISTRY:
@@ -247,7 +274,7 @@ def _about_text(raw: str, text: str, judgement: Judgement) -> Iterator[tuple[str
     if not text:
         return
     yield "reads as", _reading(parts(text, [s.document for s in judgement.scored]))
-    if found := segments(text):
+    if found := naming(text):
         yield "searched", Text(" ¦ ".join(["the whole", *found]))
     if carried := identifiers_in(text):
         yield "carries", Text(", ".join(sorted(carried)))
@@ -257,6 +284,20 @@ def _reading(read: Sequence[Part]) -> Text:
     return Text(" · ").join(
         Text.assemble((f"{part.kind} ", "dim"), (part.text, COLOURS[part.kind])) for part in read
     )
+
+
+def _statement(override: Override) -> Text:
+    who = _who(override.author, override.date, override.note)
+    name = f" {override.name}" if override.name else ""
+    return Text.assemble(
+        f"{override.verdict} ", (override.ror_id, "green"), (name, "bold"), (f"  {who}", "dim")
+    )
+
+
+def _who(author: str, day: date | None, note: str) -> str:
+    """ "ada, 2026-03-01: seen on their page"."""
+    said_on = f"{author}, {day}" if day else author
+    return f"{said_on}: {note}" if note else said_on
 
 
 def _candidates(
@@ -390,6 +431,8 @@ def _steps(
             case step:
                 said.append(Text(f": {SAID[step]}", style="not bold yellow"))
         yield said
+    if any(link.evidence and link.evidence.override for link in judgement.outcome.links):
+        yield Text("none of this counts: persons said what it is", style="yellow")
     for link in judgement.outcome.links:
         if link.stands_for:
             stood = ", ".join(names.get(ror_id, ror_id) for ror_id in link.stands_for)
@@ -402,6 +445,8 @@ def _answer(judgement: Judgement, policy: Policy) -> Iterator[Text]:
         line.append(link.name, style="bold default")
         yield line
         if evidence := link.evidence:
+            if evidence.override:
+                yield Text(f"  said by {_noted(evidence.override)}", style="dim")
             if evidence.text:
                 on = f"on “{evidence.text}” (characters {evidence.start} to {evidence.end})"
             else:
@@ -413,6 +458,10 @@ def _answer(judgement: Judgement, policy: Policy) -> Iterator[Text]:
     if reason := judgement.outcome.reason:
         yield Text("no match ", style="yellow").append(f"{reason}: {REASONS[reason]}", "default")
         yield Text(f"a link would take {would_change(judgement, policy)}", style="dim")
+
+
+def _noted(override: OverrideNote) -> str:
+    return _who(override.author, override.date, override.note)
 
 
 def _rivals(judgement: Judgement, policy: Policy) -> list[Scored]:

@@ -31,6 +31,7 @@ REASONS = {
     Reason.AMBIGUOUS: "several organisations fit equally well",
     Reason.NOT_ADMITTED: "its organisation is of a type or in a country that was excluded",
     Reason.BELOW_THRESHOLD: "an organisation is near, but not probable enough",
+    Reason.OVERRIDDEN: "a person said that it is not what it would be linked to",
 }
 """Each reason in plain words."""
 
@@ -84,7 +85,7 @@ def as_object(outcome: Outcome) -> dict[str, object]:
                 "name": link.name,
                 "matched_name": link.matched_name,
                 "probability": round(link.probability, 4),
-                "score": round(link.score, 4),
+                "score": None if link.score is None else round(link.score, 4),
                 "rank": link.rank,
                 "stands_for": link.stands_for,
                 "evidence": link.evidence and _evidence(link.evidence),

@@ -10,12 +10,14 @@ A pure function of its arguments. In order of probability, a candidate becomes a
    which, by a place, or neither is linked.
 
 What became of each candidate is its `Verdict`.
+
+Where a person has said what the affiliation is, nothing is decided: `as_said` makes these links.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from heapq import nlargest
@@ -25,7 +27,15 @@ from resolver.domain.affiliation import MAX_CHARACTERS
 from resolver.domain.candidate import Candidate, order
 from resolver.domain.document import Document
 from resolver.domain.organisation import OrganisationStatus
-from resolver.domain.outcome import Link, LinkEvidence, Outcome, Reason
+from resolver.domain.outcome import (
+    CountryAgreement,
+    Link,
+    LinkEvidence,
+    Outcome,
+    OverrideNote,
+    Reason,
+)
+from resolver.domain.override import Override
 from resolver.domain.place import NamedPlaces
 from resolver.domain.policy import Policy
 from resolver.domain.reading import competes
@@ -255,11 +265,62 @@ def _claimed(claims: Sequence[tuple[Scored, frozenset[int]]]) -> frozenset[int]:
     return frozenset().union(*(positions for _, positions in claims))
 
 
+def as_said(
+    affiliation: str,
+    overrides: Sequence[Override],
+    candidates: Sequence[Candidate],
+    scored: Sequence[Scored],
+    known: Mapping[str, Document | None],
+) -> tuple[Link, ...]:
+    """The links that persons made, in the order of `overrides`; each is of another organisation.
+
+    `candidates` are the first stage's in its order, `scored` those of them that the reranker read.
+    An organisation that is not among them is looked up in `known` (ROR id → a document of it; None
+    or missing: the index does not have it). The policy has no say here.
+    """
+    documents = [candidate.document for candidate in candidates]
+    text = _Text(affiliation, [*documents, *filter(None, known.values())])
+    found = {c.ror_id: (rank, c) for rank, c in enumerate(candidates, start=1)}
+    read = {s.candidate.ror_id: s for s in scored}
+    links = []
+    for place, override in enumerate(overrides, start=1):
+        rank, candidate = found.get(override.ror_id, (None, None))
+        document = candidate.document if candidate else known.get(override.ror_id)
+        s = read.get(override.ror_id)
+        stands = _stands(affiliation, document.name) if document else frozenset()
+        evidence = _evidence(text, stands, document, candidate, rank)
+        name = document.display_name if document else override.name or override.ror_id
+        links.append(
+            Link(
+                ror_id=override.ror_id,
+                name=name,
+                matched_name=document.name if document else name,
+                score=s.score if s else None,
+                probability=1.0,
+                rank=place,
+                evidence=replace(
+                    evidence,
+                    weighed=_heaviest(s.weighed) if s else (),
+                    override=OverrideNote(
+                        override.id, override.author, override.note, override.date
+                    ),
+                ),
+            )
+        )
+    return tuple(links)
+
+
+def _stands(affiliation: str, name: str) -> frozenset[int]:
+    """The ground of a name that nothing vouches for: the "of" that it has in common with another
+    one is none."""
+    found = _ground(affiliation, name, frozenset())
+    return found if len(found) > OWN_SHARE * len(_units(name)) else frozenset()
+
+
 def _links(
     affiliation: str, accepted: Sequence[Scored], scored: Sequence[Scored]
 ) -> tuple[Link, ...]:
     text = _Text(affiliation, [s.document for s in scored])
-    where = spans(affiliation)
     ranks = {
         s.candidate.ror_id: rank
         for rank, s in enumerate(sorted(scored, key=lambda s: order(s.candidate)), start=1)
@@ -274,7 +335,7 @@ def _links(
         stands = text.ground(s, claimed)
         claimed |= stands
         rival = next((other for other in others if competes(stands, text.ground(other))), None)
-        start, end = (where[min(stands)][0], where[max(stands)][1]) if stands else (0, 0)
+        evidence = _evidence(text, stands, s.document, s.candidate, ranks[s.candidate.ror_id])
         links.append(
             Link(
                 ror_id=s.candidate.ror_id,
@@ -283,26 +344,40 @@ def _links(
                 score=s.score,
                 probability=s.probability,
                 rank=rank,
-                evidence=LinkEvidence(
-                    text=affiliation[start:end],
-                    start=start,
-                    end=end,
-                    country=text.places.country(s.document),
-                    city_named=text.places.city(s.document),
-                    first_stage_rank=ranks[s.candidate.ror_id],
-                    sparse=s.candidate.sparse.score if s.candidate.sparse else None,
-                    dense=s.candidate.dense.score if s.candidate.dense else None,
+                evidence=replace(
+                    evidence,
                     runner_up=rival.candidate.ror_id if rival else None,
                     runner_up_name=rival.document.display_name if rival else None,
                     margin=s.probability - rival.probability if rival else None,
-                    weighed=tuple(
-                        nlargest(
-                            WEIGHED,
-                            filter(itemgetter(1), s.weighed),
-                            key=lambda part: abs(part[1]),
-                        )
-                    ),
+                    weighed=_heaviest(s.weighed),
                 ),
             )
         )
     return tuple(links)
+
+
+def _evidence(
+    text: _Text,
+    stands: frozenset[int],
+    document: Document | None,
+    candidate: Candidate | None,
+    rank: int | None,
+) -> LinkEvidence:
+    """What the text and the first stage say of an organisation that stands on these words."""
+    where = spans(text.affiliation)
+    start, end = (where[min(stands)][0], where[max(stands)][1]) if stands else (0, 0)
+    return LinkEvidence(
+        text=text.affiliation[start:end],
+        start=start,
+        end=end,
+        country=text.places.country(document) if document else CountryAgreement.NONE_NAMED,
+        city_named=text.places.city(document) if document else False,
+        first_stage_rank=rank,
+        sparse=candidate.sparse.score if candidate and candidate.sparse else None,
+        dense=candidate.dense.score if candidate and candidate.dense else None,
+    )
+
+
+def _heaviest(weighed: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+    made = filter(itemgetter(1), weighed)
+    return tuple(nlargest(WEIGHED, made, key=lambda part: abs(part[1])))

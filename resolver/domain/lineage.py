@@ -21,13 +21,14 @@ registry knows no successor, or none that is active.
 to several topmost ones (a laboratory of two universities), each of them stands for it; where there
 is none, it stands for itself.
 
-Neither brings in what the policy does not admit: a parent that it excludes is passed over on the
-way up, as is one that has ended; a successor that it excludes does not succeed.
+Neither brings in what the policy does not admit, or what a person said that the affiliation is not
+(`barred`): such a parent is passed over on the way up, as is one that has ended; such a successor
+does not succeed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from resolver.domain.document import Document
@@ -67,7 +68,9 @@ def needed(links: Iterable[Link], policy: Policy, known: Known) -> set[str]:
     return missing
 
 
-def apply(links: Sequence[Link], policy: Policy, known: Known) -> tuple[Link, ...]:
+def apply(
+    links: Sequence[Link], policy: Policy, known: Known, barred: Collection[str] = ()
+) -> tuple[Link, ...]:
     """The links of one affiliation as the policy wants them, best first, `max_links` at most.
 
     `links` are best first; doing it twice changes nothing. Where one organisation takes the place
@@ -78,7 +81,8 @@ def apply(links: Sequence[Link], policy: Policy, known: Known) -> tuple[Link, ..
     placed = [_Placed(link, frozenset(link.stands_for or (link.ror_id,))) for link in links]
     if policy.succession is Succession.ROLL_FORWARD:
         placed = _merge(
-            ((one, _successor(one.ror_id, policy, known) or one.ror_id) for one in placed), known
+            ((one, _successor(one.ror_id, policy, known, barred) or one.ror_id) for one in placed),
+            known,
         )
     match policy.level:
         case Level.MOST_SPECIFIC:
@@ -88,7 +92,7 @@ def apply(links: Sequence[Link], policy: Policy, known: Known) -> tuple[Link, ..
                 (
                     (one, top)
                     for one in placed
-                    for top in _topmost(one.ror_id, policy, known) or [one.ror_id]
+                    for top in _topmost(one.ror_id, policy, known, barred) or [one.ror_id]
                 ),
                 known,
             )
@@ -97,7 +101,7 @@ def apply(links: Sequence[Link], policy: Policy, known: Known) -> tuple[Link, ..
                 (
                     (one, ror_id)
                     for one in placed
-                    for ror_id in (one.ror_id, *_topmost(one.ror_id, policy, known))
+                    for ror_id in (one.ror_id, *_topmost(one.ror_id, policy, known, barred))
                 ),
                 known,
             )
@@ -152,7 +156,7 @@ def _without_parents(placed: Sequence[_Placed], known: Known) -> list[_Placed]:
     ]
 
 
-def _successor(ror_id: str, policy: Policy, known: Known) -> str | None:
+def _successor(ror_id: str, policy: Policy, known: Known, barred: Collection[str]) -> str | None:
     """The one active organisation that all successors of an ended one lead to."""
     ends: set[str] = set()
     seen = {ror_id}
@@ -163,7 +167,7 @@ def _successor(ror_id: str, policy: Policy, known: Known) -> str | None:
         if document is None:
             return None
         if document.status is OrganisationStatus.ACTIVE:
-            if not policy.admits(document):
+            if here in barred or not policy.admits(document):
                 return None
             ends.add(here)
         elif not document.successors:
@@ -174,14 +178,16 @@ def _successor(ror_id: str, policy: Policy, known: Known) -> str | None:
     return ends.pop() if len(ends) == 1 else None
 
 
-def _topmost(ror_id: str, policy: Policy, known: Known) -> list[str]:
+def _topmost(ror_id: str, policy: Policy, known: Known, barred: Collection[str]) -> list[str]:
     """The admitted ancestors that have no admitted ancestor themselves."""
 
     def admitted(start: str) -> list[str]:
         return [
             ancestor
             for ancestor, document in _ancestors(start, known).items()
-            if document.status is OrganisationStatus.ACTIVE and policy.admits(document)
+            if ancestor not in barred
+            and document.status is OrganisationStatus.ACTIVE
+            and policy.admits(document)
         ]
 
     return [ancestor for ancestor in admitted(ror_id) if not admitted(ancestor)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 
@@ -41,6 +42,9 @@ class Reason(StrEnum):
     BELOW_THRESHOLD = "below_threshold"
     """An organisation is near, and not probable enough."""
 
+    OVERRIDDEN = "overridden"
+    """A person said that it is not what it would have been linked to, and nothing else is left."""
+
 
 class CountryAgreement(StrEnum):
     """What the affiliation's countries say of an organisation's."""
@@ -48,6 +52,20 @@ class CountryAgreement(StrEnum):
     NAMED = "named"
     OTHER_NAMED = "other_named"
     NONE_NAMED = "none_named"
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideNote:
+    """Who said that a link is right, when, and what they noted.
+
+    `id` is the override's key, and `date` (UTC) the day it was made; both None when it is not
+    stored.
+    """
+
+    id: int | None
+    author: str
+    note: str
+    date: date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +79,9 @@ class LinkEvidence:
     for the same words, by ROR id, and `margin` the difference in probability; both None without
     a rival. `weighed` says what the kinds of evidence with the largest effect added to the log
     odds, the largest first.
+
+    `override` says who made the link, where a person did. Then the rest is what the model found of
+    the organisation: the rank is None if the first stage did not find it, and there is no rival.
     """
 
     text: str
@@ -68,13 +89,14 @@ class LinkEvidence:
     end: int
     country: CountryAgreement
     city_named: bool
-    first_stage_rank: int
+    first_stage_rank: int | None
     sparse: float | None
     dense: float | None
     runner_up: str | None = None
     runner_up_name: str | None = None
     margin: float | None = None
     weighed: tuple[tuple[str, float], ...] = ()
+    override: OverrideNote | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +107,14 @@ class Link:
     `name` the organisation's display name, `matched_name` the name that was met,
     `rank` counts from 1, best first. `stands_for` holds the ROR ids of the organisations that the
     affiliation names when the policy put this one in their place: a successor or a top parent.
+    Where a person made the link, `probability` is 1, and `score` None if the reranker did not read
+    the organisation.
     """
 
     ror_id: str
     name: str
     matched_name: str
-    score: float
+    score: float | None
     probability: float
     rank: int
     evidence: LinkEvidence | None = None
@@ -99,11 +123,16 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The answer for one affiliation: `links` is empty exactly when `reason` is set."""
+    """The answer for one affiliation: `links` is empty exactly when `reason` is set.
+
+    `overrides` are the keys of all that persons had said of it, whether or not it made a
+    difference.
+    """
 
     affiliation: str
     links: tuple[Link, ...] = ()
     reason: Reason | None = None
+    overrides: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if bool(self.links) == (self.reason is not None):

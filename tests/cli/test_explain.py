@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
+import orjson
 import pytest
 from command_line import Run
 from rich.console import Console
 
-from resolver.cli.explain import changes, story, tell, would_change
+from resolver.cli.explain import changes, stored_overrides, story, tell, would_change
 from resolver.domain.affiliation import normalise
 from resolver.domain.candidate import Candidate, Ranked
-from resolver.domain.decision import Scored, decide
+from resolver.domain.decision import Scored, as_said, decide
 from resolver.domain.document import Document
 from resolver.domain.outcome import Outcome, Reason
+from resolver.domain.override import Override, Verdict
 from resolver.domain.policy import Policy
 from resolver.matching import Judgement
+from resolver.settings import Settings
 
 PLACES = {"GB": "United Kingdom", "CA": "Canada"}
 
@@ -115,6 +121,52 @@ def test_the_story_is_json() -> None:
     assert found["candidates"][0]["weighed"] == {"logit": 2.0, "city": 0.5, "country": -0.25}
     assert found["links"][0]["evidence"]["text"] == "Univ. of York"
     assert found["segments"] == ["Univ. of York"]
+
+
+TEXT = "Dept. of Physics, University of York, York, UK"
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TORONTO_SAID = Override(
+    1, TEXT, TORONTO.candidate.ror_id, Verdict.IS, "ada", "their own page", NOON, "York University"
+)
+
+
+def test_what_a_person_said_is_told_before_what_the_model_found() -> None:
+    judgement = judged(TEXT, YORK, TORONTO)
+    links = as_said(TEXT, [TORONTO_SAID], judgement.candidates, judgement.scored, {})
+    judgement = replace(
+        judgement,
+        outcome=Outcome(TEXT, links, overrides=(1,)),
+        overrides=[TORONTO_SAID],
+    )
+    shown = " ".join(told(judgement).split())
+    for expected in (
+        "is York University York University ada, 2026-03-01: their own page",
+        "University of York (0.900) stands on “University of York”: linked",
+        "none of this counts: persons said what it is",
+        "York University 1.000 York University",
+        "said by ada, 2026-03-01: their own page",
+    ):
+        assert expected in shown
+    whole = json.loads(orjson.dumps(story(judgement, Policy())))
+    assert whole["said"][0]["verdict"] == "is"
+    assert whole["links"][0]["evidence"]["override"] == {
+        "id": 1, "author": "ada", "note": "their own page", "date": "2026-03-01",
+    }  # fmt: skip
+
+
+def test_what_a_person_took_away_is_told() -> None:
+    denied = replace(TORONTO_SAID, ror_id="x", verdict=Verdict.IS_NOT, note="", name=None)
+    outcome = Outcome(TEXT, reason=Reason.OVERRIDDEN, overrides=(1,))
+    shown = " ".join(told(Judgement(outcome, overrides=[denied])).split())
+    assert "is not x ada, 2026-03-01" in shown
+    assert "overridden: a person said that it is not what it would be linked to" in shown
+    assert "an end of what was said (`resolver override remove`)" in shown
+    assert would_change(Judgement(outcome), Policy()) is not None
+
+
+def test_where_there_is_no_database_nothing_was_said(tmp_path: Path) -> None:
+    assert stored_overrides(Settings(home=tmp_path / "home"), TEXT) == {}
+    assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.slow

@@ -117,6 +117,22 @@ def test_a_parent_that_is_not_admitted_is_passed_over(
     assert [(link.ror_id, "".join(link.stands_for)) for link in found] == expected
 
 
+@pytest.mark.parametrize(
+    ("level", "barred", "expected"),
+    [
+        pytest.param("top-parent", "u", [("w", "l")], id="the other one stands for it"),
+        pytest.param("top-parent", "uw", [("l", "")], id="none is left"),
+        pytest.param("both", "u", [("l", ""), ("w", "l")], id="it and the other one"),
+        pytest.param("most-specific", "u", [("l", "")], id="none is brought in anyway"),
+    ],
+)
+def test_a_parent_that_it_is_not_is_passed_over(
+    level: str, barred: str, expected: list[tuple[str, str]]
+) -> None:
+    found = apply(links(("l", 0.9)), Policy(level=Level(level)), FAMILY, barred)
+    assert [(link.ror_id, "".join(link.stands_for)) for link in found] == expected
+
+
 PAST = registry(
     organisation("n"),
     organisation("z", country="DE"),
@@ -164,6 +180,12 @@ def test_succession(named: str, expected: list[tuple[str, float, str]]) -> None:
 def test_a_successor_that_is_not_admitted_does_not_succeed() -> None:
     policy = Policy(succession=Succession.ROLL_FORWARD, countries=frozenset({"CH"}))
     assert shown(apply(links(("f", 0.9)), policy, PAST)) == [("f", 0.9, "")]
+
+
+@pytest.mark.parametrize(("barred", "expected"), [("", "n"), ("n", "o")])
+def test_a_successor_that_it_is_not_does_not_succeed(barred: str, expected: str) -> None:
+    (found,) = apply(links(("o", 0.9)), Policy(succession=Succession.ROLL_FORWARD), PAST, barred)
+    assert found.ror_id == expected
 
 
 def test_succession_comes_before_level() -> None:

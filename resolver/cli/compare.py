@@ -1,0 +1,213 @@
+"""``resolver compare``: how answers would change, before one switches."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from resolver import service
+from resolver.cli.matching import as_object
+from resolver.cli.policy import Choices, policy_options
+from resolver.cli.terminal import console, progress
+from resolver.comparing import Comparison, Difference
+from resolver.comparing import compare as compared
+from resolver.database import connection, overrides, resolvers
+from resolver.database.sampling import sample as sampled
+from resolver.domain.outcome import Outcome
+from resolver.errors import SettingsError
+from resolver.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from resolver.matching import Matcher, Overrides
+
+SETTINGS, CURRENT = "settings", "current"
+"""What the environment says, and the version in use: names in the place of an id."""
+
+CHUNK = 256
+"""Affiliations resolved together."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What one version answered, and how long that took without opening it."""
+
+    name: str
+    outcomes: Sequence[Outcome]
+    seconds: float
+
+
+@policy_options
+def compare(
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="A version: its id, current, or settings.")
+    ],
+    second: Annotated[str, typer.Argument(metavar="B", help="The version to compare it with.")],
+    sample: Annotated[int, typer.Option(min=1, help="Stored affiliations to resolve.")] = 1_000,
+    seed: Annotated[int, typer.Option(help="Another one draws another sample.")] = 0,
+    examples: Annotated[int, typer.Option(min=0, help="Shown of each kind of difference.")] = 3,
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="Write everything, with all differences; - is stdout."),
+    ] = None,
+    *,
+    choices: Choices,
+) -> None:
+    """Resolve a sample of what is stored with two resolver versions, and show the differences.
+
+    Nothing is stored. `settings` is what the environment says, with the active index, in use or
+    not. What persons said of an affiliation holds for both.
+    """
+    settings = choices.over(load_settings())
+    with service.database(settings) as engine:
+        connection.require_schema(engine)
+        # Both are known before the first one is resolved with.
+        names = [_known(engine, name) for name in (first, second)]
+        # One more tells whether there are more.
+        texts = sampled(engine, sample + 1, seed=seed)
+        whole = len(texts) <= sample
+        del texts[sample:]
+        if not texts:
+            raise SettingsError(
+                "no affiliation is stored that could be compared", remedy="resolver enqueue FILE"
+            )
+        said = {text: tuple(found) for text, found in overrides.applying(engine, texts).items()}
+        runs = [_resolved(settings, engine, name, texts, said) for name in names]
+    found = compared(runs[0].outcomes, runs[1].outcomes)
+    if json_file:
+        _write(json_file, _story(found, runs, seed=seed, whole=whole))
+    if not json_file or str(json_file) != "-":
+        _tell(found, runs, whole=whole, most=examples)
+
+
+def _known(engine: Engine, name: str) -> str | int:
+    if name == SETTINGS:
+        return name
+    if name == CURRENT:
+        version = resolvers.current_resolver(engine)
+        if version is None:
+            raise SettingsError("no resolver version is in use", remedy="resolver version use")
+        return version.id
+    if not name.isdecimal():
+        raise SettingsError(
+            f"{name!r} is no resolver version",
+            remedy=f"an id of `resolver version list`, {CURRENT}, or {SETTINGS}",
+        )
+    return int(name)
+
+
+@contextmanager
+def _matcher(settings: Settings, engine: Engine, name: str | int) -> Iterator[Matcher]:
+    if isinstance(name, int):
+        with service.open_version(settings, engine, name) as opened:
+            yield opened.matcher
+    else:
+        with service.matcher(settings) as matcher:
+            yield matcher
+
+
+def _resolved(
+    settings: Settings, engine: Engine, name: str | int, texts: Sequence[str], said: Overrides
+) -> _Run:
+    shown = f"version {name}" if isinstance(name, int) else name
+    outcomes: list[Outcome] = []
+    # One after the other: two sets of models may not fit in memory.
+    with (
+        _matcher(settings, engine, name) as matcher,
+        progress(f"resolved by {shown}", len(texts)) as report,
+    ):
+        began = time.perf_counter()
+        for start in range(0, len(texts), CHUNK):
+            outcomes += matcher.resolve(texts[start : start + CHUNK], overrides=said)
+            report(len(outcomes))
+        return _Run(shown, outcomes, time.perf_counter() - began)
+
+
+def _story(found: Comparison, runs: Sequence[_Run], *, seed: int, whole: bool) -> dict[str, object]:
+    """The JSON form: all differences, not only a few."""
+    return {
+        "a": runs[0].name,
+        "b": runs[1].name,
+        "affiliations": found.affiliations,
+        "seed": seed,
+        "whole": whole,
+        "counts": {kind.value: count for kind, count in found.counts.items()},
+        "links_in_both": found.links,
+        "mean_change": round(found.mean_change, 6),
+        "mean_shift": round(found.mean_shift, 6),
+        "seconds": [round(run.seconds, 3) for run in runs],
+        "differences": [
+            {
+                "affiliation": pair.first.affiliation,
+                "difference": pair.difference,
+                "a": as_object(pair.first),
+                "b": as_object(pair.second),
+            }
+            for pair in found.pairs
+        ],
+    }
+
+
+def _write(file: Path, story: dict[str, object]) -> None:
+    written = orjson.dumps(story, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    if str(file) == "-":
+        sys.stdout.buffer.write(written)
+        return
+    try:
+        file.write_bytes(written)
+    except OSError as error:
+        raise SettingsError(f"{file}: {error.strerror}") from error
+
+
+def _tell(found: Comparison, runs: Sequence[_Run], *, whole: bool, most: int) -> None:
+    first, second = runs
+    table = Table("", "affiliations", "share", title=f"{second.name} against {first.name}")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for kind in Difference:
+        table.add_row(kind, f"{found.counts[kind]:,}", f"{found.share(kind):.1%}")
+    console.print(table)
+    shown = Table("", "affiliation", first.name, second.name, title="examples", show_lines=True)
+    for kind in Difference:
+        for pair in found.examples(kind, most):
+            shown.add_row(
+                kind,
+                Text(pair.first.affiliation),
+                _answer(pair.first, beside=pair.second),
+                _answer(pair.second, beside=pair.first),
+            )
+    if shown.row_count:
+        console.print(shown)
+    console.print(
+        f"{found.links:,} links that both have: probability {found.mean_change:+.4f} in the mean, "
+        f"{found.mean_shift:.4f} either way",
+        highlight=False,
+    )
+    seconds = ", ".join(f"{run.name} {run.seconds:.1f}" for run in runs)
+    of = "all that are stored" if whole else "a sample of what is stored"
+    console.print(f"{found.affiliations:,} affiliations, {of}; seconds: {seconds}", highlight=False)
+
+
+def _answer(outcome: Outcome, *, beside: Outcome) -> Text:
+    """The links, with what the other answer does not have in colour; or the reason."""
+    if outcome.reason:
+        return Text(f"no match: {outcome.reason}", style="yellow")
+    others = {link.ror_id for link in beside.links}
+    return Text("\n").join(
+        Text(
+            f"{link.ror_id} {link.probability:.3f} {link.name}",
+            style="" if link.ror_id in others else "green",
+        )
+        for link in outcome.links
+    )

@@ -1,0 +1,346 @@
+"""``resolver override``: what persons say of affiliations, over the head of the model."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import orjson
+import typer
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from resolver import overrides, service
+from resolver.cli.terminal import console, progress, say
+from resolver.database import connection
+from resolver.database import overrides as stored
+from resolver.domain.affiliation import normalise
+from resolver.domain.override import (
+    MAX_AUTHOR,
+    MAX_NOTE,
+    Override,
+    OverrideProblem,
+    Verdict,
+    read_ror_id,
+    remark,
+    statement,
+)
+from resolver.errors import SettingsError
+from resolver.overrides import BadLine, Change
+from resolver.settings import load_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+app = typer.Typer(
+    help="Say what an affiliation is, or is not, over the head of the model.", no_args_is_help=True
+)
+
+TOLD = 10
+"""Bad lines and problems that are told one by one; the rest are counted."""
+
+Affiliation = Annotated[str, typer.Argument(help="The affiliation, in any writing of it.")]
+Author = Annotated[str | None, typer.Option(help="Who says so [your user name].")]
+Note = Annotated[str, typer.Option(help="Why, for whoever reads it later.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
+
+
+@app.command()
+def add(
+    affiliation: Affiliation,
+    ror_id: Annotated[str, typer.Argument(help="The organisation: a ROR id or its address.")],
+    is_not: Annotated[
+        bool, typer.Option("--is-not", help="It is not this organisation, whatever else it is.")
+    ] = False,
+    author: Author = None,
+    note: Note = "",
+) -> None:
+    """Say that an affiliation is an organisation; say it again for each, if it is several.
+
+    Its links are then exactly these. With --is-not the organisation is never linked, and what is
+    left is for the model to decide. What was said before of the same two ends.
+    """
+    verdict = Verdict.IS_NOT if is_not else Verdict.IS
+    with _refused():
+        override = statement(affiliation, ror_id, verdict, author=_author(author), note=note)
+    with _database() as engine:
+        change = overrides.add(engine, [override])
+        say("stored" if change.statements else "said before; nothing changed")
+        _show(stored.applying(engine, [override.affiliation])[override.affiliation], as_json=False)
+        _tell_problems(overrides.problems(engine, {override.key}))
+    _tell_answers(change)
+
+
+@app.command()
+def remove(
+    affiliation: Affiliation,
+    ror_id: Annotated[
+        str | None, typer.Argument(help="The organisation; without it, all that was said.")
+    ] = None,
+    author: Author = None,
+    note: Note = "",
+) -> None:
+    """End what was said of an affiliation; the model decides again. The history keeps it."""
+    with _refused():
+        text = normalise(affiliation)
+        wanted = read_ror_id(ror_id) if ror_id else None
+        who = remark("author", _author(author), MAX_AUTHOR)
+        why = remark("note", note, MAX_NOTE)
+    with _database() as engine:
+        keys = [
+            one.key
+            for one in stored.applying(engine, [text]).get(text, ())
+            if wanted in (None, one.ror_id)
+        ]
+        if not keys:
+            raise SettingsError(
+                "nothing of this kind was said of the affiliation",
+                remedy="resolver override list, or history with the affiliation",
+            )
+        change = overrides.end(engine, keys, author=who, note=why)
+    say(f"{change.statements:,} ended")
+    _tell_answers(change)
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """Show what holds."""
+    with _database() as engine:
+        _show(stored.current(engine), as_json)
+
+
+@app.command()
+def history(affiliation: Affiliation, as_json: AsJson = False) -> None:
+    """Show all that was ever said of an affiliation, by whom, and who ended it."""
+    with _database() as engine:
+        _show(stored.history(engine, normalise(affiliation)), as_json)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A CSV file; - is stdin.")],
+    author: Annotated[
+        str | None, typer.Option(help="Who says what the file gives no author for [you].")
+    ] = None,
+) -> None:
+    """Take in a CSV file: affiliation, ror_id, verdict (is, is not), author, note.
+
+    A bad line is told and skipped; exit code 2 then. Importing a file twice changes nothing. What
+    is stored and not in the file stays.
+    """
+    refused: list[BadLine] = []
+    read: set[tuple[str, str]] = set()
+    with _database() as engine, _opened(file) as lines, progress("lines read") as report:
+        change = overrides.add(
+            engine, _good(overrides.read_csv(lines, author=_author(author)), refused, read, report)
+        )
+        problems = overrides.problems(engine, read)
+    say(f"{len(read):,} read, {change.statements:,} of them new or other than before")
+    _tell_problems(problems)
+    _tell_answers(change)
+    if refused:
+        _tell(f"[yellow]refused[/] {escape(f'{file}, {line}')}" for line in refused)
+        say(f"{len(refused):,} lines refused; the others were taken")
+        raise typer.Exit(2)
+
+
+@app.command()
+def export(
+    file: Annotated[Path | None, typer.Argument(help="A file [stdout].")] = None,
+) -> None:
+    """Write what holds as CSV, for import elsewhere or for keeping under version control."""
+    with _database() as engine:
+        current = stored.current(engine)
+    with _writable(file) as opened:
+        written = overrides.write_csv(opened, current)
+    say(f"{written:,} overrides")
+
+
+@app.command()
+def check(as_json: AsJson = False) -> None:
+    """Show what is said of organisations that are withdrawn, inactive or unknown to the release
+    in use. They stay linked. Exit code 2 if there are any.
+    """
+    with _database() as engine:
+        problems = stored.problems(engine)
+    if as_json:
+        for problem in problems:
+            override = _as_object(problem.override)
+            _print_json(override | {"status": problem.status, "successors": problem.successors})
+    else:
+        _show_problems(problems)
+    if problems:
+        raise typer.Exit(2)
+
+
+@contextmanager
+def _database() -> Iterator[Engine]:
+    with service.database(load_settings()) as engine:
+        connection.require_schema(engine)
+        yield engine
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _author(given: str | None) -> str:
+    if given is not None:
+        return given
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as a user that has no name.
+        raise SettingsError("your user has no name", remedy="give one: --author") from None
+
+
+def _good(
+    lines: Iterable[Override | BadLine],
+    refused: list[BadLine],
+    read: set[tuple[str, str]],
+    report: Callable[[int], None],
+) -> Iterator[Override]:
+    for number, line in enumerate(lines, start=1):
+        if isinstance(line, BadLine):
+            refused.append(line)
+        else:
+            read.add(line.key)
+            yield line
+        report(number)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[TextIO]:
+    """What is not UTF-8 becomes surrogates, for its line to be refused by itself."""
+    try:
+        source = sys.stdin.buffer if str(file) == "-" else file.open("rb")
+    except OSError as error:
+        raise SettingsError(f"{file}: {error.strerror}") from error
+    with TextIOWrapper(source, "utf-8-sig", errors="surrogateescape", newline="") as lines:
+        yield lines
+
+
+@contextmanager
+def _writable(file: Path | None) -> Iterator[TextIO]:
+    """A file, or stdout; UTF-8 whatever the terminal's encoding is."""
+    if file is None:
+        lines = TextIOWrapper(sys.stdout.buffer, "utf-8", newline="")
+        yield lines
+        # Stdout stays open.
+        lines.detach()
+        return
+    try:
+        opened = file.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise SettingsError(f"{file}: {error.strerror}") from error
+    with opened:
+        yield opened
+
+
+def _tell(lines: Iterable[str]) -> None:
+    told = list(lines)
+    for line in told[:TOLD]:
+        say(line)
+    if len(told) > TOLD:
+        say(f"… and {len(told) - TOLD:,} more")
+
+
+def _tell_answers(change: Change) -> None:
+    if change.answers:
+        say(f"stored answers to be given anew: {change.answers:,}; next: resolver refresh")
+    elif change.statements:
+        say("no stored answer is newly affected; it holds from now on")
+
+
+def _tell_problems(problems: Sequence[OverrideProblem]) -> None:
+    _tell(
+        f"[yellow]warning[/] {escape(_organisation(problem.override))} is {_state(problem)}"
+        for problem in problems
+    )
+
+
+def _state(problem: OverrideProblem) -> str:
+    if problem.status is None:
+        return "not in the release in use"
+    successors = f"; succeeded by {', '.join(problem.successors)}" if problem.successors else ""
+    return f"{problem.status}{successors}"
+
+
+def _organisation(override: Override) -> str:
+    return f"{override.ror_id} {override.name}" if override.name else override.ror_id
+
+
+def _show(found: Sequence[Override], as_json: bool) -> None:
+    if as_json:
+        for override in found:
+            _print_json(_as_object(override))
+        return
+    if not found:
+        say("nothing was said")
+        return
+    table = Table("affiliation", "", "organisation", "author", "said", "note")
+    for override in found:
+        style = "dim" if override.ended else ""
+        denied = override.verdict is Verdict.IS_NOT
+        table.add_row(
+            Text(override.affiliation),
+            Text(override.verdict, style="yellow" if denied else ""),
+            Text(_organisation(override), style="green" if not override.ended else ""),
+            Text(override.author),
+            Text(_spell(override)),
+            Text(_notes(override)),
+            style=style,
+        )
+    console.print(table)
+
+
+def _show_problems(problems: Sequence[OverrideProblem]) -> None:
+    if not problems:
+        say("all organisations of which something is said are active")
+        return
+    table = Table("affiliation", "", "organisation", "in the registry", "author", "note")
+    for problem in problems:
+        override = problem.override
+        table.add_row(
+            Text(override.affiliation),
+            override.verdict,
+            Text(_organisation(override), style="green"),
+            Text(_state(problem), style="yellow"),
+            Text(override.author),
+            Text(override.note),
+        )
+    console.print(table)
+
+
+def _spell(override: Override) -> str:
+    since = str(override.date or "")
+    if not override.ended:
+        return since
+    return f"{since} to {override.ended.at.astimezone(UTC).date()}"
+
+
+def _notes(override: Override) -> str:
+    if not override.ended:
+        return override.note
+    ended = f"ended by {override.ended.author}"
+    return "; ".join(filter(None, (override.note, ended, override.ended.note)))
+
+
+def _as_object(override: Override) -> dict[str, object]:
+    return asdict(override) | {"verdict": override.verdict.value}
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.buffer.write(orjson.dumps(value) + b"\n")
