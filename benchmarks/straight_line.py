@@ -71,6 +71,7 @@ def step_index(_: argparse.Namespace) -> dict[str, Any]:
     from resolver.settings import load_settings
 
     settings = load_settings()
+    store = service.index_store(settings)
     with service.database(settings) as engine:
         release = releases.require_release(engine)
         started = time.perf_counter()
@@ -79,8 +80,9 @@ def step_index(_: argparse.Namespace) -> dict[str, Any]:
             release=release.version,
             release_sha256=release.sha256,
             encoder=service.encoder(settings),
-            store=service.index_store(settings),
+            store=store,
         )
+        store.activate(manifest.version)
         seconds = time.perf_counter() - started
     size = sum(
         file.stat().st_blocks * 512

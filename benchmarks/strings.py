@@ -30,13 +30,10 @@ def organisations(registry: Path) -> list[Organisation]:
 def indexed(
     found: Iterable[Organisation], encoder: Encoder, folder: Path, *, release: str = "benchmark"
 ) -> Manifest:
-    return build(
-        found,
-        release=release,
-        release_sha256=release,
-        encoder=encoder,
-        store=EmbeddedStore(folder),
-    )
+    store = EmbeddedStore(folder)
+    manifest = build(found, release=release, release_sha256=release, encoder=encoder, store=store)
+    store.activate(manifest.version)
+    return manifest
 
 
 def pairs(recall: Recall, texts: Sequence[str], *, depth: int) -> list[Pair]:

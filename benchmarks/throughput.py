@@ -144,13 +144,15 @@ def prepare(engine: Engine, registry: Path, settings: Settings) -> None:
     migrating.upgrade(engine)
     load(engine, registry, rejects=settings.home / "rejects.jsonl")
     release = releases.require_release(engine)
-    build(
+    store = service.index_store(settings)
+    manifest = build(
         releases.organisations(engine, release.id),
         release=release.version,
         release_sha256=release.sha256,
         encoder=service.encoder(settings),
-        store=service.index_store(settings),
+        store=store,
     )
+    store.activate(manifest.version)
 
 
 @contextmanager

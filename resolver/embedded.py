@@ -56,9 +56,18 @@ def postgres(home: Path) -> Iterator[str]:
             "no database is set and the embedded Postgres is not installed",
             remedy="pip install 'affiliation-resolver[embedded]' or set RESOLVER_DATABASE_URL",
         ) from error
-    data = home.resolve() / "postgres"
+    data = _postgres_data(home)
     with _shared(data, start=_start_postgres, stop=_stop_postgres) as socket_folder:
         yield f"postgresql://postgres@/postgres?host={quote(socket_folder, safe='/')}"
+
+
+def has_postgres(home: Path) -> bool:
+    """Whether there was ever a Postgres server with its data under `home`."""
+    return (_postgres_data(home) / "PG_VERSION").is_file()
+
+
+def _postgres_data(home: Path) -> Path:
+    return home.resolve() / "postgres"
 
 
 @contextmanager

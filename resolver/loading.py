@@ -21,16 +21,19 @@ def load(
     path: Path,
     *,
     rejects: Path,
+    force: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> LoadReport:
     """Load a release file and put it in use; what is refused goes to `rejects`.
+
+    `force` takes one that is older than the release in use.
 
     `progress` is called with the number of organisations read so far, every `PROGRESS_STEP` and
     once at the end.
 
     Raises:
-        RegistryError: the file cannot be used, or too much of it is refused; the stored registry
-            is as it was.
+        RegistryError: the file cannot be used, too much of it is refused, or it is older and not
+            forced; the stored registry is as it was.
         DatabaseProblem: Postgres does not answer or is not migrated.
     """
     release = open_release(path)
@@ -50,6 +53,7 @@ def load(
             organisations,
             rejected=lambda: refused.count,
             schema_version=lambda: release.schema_version,
+            force=force,
         )
 
 

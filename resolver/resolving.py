@@ -6,16 +6,19 @@ database as if it had come once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from resolver.database import links
+from resolver.database import links, overrides
 from resolver.domain.meters import Meters, Stopwatch
+from resolver.domain.outcome import Outcome
 from resolver.intake import parse_chunk
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from resolver.database.links import SaveReport
     from resolver.domain.policy import Policy
     from resolver.matching import Matcher
 
@@ -25,9 +28,8 @@ class ChunkReport:
     """What became of a chunk.
 
     `received` = records taken + `refused`. The rest counts distinct affiliations:
-    `already_resolved` had an answer of this resolver version under this policy, `new` did not and
-    are `linked` or `no_match` now; `links` are those of the linked ones. `superseded` answers were
-    not stored, because a later resolver version had given one meanwhile. `meters` says what it
+    `already_resolved` had an answer that is valid and not due under this policy, `new` had none
+    and are `linked` or `no_match` now; `links` are those of the linked ones. `meters` says what it
     cost; two reports of one content are equal.
     """
 
@@ -38,7 +40,6 @@ class ChunkReport:
     linked: int
     no_match: int
     links: int
-    superseded: int
     meters: Meters = field(default=Meters(), compare=False, repr=False)
 
 
@@ -58,6 +59,8 @@ def resolve_chunk(
 
     Raises:
         IntakeError: the chunk as a whole cannot be read; nothing was stored.
+        ResolverSuperseded: another resolver version came in use meanwhile; no answer was stored.
+            Do it again with that one.
         IndexUnavailable, RerankerUnavailable, DatabaseUnavailable: a service went away; do it
             again later.
         ResolverError: what else stands in the way; doing it again does not help.
@@ -69,26 +72,53 @@ def resolve_chunk(
     links.refuse(engine, refused)
     stored = links.intake(engine, resolver_version_id, records, policy)
     store = watch.lap()
-    new = [affiliation for affiliation in stored if not affiliation.resolved]
-    texts = [affiliation.text for affiliation in new]
-    outcomes, meters = matcher.measured(texts, policy) if texts else ([], Meters())
-    watch.lap()
-    saved = links.save(
-        engine,
-        resolver_version_id,
-        [(affiliation.id, outcome) for affiliation, outcome in zip(new, outcomes, strict=True)],
-        policy,
-    )
-    store += watch.lap()
-    linked = sum(1 for outcome in outcomes if outcome.links)
+    new = [(affiliation.id, affiliation.text) for affiliation in stored if not affiliation.resolved]
+    answered = answer(engine, matcher, resolver_version_id, new, policy)
+    linked = sum(1 for outcome in answered.outcomes if outcome.links)
     return ChunkReport(
         received=len(records) + len(refused),
         refused=len(refused),
         new=len(new),
         already_resolved=len(stored) - len(new),
         linked=linked,
-        no_match=len(outcomes) - linked,
-        links=saved.links,
-        superseded=saved.superseded,
-        meters=replace(meters, wall=watch.total(), store=store),
+        no_match=len(new) - linked,
+        links=sum(len(outcome.links) for outcome in answered.outcomes),
+        meters=replace(answered.meters, wall=watch.total(), store=store + answered.meters.store),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Outcomes in the order of the affiliations, and how they were stored."""
+
+    outcomes: Sequence[Outcome]
+    saved: SaveReport
+    meters: Meters
+
+
+def answer(
+    engine: Engine,
+    matcher: Matcher,
+    resolver_version_id: int,
+    affiliations: Sequence[tuple[int, str]],
+    policy: Policy,
+) -> Answered:
+    """Resolve stored affiliations (id, normalised text) and store what comes of it, all at once.
+
+    What a person said of one counts before what the models say.
+
+    Raises:
+        as `resolve_chunk`; nothing was stored.
+    """
+    watch = Stopwatch()
+    texts = [text for _, text in affiliations]
+    said = overrides.applying(engine, texts) if texts else {}
+    store = watch.lap()
+    outcomes, meters = matcher.measured(texts, policy, said) if texts else ([], Meters())
+    watch.lap()
+    numbered = [
+        (affiliation_id, outcome)
+        for (affiliation_id, _), outcome in zip(affiliations, outcomes, strict=True)
+    ]
+    saved = links.save(engine, resolver_version_id, numbered, policy)
+    return Answered(outcomes, saved, replace(meters, store=store + watch.lap()))

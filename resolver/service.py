@@ -1,22 +1,30 @@
-"""Builds the parts from the settings: the only place that knows which part a setting means."""
+"""Builds the parts from the settings: the only place that knows which part a setting means.
+
+A `Service` is all of them together, as the resolver version in use wants them. The row of that
+version names the index version and the models, so every worker answers alike; the settings of a
+worker say where things are, and name the models only as long as no version is in use.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from resolver import embedded
 from resolver.database import connection, releases, resolvers
+from resolver.database.resolvers import ResolverVersion
 from resolver.domain.judge import Judge
 from resolver.domain.policy import Operating, Policy, threshold
+from resolver.domain.sieve import Sieve
 from resolver.encoder import Encoder
 from resolver.encoder.loading import load as load_encoder
 from resolver.encoder.static import WEIGHTS
-from resolver.errors import SettingsError
-from resolver.index import IndexStore
+from resolver.errors import IndexMissing, ModelError, SettingsError
+from resolver.index import Index, IndexStore, Manifest
 from resolver.indexing import require_fresh
 from resolver.judging import fingerprint, load_judge, load_operating, load_sieve
 from resolver.matching import Matcher
@@ -28,6 +36,8 @@ from resolver.settings import BUILTIN, Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -138,60 +148,183 @@ def _policy(chosen: object, base: Policy, operating: Operating) -> Policy:
 
 
 @contextmanager
-def recall(
-    settings: Settings, loaded: Encoder | None = None, *, release: str | None = None
-) -> Iterator[Recall]:
+def recall(settings: Settings, loaded: Encoder | None = None) -> Iterator[Recall]:
     """The first stage over the active index.
 
     Raises:
-        IndexProblem: none is active, or it was built by another encoder or from a release
-            other than `release` (None: whichever).
+        IndexProblem: none is active, or it was built by another encoder.
     """
     loaded = loaded or encoder(settings)
     index = index_store(settings).open()
     try:
-        require_fresh(index.manifest, encoder=loaded, release=release)
+        require_fresh(index.manifest, encoder=loaded, release=None)
         yield Recall(loaded, index)
     finally:
         index.close()
 
 
 @contextmanager
-def matcher(
-    settings: Settings, *, release: str | None = None, judge: Judge | None = None
-) -> Iterator[Matcher]:
-    """The whole matcher; needs the index and the models, but no database.
+def matcher(settings: Settings, *, judge: Judge | None = None) -> Iterator[Matcher]:
+    """The whole matcher over the active index; needs the models, but no database.
 
     `judge` takes the place of the one in the settings, and of its sieve.
     """
-    with recall(settings, release=release) as first_stage:
+    with recall(settings) as first_stage:
         scorer = reranker(settings)
-        operating = () if judge else load_operating(settings.judge, first_stage.encoder, scorer)
-        yield Matcher(
-            recall=first_stage,
-            reranker=scorer,
-            judge=judge or load_judge(settings.judge, first_stage.encoder, scorer),
-            policy=policy(settings, operating),
-            sieve=None if judge else load_sieve(settings.judge, first_stage.encoder),
-            recall_depth=settings.recall_depth,
-            rerank_depth=settings.rerank_depth,
-            rerank_from=settings.rerank_from,
-            slice_size=settings.slice_size,
+        chosen = (
+            Models(first_stage.encoder, scorer, judge, sieve=None, operating=())
+            if judge
+            else _models(settings, first_stage.encoder, scorer)
         )
+        yield _matcher(settings, first_stage.index, chosen)
+
+
+def _matcher(settings: Settings, index: Index, models: Models) -> Matcher:
+    return Matcher(
+        recall=Recall(models.encoder, index),
+        reranker=models.reranker,
+        judge=models.judge,
+        policy=policy(settings, models.operating),
+        sieve=models.sieve,
+        recall_depth=settings.recall_depth,
+        rerank_depth=settings.rerank_depth,
+        rerank_from=settings.rerank_from,
+        slice_size=settings.slice_size,
+    )
+
+
+# Resolver versions
+
+MODELS = ("encoder", "reranker", "reranker_calibration", "judge")
+"""Settings that name a model."""
+
+DECIDING = ("recall_depth", "rerank_depth", "rerank_from")
+"""Settings that every answer depends on. The caller's choices are not among them: they are recorded
+as the answer's policy."""
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
-    """What a worker needs: the matcher, the database, and the version that its answers carry.
+class Models:
+    """What ranks and decides. `operating` says what threshold a target precision takes."""
 
-    `operating` says what threshold a target precision takes.
+    encoder: Encoder
+    reranker: Reranker
+    judge: Judge
+    sieve: Sieve | None
+    operating: Operating
+
+
+def models(settings: Settings) -> Models:
+    """The models that the settings name.
+
+    Raises:
+        ModelError: one cannot be loaded.
+        RerankerUnavailable: the reranker's server does not answer.
+    """
+    return _models(settings, encoder(settings), reranker(settings))
+
+
+def _models(settings: Settings, loaded: Encoder, scorer: Reranker) -> Models:
+    return Models(
+        loaded,
+        scorer,
+        load_judge(settings.judge, loaded, scorer),
+        load_sieve(settings.judge, loaded),
+        load_operating(settings.judge, loaded, scorer),
+    )
+
+
+def configuration(settings: Settings) -> dict[str, Any]:
+    """What a resolver version keeps of the settings, as JSON values: enough to open it anywhere.
+
+    A path that exists here is made absolute: another process may work in another folder.
+    """
+    chosen = settings.model_dump(mode="json", include={*MODELS, *DECIDING})
+    for name in MODELS:
+        value = chosen[name]
+        if value not in (None, BUILTIN) and Path(value).exists():
+            chosen[name] = str(Path(value).absolute())
+    return chosen
+
+
+def configured(settings: Settings, version: ResolverVersion) -> Settings:
+    """The settings with what `version` says in place.
+
+    The key of a reranker's server goes to no other server than the one that it is set for.
+    """
+    kept: dict[str, Any] = dict(version.configuration)
+    if kept.get("reranker_calibration"):
+        kept["reranker_calibration"] = Path(kept["reranker_calibration"])
+    if "://" in settings.reranker and kept.get("reranker") != settings.reranker:
+        kept["reranker_api_key"] = None
+    return settings.model_copy(update=kept)
+
+
+def register(
+    engine: Engine, settings: Settings, manifest: Manifest, models: Models
+) -> ResolverVersion:
+    """The resolver version of these settings and this index version; not put in use.
+
+    Raises:
+        RegistryError: the release of the index is not in the database.
+        IndexMismatch: the index is of another encoder or document form.
+    """
+    require_fresh(manifest, encoder=models.encoder, release=None)
+    release = releases.find_release(engine, manifest.release, manifest.release_sha256)
+    return resolvers.register(
+        engine,
+        release_id=release.id,
+        encoder=(models.encoder.name, models.encoder.fingerprint),
+        reranker=(models.reranker.name, models.reranker.fingerprint),
+        settings=deciding(settings, models) | {"statistics": manifest.statistics},
+        index_version=manifest.version,
+        configuration=configuration(settings),
+    )
+
+
+def deciding(settings: Settings, models: Models) -> dict[str, object]:
+    """What every answer depends on beside release, index, encoder and reranker."""
+    return {
+        **settings.model_dump(include=set(DECIDING)),
+        "judge": fingerprint(models.judge),
+        "sieve": models.sieve and fingerprint(models.sieve),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A resolver version with what it needs."""
+
+    version: ResolverVersion
+    models: Models
+    matcher: Matcher
+
+    def close(self) -> None:
+        self.matcher.recall.index.close()
+
+
+class Service:
+    """What a worker needs: the matcher of a resolver version, and the database.
+
+    It is opened with the version in use, and changes over to another one in `follow` alone: what
+    is resolved in between is of one version.
     """
 
-    settings: Settings
-    engine: Engine
-    matcher: Matcher
-    resolver_version_id: int
-    operating: Operating = ()
+    def __init__(
+        self, settings: Settings, engine: Engine, store: IndexStore, version: ResolverVersion
+    ) -> None:
+        self.settings = settings
+        self.engine = engine
+        self._store = store
+        self._opened = _open(settings, store, version)
+
+    @property
+    def version(self) -> ResolverVersion:
+        return self._opened.version
+
+    @property
+    def matcher(self) -> Matcher:
+        return self._opened.matcher
 
     def policy(self, chosen: object) -> Policy:
         """The worker's own policy with the choices of a message in place; None: as it is.
@@ -200,42 +333,161 @@ class Service:
             SettingsError: a choice is not known or makes no sense.
         """
         own = self.matcher.policy
-        return own if chosen is None else _policy(chosen, own, self.operating)
+        return own if chosen is None else _policy(chosen, own, self._opened.models.operating)
+
+    def follow(self) -> bool:
+        """Change over to the version in use, if that is another one by now; whether it was.
+
+        One look into the database when it is not. Models that stay are not loaded again. When the
+        new version cannot be opened, the old one stays open.
+
+        Raises:
+            IndexProblem, ModelError, RerankerUnavailable: it cannot be opened here.
+            DatabaseProblem: Postgres does not answer.
+        """
+        now = resolvers.current_resolver(self.engine)
+        before = self._opened
+        if now is None or _same(now, before.version):
+            return False
+        self._opened = _open(self.settings, self._store, now, before.models)
+        before.close()
+        log.warning("resolver version %d is in use now (release %s)", now.id, now.release)
+        return True
+
+    def close(self) -> None:
+        self._opened.close()
 
     @staticmethod
     @contextmanager
     def open(settings: Settings) -> Iterator[Service]:
-        """Open everything and check that it fits together.
+        """Open the version in use; the first time, the one that the settings and the active index
+        make, which is in use from then on.
 
         Raises:
             RegistryError: no release is loaded.
-            IndexProblem: no index, or one of another release or encoder.
-            ModelError: a model cannot be loaded.
+            IndexProblem: no index, or one of another encoder.
+            ModelError: a model cannot be loaded, or is not the one that the version had.
             RerankerUnavailable: the reranker's server does not answer.
             DatabaseProblem: Postgres does not answer or is not migrated.
         """
         with database(settings) as engine:
             connection.require_schema(engine)
-            release = releases.require_release(engine)
-            with matcher(settings, release=release.version) as built:
-                version = resolvers.register(
-                    engine,
-                    release_id=release.id,
-                    encoder=(built.recall.encoder.name, built.recall.encoder.fingerprint),
-                    reranker=(built.reranker.name, built.reranker.fingerprint),
-                    settings={
-                        **deciding(settings),
-                        "judge": fingerprint(built.judge),
-                        "sieve": built.sieve and fingerprint(built.sieve),
-                    },
-                )
-                operating = load_operating(settings.judge, built.recall.encoder, built.reranker)
-                yield Service(settings, engine, built, version.id, operating)
+            with open_service(settings, engine) as service:
+                yield service
 
 
-def deciding(settings: Settings) -> dict[str, object]:
-    """The settings that every answer depends on, as recorded with the resolver version.
+@contextmanager
+def open_service(settings: Settings, engine: Engine) -> Iterator[Service]:
+    """`Service.open` on an engine that is there."""
+    store = index_store(settings)
+    version = resolvers.current_resolver(engine)
+    if version is None or version.index_version is None:
+        version = resolvers.put_in_use(engine, _first(settings, engine, store).id)
+    else:
+        _tell_differences(settings, version)
+    _tell_newer_release(engine, version)
+    service = Service(settings, engine, store, version)
+    try:
+        yield service
+    finally:
+        service.close()
 
-    The caller's choices are not among them: they are recorded as the answer's policy.
+
+@contextmanager
+def open_version(settings: Settings, engine: Engine, version_id: int) -> Iterator[Service]:
+    """Any registered version, in use or not, to resolve with and to compare.
+
+    Raises:
+        ResolverError: there is no such version, its index version is gone, or its models are not
+            here.
     """
-    return settings.model_dump(include={"recall_depth", "rerank_depth", "rerank_from"})
+    service = Service(
+        settings, engine, index_store(settings), resolvers.find_resolver(engine, version_id)
+    )
+    try:
+        yield service
+    finally:
+        service.close()
+
+
+def _first(settings: Settings, engine: Engine, store: IndexStore) -> ResolverVersion:
+    releases.require_release(engine)
+    manifest = store.active()
+    if manifest is None:
+        raise IndexMissing("no index is active", remedy="run: resolver index build")
+    return register(engine, settings, manifest, models(settings))
+
+
+def _open(
+    settings: Settings, store: IndexStore, version: ResolverVersion, kept: Models | None = None
+) -> _Opened:
+    if version.index_version is None:
+        raise IndexMissing(
+            f"resolver version {version.id} is of a time when none named its index",
+            remedy="it cannot be opened any more; see: resolver version list",
+        )
+    chosen = configured(settings, version)
+    loaded = kept.encoder if kept and kept.encoder.fingerprint == version.encoder[1] else None
+    scorer = kept.reranker if kept and kept.reranker.fingerprint == version.reranker[1] else None
+    opened = _models(chosen, loaded or encoder(chosen), scorer or reranker(chosen))
+    _check_models(version, chosen, opened)
+    try:
+        index = store.open(version.index_version)
+    except IndexMissing as error:
+        raise IndexMissing(
+            f"the index of resolver version {version.id} is gone: {error.problem}",
+            remedy="run: resolver index build, or switch to another one: resolver version list",
+        ) from error
+    try:
+        require_fresh(index.manifest, encoder=opened.encoder, release=None)
+        return _Opened(version, opened, _matcher(chosen, index, opened))
+    except BaseException:
+        index.close()
+        raise
+
+
+def _check_models(version: ResolverVersion, chosen: Settings, opened: Models) -> None:
+    """Refuse models that bear the name of the version's and are others."""
+    here = deciding(chosen, opened)
+    for what, recorded, found in (
+        ("encoder", version.encoder[1], opened.encoder.fingerprint),
+        ("reranker", version.reranker[1], opened.reranker.fingerprint),
+        *((name, version.settings.get(name), here[name]) for name in ("judge", "sieve")),
+    ):
+        if recorded != found:
+            raise ModelError(
+                f"resolver version {version.id} has another {what} than there is here "
+                f"(fingerprints {recorded} and {found})",
+                remedy="install what it was made with, or switch to what is here: "
+                "resolver version use",
+            )
+
+
+def _same(one: ResolverVersion, other: ResolverVersion) -> bool:
+    return (one.id, one.index_version) == (other.id, other.index_version)
+
+
+def _tell_differences(settings: Settings, version: ResolverVersion) -> None:
+    """Settings that say otherwise than the version in use, which is followed."""
+    ours = configuration(settings)
+    for name in sorted(settings.model_fields_set & ours.keys()):
+        theirs = version.configuration.get(name)
+        if ours[name] != theirs:
+            log.warning(
+                "RESOLVER_%s is %s here, and %s in resolver version %d, which is in use: "
+                "to switch, run resolver version use",
+                name.upper(),
+                ours[name],
+                theirs,
+                version.id,
+            )
+
+
+def _tell_newer_release(engine: Engine, version: ResolverVersion) -> None:
+    release = releases.current_release(engine)
+    if release is not None and release.id != version.release_id:
+        log.warning(
+            "release %s is loaded, the answers are by %s: to take it in, run resolver update",
+            release.version,
+            version.release,
+        )

@@ -28,6 +28,9 @@ Listed = Annotated[frozenset[str], NoDecode, BeforeValidator(_listed)]
 class Settings(BaseSettings):
     """Where things are and how to decide. Every field is ``RESOLVER_<FIELD>`` in the environment.
 
+    What names a model, and what every answer depends on, is for the resolver version in use to
+    say once there is one: see `resolver.service`.
+
     A URL that is not set means the embedded form of that service, kept under `home`.
     """
 
@@ -112,6 +115,14 @@ class Settings(BaseSettings):
     )
     countries: Listed = Field(
         default=frozenset(), description="Countries (ISO 3166-1 alpha-2) to link in; none: all."
+    )
+
+    registry_url: str = Field(
+        default="https://zenodo.org", description="Where releases come from: Zenodo, or a mirror."
+    )
+    update_schedule: str | None = Field(
+        default=None,
+        description="When to take in the newest release: a cron expression, in UTC; unset: never.",
     )
 
     chunk_size: Annotated[int, Field(ge=1, le=1024)] = Field(

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -33,7 +33,16 @@ if PROCESSES > 1:
     # Before torch and numpy are imported; the commands that tests run inherit it.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-LONGEST = ("workers", "cli/test_train", "cross_script", "docs", "cli/test_demo", "cli/test_setup")
+LONGEST = (
+    "workers",
+    "test_killed_update",
+    "cli/test_train",
+    "cross_script",
+    "docs",
+    "test_updating",
+    "cli/test_demo",
+    "cli/test_setup",
+)
 """Below tests/, what runs for a minute or so: first, where processes share the files, for them to
 end together."""
 
@@ -148,6 +157,25 @@ def database_url(postgres_url: str, _maintenance: Engine, _template_database: st
         connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{_template_database}"'))
     yield _named(postgres_url, name)
     _drop(_maintenance, name)
+
+
+@pytest.fixture(scope="session")
+def copied_database(
+    postgres_url: str, _maintenance: Engine, _template_database: str
+) -> Iterator[Callable[[str | None], str]]:
+    """Makes a copy of a database that nobody is connected to, or a fresh one; returns its URL."""
+    made: list[str] = []
+
+    def copy(url: str | None = None) -> str:
+        original = make_url(url).database if url else _template_database
+        made.append(f"resolver_test_{uuid.uuid4().hex[:12]}")
+        with _maintenance.connect() as connection:
+            connection.execute(text(f'CREATE DATABASE "{made[-1]}" TEMPLATE "{original}"'))
+        return _named(postgres_url, made[-1])
+
+    yield copy
+    for name in made:
+        _drop(_maintenance, name)
 
 
 @pytest.fixture

@@ -36,6 +36,11 @@ def test_workers_wait_for_what_they_need(name: str) -> None:
     }
 
 
+def test_updates_are_sent_only_where_that_is_wanted() -> None:
+    assert SERVICES["schedule"]["profiles"] == ["schedule"]
+    assert all("RESOLVER_UPDATE_SCHEDULE" not in SERVICES[n]["environment"] for n in WORKERS)
+
+
 def test_migrate_runs_once_after_postgres() -> None:
     assert SERVICES["migrate"]["restart"] == "no"
     assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
@@ -78,7 +83,7 @@ def test_images_copy_files_that_exist() -> None:
                 assert (ROOT / source).exists(), source
 
 
-@pytest.mark.parametrize("name", ["migrate", *sorted(WORKERS)])
+@pytest.mark.parametrize("name", ["migrate", "schedule", *sorted(WORKERS)])
 def test_commands_are_commands(name: str) -> None:
     import typer.main
 

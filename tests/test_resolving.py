@@ -13,12 +13,13 @@ from hashing_encoder import HashingEncoder
 from sqlalchemy import Engine, text
 
 from resolver import loading
-from resolver.database import releases, resolvers
+from resolver.database import overrides, releases, resolvers
 from resolver.domain.judge import LogitJudge
 from resolver.domain.meters import Meters
+from resolver.domain.override import Override, Verdict
 from resolver.domain.policy import Level, Policy, Succession
 from resolver.domain.words import words
-from resolver.errors import DatabaseUnavailable, IndexUnavailable, IntakeError
+from resolver.errors import DatabaseUnavailable, IndexUnavailable, IntakeError, ResolverSuperseded
 from resolver.index.embedded import EmbeddedStore
 from resolver.indexing import build
 from resolver.matching import Matcher
@@ -62,14 +63,14 @@ def matcher(engine: Engine, store: EmbeddedStore, tmp_path: Path) -> Iterator[Ma
     release = releases.current_release(engine)
     assert release is not None
     encoder = HashingEncoder()
-    build(
+    manifest = build(
         releases.organisations(engine, release.id),
         release=release.version,
         release_sha256=release.sha256,
         encoder=encoder,
         store=store,
     )
-    index = store.open()
+    index = store.open(manifest.version)
     yield Matcher(Recall(encoder, index), OverlapReranker(), LogitJudge(1.0, 0.0))
     index.close()
 
@@ -82,13 +83,16 @@ def version(engine: Engine, matcher: Matcher) -> int:
 def _register(engine: Engine, **settings: object) -> int:
     release = releases.current_release(engine)
     assert release is not None
-    return resolvers.register(
+    registered = resolvers.register(
         engine,
         release_id=release.id,
         encoder=("character-hashing", "64"),
         reranker=("word-overlap", "1"),
         settings=settings,
-    ).id
+        index_version="sample",
+        configuration={},
+    )
+    return resolvers.put_in_use(engine, registered.id).id
 
 
 def _record(number: int, affiliation: object, **changes: object) -> dict[str, object]:
@@ -105,7 +109,7 @@ CHUNK: list[object] = [
 ]
 
 REPORT = ChunkReport(
-    received=6, refused=2, new=3, already_resolved=0, linked=1, no_match=2, links=1, superseded=0
+    received=6, refused=2, new=3, already_resolved=0, linked=1, no_match=2, links=1
 )
 
 
@@ -205,15 +209,36 @@ def test_chunk_that_fails_in_a_later_slice_is_completed_by_the_next_attempt(
     assert _counts(engine) == COUNTS
 
 
-def test_new_version_answers_again_and_an_old_one_does_not_take_over(
+def test_new_version_answers_again_and_an_old_one_stores_nothing(
     engine: Engine, matcher: Matcher, version: int
 ) -> None:
     resolve_chunk(engine, matcher, version, CHUNK)
     later = _register(engine, recall_depth=60)
     assert resolve_chunk(engine, matcher, later, CHUNK) == REPORT
-    assert resolve_chunk(engine, matcher, version, CHUNK).new == 0
-    assert _counts(engine) == COUNTS
+    more = [*CHUNK, _record(7, "CERN, Geneva")]
+    with pytest.raises(ResolverSuperseded):
+        resolve_chunk(engine, matcher, version, more)
+    assert _counts(engine) == COUNTS | {"affiliation": 4, "source_record": 5}
     assert _rows(engine, "SELECT DISTINCT resolver_version_id FROM outcome") == [(later,)]
+    assert resolve_chunk(engine, matcher, later, more).new == 1
+
+
+def test_what_a_person_said_counts_before_what_the_models_say(
+    engine: Engine, matcher: Matcher, version: int
+) -> None:
+    overrides.add(
+        engine,
+        [
+            Override(None, "ETH Zurich, Switzerland", "052gg0110", Verdict.IS, "ada"),
+            Override(None, "CERN, Geneva", "01ggx4157", Verdict.IS_NOT, "ada"),
+        ],
+    )
+    chunk = [_record(1, "ETH  Zurich, Switzerland"), _record(2, "CERN, Geneva")]
+    resolve_chunk(engine, matcher, version, chunk)
+    assert _rows(engine, "SELECT source_id, organisation FROM resolved_links") == [
+        ("10.1/1", "University of Oxford")
+    ]
+    assert _rows(engine, "SELECT cardinality(overrides) FROM outcome") == [(1,), (1,)]
 
 
 LABS = [_record(1, "Université Paris-Sud, Orsay"), _record(2, "Goddard Space Flight Center")]

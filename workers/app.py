@@ -42,8 +42,9 @@ from workers.placement import placed
 
 logger = get_logger(__name__)
 
-QUEUES = ("interactive", "bulk", "registry")
-"""Interactive and bulk chunks, and loads of the registry: give each its own workers."""
+QUEUES = ("interactive", "bulk", "registry", "refresh")
+"""Interactive and bulk chunks, updates of the registry, and what an update made due: give each its
+own workers."""
 
 DEAD = "dead"
 """Where the messages of failed tasks wait for a person; no worker reads it."""
@@ -201,8 +202,9 @@ class ChunkTask(Task):  # type: ignore[misc]
         einfo: Any,  # noqa: ARG002
     ) -> None:
         """Called in the child after a failure, in the parent after the time limit."""
-        # RabbitMQ moves a rejected message to the dead letters itself; Redis would drop it.
-        if self.app.amqp_broker:
+        # RabbitMQ moves a rejected message to the dead letters itself; Redis would drop it. What
+        # was acknowledged before it began is not wanted again.
+        if self.app.amqp_broker or not self.acks_late:
             return
         self.apply_async(
             args,

@@ -1,9 +1,9 @@
-"""The sending end: records → chunk messages on a queue."""
+"""The sending end: records, and what is due, → chunk messages on a queue."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kombu.exceptions import OperationalError
@@ -17,6 +17,8 @@ from resolver.settings import Settings, load_settings
 from workers.app import CONNECT_TIMEOUT, QUEUES, create_app, dead_queue
 
 RESOLVE_CHUNK = "resolver.resolve_chunk"
+REFRESH_CHUNK = "resolver.refresh_chunk"
+UPDATE = "resolver.update"
 
 MAX_BYTES = 2**20
 """Bytes of the records of one message, unless a single record is larger. RabbitMQ takes up to
@@ -71,6 +73,47 @@ def enqueue(
         raise SettingsError(f"no such queue: {queue}", remedy=f"choose from {', '.join(QUEUES)}")
     options = {"policy": checked(policy)} if policy else {}
     settings = settings or load_settings()
+    messages = (
+        _Message(RESOLVE_CHUNK, (chunk,), options, len(chunk))
+        for chunk in chunks(records, size=settings.chunk_size)
+    )
+    return _send(messages, settings, queue, progress)
+
+
+def enqueue_refresh(
+    chunks: Iterable[tuple[int, Sequence[int]]],
+    *,
+    settings: Settings | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> EnqueueReport:
+    """Send what is due to the queue ``refresh``: (policy id, affiliation ids), each a message.
+
+    Sending it twice is harmless: what was resolved meanwhile is not due any more.
+
+    Raises:
+        BrokerUnavailable: the broker does not answer or refuses; says how many were sent.
+    """
+    messages = (
+        _Message(REFRESH_CHUNK, (list(affiliations), policy_id), {}, len(affiliations))
+        for policy_id, affiliations in chunks
+    )
+    return _send(messages, settings or load_settings(), "refresh", progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    task: str
+    arguments: tuple[object, ...]
+    options: Mapping[str, object]
+    records: int
+
+
+def _send(
+    messages: Iterable[_Message],
+    settings: Settings,
+    queue: str,
+    progress: Callable[[int], None] | None,
+) -> EnqueueReport:
     sent = EnqueueReport(0, 0)
     with broker(settings) as url:
         app = create_app(settings, broker_url=url)
@@ -86,20 +129,20 @@ def enqueue(
                 # A message that fails before any worker has run needs a place to go.
                 dead_queue(amqp=app.amqp_broker)(connection.default_channel).declare()
                 producer = app.amqp.Producer(connection, auto_declare=False)
-                for chunk in chunks(records, size=settings.chunk_size):
+                for message in messages:
                     app.send_task(
-                        RESOLVE_CHUNK,
-                        args=(chunk,),
-                        kwargs=options,
+                        message.task,
+                        args=message.arguments,
+                        kwargs=message.options,
                         queue=queue,
                         producer=producer,
                         retry=True,
                         retry_policy=RETRIES,
                         confirm_timeout=CONFIRM_TIMEOUT,
-                        argsrepr=f"({len(chunk)} records)",
-                        kwargsrepr=repr(options),
+                        argsrepr=f"({message.records} records)",
+                        kwargsrepr=repr(message.options),
                     )
-                    sent = EnqueueReport(sent.records + len(chunk), sent.chunks + 1)
+                    sent = EnqueueReport(sent.records + message.records, sent.chunks + 1)
                     if progress:
                         progress(sent.records)
             except failures as error:

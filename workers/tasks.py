@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,9 +11,11 @@ from celery import shared_task
 from celery.utils.log import get_task_logger
 from celery.utils.time import get_exponential_backoff_interval
 
-from resolver import resolving
+from resolver import refreshing, resolving, updating
+from resolver.errors import ResolverError, ResolverSuperseded, UpdateRunning
+from resolver.service import Service
 from workers.app import TRANSIENT, service
-from workers.client import RESOLVE_CHUNK
+from workers.client import REFRESH_CHUNK, RESOLVE_CHUNK, UPDATE, enqueue_refresh
 
 logger = get_task_logger(__name__)
 
@@ -21,6 +24,12 @@ BACKOFF_FACTOR = 2
 BACKOFF_MAXIMUM = 60
 """Nine waits of 0 to 2, 4, 8, 16, 32 and four times 60 s: 150 s on average, 302 at most. Enough for
 a restart or failover of Postgres or Qdrant, and far from the time limit of a chunk."""
+
+SWITCHES = 5
+"""How often a chunk is begun again because another resolver version came in use."""
+
+UPDATE_LIMIT = 6 * 60 * 60
+"""Seconds an update may take: minutes, but where a large encoder embeds the registry on a CPU."""
 
 _Answer = TypeVar("_Answer")
 
@@ -31,14 +40,74 @@ def resolve_chunk(records: object, policy: object = None) -> None:
 
     `policy` has the choices that differ from the worker's own.
     """
-    opened = service()
-    chosen = opened.policy(policy)
-    report = patiently(
-        lambda: resolving.resolve_chunk(
-            opened.engine, opened.matcher, opened.resolver_version_id, records, chosen
+    report = with_version_in_use(
+        lambda opened: resolving.resolve_chunk(
+            opened.engine,
+            opened.matcher,
+            opened.version.id,
+            records,
+            opened.policy(policy),
         )
     )
     logger.info("%s %s", report, report.meters)
+
+
+@shared_task(name=REFRESH_CHUNK)  # type: ignore[untyped-decorator]
+def refresh_chunk(affiliation_ids: list[int], policy_id: int) -> None:
+    """Resolve again what of these is due (docs/tasks.md); late or twice it is a look-up."""
+    report = with_version_in_use(
+        lambda opened: refreshing.refresh_chunk(opened, policy_id, affiliation_ids)
+    )
+    logger.info("%s %s", report, report.meters)
+
+
+@shared_task(name=UPDATE, acks_late=False, time_limit=UPDATE_LIMIT)  # type: ignore[untyped-decorator]
+def update() -> None:
+    """Take in the newest release, and send what it makes due to the queue ``refresh``.
+
+    Acknowledged before it begins: it may take longer than RabbitMQ waits for that, and the next
+    one completes what a killed one left.
+    """
+    opened = service()
+    try:
+        report = updating.update(
+            opened.settings,
+            opened.engine,
+            enqueue=lambda due: enqueue_refresh(due, settings=opened.settings).records,
+        )
+    except UpdateRunning as error:
+        logger.warning("%s; this one does nothing", error.problem)
+        return
+    for line in report.lines():
+        logger.info("%s", line)
+
+
+def with_version_in_use(action: Callable[[Service], _Answer]) -> _Answer:
+    """Do a chunk with the resolver version in use; again, when another one comes in meanwhile."""
+
+    def attempt() -> _Answer:
+        for _ in range(SWITCHES):
+            _follow()
+            try:
+                return action(service())
+            except ResolverSuperseded as error:
+                logger.info("%s; once more", error)
+        _follow()
+        return action(service())
+
+    return patiently(attempt)
+
+
+def _follow() -> None:
+    try:
+        service().follow()
+    except TRANSIENT:
+        raise
+    except ResolverError as error:
+        # No chunk may fail for this. Its message goes back, and the process in this one's place
+        # tells the worker why it must stop.
+        logger.critical("the resolver version in use cannot be opened: %s", error)
+        os._exit(os.EX_CONFIG)
 
 
 def patiently(

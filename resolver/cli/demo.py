@@ -20,13 +20,12 @@ from rich.panel import Panel
 from rich.syntax import Syntax
 from sqlalchemy import text
 
-from resolver import intake, sample, service
+from resolver import intake, sample, selecting, service, switching
 from resolver.cli.sql import rows_table
 from resolver.cli.terminal import console, progress, say
-from resolver.database import migrating, releases
+from resolver.database import migrating
 from resolver.domain.affiliation import SourceRecord
 from resolver.errors import ResolverError
-from resolver.indexing import build
 from resolver.loading import load
 from resolver.settings import Settings, load_settings
 from workers.client import enqueue
@@ -65,16 +64,11 @@ def demo(
         say(f"  {loaded}")
 
         _step(3, "embed every name and build the index in Qdrant's own engine")
-        release = releases.require_release(engine)
+        store, encoder = service.index_store(settings), service.encoder(settings)
         with progress("names") as report:
-            manifest = build(
-                releases.organisations(engine, release.id),
-                release=release.version,
-                release_sha256=release.sha256,
-                encoder=service.encoder(settings),
-                store=service.index_store(settings),
-                progress=report,
-            )
+            manifest = switching.index_release(engine, store, encoder, progress=report).manifest
+        if version := switching.adopt(engine, store, encoder, manifest):
+            selecting.select(settings, engine, version, encoder=encoder)
         say(f"  {manifest.organisations:,} organisations under {manifest.points:,} names")
 
         _step(4, "start a Celery worker")
@@ -134,15 +128,14 @@ def _worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
 def _wait(
     engine: Engine, records: list[SourceRecord], process: subprocess.Popen[bytes], log: Path
 ) -> None:
-    """Until each of these records has an outcome by the release in use."""
+    """Until each of these records has an answer that is valid and not due."""
     total = len({(record.source, record.external_id, record.position) for record in records})
     sources = sorted({record.source for record in records})
     count = text(
-        "SELECT count(*) FROM source_record s "
-        "JOIN outcome USING (affiliation_id) "
-        "JOIN resolver_version v ON v.id = outcome.resolver_version_id "
-        "JOIN registry_release r ON r.id = v.release_id AND r.is_current "
-        "WHERE s.source = ANY(:sources)"
+        "SELECT count(*) FROM source_record s JOIN outcome USING (affiliation_id, policy_id) "
+        "WHERE s.source = ANY(:sources) AND NOT EXISTS ("
+        "SELECT FROM outdated d WHERE (d.source, d.source_id, d.position) "
+        "= (s.source, s.external_id, s.position))"
     )
     done, changed = 0, time.monotonic()
     with progress("affiliations", total) as report:

@@ -8,41 +8,53 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from resolver import service
+from resolver import selecting, service, switching
 from resolver.cli.terminal import console, progress, say
-from resolver.database import connection, releases
-from resolver.indexing import build as build_index
+from resolver.database import connection, resolvers
+from resolver.database.locks import updating_alone
+from resolver.errors import IndexMissing
 from resolver.settings import load_settings
 
-app = typer.Typer(help="Build and show the organisation index.", no_args_is_help=True)
+app = typer.Typer(help="Build, show and switch the organisation index.", no_args_is_help=True)
 
 
 @app.command()
 def build(
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Embed all, not only what changed; with new statistics."),
+    ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Build again even if this version is complete.")
+        bool, typer.Option("--force", help="Build in full even if this version is complete.")
     ] = False,
 ) -> None:
-    """Embed the current release's organisations into a new index version, then switch to it."""
+    """Index the release that is loaded, beside the version in use, then switch to it.
+
+    Where a version of this encoder is in use, only what changed is embedded, and workers follow.
+    """
     settings = load_settings()
     started = time.monotonic()
     with service.database(settings) as engine:
         connection.require_schema(engine)
-        release = releases.require_release(engine)
-        with progress("names") as report:
-            manifest = build_index(
-                releases.organisations(engine, release.id),
-                release=release.version,
-                release_sha256=release.sha256,
-                encoder=service.encoder(settings),
-                store=service.index_store(settings),
-                progress=report,
-                force=force,
+        store = service.index_store(settings)
+        encoder = service.encoder(settings)
+        with updating_alone(engine), progress("names") as report:
+            indexed = switching.index_release(
+                engine, store, encoder, full=full, again=force, progress=report
             )
+            manifest = indexed.manifest
+            before = resolvers.current_resolver(engine)
+            if before and before.index_version not in (None, manifest.version):
+                selecting.complete(settings, engine, before)
+            following = switching.adopt(engine, store, encoder, manifest)
     say(
         f"index {manifest.version}: {manifest.organisations:,} organisations, "
         f"{manifest.points:,} names, active after {time.monotonic() - started:.0f} s"
     )
+    if following and before and following.id != before.id:
+        say(f"resolver version {following.id} is in use; run: resolver refresh")
+    elif following is None and before and before.index_version:
+        say("workers go on with the index of their encoder; to switch: resolver version use")
 
 
 @app.command()
@@ -50,7 +62,7 @@ def show() -> None:
     """List the index versions; the active one is marked."""
     store = service.index_store(load_settings())
     active = store.active()
-    table = Table("", "version", "release", "encoder", "organisations", "names", "built")
+    table = Table("", "version", "release", "encoder", "organisations", "names", "from", "built")
     for manifest in store.versions():
         mark = "●" if active and active.version == manifest.version else ""
         table.add_row(
@@ -60,8 +72,36 @@ def show() -> None:
             manifest.encoder,
             f"{manifest.organisations:,}",
             f"{manifest.points:,}",
+            manifest.derived_from or "-",
             manifest.built_at,
         )
     console.print(table)
     if active is None:
         say("no version is active; run: resolver index build")
+
+
+@app.command()
+def activate(
+    version: Annotated[str, typer.Argument(help="A version, as `resolver index show` lists it.")],
+) -> None:
+    """Let commands search another version. Workers follow `resolver version use` instead."""
+    store = service.index_store(load_settings())
+    if switching.find_index(store, version) is None:
+        raise IndexMissing(
+            f"there is no index version {version}", remedy="see: resolver index show"
+        )
+    store.activate(version)
+    say(f"index {version} is active")
+
+
+@app.command()
+def prune(
+    keep: Annotated[int, typer.Option(min=1, help="Versions to keep.")] = switching.KEEP,
+) -> None:
+    """Drop the oldest versions. What is in use, or was before it, stays."""
+    settings = load_settings()
+    with service.database(settings) as engine:
+        connection.require_schema(engine)
+        with updating_alone(engine):
+            dropped = switching.prune(engine, service.index_store(settings), keep=keep)
+    say(f"dropped: {', '.join(dropped)}" if dropped else "nothing to drop")

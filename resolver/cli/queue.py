@@ -1,4 +1,4 @@
-"""``resolver enqueue`` and ``resolver worker``: the queue's two ends."""
+"""``resolver enqueue``, ``worker`` and ``schedule``: the queue's ends, and its clock."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from resolver.errors import IntakeError
 from resolver.settings import load_settings
 from workers import app as workers_app
 from workers import client
+from workers import schedule as workers_schedule
 
 TOLD = 10
 """Bad lines that are told one by one; the rest are counted."""
@@ -86,9 +87,9 @@ def _good(
 
 
 def worker(
-    queues: Annotated[
-        str, typer.Option(help="Queues to serve, separated by commas.")
-    ] = "interactive,bulk,registry",
+    queues: Annotated[str, typer.Option(help="Queues to serve, separated by commas.")] = ",".join(
+        workers_app.QUEUES
+    ),
     concurrency: Annotated[int, typer.Option(min=1, help="Processes; one for each GPU.")] = 1,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> None:
@@ -101,3 +102,13 @@ def worker(
             log_level=log_level,
         )
     )
+
+
+def schedule(
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+) -> None:
+    """Send an update to the workers whenever RESOLVER_UPDATE_SCHEDULE says, until stopped.
+
+    A worker of the queue registry takes in the newest release then, one of refresh what is due.
+    """
+    workers_schedule.run_schedule(load_settings(), log_level=log_level)

@@ -1,23 +1,29 @@
-"""``resolver registry``: releases of the organisation registry."""
+"""``resolver registry``: releases of the organisation registry, and what they changed."""
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import typer
 from rich.table import Table
 
 from resolver import service
 from resolver.cli.terminal import console, progress, say
 from resolver.database import connection, releases
+from resolver.domain.change import ChangeKind
 from resolver.domain.organisation import ROR_URL, Organisation
 from resolver.errors import RegistryError
 from resolver.loading import load as load_release
 from resolver.registry.zenodo import fetch as fetch_release
 from resolver.settings import load_settings
 
-app = typer.Typer(help="Load, fetch and show registry releases.", no_args_is_help=True)
+app = typer.Typer(help="Load, fetch, show and compare registry releases.", no_args_is_help=True)
 
 
 @app.command()
@@ -26,14 +32,20 @@ def load(
     rejects: Annotated[
         Path | None, typer.Option(help="Where refused records are written (JSON lines).")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Load a release older than the one that is loaded.")
+    ] = False,
 ) -> None:
-    """Store a release. A bad record is refused and the load goes on; a bad file changes nothing."""
+    """Store a release. A bad record is refused and the load goes on; a bad file changes nothing.
+
+    `resolver update` does this and all that follows from it.
+    """
     settings = load_settings()
     with service.database(settings) as engine:
         connection.require_schema(engine)
         rejects = rejects or settings.home / "rejects" / f"{path.name}.jsonl"
         with progress("organisations") as report:
-            loaded = load_release(engine, path, rejects=rejects, progress=report)
+            loaded = load_release(engine, path, rejects=rejects, force=force, progress=report)
     say(str(loaded))
 
 
@@ -42,37 +54,92 @@ def fetch(
     directory: Annotated[
         Path | None, typer.Option(help="Where to keep it [RESOLVER_HOME/releases].")
     ] = None,
-    base_url: Annotated[str, typer.Option(help="Zenodo or a mirror of its API.")] = (
-        "https://zenodo.org"
-    ),
+    base_url: Annotated[
+        str | None, typer.Option(help="Zenodo or a mirror of its API [RESOLVER_REGISTRY_URL].")
+    ] = None,
 ) -> None:
     """Download the newest release from ROR's Zenodo community and check its checksum."""
     settings = load_settings()
     with progress("bytes") as report:
         path = fetch_release(
-            directory or settings.home / "releases", base_url=base_url, progress=report
+            directory or settings.home / "releases",
+            base_url=base_url or settings.registry_url,
+            progress=report,
         )
     typer.echo(path)
-    say(f"next: resolver registry load {path}")
+    say(f"next: resolver update {path}")
 
 
 @app.command()
 def show(
     ror_id: Annotated[
-        str | None, typer.Argument(help="An organisation; without it, the current release.")
+        str | None, typer.Argument(help="An organisation; without it, the releases.")
     ] = None,
 ) -> None:
-    """Show the current release, or one of its organisations."""
+    """Show the release that is loaded and those before it, or one of its organisations."""
     with service.database(load_settings()) as engine:
         connection.require_schema(engine)
         release = releases.require_release(engine)
         if ror_id is None:
             console.print(_release_table(release))
+            if len(loaded := releases.releases(engine)) > 1:
+                console.print(_releases_table(loaded, release.id))
             return
         organisation = releases.find(engine, ror_id.strip().removeprefix(ROR_URL))
         if organisation is None:
             raise RegistryError(f"{ror_id} is not in release {release.version}")
         console.print(_organisation_table(organisation))
+
+
+@app.command()
+def diff(
+    before: Annotated[str, typer.Argument(help="A release that was loaded: v2.8.")],
+    after: Annotated[str, typer.Argument(help="Another one: v2.9.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line instead of a table.")
+    ] = False,
+) -> None:
+    """Show what changed from one release to another: added, changed, merged, withdrawn."""
+    with service.database(load_settings()) as engine:
+        connection.require_schema(engine)
+        changes = releases.diff(
+            engine,
+            releases.find_release(engine, before).id,
+            releases.find_release(engine, after).id,
+        )
+    if as_json:
+        for change in changes:
+            sys.stdout.buffer.write(orjson.dumps(asdict(change)) + b"\n")
+        return
+    counts = Counter(change.kind for change in changes)
+    summary = Table(show_header=False, box=None)
+    for kind in ChangeKind:
+        if counts[kind]:
+            summary.add_row(str(kind), f"{counts[kind]:,}")
+    console.print(summary if changes else "nothing changed")
+    rows = [change for change in changes if change.kind != ChangeKind.ADDED]
+    if not rows:
+        return
+    table = Table("ROR id", "name", "what", "fields")
+    for change in sorted(rows, key=lambda one: (list(ChangeKind).index(one.kind), one.ror_id)):
+        what = f"{change.kind} → {', '.join(change.successors)}" if change.successors else (
+            str(change.kind)
+        )  # fmt: skip
+        table.add_row(change.ror_id, change.name, what, ", ".join(change.fields))
+    console.print(table)
+
+
+def _releases_table(loaded: Sequence[releases.StoredRelease], current: int) -> Table:
+    table = Table("", "release", "released on", "organisations", "loaded at")
+    for release in loaded:
+        table.add_row(
+            "●" if release.id == current else "",
+            release.version,
+            str(release.released_on or "unknown"),
+            f"{release.organisation_count:,}",
+            f"{release.loaded_at:%Y-%m-%d %H:%M %Z}",
+        )
+    return table
 
 
 def _release_table(release: releases.StoredRelease) -> Table:

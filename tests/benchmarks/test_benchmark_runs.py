@@ -126,3 +126,26 @@ def test_a_size_that_would_take_too_long_is_left_out(tmp_path: Path) -> None:
     assert found["sizes"][1]["left_out"]
     assert found["depths"] == []
     assert "| 1,000,000 | not in the minutes given |" in printed
+
+
+def test_release(tmp_path: Path) -> None:
+    found, printed = run("release", tmp_path, "--strings", "60")
+    took = found["update"]
+    assert {"load", "index", "switch", "select", "refresh"} <= set(took["seconds"])
+    assert took["derived"]
+    assert took["changes"]["added"] > 3
+    assert took["left"] == 0
+    assert 0 < sum(took["selected"].values()) == took["resolved"] < 30
+    answers = found["found"]["answers"]
+    assert 0 < answers["found"] <= answers["changed"] <= 2 * answers["found"]
+    assert found["spoilt"] == 0
+    assert found["unexplained"] == 0
+    assert found["again"]["idle"]
+    assert found["again"]["changed_tables"] == []
+    assert found["again"]["rows"]["affiliation"] == 60
+    client = found["client"]
+    assert client["calls"] > 2
+    assert client["errors"] == []
+    assert client["mixtures"] == 0
+    assert len(client["versions"]) == 2
+    assert "changed nothing" in printed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 from command_line import Run, run_in
 
 from resolver import embedded, sample
+from resolver.resolving import resolve_chunk
+from resolver.service import Service
+from resolver.settings import Settings
 
 
 @pytest.fixture(scope="session")
@@ -20,16 +24,35 @@ def sample_home(services_home: Path) -> Iterator[Path]:
     by those that run where nothing was set up, and by test_embedded.
     """
     home = services_home / "cli"
-    home.mkdir()
     with embedded.postgres(home):
-        for command in (
-            ("migrate",),
-            ("registry", "load", str(sample.REGISTRY)),
-            ("index", "build"),
-        ):
-            done = run_in(home, *command)
-            assert done.returncode == 0, done.stderr
+        _set_up(home)
         yield home
+
+
+@pytest.fixture(scope="session")
+def answered_home(services_home: Path) -> Iterator[Path]:
+    """Another one, where the sample's affiliations have been resolved."""
+    home = services_home / "answered"
+    with embedded.postgres(home):
+        _set_up(home)
+        with Service.open(Settings(home=home)) as opened:
+            lines = sample.AFFILIATIONS.read_text().splitlines()
+            report = resolve_chunk(
+                opened.engine, opened.matcher, opened.version.id, list(map(json.loads, lines))
+            )
+            assert report.linked > 100
+        yield home
+
+
+def _set_up(home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    for command in (
+        ("migrate",),
+        ("registry", "load", str(sample.REGISTRY)),
+        ("index", "build"),
+    ):
+        done = run_in(home, *command)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture

@@ -19,6 +19,10 @@ def test_the_commands_are_those_documented() -> None:
     assert {path.removeprefix("resolver ") for path, _ in ALL} >= {
         "registry load", "registry fetch", "registry show", "index build", "index show",
         "resolve", "enqueue", "worker", "evaluate", "train", "migrate", "sql", "demo",
+        "update", "refresh", "schedule", "withdraw", "registry diff", "index activate",
+        "index prune", "version list", "version show", "version use", "version rollback",
+        "compare", "override add", "override remove", "override list", "override history",
+        "override import", "override export", "override check",
     }  # fmt: skip
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 from pathlib import Path
 
 import pytest
-from command_line import Run
+from command_line import Run, run_in
+from next_release import write_next_release
 
 from resolver import embedded, sample
 
@@ -79,27 +79,55 @@ def test_index_show(resolver: Run) -> None:
     assert "registry" in shown
 
 
-def test_an_index_of_another_release_is_refused_by_a_worker(
-    resolver_anew: Run, tmp_path: Path
-) -> None:
-    records = json.loads(sample.REGISTRY.read_bytes())
-    newer = tmp_path / "v9.9-2026-01-01-ror-data.json.gz"
-    newer.write_bytes(gzip.compress(json.dumps(records[:200]).encode()))
+def test_a_release_is_taken_in_and_taken_back(services_home: Path) -> None:
+    home = services_home / "update"
+    home.mkdir()
+    newer = str(write_next_release(home))
+    older = home / "v0.1-2020-01-01-ror-data.json"
+    older.write_bytes(sample.REGISTRY.read_bytes())
     # As another command might: it stays up for all of them.
-    with embedded.postgres(tmp_path):
-        for command in (
-            ("migrate",),
-            ("registry", "load", str(sample.REGISTRY)),
-            ("index", "build"),
-            ("registry", "load", str(newer)),
+    with embedded.postgres(home):
+        for arguments, said in (
+            (("migrate",), "0003"),
+            (("update", str(sample.REGISTRY)), "313 organisations"),
+            (("update", str(sample.REGISTRY)), "nothing to do"),
+            (("registry", "load", newer), "3 new"),
+            (("index", "build"), "resolver version 2 is in use"),
+            (("refresh",), "nothing is due"),
+            (("refresh", "--select"), "nothing is due"),
+            (("refresh", "--enqueue"), "0 answers in 0 messages on queue refresh"),
+            (("update", newer), "nothing to do"),
+            (("registry", "diff", "registry", "v3.0"), "merged → 00v408z34"),
+            (("registry", "diff", "registry", "v3.0", "--json"), '"kind":"withdrawn"'),
+            (("registry", "show"), "released on 2030-01-15"),
+            (("index", "show"), "v3.0-"),
+            (("version", "list"), "●"),
+            (("version", "show"), "in use"),
+            (("version", "rollback"), "resolver version 1 is in use (release registry)"),
+            (("version", "show"), "registry"),
+            (("version", "use", "2"), "resolver version 2 is in use (release v3.0)"),
+            (("version", "use"), "resolver version 2 is in use already"),
+            (("index", "prune", "--keep", "1"), "nothing to drop"),
+            (("withdraw", "--source", "test", "--id", "10.1/1"), "0 records"),
         ):
-            done = resolver_anew(*command)
+            done = run_in(home, *arguments)
             assert done.returncode == 0, done.stderr
-        done = resolver_anew("worker")
-        assert done.returncode == 78
-        assert "resolver index build" in done.stderr
-        assert resolver_anew("index", "build").returncode == 0
-        assert "v9.9" in resolver_anew("index", "show").stdout
+            assert said in " ".join((done.stdout + done.stderr).split()), arguments
+        for arguments, problem, remedy in (
+            (("version", "use", "9"), "no resolver version 9", "resolver version list"),
+            (("registry", "load", str(older)), "v0.1", "--force"),
+            (("update", str(older)), "v0.1", "--force"),
+            (("registry", "diff", "registry", "v9"), "v9", ""),
+            (("index", "activate", "nothing"), "no index version nothing", "index show"),
+            (("withdraw", "--source", "test"), "no record", "--file"),
+            (("schedule",), "no schedule", "RESOLVER_UPDATE_SCHEDULE"),
+            (("update", newer, "--enqueue", "--no-refresh"), "exclude each other", ""),
+        ):
+            done = run_in(home, *arguments)
+            assert done.returncode == 1, arguments
+            said = " ".join(done.stderr.split())
+            assert problem in said
+            assert remedy in said
 
 
 def test_sql_reads_and_does_not_write(resolver: Run) -> None:

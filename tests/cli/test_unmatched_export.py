@@ -14,7 +14,7 @@ import pytest
 from command_line import Run
 
 from resolver import service
-from resolver.database import links, releases, resolvers
+from resolver.database import links
 from resolver.domain.affiliation import SourceRecord
 from resolver.domain.outcome import Link, Outcome, Reason
 from resolver.settings import Settings
@@ -41,14 +41,8 @@ def answered(sample_home: Path) -> Path:
     """The sample installation with `SENT` answered."""
     # The settings of whoever runs the tests must not lead elsewhere.
     assert not any(name.startswith("RESOLVER_D") for name in os.environ)
-    with service.database(Settings(home=sample_home)) as engine:
-        version = resolvers.register(
-            engine,
-            release_id=releases.require_release(engine).id,
-            encoder=("builtin", "e"),
-            reranker=("builtin", "r"),
-            settings={},
-        ).id
+    with service.Service.open(Settings(home=sample_home)) as opened:
+        engine, version = opened.engine, opened.version.id
         records = [SourceRecord("test-unmatched", id, text) for id, text, _ in SENT]
         reasons = [reason for *_, reason in SENT]
         stored = links.intake(engine, version, records)

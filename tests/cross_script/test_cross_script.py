@@ -128,13 +128,15 @@ def matcher(
     """All default parts on the whole release."""
     # The defaults, whatever the environment or a file .env says.
     settings = Settings.model_construct(home=tmp_path_factory.mktemp("cross-script"))
-    build(
+    store = EmbeddedStore(service.index_directory(settings))
+    manifest = build(
         release,
         release="v2.9",
         release_sha256=open_release(RELEASE).sha256,
         encoder=load_encoder(BUILTIN, None),
-        store=EmbeddedStore(service.index_directory(settings)),
+        store=store,
     )
+    store.activate(manifest.version)
     with service.matcher(settings) as built:
         yield built
 

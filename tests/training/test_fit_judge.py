@@ -211,7 +211,10 @@ def test_strings_are_gathered_from_the_rerankers_that_did_not_see_them(
     ]
     encoder, reranker = load_encoder(BUILTIN, None), load_reranker(BUILTIN, None)
     store = EmbeddedStore(tmp_path / "index")
-    build(organisations, release="sample", release_sha256="0", encoder=encoder, store=store)
+    manifest = build(
+        organisations, release="sample", release_sha256="0", encoder=encoder, store=store
+    )
+    store.activate(manifest.version)
     monkeypatch.setattr(judge, "JOINT", 6)
     monkeypatch.setattr(judge, "IN_THEIR_SCRIPTS", 3)
     labelled = read_labelled(sample.GOLD) + [

@@ -18,7 +18,7 @@ from resolver.errors import BrokerUnavailable, IntakeError, SettingsError
 from resolver.intake import parse_chunk
 from resolver.settings import Settings
 from workers.app import create_app
-from workers.client import MAX_SENT, EnqueueReport, chunks, enqueue
+from workers.client import MAX_SENT, EnqueueReport, chunks, enqueue, enqueue_refresh
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])
@@ -71,6 +71,18 @@ def test_queue_is_chosen(redis_url: str, queue: str) -> None:
         queue == "interactive",
         queue == "bulk",
     ]
+
+
+def test_what_is_due_arrives_on_its_own_queue(broker_url: str) -> None:
+    seen: list[int] = []
+    due = [(1, [5, 6, 7]), (2, [5])]
+    report = enqueue_refresh(iter(due), settings=_settings(broker_url), progress=seen.append)
+    assert report == EnqueueReport(records=4, chunks=2)
+    assert seen == [3, 4]
+    assert _messages(broker_url) == []
+    messages = _messages(broker_url, "refresh")
+    assert [message.headers["task"] for message in messages] == 2 * ["resolver.refresh_chunk"]
+    assert [json.loads(message.body)[0] for message in messages] == [[[5, 6, 7], 1], [[5], 2]]
 
 
 @pytest.mark.parametrize("text", ["lone \ud800 surrogate", "NUL \0", "\U0001f600", "\u202e", ""])

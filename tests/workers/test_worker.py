@@ -17,19 +17,21 @@ from pathlib import Path
 import psutil
 import pytest
 from kombu import Connection
+from next_release import ICELAND, write_next_release
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 from task_document import run_example
 
-from resolver import loading, service
-from resolver.database import releases
+from resolver import loading, service, switching
+from resolver.database import releases, resolvers
 from resolver.database.migrating import upgrade
 from resolver.hardware import cores
 from resolver.indexing import build
 from resolver.sample import REGISTRY
 from resolver.settings import Settings
+from resolver.updating import update
 from workers.app import create_app, dead_queue
-from workers.client import enqueue
+from workers.client import enqueue, enqueue_refresh
 
 pytestmark = pytest.mark.slow
 
@@ -174,13 +176,15 @@ def prepare(bare: Deployment) -> None:
     loading.load(bare.engine, REGISTRY, rejects=bare.folder / "rejects.jsonl")
     release = releases.current_release(bare.engine)
     assert release is not None
-    build(
+    store = service.index_store(bare.settings)
+    manifest = build(
         releases.organisations(bare.engine, release.id),
         release=release.version,
         release_sha256=release.sha256,
         encoder=service.encoder(bare.settings),
-        store=service.index_store(bare.settings),
+        store=store,
     )
+    store.activate(manifest.version)
 
 
 def _record(number: int, affiliation: object) -> dict[str, object]:
@@ -434,3 +438,99 @@ from resolver.settings import load_settings
 from workers.app import run_worker
 sys.exit(run_worker(load_settings(), queues=["bulk"], log_level="WARNING"))
 """
+
+
+# Another resolver version
+
+
+def test_worker_follows_a_release_without_a_restart(deployment: Deployment) -> None:
+    iceland = _record(4, "University of Iceland, Reykjavík")
+    enqueue([*CHUNK, iceland], settings=deployment.settings)
+    with deployment.worker() as worker:
+        until(lambda: deployment.count("outcome") == 3, "three outcomes")
+        child = worker.child()
+        report = update(
+            deployment.settings,
+            deployment.engine,
+            write_next_release(deployment.folder),
+            enqueue=lambda due: enqueue_refresh(due, settings=deployment.settings).records,
+        )
+        assert report.enqueued
+        until(
+            lambda: deployment.rows(f"SELECT 1 FROM link WHERE ror_id = '{ICELAND}'"),
+            "the university that is new is linked",
+        )
+        # Late and twice: a look-up.
+        [(affiliation, policy)] = deployment.rows(
+            f"SELECT affiliation_id, policy_id FROM link WHERE ror_id = '{ICELAND}'"
+        )
+        enqueue_refresh([(policy, [affiliation])], settings=deployment.settings)
+        until(lambda: "ChunkReport(received=1, resolved=0)" in worker.output(), "nothing is due")
+        enqueue([iceland | {"id": "10.1/5"}], settings=deployment.settings)
+        until(lambda: deployment.count("source_record") == 5, "it is known")
+        assert worker.child() == child
+        assert "resolver version 2 is in use now (release v3.0)" in worker.output()
+    assert deployment.dead() == []
+    assert deployment.rows("SELECT end_reason FROM past_outcome") == [("registry release",)]
+
+
+def test_chunk_that_meets_a_switch_is_done_again_by_the_new_version(
+    deployment: Deployment,
+) -> None:
+    with deployment.worker() as worker:
+        update(deployment.settings, deployment.engine, refresh=False,
+               path=write_next_release(deployment.folder))  # fmt: skip
+        version = resolvers.current_resolver(deployment.engine)
+        before = resolvers.previous_resolver(deployment.engine)
+        assert version is not None
+        assert before is not None
+        store = service.index_store(deployment.settings)
+        switching.put_in_use(deployment.engine, store, before)
+        with deployment.engine.begin() as connection:
+            # The chunk has met its version, and waits to store what that answers.
+            connection.execute(
+                text("SELECT pg_advisory_xact_lock(:key)"), {"key": resolvers.SWITCH_LOCK}
+            )
+            enqueue(CHUNK, settings=deployment.settings)
+            until(
+                lambda: deployment.rows(
+                    "SELECT pid FROM pg_stat_activity"
+                    " WHERE wait_event = 'advisory' AND datname = current_database()"
+                ),
+                "the chunk is about to be stored",
+            )
+            connection.execute(
+                text("UPDATE resolver_version SET is_current = false WHERE is_current")
+            )
+            connection.execute(
+                text("UPDATE resolver_version SET is_current = true WHERE id = :id"),
+                {"id": version.id},
+            )
+        until(lambda: deployment.count("outcome") == 2, "two outcomes")
+        assert "once more" in worker.output()
+    assert deployment.rows("SELECT DISTINCT resolver_version_id FROM outcome") == [(version.id,)]
+    assert deployment.dead() == []
+
+
+def test_worker_that_cannot_open_the_version_in_use_stops(deployment: Deployment) -> None:
+    with deployment.worker() as worker:
+        version = resolvers.current_resolver(deployment.engine)
+        assert version is not None
+        other = resolvers.register(
+            deployment.engine,
+            release_id=version.release_id,
+            encoder=version.encoder,
+            reranker=version.reranker,
+            settings=version.settings,
+            index_version="gone",
+            configuration=version.configuration,
+        )
+        resolvers.put_in_use(deployment.engine, other.id)
+        enqueue(CHUNK, settings=deployment.settings)
+        assert worker.process.wait(timeout=PATIENCE) == 78
+        assert "gone" in worker.log.read_text()
+    # The next one that can has the message.
+    resolvers.put_in_use(deployment.engine, version.id)
+    with deployment.worker():
+        until(lambda: deployment.count("outcome") == 2, "two outcomes")
+    assert deployment.dead() == []

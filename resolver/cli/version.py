@@ -1,0 +1,135 @@
+"""``resolver version``: what answers depend on, and which of it is in use."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from resolver import service, switching
+from resolver.cli.terminal import console, say
+from resolver.database import connection, resolvers, stale
+from resolver.database.locks import updating_alone
+from resolver.database.resolvers import ResolverVersion
+from resolver.errors import SettingsError
+from resolver.settings import load_settings
+
+app = typer.Typer(
+    help="List resolver versions, switch to another, roll back.", no_args_is_help=True
+)
+
+
+@app.command("list")
+def list_() -> None:
+    """List the resolver versions, newest first; the one in use is marked."""
+    settings = load_settings()
+    with service.database(settings) as engine:
+        connection.require_schema(engine)
+        versions = resolvers.resolvers(engine)
+    indexes = {manifest.version for manifest in service.index_store(settings).versions()}
+    table = Table("", "id", "release", "index", "encoder", "reranker", "carries", "made")
+    for version in versions:
+        table.add_row(
+            "●" if version.is_current else "",
+            str(version.id),
+            version.release,
+            _index(version, indexes),
+            version.encoder[0],
+            version.reranker[0],
+            str(version.carries_id or ""),
+            f"{version.created_at:%Y-%m-%d %H:%M}",
+        )
+    console.print(table)
+    if not versions:
+        say("there is none yet; the first worker or update makes one")
+
+
+def _index(version: ResolverVersion, indexes: set[str]) -> str:
+    if version.index_version is None:
+        return "[dim]not named[/]"
+    return version.index_version if version.index_version in indexes else "[dim]gone[/]"
+
+
+@app.command()
+def show(
+    number: Annotated[
+        int | None, typer.Argument(metavar="[ID]", help="A version; none: the one in use.")
+    ] = None,
+) -> None:
+    """Show a resolver version: its release, index, models and settings."""
+    with service.database(load_settings()) as engine:
+        connection.require_schema(engine)
+        version = _in_use(resolvers.current_resolver(engine)) if number is None else (
+            resolvers.find_resolver(engine, number)
+        )  # fmt: skip
+        due = stale.due_count(engine, version.id) if version.is_current else None
+    table = Table(show_header=False, box=None)
+    table.add_row("id", f"{version.id}{', in use' if version.is_current else ''}")
+    table.add_row("release", version.release)
+    table.add_row("index version", version.index_version or "not named")
+    table.add_row("encoder", f"{version.encoder[0]}  [dim]{version.encoder[1]}[/]")
+    table.add_row("reranker", f"{version.reranker[0]}  [dim]{version.reranker[1]}[/]")
+    for name, value in version.settings.items():
+        table.add_row(name, str(value))
+    if version.carries_id is not None:
+        table.add_row("carries the answers of", str(version.carries_id))
+    table.add_row("made", f"{version.created_at:%Y-%m-%d %H:%M %Z}")
+    if due is not None:
+        table.add_row("answers due", f"{due:,}")
+    console.print(table)
+
+
+def _in_use(version: ResolverVersion | None) -> ResolverVersion:
+    if version is None:
+        raise SettingsError(
+            "no resolver version is in use", remedy="run: resolver update, or start a worker"
+        )
+    return version
+
+
+@app.command()
+def use(
+    number: Annotated[
+        int | None, typer.Argument(metavar="[ID]", help="A version; none: what the settings say.")
+    ] = None,
+) -> None:
+    """Switch to a resolver version, or to the models that the settings name. Workers follow."""
+    settings = load_settings()
+    with service.database(settings) as engine:
+        connection.require_schema(engine)
+        store = service.index_store(settings)
+        with updating_alone(engine):
+            if number is None:
+                version = switching.of_settings(settings, engine, store)
+            else:
+                version = resolvers.find_resolver(engine, number)
+                switching.check(settings, engine, version)
+            before = resolvers.current_resolver(engine)
+            version = switching.put_in_use(engine, store, version)
+        _tell(version, before, stale.due_count(engine, version.id))
+
+
+@app.command()
+def rollback() -> None:
+    """Switch back to the resolver version that was in use before. Workers follow."""
+    settings = load_settings()
+    with service.database(settings) as engine:
+        connection.require_schema(engine)
+        with updating_alone(engine):
+            version = switching.before(engine)
+            switching.check(settings, engine, version)
+            now = resolvers.current_resolver(engine)
+            version = switching.put_in_use(engine, service.index_store(settings), version)
+        _tell(version, now, stale.due_count(engine, version.id))
+
+
+def _tell(version: ResolverVersion, before: ResolverVersion | None, due: int) -> None:
+    if before is not None and before.id == version.id:
+        say(f"resolver version {version.id} is in use already")
+    else:
+        say(f"resolver version {version.id} is in use (release {version.release})")
+    if version.selected_at is None and version.carries_id is not None:
+        say("which of the answers before it bears on is still to be found; run: resolver refresh")
+    elif due:
+        say(f"{due:,} answers are due; run: resolver refresh")

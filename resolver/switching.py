@@ -1,0 +1,261 @@
+"""Which resolver version is in use: the next one made, put in use, and taken back.
+
+The row of the version in use is what workers follow; the index's alias serves commands that ask
+no database. Whoever switches flips the alias first.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from resolver import indexing, service
+from resolver.database import releases, resolvers
+from resolver.domain.document import FORM
+from resolver.errors import IndexMissing, ModelError, RegistryError, SettingsError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from resolver.database.releases import StoredRelease
+    from resolver.database.resolvers import ResolverVersion
+    from resolver.encoder import Encoder
+    from resolver.index import IndexStore, Manifest
+    from resolver.settings import Settings
+
+log = logging.getLogger(__name__)
+
+KEEP = 3
+"""Index versions kept: the one in use, the one before for rolling back, and one more."""
+
+MOST_CHANGED = 0.1
+"""Share of organisations that may differ for an index to be derived. Beyond it the statistics that
+it would keep are of another registry, and a full build costs little more. A month's release changes
+2%."""
+
+Counted = Callable[[int, int], None]
+"""Called with (done, in all)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """The index version of the release that is loaded; `made` if it was not there before."""
+
+    manifest: Manifest
+    made: bool
+
+
+def index_release(
+    engine: Engine,
+    store: IndexStore,
+    encoder: Encoder,
+    *,
+    full: bool = False,
+    again: bool = False,
+    progress: Counted | None = None,
+) -> Indexed:
+    """The index of the release that is loaded, found, derived or built; not activated.
+
+    It is derived from the index in use, where that is of the same encoder and document form and
+    most organisations are the same; the statistics stay. `full` builds it with statistics of its
+    own, `again` even where that is there already.
+
+    Raises:
+        RegistryError: no release is loaded.
+        IndexProblem: the store refused something; no version is incomplete for it.
+    """
+    release = releases.require_release(engine)
+    before = {manifest.version for manifest in store.versions()}
+    base = None if full or again else _base(engine, store, encoder)
+    manifest = base and _derived(engine, store, encoder, release, base, progress)
+    if manifest is None:
+        manifest = indexing.build(
+            releases.organisations(engine, release.id),
+            release=release.version,
+            release_sha256=release.sha256,
+            encoder=encoder,
+            store=store,
+            progress=progress,
+            force=again,
+        )
+    return Indexed(manifest, manifest.version not in before)
+
+
+def _base(engine: Engine, store: IndexStore, encoder: Encoder) -> Manifest | None:
+    """The index in use, if the next can be derived from it."""
+    version = resolvers.current_resolver(engine)
+    base = find_index(store, version.index_version) if version and version.index_version else None
+    base = base or store.active()
+    if base is None or not base.statistics:
+        return None
+    same = (base.encoder_fingerprint, base.form) == (encoder.fingerprint, FORM)
+    return base if same else None
+
+
+def _derived(
+    engine: Engine,
+    store: IndexStore,
+    encoder: Encoder,
+    release: StoredRelease,
+    base: Manifest,
+    progress: Counted | None,
+) -> Manifest | None:
+    """None where too much differs, or what it is derived from is not in the database."""
+    if base.release_sha256 == release.sha256:
+        return base
+    try:
+        before = releases.find_release(engine, base.release, base.release_sha256)
+    except RegistryError:
+        log.warning("release %s is not in the database: the index is built in full", base.release)
+        return None
+    changed = releases.changed_organisations(engine, before.id, release.id)
+    if len(changed) > MOST_CHANGED * release.organisation_count:
+        log.warning(
+            "%d organisations differ from release %s: the index is built in full",
+            len(changed),
+            before.version,
+        )
+        return None
+    return indexing.derive(
+        store,
+        base,
+        release=release.version,
+        release_sha256=release.sha256,
+        changed=changed,
+        names=releases.names(engine, release.id),
+        encoder=encoder,
+        progress=progress,
+    )
+
+
+def find_index(store: IndexStore, version: str) -> Manifest | None:
+    """The manifest of a complete index version."""
+    return next((m for m in store.versions() if m.version == version), None)
+
+
+# Resolver versions
+
+
+def successor(engine: Engine, version: ResolverVersion, manifest: Manifest) -> ResolverVersion:
+    """The same models and settings over another index version; not put in use."""
+    release = releases.find_release(engine, manifest.release, manifest.release_sha256)
+    return resolvers.register(
+        engine,
+        release_id=release.id,
+        encoder=version.encoder,
+        reranker=version.reranker,
+        settings={**version.settings, "statistics": manifest.statistics},
+        index_version=manifest.version,
+        configuration=version.configuration,
+    )
+
+
+def of_settings(settings: Settings, engine: Engine, store: IndexStore) -> ResolverVersion:
+    """The resolver version that the settings name, over the newest index of their encoder.
+
+    An index of the release in use comes before a newer one: a change of models is one thing, a
+    change of the registry another. It is registered, and not put in use.
+
+    Raises:
+        IndexMissing: there is no index of that encoder.
+    """
+    models = service.models(settings)
+    current = resolvers.current_resolver(engine)
+    fitting = [
+        manifest
+        for manifest in store.versions()
+        if (manifest.encoder_fingerprint, manifest.form) == (models.encoder.fingerprint, FORM)
+    ]
+    if not fitting:
+        raise IndexMissing(
+            f"there is no index of encoder {models.encoder.name}",
+            remedy="run: resolver index build",
+        )
+    in_use = [m for m in fitting if current and m.version == current.index_version]
+    same_release = [m for m in fitting if current and m.release == current.release]
+    return service.register(engine, settings, (in_use or same_release or fitting)[-1], models)
+
+
+def put_in_use(engine: Engine, store: IndexStore, version: ResolverVersion) -> ResolverVersion:
+    """Let workers follow this version, and commands search its index, from now on.
+
+    Raises:
+        IndexMissing: its index version is gone.
+    """
+    if version.index_version is None or find_index(store, version.index_version) is None:
+        raise IndexMissing(
+            f"the index of resolver version {version.id} is gone "
+            f"({version.index_version or 'it was never named'})",
+            remedy="choose another one: resolver version list",
+        )
+    active = store.active()
+    if active is None or active.version != version.index_version:
+        store.activate(version.index_version)
+    return resolvers.put_in_use(engine, version.id)
+
+
+def adopt(
+    engine: Engine, store: IndexStore, encoder: Encoder, manifest: Manifest
+) -> ResolverVersion | None:
+    """Switch to an index: where a version of its encoder is in use, its successor takes over.
+
+    Else the index is activated, and that is all; returns None then.
+    """
+    version = resolvers.current_resolver(engine)
+    if version and version.index_version and version.encoder[1] == encoder.fingerprint:
+        return put_in_use(engine, store, successor(engine, version, manifest))
+    store.activate(manifest.version)
+    return None
+
+
+def check(settings: Settings, engine: Engine, version: ResolverVersion) -> None:
+    """Open a version once, so that workers will not be the first to find that it cannot be.
+
+    Raises:
+        IndexProblem, ModelError, RerankerUnavailable: it cannot be opened here.
+    """
+    with service.open_version(settings, engine, version.id):
+        pass
+
+
+def before(engine: Engine) -> ResolverVersion:
+    """The version to roll back to.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    version = resolvers.previous_resolver(engine)
+    if version is None:
+        raise SettingsError(
+            "no resolver version was in use before", remedy="see: resolver version list"
+        )
+    return version
+
+
+def prune(engine: Engine, store: IndexStore, *, keep: int = KEEP) -> list[str]:
+    """Drop the oldest index versions beyond `keep`; returns their names.
+
+    The active one stays, and what the version in use and the one before it need.
+    """
+    wanted = (resolvers.current_resolver(engine), resolvers.previous_resolver(engine))
+    needed = {v.index_version for v in wanted if v is not None and v.index_version is not None}
+    return indexing.prune(store, keep=keep, needed=needed)
+
+
+def encoder_of(settings: Settings, version: ResolverVersion) -> Encoder:
+    """The encoder of a version.
+
+    Raises:
+        ModelError: the one that bears its name is another one.
+    """
+    encoder = service.encoder(service.configured(settings, version))
+    if encoder.fingerprint != version.encoder[1]:
+        raise ModelError(
+            f"resolver version {version.id} has another encoder than there is here "
+            f"(fingerprints {version.encoder[1]} and {encoder.fingerprint})",
+            remedy="build an index with what is here, and switch to it: resolver index build "
+            "&& resolver version use",
+        )
+    return encoder
