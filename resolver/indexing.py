@@ -161,19 +161,17 @@ def derive(
     shared = _shared(changes, names, statuses)
     after = {point: shared.told(document) for point, document in after.items()}
     gone = [document for point, document in before.items() if point not in after]
-    manifest = Manifest(
+    # Form, dimension and statistics are the base's; an encoder may have moved since.
+    manifest = replace(
+        base,
+        encoder=encoder.name,
         version=_free(name, taken),
         release=release,
         release_sha256=release_sha256,
-        encoder=encoder.name,
-        encoder_fingerprint=encoder.fingerprint,
-        dimension=encoder.dimension,
-        form=FORM,
         organisations=base.organisations
         + sum(bool(change.after) - bool(change.before) for change in changes),
         points=base.points + len(after.keys() - before.keys()) - len(gone),
         built_at=datetime.now(UTC).isoformat(),
-        statistics=base.statistics,
         derived_from=base.version,
     )
     if manifest.points < 1:
