@@ -139,6 +139,19 @@ def test_what_is_selected_is_due_until_somebody_resolves_it(
         assert (late.received, late.resolved) == (3, 0)
 
 
+def test_all_of_it_is_resolved_again_where_that_is_asked_for(
+    answered: Settings, engine: Engine, release: Path
+) -> None:
+    report = update(answered, engine, release)
+    assert report.refreshed is not None
+    resolvers.carry_nothing(engine, report.version.id)
+    with service.open_service(answered, engine) as opened:
+        done = refreshing.refresh(opened)
+    assert done.resolved == len(RECORDS) - report.refreshed.resolved
+    assert rows(engine, "SELECT DISTINCT resolver_version_id FROM outcome") == [(2,)]
+    assert update(answered, engine, release).idle
+
+
 def test_rolling_back_brings_back_what_was(
     answered: Settings, engine: Engine, release: Path
 ) -> None:

@@ -110,8 +110,18 @@ def refresh(
         bool,
         typer.Option("--select", help="Look again which answers the release bears on."),
     ] = False,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", help="Resolve all again that another version answered."),
+    ] = False,
 ) -> None:
-    """Resolve again what is due: after a switch, a rollback, or an override."""
+    """Resolve again what is due: after a switch, a rollback, or an override.
+
+    After a release that is what it could change, as far as that can be told without resolving;
+    --all misses nothing and takes as long as the first time.
+    """
+    if select and everything:
+        raise SettingsError("--select and --all exclude each other")
     settings = load_settings()
     with service.database(settings) as engine:
         connection.require_schema(engine)
@@ -119,7 +129,10 @@ def refresh(
         if version is None or version.index_version is None:
             with service.open_service(settings, engine) as opened:
                 version = opened.version
-        if select or version.selected_at is None:
+        if everything:
+            with updating_alone(engine):
+                resolvers.carry_nothing(engine, version.id)
+        elif select or version.selected_at is None:
             with updating_alone(engine), progress("select: affiliations") as report:
                 selecting.select(settings, engine, version, again=select, progress=report)
         if enqueue:

@@ -17,7 +17,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, text
 
 from resolver.database.connection import driver, transaction
-from resolver.errors import RegistryError, SettingsError
+from resolver.errors import RegistryError, ResolverSuperseded, SettingsError
 
 _REGISTER_LOCK = 0x726F7203
 """Key of the advisory lock that lets workers register one after the other."""
@@ -175,6 +175,28 @@ def put_in_use(engine: Engine, version_id: int) -> ResolverVersion:
                 values,
             )
         return _require(connection, version_id)
+
+
+def carry_nothing(engine: Engine, version_id: int) -> None:
+    """Have the version in use answer for itself alone: all that it carries is due.
+
+    What it would answer otherwise is then found without a miss, at the price of resolving all.
+
+    Raises:
+        ResolverSuperseded: the version is not in use.
+    """
+    with transaction(engine) as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": SWITCH_LOCK})
+        done = connection.execute(
+            text(
+                "UPDATE resolver_version SET carries_id = NULL,"
+                " selected_at = coalesce(selected_at, now()) WHERE id = :id AND is_current"
+            ),
+            {"id": version_id},
+        ).rowcount
+        if not done:
+            current = _find(connection, "v.is_current")
+            raise ResolverSuperseded(version_id=version_id, current_id=current.id if current else None)
 
 
 def current_resolver(engine: Engine) -> ResolverVersion | None:

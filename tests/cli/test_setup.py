@@ -95,6 +95,7 @@ def test_a_release_is_taken_in_and_taken_back(services_home: Path) -> None:
             (("index", "build"), "resolver version 2 is in use"),
             (("refresh",), "nothing is due"),
             (("refresh", "--select"), "nothing is due"),
+            (("refresh", "--all"), "nothing is due"),
             (("refresh", "--enqueue"), "0 answers in 0 messages on queue refresh"),
             (("update", newer), "nothing to do"),
             (("registry", "diff", "registry", "v3.0"), "merged → 00v408z34"),

@@ -14,6 +14,7 @@ from resolver.database.links import save
 from resolver.database.releases import ReleaseInfo, load_release
 from resolver.database.resolvers import (
     ResolverVersion,
+    carry_nothing,
     current_resolver,
     find_resolver,
     previous_resolver,
@@ -198,6 +199,19 @@ def test_a_version_carries_what_only_the_release_makes_differ(
     assert version == current_resolver(engine)
     assert valid(engine, version.id) == carried
     assert (version.selected_at is None) == to_select
+
+
+def test_a_version_may_carry_nothing(engine: Engine, use: Use) -> None:
+    first, version = use("A"), use("b")
+    for _ in range(2):
+        carry_nothing(engine, version.id)
+        found = find_resolver(engine, version.id)
+        assert found.selected_at is not None
+        assert valid(engine, version.id) == "B"
+    with pytest.raises(ResolverSuperseded):
+        carry_nothing(engine, first.id)
+    use("M")
+    assert valid(engine, use("B").id) == "B"
 
 
 def test_the_version_before_is_the_one_that_was_in_use(engine: Engine, use: Use) -> None:
