@@ -196,7 +196,8 @@ def carry_nothing(engine: Engine, version_id: int) -> None:
         ).rowcount
         if not done:
             current = _find(connection, "v.is_current")
-            raise ResolverSuperseded(version_id=version_id, current_id=current.id if current else None)
+            current_id = current.id if current else None
+            raise ResolverSuperseded(version_id=version_id, current_id=current_id)
 
 
 def current_resolver(engine: Engine) -> ResolverVersion | None:
