@@ -33,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resolver.domain.candidate import RRF_CONSTANT, Candidate, Ranked, segments
+from resolver.domain.change import Change
 from resolver.domain.document import Document, documents
 from resolver.domain.organisation import Organisation, OrganisationStatus
 from resolver.domain.reading import Reading
@@ -72,9 +73,6 @@ _CELLS = 2_000_000
 """Scores held at once: 16 MB."""
 
 _KEPT_PARTS = 16_000
-
-Change = tuple[Organisation | None, Organisation | None]
-"""An organisation before and after; None where it is not there."""
 
 
 class Given(Protocol):

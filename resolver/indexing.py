@@ -17,6 +17,7 @@ from itertools import chain, count, groupby
 from uuid import UUID
 
 from resolver.domain.affiliation import normalise
+from resolver.domain.change import Change
 from resolver.domain.document import FORM, Document, documents
 from resolver.domain.organisation import Organisation, OrganisationStatus
 from resolver.domain.words import words
@@ -38,9 +39,6 @@ BATCH = 1024
 
 Progress = Callable[[int, int], None]
 """Called with (documents written, documents in all), from 0 on."""
-
-Change = tuple[Organisation | None, Organisation | None]
-"""An organisation in the release before and in the new one; None where it is not in it."""
 
 Names = tuple[str, OrganisationStatus, Sequence[str]]
 """An organisation's ROR id, its status and all its names, as the registry writes them."""

@@ -107,6 +107,14 @@ def batches(
             yield policy_id, list(same)
 
 
+def messages(
+    engine: Engine, version_id: int, *, size: int = BATCH
+) -> Iterator[tuple[int, list[int]]]:
+    """What is due as it is sent to workers: (policy id, affiliation ids), `size` at a time."""
+    for policy_id, due in batches(engine, version_id, size=size):
+        yield policy_id, [one.affiliation_id for one in due]
+
+
 def refresh_chunk(service: Service, policy_id: int, affiliation_ids: Sequence[int]) -> ChunkReport:
     """Resolve again what of these is due under this policy; the rest is left alone.
 

@@ -196,9 +196,8 @@ def _update(
     if refresh and stale.due_count(engine, version.id):
         with steps("refresh", "affiliations") as report:
             if enqueue:
-                batches = refreshing.batches(engine, version.id, size=settings.chunk_size)
                 enqueued = enqueue(
-                    (policy_id, [one.affiliation_id for one in due]) for policy_id, due in batches
+                    refreshing.messages(engine, version.id, size=settings.chunk_size)
                 )
             else:
                 with service.open_service(settings, engine) as opened:

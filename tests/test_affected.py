@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from resolver import affected
-from resolver.affected import Change, Names, Search, weighty
+from resolver.affected import Names, Search, weighty
+from resolver.domain.change import Change
 from resolver.domain.document import Document, documents
 from resolver.domain.organisation import (
     Name,

@@ -136,13 +136,9 @@ def refresh(
             with updating_alone(engine), progress("select: affiliations") as report:
                 selecting.select(settings, engine, version, again=select, progress=report)
         if enqueue:
-            batches = refreshing.batches(engine, version.id, size=settings.chunk_size)
             with progress("answers sent", stale.due_count(engine, version.id)) as report:
                 sent = client.enqueue_refresh(
-                    (
-                        (policy_id, [one.affiliation_id for one in due])
-                        for policy_id, due in batches
-                    ),
+                    refreshing.messages(engine, version.id, size=settings.chunk_size),
                     settings=settings,
                     progress=report,
                 )

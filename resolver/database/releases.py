@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, Engine, Row, text
 
 from resolver.database.connection import driver, transaction
-from resolver.domain.change import ChangeKind, OrganisationChange
+from resolver.domain.change import Change, ChangeKind, OrganisationChange
 from resolver.domain.organisation import Organisation, OrganisationStatus
 from resolver.errors import RegistryError
 from resolver.registry.record import dump_record, load_record
@@ -233,9 +233,7 @@ def diff(engine: Engine, before_id: int, after_id: int) -> list[OrganisationChan
     ]
 
 
-def changed_organisations(
-    engine: Engine, before_id: int, after_id: int
-) -> list[tuple[Organisation | None, Organisation | None]]:
+def changed_organisations(engine: Engine, before_id: int, after_id: int) -> list[Change]:
     """What differs between two releases as (before, after), by ROR id; None: not there."""
     with transaction(engine) as connection:
         rows = connection.execute(

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from resolver.domain.organisation import Organisation
+
+Change = tuple[Organisation | None, Organisation | None]
+"""An organisation in the release before and in the new one; None where it is not there."""
+
 
 class ChangeKind(StrEnum):
     """What became of an organisation from one release to another."""
