@@ -21,6 +21,7 @@
     ├── ResolverSuperseded            another resolver version is in use by now
     ├── UpdateRunning                 another process takes in a release or switches versions
     ├── BrokerUnavailable             the message broker does not answer
+    ├── QueueFull                     a queue has as many messages as it may
     ├── IntakeError                   one incoming record is refused
     └── GoldError                     a labelled file for evaluation or training cannot be read
 
@@ -136,6 +137,10 @@ class UpdateRunning(ResolverError):
 
 class BrokerUnavailable(ResolverError):
     """The message broker does not answer."""
+
+
+class QueueFull(ResolverError):
+    """A queue has as many messages as it may have; what was sent before is safe."""
 
 
 class IntakeError(ResolverError):
