@@ -276,11 +276,17 @@ class _File:
 
     def require_affiliations(self, found: list[str]) -> None:
         if self.columns.affiliation not in found:
-            shown = ", ".join(found[:20]) or "none"
+            shown = ", ".join(map(_shown, found[:20])) or "none"
             raise SettingsError(
                 f"{self.name}: no column {self.columns.affiliation!r}; there are: {shown}",
                 remedy="name the column of the affiliations (--affiliation-column)",
             )
+
+
+def _shown(name: str) -> str:
+    """What a header says, as far as a person needs it: a file of another kind may say anything."""
+    text = "".join(character if character.isprintable() else " " for character in name)
+    return text if len(text) <= 40 else f"{text[:39]}…"
 
 
 _Rows = Iterator[SourceRecord | IntakeError]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import re
 import zipfile
 import zlib
@@ -31,6 +32,23 @@ hundred the file is damaged, or of a schema that this version does not know."""
 
 MAX_UNPACKED_BYTES = 4 * 2**30
 """A release is below 0.4 GiB unpacked; ten times as much is no release."""
+
+MAX_RATIO = 100
+"""Most bytes that a compressed file may unpack to, for each of its own. ROR's releases have 7 to 8,
+deflate's most is 1,032."""
+
+MIN_UNPACKED_BYTES = 64 * 2**20
+"""Up to here the ratio is not looked at: a small file of many spaces does no harm."""
+
+MAX_DIRECTORY_BYTES = 2**20
+"""Longest directory of a zip: some 10,000 members. ROR's zips have up to six. `zipfile` reads it
+whole, and keeps an object for each member."""
+
+MAX_RECORDS = 2_000_000
+"""Release 2.9 has 129,046."""
+
+MAX_REFUSED = int(MAX_RECORDS * MAX_REJECTED_SHARE)
+"""From here on it is clear that a file is refused, and its reasons would only fill the disk."""
 
 MAX_RECORD_BYTES = 16 * 2**20
 """The longest record of release 2.9 has 0.15 MiB. Bounds what the JSON reader holds."""
@@ -110,6 +128,10 @@ class ReleaseFile:
         for index, raw in enumerate(self._raw_records()):
             if index == 0:
                 self._check_shape(raw)
+            if index >= MAX_RECORDS:
+                raise RegistryError(
+                    f"{self.path} holds more than {MAX_RECORDS:,} records", remedy=_PUBLISHED
+                )
             try:
                 organisation = parse(raw, index=index)
             except RecordError as error:
@@ -141,7 +163,7 @@ class ReleaseFile:
 
     def _raw_records(self) -> Iterator[Any]:
         with _reporting(self.path), _opened(self.path, self._container, self._member) as stream:
-            text = _JsonText(stream, self.path)
+            text = _JsonText(stream, self.path, self._container)
             items = ijson.items(text, "item", use_float=True, buf_size=_READ_BYTES)
             for raw in items:
                 text.mark_record()
@@ -180,7 +202,7 @@ def open_release(path: Path) -> ReleaseFile:
             container = _Container.PLAIN
         # A file of another kind fails here, before anything is begun with it.
         with _opened(path, container, member) as stream:
-            _JsonText(stream, path)
+            _JsonText(stream, path, container)
     names = (PurePosixPath(member).name, path.name) if member else (path.name,)
     return ReleaseFile(
         path=path,
@@ -199,7 +221,8 @@ def accepted(
 
     Raises:
         RegistryError: at the end of the records, when more than `MAX_REJECTED_SHARE` of
-            them were refused. The caller then discards what it was given.
+            them were refused, or after `MAX_REFUSED` of them. The caller then discards what it
+            was given.
     """
     total = refused = 0
     for record in records:
@@ -207,6 +230,8 @@ def accepted(
         if isinstance(record, RecordError):
             refused += 1
             rejects.add(record)
+            if refused > MAX_REFUSED:
+                break
         else:
             yield record
     if refused > total * MAX_REJECTED_SHARE:
@@ -240,7 +265,7 @@ def _opened(path: Path, container: _Container, member: str | None) -> Iterator[_
     match container:
         case _Container.ZIP:
             assert member is not None
-            with zipfile.ZipFile(path) as archive, archive.open(member) as inner:
+            with _archive(path) as archive, archive.open(member) as inner:
                 yield inner
         case _Container.GZIP:
             with gzip.open(path) as unpacked:
@@ -250,9 +275,34 @@ def _opened(path: Path, container: _Container, member: str | None) -> Iterator[_
                 yield plain
 
 
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    with path.open("rb", buffering=0) as file, zipfile.ZipFile(_Archive(file, path)) as archive:
+        yield archive
+
+
+class _Archive(io.BufferedReader):
+    """A zip file that does not give out a directory longer than `MAX_DIRECTORY_BYTES`.
+
+    `zipfile` asks for that at once; all else it asks for is shorter.
+    """
+
+    def __init__(self, file: io.FileIO, path: Path) -> None:
+        super().__init__(file)
+        self._path = path
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > MAX_DIRECTORY_BYTES:
+            raise RegistryError(
+                f"{self._path} is a zip with a directory of {size:,} bytes",
+                remedy="unpack it and give the JSON file",
+            )
+        return super().read(size)
+
+
 def _json_member(path: Path) -> str:
     """Name of the one JSON file of a release's zip."""
-    with zipfile.ZipFile(path) as archive:
+    with _archive(path) as archive:
         found = [
             info
             for info in archive.infolist()
@@ -270,7 +320,8 @@ def _json_member(path: Path) -> str:
             break
     raise RegistryError(
         f"{path} holds {len(found)} JSON files, and which one is the release cannot be told: "
-        + ", ".join(info.filename for info in found[:5]),
+        # A name may hold anything, also what a terminal would obey.
+        + ", ".join(info.filename[:100].encode("unicode_escape").decode() for info in found[:5]),
         remedy="unpack it and give the JSON file",
     )
 
@@ -283,8 +334,9 @@ def _checked(info: zipfile.ZipInfo, path: Path) -> str:
             f"{path} uses a compression that is not read here (method {info.compress_type})",
             remedy="unpack it and give the JSON file",
         )
-    if info.file_size > MAX_UNPACKED_BYTES:
-        raise _too_large(path)
+    limit = _unpacked_limit(path, _Container.ZIP)
+    if info.file_size > limit:
+        raise _too_large(path, limit)
     return info.filename
 
 
@@ -294,9 +346,10 @@ class _JsonText:
     Checks on creation that an array begins; a byte order mark is left out.
     """
 
-    def __init__(self, stream: _Stream, path: Path) -> None:
+    def __init__(self, stream: _Stream, path: Path, container: _Container) -> None:
         self._stream = stream
         self._path = path
+        self._limit = _unpacked_limit(path, container)
         self._read = 0
         self._record_bytes = 0
         self._record_brackets = 0
@@ -340,8 +393,8 @@ class _JsonText:
     def _next(self, size: int) -> bytes:
         data = self._stream.read(size)
         self._read += len(data)
-        if self._read > MAX_UNPACKED_BYTES:
-            raise _too_large(self._path)
+        if self._read > self._limit:
+            raise _too_large(self._path, self._limit)
         self._record_bytes += len(data)
         self._record_brackets += data.count(b"[") + data.count(b"{")
         if self._record_bytes > MAX_RECORD_BYTES or self._record_brackets > MAX_RECORD_BRACKETS:
@@ -353,9 +406,17 @@ class _JsonText:
         return data
 
 
-def _too_large(path: Path) -> RegistryError:
+def _unpacked_limit(path: Path, container: _Container) -> int:
+    if container is _Container.PLAIN:
+        return MAX_UNPACKED_BYTES
+    of_its_size = max(MIN_UNPACKED_BYTES, MAX_RATIO * path.stat().st_size)
+    return min(MAX_UNPACKED_BYTES, of_its_size)
+
+
+def _too_large(path: Path, limit: int) -> RegistryError:
     return RegistryError(
-        f"{path} unpacks to more than {MAX_UNPACKED_BYTES / 2**30:.0f} GiB", remedy=_PUBLISHED
+        f"{path} unpacks to more than {limit / 2**20:,.0f} MiB, which no release of its size does",
+        remedy=_PUBLISHED,
     )
 
 

@@ -7,6 +7,7 @@ records of the community ``ror-data``, newest first, and take the zip of the fir
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -27,6 +28,12 @@ COMMUNITY = "ror-data"
 MAX_WAIT = 120.0
 """Longest wait in seconds between two attempts. Zenodo counts requests by the minute; a server
 that asks for more than this is better asked again later, by the caller."""
+
+MAX_LISTING_BYTES = 16 * 2**20
+"""Longest list of records that is read; Zenodo's has some 50 KiB."""
+
+MAX_RELEASE_BYTES = 2 * 2**30
+"""Largest file that is downloaded: fifty times a release, and what a disk can spare."""
 
 _LISTED = 10
 """Records listed: the community also holds some that are no release."""
@@ -116,11 +123,10 @@ def newest_release(client: httpx.Client, base_url: str = BASE_URL) -> Published:
     """
     url = f"{base_url.rstrip('/')}/api/communities/{COMMUNITY}/records"
     with _reporting_network(url):
-        response = client.get(url, params={"q": "", "sort": "newest", "size": _LISTED})
-        _check_status(response)
+        content = _listing(client, url)
     try:
-        files = _release_files(response.json())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        files = _release_files(json.loads(content))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FetchError(
             f"{url} answered with something else than Zenodo's list of records",
             remedy="check the base URL, and whether zenodo.org is under maintenance",
@@ -132,6 +138,19 @@ def newest_release(client: httpx.Client, base_url: str = BASE_URL) -> Published:
             "download the zip by hand, and load that file",
         )
     return _published(files, url)
+
+
+def _listing(client: httpx.Client, url: str) -> bytes:
+    """The newest records of the community, as JSON."""
+    query = {"q": "", "sort": "newest", "size": str(_LISTED)}
+    content = bytearray()
+    with client.stream("GET", url, params=query) as response:
+        _check_status(response)
+        for piece in response.iter_bytes():
+            content += piece
+            if len(content) > MAX_LISTING_BYTES:
+                _refuse(url, f"the list of records is longer than {MAX_LISTING_BYTES:,} bytes")
+    return bytes(content)
 
 
 def _release_files(answer: Any) -> dict[str, Any] | None:
@@ -154,10 +173,14 @@ def _published(file: dict[str, Any], url: str) -> Published:
         _refuse(url, f"the file name {name!r} is not one")
     if isinstance(size, bool) or not isinstance(size, int) or size <= 0:
         _refuse(url, f"the size of {name} is {size!r}")
+    if size > MAX_RELEASE_BYTES:
+        _refuse(url, f"{name} has {size:,} bytes; {MAX_RELEASE_BYTES:,} is the most")
     if match is None:
         _refuse(url, f"the checksum of {name} is {checksum!r}")
     if not isinstance(link, str) or not link.startswith(("https://", "http://")):
         _refuse(url, f"the address of {name} is {link!r}")
+    if url.startswith("https://") and not link.startswith("https://"):
+        _refuse(url, f"the address of {name} is without TLS: {link}")
     return Published(name=name, url=link, size=size, algorithm=match[1], digest=match[2])
 
 

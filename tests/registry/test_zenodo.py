@@ -308,6 +308,8 @@ def set_state(**changes: object) -> Callable[[Zenodo], None]:
         pytest.param(set_listing(b'{"hits": {"hits": [7]}}'), "something else", 1, id="number"),
         pytest.param(set_listing(b'{"hits": {"hits": []}}'), "lists no release", 1, id="no record"),
         pytest.param(set_state(files=[]), "lists no release", 1, id="no files"),
+        pytest.param(set_listing(b" " * (17 * 2**20)), "longer than 16,777,216", 1, id="endless"),
+        pytest.param(set_file(size=3 * 2**30), "2,147,483,648 is the most", 1, id="enormous"),
         pytest.param(set_file(key="ror.tar"), "lists no release", 1, id="no zip"),
         pytest.param(set_file(key="../x.zip"), "file name '../x.zip' is not", 1, id="traversal"),
         pytest.param(set_file(key="/tmp/x.zip"), "is not one", 1, id="absolute"),
