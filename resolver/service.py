@@ -87,6 +87,7 @@ def index_store(settings: Settings) -> IndexStore:
             settings.qdrant_url,
             api_key=key.get_secret_value() if key else None,
             timeout=settings.qdrant_timeout,
+            ca_file=settings.ca_file,
         )
         return server.ServerStore(client)
     from resolver.index.embedded import EmbeddedStore
@@ -107,6 +108,7 @@ def reranker(settings: Settings) -> Reranker:
         calibration=settings.reranker_calibration,
         timeout=settings.reranker_timeout,
         requests=settings.reranker_requests,
+        ca_file=settings.ca_file,
     )
 
 
@@ -436,7 +438,7 @@ def _open(
     except IndexMissing as error:
         raise IndexMissing(
             f"the index of resolver version {version.id} is gone: {error.problem}",
-            remedy="run: resolver index build, or switch to another one: resolver version list",
+            remedy="run: resolver index restore, or switch to another one: resolver version list",
         ) from error
     try:
         require_fresh(index.manifest, encoder=opened.encoder, release=None)

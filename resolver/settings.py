@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from resolver.errors import SettingsError
@@ -21,6 +30,10 @@ def _listed(value: object) -> object:
     return frozenset(part.strip() for part in value.split(",") if part.strip())
 
 
+MAX_SECRET_BYTES = 64 * 1024
+"""Longest file that is taken for a secret: the wrong path may name a disk image."""
+
+
 Listed = Annotated[frozenset[str], NoDecode, BeforeValidator(_listed)]
 """Strings, in the environment separated by commas."""
 
@@ -32,9 +45,18 @@ class Settings(BaseSettings):
     say once there is one: see `resolver.service`.
 
     A URL that is not set means the embedded form of that service, kept under `home`.
+
+    Each `SecretStr` may come from a file instead: the setting of that name and ``_file`` has the
+    file's path. What it holds, without white space around it, is the value.
     """
 
-    model_config = SettingsConfigDict(env_prefix="RESOLVER_", env_file=".env", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="RESOLVER_",
+        env_file=".env",
+        extra="ignore",
+        # An error of one value would else quote them all, passwords among them.
+        hide_input_in_errors=True,
+    )
 
     home: Path = Field(
         default=Path(".resolver"),
@@ -43,13 +65,26 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None, description="postgresql://… ; unset: Postgres from a wheel, under home."
     )
+    database_url_file: Path | None = Field(
+        default=None, description="A file that holds database_url."
+    )
     broker_url: SecretStr | None = Field(
         default=None, description="amqp://… or redis://… ; unset: Redis from a wheel, under home."
+    )
+    broker_url_file: Path | None = Field(default=None, description="A file that holds broker_url.")
+    broker_certificate: Path | None = Field(
+        default=None, description="PEM file that shows the broker who this is; TLS alone."
+    )
+    broker_key: Path | None = Field(
+        default=None, description="PEM file of its private key; unset: in the same file."
     )
     qdrant_url: str | None = Field(
         default=None, description="http://host:6333 ; unset: Qdrant's engine in process."
     )
-    qdrant_api_key: SecretStr | None = None
+    qdrant_api_key: SecretStr | None = Field(default=None, description="The Qdrant server's key.")
+    qdrant_api_key_file: Path | None = Field(
+        default=None, description="A file that holds qdrant_api_key."
+    )
     qdrant_timeout: Annotated[float, Field(gt=0)] = Field(
         default=30.0, description="Seconds to wait for the Qdrant server."
     )
@@ -63,6 +98,9 @@ class Settings(BaseSettings):
     )
     reranker_api_key: SecretStr | None = Field(
         default=None, description="Bearer token for the reranker's server."
+    )
+    reranker_api_key_file: Path | None = Field(
+        default=None, description="A file that holds reranker_api_key."
     )
     reranker_calibration: Path | None = Field(
         default=None, description="calibration.json for a reranker on a server; unset: the sigmoid."
@@ -78,6 +116,11 @@ class Settings(BaseSettings):
     )
     device: str | None = Field(
         default=None, description="cpu, cuda, cuda:1 …; unset: the best there is (not for builtin)."
+    )
+
+    ca_file: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities that broker, Qdrant and reranker are trusted by.",
     )
 
     threads: Annotated[int, Field(ge=1)] | None = Field(
@@ -128,9 +171,61 @@ class Settings(BaseSettings):
     chunk_size: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=256, description="Affiliations in a task message."
     )
+    queue_limit: Annotated[int, Field(ge=1)] = Field(
+        default=10_000, description="Messages in a queue from which on senders wait or are refused."
+    )
     slice_size: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=64, description="Affiliations that go through a stage of the matcher together."
     )
+
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="How workers log: text for a person, json for a collector."
+    )
+    heartbeat_file: Path | None = Field(
+        default=None, description="A file that a worker touches while it lives; unset: none."
+    )
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        default=None, description="Port of a worker's /metrics and /healthz; unset: none."
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1", description="Address that /metrics and /healthz listen on."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _secrets_from_files(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        read = dict(values)
+        for name in SECRETS:
+            path = read.get(f"{name}_file")
+            if path in (None, ""):
+                read.pop(f"{name}_file", None)
+                continue
+            if read.get(name) not in (None, ""):
+                variable = f"RESOLVER_{name.upper()}"
+                raise ValueError(f"{variable} and {variable}_FILE exclude each other")
+            read[name] = _secret(name, Path(path))
+        return read
+
+    @field_validator("qdrant_url", "registry_url")
+    @classmethod
+    def _without_password(cls, value: str | None) -> str | None:
+        try:
+            open_to_see = value is not None and "@" in urlsplit(value).netloc
+        except ValueError:
+            # Whoever connects says what is wrong with it.
+            return value
+        if open_to_see:
+            raise ValueError("the URL holds a user or a password, which would be shown")
+        return value
+
+    @field_validator("ca_file", "broker_certificate", "broker_key")
+    @classmethod
+    def _is_file(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError(f"there is no file {value}")
+        return value
 
     @model_validator(mode="after")
     def _one_threshold(self) -> Self:
@@ -139,6 +234,33 @@ class Settings(BaseSettings):
                 "RESOLVER_TARGET_PRECISION and RESOLVER_ACCEPT_PROBABILITY exclude each other"
             )
         return self
+
+
+SECRETS = tuple(
+    name for name, field in Settings.model_fields.items() if SecretStr in get_args(field.annotation)
+)
+"""Settings that are shown nowhere, and may come from a file."""
+
+
+def _secret(name: str, path: Path) -> str:
+    """What is in the file of a secret; an error names the file and shows nothing of it."""
+    variable = f"RESOLVER_{name.upper()}_FILE"
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_SECRET_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"{variable}: {path}: {error.strerror or 'cannot be read'}") from None
+    except ValueError:
+        raise ValueError(f"{variable}: not a path") from None
+    if len(content) > MAX_SECRET_BYTES:
+        raise ValueError(f"{variable}: {path} has more than {MAX_SECRET_BYTES:,} bytes")
+    try:
+        text = content.decode().strip()
+    except UnicodeDecodeError:
+        raise ValueError(f"{variable}: {path} is not UTF-8") from None
+    if not text:
+        raise ValueError(f"{variable}: {path} is empty")
+    return text
 
 
 def load_settings() -> Settings:

@@ -191,9 +191,11 @@ def test_an_index_that_is_gone_is_built_again_and_serves_the_same_version(
         open_service(home, engine),
     ):
         pass
-    assert "resolver index build" in told.value.remedy
-    manifest = switching.index_release(engine, index_store(home), models(home).encoder).manifest
-    assert switching.successor(engine, version, manifest) == version
+    assert "resolver index restore" in told.value.remedy
+    store = index_store(home)
+    restored = switching.restore_index(engine, store, models(home).encoder, version)
+    assert restored.made
+    assert switching.successor(engine, version, restored.manifest) == version
     with open_service(home, engine) as opened:
         assert opened.version == version
 

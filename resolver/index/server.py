@@ -14,11 +14,13 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
+from resolver import trust
 from resolver.domain.candidate import NOTHING, Results
 from resolver.domain.document import Document
 from resolver.encoder.lexical import SparseVector
@@ -77,8 +79,16 @@ _REBUILD = "build it again: resolver index build"
 T = TypeVar("T")
 
 
-def connect(url: str, *, api_key: str | None = None, timeout: float = 30.0) -> QdrantClient:
+def connect(
+    url: str,
+    *,
+    api_key: str | None = None,
+    timeout: float = 30.0,
+    ca_file: Path | None = None,
+) -> QdrantClient:
     """A client for `ServerStore`; `timeout` in seconds for each request. Sends nothing yet.
+
+    Over https the server's certificate must be of an authority in `ca_file` (None: the system's).
 
     Over plain http to another machine the key would be readable on the way: qdrant_client
     warns of it (`UserWarning`).
@@ -93,6 +103,7 @@ def connect(url: str, *, api_key: str | None = None, timeout: float = 30.0) -> Q
             # The client takes whole seconds; one is the least that is not "at once".
             timeout=max(1, round(timeout)),
             check_compatibility=False,
+            verify=True if ca_file is None else trust.context(ca_file),
         )
     except ValueError as error:
         raise IndexProblem(
@@ -648,6 +659,11 @@ class _Server:
                 raise IndexUnavailable(
                     f"what answers at {self.where} is not Qdrant, or one of another version",
                     remedy=_START,
+                ) from error
+            if trust.is_refused(error):
+                raise IndexProblem(
+                    f"the certificate of Qdrant at {self.where} cannot be verified: {error.source}",
+                    remedy=trust.REMEDY,
                 ) from error
             raise IndexUnavailable(
                 f"Qdrant at {self.where} does not answer "

@@ -23,6 +23,7 @@ def load(
     calibration: Path | None = None,
     timeout: float = 30.0,
     requests: int = 8,
+    ca_file: Path | None = None,
 ) -> Reranker:
     """The built-in reranker, a folder that `resolver train` exported, any cross-encoder, or a
     server's address.
@@ -42,7 +43,12 @@ def load(
         from resolver.reranker.remote import load_remote
 
         return load_remote(
-            name, api_key=api_key, calibration=calibration, timeout=timeout, in_flight=requests
+            name,
+            api_key=api_key,
+            calibration=calibration,
+            timeout=timeout,
+            in_flight=requests,
+            ca_file=ca_file,
         )
     if calibration is not None:
         raise SettingsError(

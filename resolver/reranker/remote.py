@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import ssl
 import threading
 import time
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ import numpy.typing as npt
 import orjson
 from pydantic import SecretStr
 
-from resolver import __version__, weights
+from resolver import __version__, trust, weights
 from resolver.errors import ModelError, PairError, RerankerUnavailable
 from resolver.reranker import Calibration, Pair, require_texts
 from resolver.reranker.calibration import read_calibration
@@ -81,7 +80,8 @@ class _TooLarge(ModelError):
 class Connection:
     """HTTP to one server, its failures told in this project's words.
 
-    Certificates are verified, against ``SSL_CERT_FILE`` where that is set. The key is sent as a
+    Certificates are verified, against `ca_file` or, where that is None, the system's
+    authorities or those of ``SSL_CERT_FILE``. The key is sent as a
     bearer token and shown nowhere. A connection is not shared with forked children: each process
     opens its own.
     """
@@ -94,6 +94,7 @@ class Connection:
         timeout: float = TIMEOUT,
         in_flight: int = IN_FLIGHT,
         backoff: float = BACKOFF,
+        ca_file: Path | None = None,
     ) -> None:
         self.url = url
         self.interrupted = False
@@ -102,6 +103,7 @@ class Connection:
         self._timeout = timeout
         self._in_flight = in_flight
         self._backoff = backoff
+        self._verify = True if ca_file is None else trust.context(ca_file)
         self._client: httpx.Client | None = None
         self._process = 0
 
@@ -118,6 +120,7 @@ class Connection:
             headers["Authorization"] = f"Bearer {self._api_key.get_secret_value()}"
         self._client = httpx.Client(
             headers=headers,
+            verify=self._verify,
             limits=httpx.Limits(
                 max_connections=self._in_flight, max_keepalive_connections=self._in_flight
             ),
@@ -201,11 +204,11 @@ class Connection:
             self.interrupted = True
             raise PassingError(f"does not answer in time ({type(error).__name__})") from error
         except httpx.RequestError as error:
-            if _is_untrusted(error):
+            if trust.is_refused(error):
                 raise _Refused(
                     f"the certificate of {self.url} cannot be verified: {error}",
                     status=0,
-                    remedy="set SSL_CERT_FILE to the certificates of its authority",
+                    remedy=trust.REMEDY,
                 ) from error
             self.interrupted = True
             raise PassingError(f"does not answer ({error or type(error).__name__})") from error
@@ -249,14 +252,6 @@ class Connection:
             said = said.replace(key, "***")
         said = " ".join(said.split())[:200]
         return f": {said}" if said else ""
-
-
-def _is_untrusted(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 class RemoteReranker:
@@ -443,6 +438,7 @@ def load_remote(
     timeout: float = TIMEOUT,
     in_flight: int = IN_FLIGHT,
     backoff: float = BACKOFF,
+    ca_file: Path | None = None,
 ) -> RemoteReranker:
     """Connect to a server, and check that it answers with logits.
 
@@ -452,6 +448,7 @@ def load_remote(
         timeout: seconds for one attempt of one request.
         in_flight: requests at a time, by this process.
         backoff: seconds before the first repetition.
+        ca_file: authorities to trust over https, and no others; None: the system's.
 
     Raises:
         SettingsError: the address is none.
@@ -473,7 +470,12 @@ def load_remote(
     ):
         log.warning("the key for %s can be read on the way: use https", address.url)
     connection = Connection(
-        address.url, api_key=api_key, timeout=timeout, in_flight=in_flight, backoff=backoff
+        address.url,
+        api_key=api_key,
+        timeout=timeout,
+        in_flight=in_flight,
+        backoff=backoff,
+        ca_file=ca_file,
     )
     with contextlib.ExitStack() as failed:
         failed.callback(connection.close)

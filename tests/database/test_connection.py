@@ -114,5 +114,12 @@ def test_a_migrated_database_is_taken(engine: Engine) -> None:
 def test_the_schema_of_a_later_version_is_refused(engine: Engine) -> None:
     with transaction(engine) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(DatabaseOutdated, match="has schema 9999"):
+    with pytest.raises(DatabaseOutdated, match=r"has schema 9999.*install the version"):
+        require_schema(engine)
+
+
+def test_the_schema_of_an_earlier_version_asks_for_the_migration(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+    with pytest.raises(DatabaseOutdated, match=r"has schema 0002.*run: resolver migrate"):
         require_schema(engine)

@@ -1,0 +1,247 @@
+"""The roles that migration 0004 makes, with users that log in: what they can do, and what not."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from next_release import write_next_release
+from sqlalchemy import Engine, make_url, text
+
+from resolver import embedded, overrides, sample, switching
+from resolver.database.connection import connect, require_schema, transaction
+from resolver.database.links import withdraw
+from resolver.database.migrating import current, downgrade, head, upgrade
+from resolver.domain.override import Override, Verdict
+from resolver.loading import load
+from resolver.refreshing import refresh
+from resolver.resolving import resolve_chunk
+from resolver.service import index_store, models, open_service
+from resolver.settings import Settings
+from resolver.updating import update
+
+COOKBOOK = Path(__file__).parents[2] / "docs" / "sql.md"
+QUERIES = dict(
+    re.findall(r"^## (.+?)\n(?:(?!^## ).)*?```sql\n(.*?)```", COOKBOOK.read_text(), re.M | re.S)
+)
+ROLES = ("resolver_writer", "resolver_reader")
+
+Login = Callable[[str], Engine]
+
+
+def as_user(engine: Engine, user: str, password: str | None = None) -> Engine:
+    url = engine.url.set(drivername="postgresql", username=user, password=password)
+    return connect(url.render_as_string(hide_password=False))
+
+
+def run(engine: Engine, statement: str) -> None:
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql(statement)
+
+
+@pytest.fixture
+def login(engine: Engine) -> Iterator[Login]:
+    """Makes a user that is a member of a role and logs in as it."""
+    made: list[tuple[str, Engine]] = []
+
+    def make(role: str) -> Engine:
+        user, password = f"test_{uuid.uuid4().hex[:12]}", uuid.uuid4().hex
+        run(engine, f"CREATE ROLE {user} LOGIN PASSWORD '{password}' IN ROLE {role}")
+        made.append((user, as_user(engine, user, password)))
+        return made[-1][1]
+
+    yield make
+    for user, opened in made:
+        opened.dispose()
+        # A closed connection's temporary tables go with its process, a moment later.
+        while connected(engine, user):
+            time.sleep(0.02)
+        run(engine, f"DROP ROLE {user}")
+
+
+def connected(engine: Engine, user: str) -> int:
+    with engine.connect() as connection:
+        count = "SELECT count(*) FROM pg_stat_activity WHERE usename = :user"
+        return connection.execute(text(count), {"user": user}).scalar_one()
+
+
+RECORDS: list[dict[str, object]] = [
+    {"source": "crossref", "id": "10.1/a", "affiliation": "University of Oxford, UK"},
+    {"source": "crossref", "id": "10.1/b", "affiliation": "Nowhere in particular"},
+    {"source": "crossref", "id": "10.1/c", "affiliation": 7},
+]
+
+
+@pytest.mark.slow
+def test_a_writer_does_all_of_the_work_and_a_reader_sees_it(
+    tmp_path: Path, engine: Engine, login: Login
+) -> None:
+    writer, reader = login("resolver_writer"), login("resolver_reader")
+    settings = Settings(_env_file=None, home=tmp_path, threads=1)  # type: ignore[call-arg]
+
+    require_schema(writer)
+    load(writer, sample.REGISTRY, rejects=tmp_path / "rejects.jsonl")
+    store = index_store(settings)
+    encoder = models(settings).encoder
+    store.activate(switching.index_release(writer, store, encoder).manifest.version)
+    with open_service(settings, writer) as opened:
+        resolve_chunk(writer, opened.matcher, opened.version.id, RECORDS, opened.policy(None))
+        said = Override(None, "Nowhere in particular", "052gg0110", Verdict.IS, "ada")
+        assert overrides.add(writer, [said]).answers == 1
+        update(settings, writer, write_next_release(tmp_path), refresh=False)
+        assert opened.follow()
+        assert refresh(opened).resolved > 0
+    assert withdraw(writer, [("crossref", "10.1/a", None)]) == 1
+
+    with transaction(reader) as connection:
+        found = {name: len(connection.exec_driver_sql(sql).all()) for name, sql in QUERIES.items()}
+        for table in ("refused_record", "past_record", "past_outcome"):
+            assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 1
+    assert found["Links that a person made"] == 1
+
+
+FORBIDDEN = {
+    "drop a table": "DROP TABLE link",
+    "change a table": "ALTER TABLE link ADD COLUMN more text",
+    "make a table": "CREATE TABLE more (id int)",
+    "empty a table": "TRUNCATE link CASCADE",
+    "change a view": "CREATE OR REPLACE VIEW pending AS SELECT 1",
+    "drop a function": "DROP FUNCTION resolved_links_at",
+    "make a role": "CREATE ROLE another",
+    "give itself privileges": "SELECT resolver_grants()",
+    "say what schema it is": "UPDATE alembic_version SET version_num = '0001'",
+    "run a program": "COPY link TO PROGRAM 'cat'",
+    "read a file of the server": "SELECT pg_read_file('postgresql.conf')",
+    "become the other role": "SET ROLE {other}",
+}
+READERS_ONLY = {
+    "insert": "INSERT INTO policy (fingerprint, settings) VALUES ('x', '{}')",
+    "update": "UPDATE source_record SET source = 'x'",
+    "delete": "DELETE FROM outcome",
+    "update through a view": "UPDATE pending SET source = 'x'",
+    "lock a table": "LOCK TABLE link IN ACCESS EXCLUSIVE MODE",
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_a_role_may_not_do(login: Login, role: str) -> None:
+    user = login(role)
+    forbidden = FORBIDDEN | (READERS_ONLY if role == "resolver_reader" else {})
+    (other,) = set(ROLES) - {role}
+    refused = {}
+    for what, statement in forbidden.items():
+        with psycopg.connect(
+            user.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        ) as connection:
+            try:
+                connection.execute(statement.replace("{other}", other).encode())
+            except psycopg.errors.InsufficientPrivilege:
+                refused[what] = True
+            except psycopg.errors.ObjectNotInPrerequisiteState:  # a view that nobody can write to
+                refused[what] = True
+            connection.rollback()
+    assert refused == dict.fromkeys(forbidden, True)
+
+
+def test_what_later_migrations_make_is_theirs_too(engine: Engine, login: Login) -> None:
+    run(engine, "CREATE TABLE later (id int GENERATED ALWAYS AS IDENTITY, word text)")
+    run(login("resolver_writer"), "INSERT INTO later (word) VALUES ('x')")
+    reader = login("resolver_reader")
+    with transaction(reader) as connection:
+        assert connection.exec_driver_sql("SELECT word FROM later").scalar() == "x"
+    with pytest.raises(Exception, match="permission denied"):
+        run(reader, "DELETE FROM later")
+
+
+# A server of its own: roles belong to all of its databases
+
+
+@pytest.fixture(scope="module")
+def server(services_home: Path) -> Iterator[Engine]:
+    with embedded.postgres(services_home / "roles") as url:
+        engine = connect(url)
+        yield engine
+        engine.dispose()
+
+
+@contextmanager
+def database(server: Engine, name: str, owner: str = "postgres") -> Iterator[Engine]:
+    run(server, f"CREATE DATABASE {name} OWNER {owner}")
+    engine = connect(
+        make_url(server.url)
+        .set(drivername="postgresql", database=name, username=owner)
+        .render_as_string(hide_password=False)
+    )
+    yield engine
+    engine.dispose()
+    run(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def existing(server: Engine) -> set[str]:
+    with server.connect() as connection:
+        found = connection.execute(
+            text("SELECT rolname FROM pg_roles WHERE rolname = ANY(:names)"), {"names": list(ROLES)}
+        )
+        return {row.rolname for row in found}
+
+
+def may_read(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        return bool(
+            connection.execute(
+                text("SELECT has_table_privilege('resolver_reader', 'link', 'SELECT')")
+            ).scalar()
+        )
+
+
+@pytest.mark.slow
+def test_who_may_not_make_roles_migrates_all_the_same(
+    server: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(server, "CREATE ROLE tenant LOGIN")
+    with database(server, "rented", owner="tenant") as rented:
+        with caplog.at_level(logging.WARNING):
+            upgrade(rented)
+        assert current(rented) == head()
+        assert existing(server) == set()
+        (told,) = (r.getMessage() for r in caplog.records if r.name.startswith("resolver."))
+        needed = re.findall(r"CREATE ROLE \w+ NOLOGIN;", told)
+        assert len(needed) == 2
+
+        for statement in needed:
+            run(server, statement)
+        caplog.clear()
+        upgrade(rented)
+        assert not caplog.records
+        assert may_read(rented)
+        downgrade(rented, "base")
+        # Who may not make them may not drop them either.
+        assert existing(server) == set(ROLES)
+    run(server, "DROP ROLE tenant, resolver_reader, resolver_writer")
+
+
+@pytest.mark.slow
+def test_roles_go_with_the_last_that_needs_them(server: Engine) -> None:
+    with database(server, "one") as one, database(server, "other") as other:
+        upgrade(one)
+        upgrade(other)
+        upgrade(other)
+        assert existing(server) == set(ROLES)
+        downgrade(one, "0003")
+        assert existing(server) == set(ROLES)
+        assert not may_read(one)
+        assert may_read(other)
+        run(server, "CREATE ROLE analyst LOGIN IN ROLE resolver_reader")
+        downgrade(other, "0003")
+        assert existing(server) == {"resolver_reader"}
+        upgrade(other)
+        run(server, "DROP ROLE analyst")
+        downgrade(other, "base")
+        assert existing(server) == set()
