@@ -13,6 +13,7 @@ from psycopg import errors as postgres_errors
 from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy import exc as sqlalchemy_errors
 
+from resolver.addresses import is_plain
 from resolver.errors import DatabaseOutdated, DatabaseUnavailable, SettingsError
 
 APPLICATION_NAME = "affiliation-resolver"
@@ -22,6 +23,9 @@ CONNECT_SECONDS = 10
 """How long to wait for the server to answer; libpq's own default is for ever."""
 
 _POSTGRES = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
+
+_PASSWORDS = ("password", "sslpassword")
+"""Parameters of a URL that are secret."""
 
 _PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):[^\s@]*@|password=\S+", re.IGNORECASE)
 
@@ -34,7 +38,12 @@ def connect(url: str) -> Engine:
     Raises:
         SettingsError: not a URL of Postgres.
     """
-    remedy = "write it as postgresql://user:password@host:5432/database"
+    remedy = (
+        "write it as postgresql://user:password@host:5432/database, with what is no letter and no "
+        "digit in percent-encoding"
+    )
+    if not is_plain(url):
+        raise SettingsError("the database URL cannot be read", remedy=remedy)
     try:
         parsed = make_url(url)
     except (sqlalchemy_errors.ArgumentError, ValueError):
@@ -44,7 +53,7 @@ def connect(url: str) -> Engine:
         raise SettingsError(
             f"the database URL is for {parsed.drivername!r}, not for Postgres", remedy=remedy
         )
-    defaults = {
+    options: dict[str, Any] = {
         name: value
         for name, value in (
             ("application_name", APPLICATION_NAME),
@@ -52,10 +61,12 @@ def connect(url: str) -> Engine:
         )
         if name not in parsed.query
     }
+    # An engine shows its URL, but for the password before the host.
+    options |= {name: parsed.query[name] for name in _PASSWORDS if name in parsed.query}
     return create_engine(
-        parsed.set(drivername="postgresql+psycopg"),
+        parsed.set(drivername="postgresql+psycopg").difference_update_query(_PASSWORDS),
         pool_pre_ping=True,
-        connect_args=defaults,
+        connect_args=options,
         json_deserializer=orjson.loads,
     )
 
@@ -110,7 +121,9 @@ def require_schema(engine: Engine) -> None:
     if found != needed:
         raise DatabaseOutdated(
             f"the database has schema {found or 'none'}, this version needs {needed}",
-            remedy="run: resolver migrate",
+            remedy="run: resolver migrate"
+            if found is None or migrating.knows(found)
+            else "install the version that the database was migrated with, or a later one",
         )
 
 

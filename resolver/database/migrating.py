@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -17,6 +18,11 @@ from sqlalchemy import Connection, Engine, text
 from resolver.database.connection import translate
 from resolver.errors import DatabaseOutdated
 
+log = logging.getLogger(__name__)
+
+_GRANTS = "resolver_grants()"
+"""The function of migration 0004 that makes the roles."""
+
 _MIGRATION_LOCK = 0x726F7201
 """Key of the advisory lock that keeps two migrations apart: "ror" and a number."""
 
@@ -31,6 +37,25 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     """
     with translate(engine), engine.connect() as connection, _alone(connection):
         command.upgrade(_config(connection), revision)
+        grant(connection)
+
+
+def grant(connection: Connection) -> None:
+    """Give the roles of migration 0004 their privileges, if it is there and this user owns it.
+
+    Logs what an administrator must run first where the roles are missing and this user may not
+    make them; the schema is complete without.
+    """
+    function = text("SELECT has_function_privilege(to_regprocedure(:name), 'EXECUTE')")
+    if connection.execute(function, {"name": _GRANTS}).scalar():
+        needed = connection.execute(text(f"SELECT {_GRANTS}")).scalar()
+        if needed:
+            log.warning(
+                "the roles for workers and analysts are missing, and this user may not make them: "
+                "let an administrator run %s Then run: resolver migrate",
+                needed,
+            )
+    connection.commit()
 
 
 def downgrade(engine: Engine, revision: str) -> None:
@@ -72,6 +97,12 @@ def head() -> str:
     revision = ScriptDirectory.from_config(_config(None)).get_current_head()
     assert revision is not None  # there is a first migration
     return revision
+
+
+def knows(revision: str) -> bool:
+    """Whether there is such a revision in this version of the code; a later version's is not."""
+    scripts = ScriptDirectory.from_config(_config(None))
+    return any(script.revision == revision for script in scripts.walk_revisions())
 
 
 def current(engine: Engine) -> str | None:

@@ -18,6 +18,7 @@ from resolver.domain.policy import Policy
 from resolver.errors import DatabaseOutdated
 
 VIEWS = {
+    "drift",
     "link_history",
     "organisations",
     "outdated",
