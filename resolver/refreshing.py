@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from resolver.database import history, policies, stale
 from resolver.database.history import Fate
 from resolver.domain.meters import Meters, Stopwatch
+from resolver.domain.tally import Tally
 from resolver.errors import ResolverSuperseded
 from resolver.resolving import answer
 from resolver.service import Service
@@ -135,7 +136,7 @@ def refresh_chunk(service: Service, policy_id: int, affiliation_ids: Sequence[in
         policies.find(service.engine, policy_id),
     )
     meters = replace(answered.meters, wall=watch.total(), store=store + answered.meters.store)
-    return ChunkReport(len(affiliation_ids), len(due), meters)
+    return ChunkReport(len(affiliation_ids), len(due), meters, answered.tally)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +146,4 @@ class ChunkReport:
     received: int
     resolved: int
     meters: Meters = field(default=Meters(), compare=False, repr=False)
+    tally: Tally = field(default=Tally(), compare=False, repr=False)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from resolver.database import links, overrides
 from resolver.domain.meters import Meters, Stopwatch
 from resolver.domain.outcome import Outcome
+from resolver.domain.tally import Tally
 from resolver.intake import parse_chunk
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class ChunkReport:
     `received` = records taken + `refused`. The rest counts distinct affiliations:
     `already_resolved` had an answer that is valid and not due under this policy, `new` had none
     and are `linked` or `no_match` now; `links` are those of the linked ones. `meters` says what it
-    cost; two reports of one content are equal.
+    cost, `tally` why there were no links and how probable those are that there were; two reports of
+    one content are equal.
     """
 
     received: int
@@ -41,6 +43,7 @@ class ChunkReport:
     no_match: int
     links: int
     meters: Meters = field(default=Meters(), compare=False, repr=False)
+    tally: Tally = field(default=Tally(), compare=False, repr=False)
 
 
 def resolve_chunk(
@@ -75,6 +78,7 @@ def resolve_chunk(
     new = [(affiliation.id, affiliation.text) for affiliation in stored if not affiliation.resolved]
     answered = answer(engine, matcher, resolver_version_id, new, policy)
     linked = sum(1 for outcome in answered.outcomes if outcome.links)
+    tally = answered.tally
     return ChunkReport(
         received=len(records) + len(refused),
         refused=len(refused),
@@ -82,8 +86,9 @@ def resolve_chunk(
         already_resolved=len(stored) - len(new),
         linked=linked,
         no_match=len(new) - linked,
-        links=sum(len(outcome.links) for outcome in answered.outcomes),
+        links=tally.links,
         meters=replace(answered.meters, wall=watch.total(), store=store + answered.meters.store),
+        tally=tally,
     )
 
 
@@ -94,6 +99,10 @@ class Answered:
     outcomes: Sequence[Outcome]
     saved: SaveReport
     meters: Meters
+
+    @property
+    def tally(self) -> Tally:
+        return Tally.of(self.outcomes)
 
 
 def answer(
