@@ -300,6 +300,18 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
         [(x["source"], x["answered"], float(x["percent_without"])) for x in r]
         == [("datacite", 5, 60.0), ("crossref", 3, 0.0), ("intranet", 1, 0.0)]
     ),
+    "Drift: what changes from week to week": lambda r: (
+        [
+            (x["source"], str(x["week"]), x["records"], x["percent_without"], x["mean_probability"])
+            for x in r
+            if str(x["week"]) == "2026-09-14"
+        ]
+        == [
+            ("crossref", "2026-09-14", 3, Decimal("0.0"), Decimal("0.953")),
+            ("datacite", "2026-09-14", 4, Decimal("75.0"), Decimal("0.800")),
+        ]
+        and len(r) == 4
+    ),
     "The texts without a link that were sent most often": lambda r: (
         r == [{"affiliation": "Nowhere", "reason": "not_in_registry", "times_sent": 2}]
     ),

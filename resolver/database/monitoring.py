@@ -1,0 +1,151 @@
+"""What an operator asks of the database: a few numbers, each bounded in time.
+
+Every query has a limit of its own, and one that runs into it leaves its number out: on a large
+database a screen is not to wait, nor a monitor to pile up queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TypeVar
+
+from psycopg.errors import QueryCanceled
+from sqlalchemy import Connection, Engine, event, text
+
+from resolver.database import migrating, releases, resolvers, stale
+from resolver.database.connection import driver, transaction
+from resolver.database.releases import StoredRelease
+from resolver.database.resolvers import ResolverVersion
+from resolver.errors import DatabaseUnavailable
+
+WEEKS = 4
+"""Weeks of drift that are looked at: the one at hand and those before it."""
+
+SOURCES = 20
+"""Sources that drift is told of by name, those with the most records; the rest are one."""
+
+REST = "(other sources)"
+
+_Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Answered records of a `source`, received in the week that begins on the Monday `week` (UTC).
+
+    `no_match` is the share of them without a link, `probability` the mean of the others' best
+    links; None where there are none.
+    """
+
+    source: str
+    week: date
+    records: int
+    no_match: float
+    probability: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The state of the database. What is None could not be counted in time, or is not there yet;
+    with another schema than `needed` there is nothing but that."""
+
+    schema: str | None
+    needed: str
+    release: StoredRelease | None = None
+    version: ResolverVersion | None = None
+    due: int | None = None
+    counted: bool = True
+
+    @property
+    def migrated(self) -> bool:
+        return self.schema == self.needed
+
+
+def overview(engine: Engine, *, seconds: float) -> Overview:
+    """What is in use, and how much is due. `seconds` are for the count.
+
+    Raises:
+        DatabaseUnavailable: no answer.
+    """
+    schema, needed = migrating.current(engine), migrating.head()
+    if schema != needed:
+        return Overview(schema, needed)
+    release, version = releases.current_release(engine), resolvers.current_resolver(engine)
+    if version is None:
+        return Overview(schema, needed, release)
+    limited = within(engine, seconds)
+    number = version.id
+    due = _in_time(lambda: stale.due_count(limited, number))
+    return Overview(schema, needed, release, version, due, counted=due is not None)
+
+
+def drift(engine: Engine, *, seconds: float, today: date | None = None) -> list[Drift] | None:
+    """The last `WEEKS` of the view ``drift``, by source and week; None if that takes too long.
+
+    `SOURCES` sources are told one by one.
+
+    Raises:
+        DatabaseUnavailable: no answer.
+    """
+    limited = within(engine, seconds)
+    values = {
+        "today": today or datetime.now(UTC).date(),
+        "weeks": WEEKS - 1,
+        "sources": SOURCES,
+        "rest": REST,
+    }
+
+    def found() -> list[Drift]:
+        with transaction(limited) as connection:
+            return [Drift(*row) for row in connection.execute(text(_DRIFT), values)]
+
+    return _in_time(found)
+
+
+def within(engine: Engine, seconds: float) -> Engine:
+    """The same engine, each statement of which may take `seconds`."""
+    limited = engine.execution_options()
+
+    def limit(connection: Connection) -> None:
+        # By the driver: the transaction, which this belongs to, is only just being made.
+        with driver(connection).cursor() as cursor:
+            cursor.execute(
+                "SELECT set_config('statement_timeout', %s, true)", (str(int(seconds * 1000)),)
+            )
+
+    event.listen(limited, "begin", limit)
+    return limited
+
+
+def _in_time(look: Callable[[], _Found]) -> _Found | None:
+    try:
+        return look()
+    except DatabaseUnavailable as error:
+        # A query that was stopped is not a server that is away.
+        cause = error.__cause__
+        if isinstance(getattr(cause, "orig", cause), QueryCanceled):
+            return None
+        raise
+
+
+_DRIFT = """
+    WITH weeks AS MATERIALIZED (
+        SELECT * FROM drift
+        WHERE week > date_trunc('week', CAST(:today AS timestamp))::date - 7 * (:weeks + 1)
+    ),
+    large AS (
+        SELECT source FROM weeks GROUP BY source ORDER BY sum(records) DESC, source LIMIT :sources
+    )
+    SELECT
+        coalesce(l.source, :rest) AS source,
+        w.week,
+        sum(w.records)::bigint,
+        (sum(w.no_match) / sum(w.records))::float8,
+        (sum(w.mean_probability * (w.records - w.no_match))
+            / nullif(sum(w.records - w.no_match), 0))::float8
+    FROM weeks w LEFT JOIN large l USING (source)
+    GROUP BY 1, 2
+    ORDER BY 1, 2
+"""

@@ -1,0 +1,182 @@
+"""Logs: one line a message for a person, or one JSON object a line for a collector.
+
+Everybody logs through the standard library; structlog renders what arrives, libraries' lines
+included. What structlog's context holds is in every line of the thread: task, queue, record,
+resolver version. Passwords are masked and long values cut, whoever wrote them.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+from urllib.parse import unquote, urlsplit
+
+import structlog
+from structlog.contextvars import merge_contextvars
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor
+
+    from resolver.settings import Settings
+
+Format = Literal["text", "json"]
+
+MAX_VALUE = 2_000
+"""Characters kept of a value. An affiliation may have megabytes; what is wrong with it shows
+earlier."""
+
+MAX_TRACEBACK = 20_000
+"""Characters kept of a traceback: its end, where the error is."""
+
+MASK = "***"
+
+_QUIET = ("httpx", "httpcore", "alembic", "amqp")
+"""Libraries that say at INFO what is of use only while debugging: a line for each request."""
+
+_FIELDS = frozenset({"chunk"})
+"""What of a record's ``extra`` goes into the line."""
+
+_FOR_MACHINES = frozenset({"chunk", "logger", "task", "records", "resolver_version"})
+"""What a line of text does without."""
+
+# The password of a URL, and libpq's form of it.
+_PASSWORD = re.compile(r"(://[^\s:/@]*:)[^\s@/]+(?=@)|(password=)[^\s&]+", re.IGNORECASE)
+
+
+def configure(
+    settings: Settings,
+    level: int | str = logging.INFO,
+    *,
+    stream: TextIO | None = None,
+    file: str | None = None,
+) -> None:
+    """Log all of this process to `stream` (standard error), or to `file`, as the settings say.
+
+    Takes the place of whatever handlers the root logger had.
+    """
+    handler: logging.Handler = (
+        logging.FileHandler(file, encoding="utf-8")
+        if file
+        else logging.StreamHandler(stream or sys.stderr)
+    )
+    colours = file is None and bool(getattr(stream or sys.stderr, "isatty", lambda: False)())
+    handler.setFormatter(formatter(settings.log_format, secrets=secrets(settings), colours=colours))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    logging.captureWarnings(True)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING) if root.level > 10 else 0)
+
+
+def formatter(
+    form: Format, *, secrets: Iterable[str] = (), colours: bool = False
+) -> logging.Formatter:
+    """Renders the standard library's records; `secrets` are masked wherever they stand."""
+    shared: list[Processor] = [
+        merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _of_celery,
+        structlog.stdlib.ExtraAdder(allow=_FIELDS),
+        structlog.processors.format_exc_info,
+        _spread if form == "json" else _told,
+        # Masked first: half a password would not be known for one.
+        _Masked(secrets),
+        _cut,
+    ]
+    last: list[Processor] = (
+        [
+            structlog.processors.EventRenamer("message"),
+            structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
+        ]
+        if form == "json"
+        else [structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0, pad_level=False)]
+    )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+    )
+
+
+def secrets(settings: Settings) -> frozenset[str]:
+    """What no line may show: the secret settings, and the passwords of their URLs."""
+    from pydantic import SecretStr
+
+    values = [
+        value.get_secret_value()
+        for name in type(settings).model_fields
+        if isinstance(value := getattr(settings, name), SecretStr)
+    ]
+    found = set()
+    for value in values:
+        try:
+            password = urlsplit(value).password
+        except ValueError:
+            password = None
+        if "://" not in value:
+            found.add(value)
+        elif password:
+            found |= {password, unquote(password)}
+    # Shorter ones are parts of ordinary words; in URLs they are masked all the same.
+    return frozenset(value for value in found if len(value) >= 4)
+
+
+class _Masked:
+    """Masks passwords in every string of a line, however deep."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        known = sorted(secrets, key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+
+    def __call__(self, _logger: object, _method: str, event: EventDict) -> EventDict:
+        return {
+            key: value if key.startswith("_") else self._masked(value)
+            for key, value in event.items()
+        }
+
+    def _masked(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: self._masked(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._masked(inner) for inner in value]
+        if isinstance(value, bool | int | float | None):
+            return value
+        shown = _PASSWORD.sub(lambda found: f"{found[1] or found[2]}{MASK}", str(value))
+        return self._known.sub(MASK, shown) if self._known else shown
+
+
+def _of_celery(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Celery's own lines name their task in ``extra``, the parent's without any context."""
+    data = getattr(event.get("_record"), "data", None)
+    if isinstance(data, Mapping) and "id" in data:
+        event.setdefault("task_id", data["id"])
+        event.setdefault("task", data.get("name"))
+    return event
+
+
+def _spread(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """The figures of a chunk as fields of their own, instead of in the sentence."""
+    chunk = event.pop("chunk", None)
+    if isinstance(chunk, Mapping):
+        event["event"] = "chunk done"
+        event.update(chunk)
+    return event
+
+
+def _told(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """What a person reads: the sentence has the figures of a chunk already."""
+    return {key: value for key, value in event.items() if key not in _FOR_MACHINES}
+
+
+def _cut(_logger: object, _method: str, event: EventDict) -> EventDict:
+    for key, value in event.items():
+        if isinstance(value, str) and key == "exception":
+            event[key] = value[-MAX_TRACEBACK:]
+        elif isinstance(value, str) and len(value) > MAX_VALUE:
+            event[key] = f"{value[:MAX_VALUE]}… ({len(value):,} characters)"
+    return event

@@ -1,0 +1,198 @@
+"""The families of metrics, each named once: what dashboards and alerts may rely on.
+
+`WorkMetrics` are of one worker: they count what its processes did since it started. `SystemMetrics`
+are of the whole installation and are looked up, so they are served once, by ``resolver monitor``.
+Labels take values from fixed lists (stages, reasons, queues, error classes); sources, which anybody
+may name, are bounded by `resolver.database.monitoring`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import nan
+from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.metrics_core import HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from resolver import __version__
+from resolver.domain.meters import STAGES
+from resolver.domain.outcome import Reason
+from resolver.domain.tally import BUCKETS
+
+# A second series for each counter, to say when it began; nobody asks.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+CHUNK_SECONDS = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1200)
+"""Up to the time limit of a chunk."""
+
+WAIT_SECONDS = (0.1, 1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 24 * 3600)
+"""From what a person does not notice to a day."""
+
+
+class WorkMetrics:
+    """What one worker did. Not for several threads to write; the parent's event loop does."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+
+        def counter(name: str, what: str, *labels: str) -> Counter:
+            return Counter(f"resolver_{name}", what, labels, registry=registry)
+
+        def gauge(name: str, what: str, *labels: str) -> Gauge:
+            return Gauge(f"resolver_{name}", what, labels, registry=registry)
+
+        self.build = gauge("build_info", "1; the version of the package", "version")
+        self.records = counter("records_received", "Records of messages, refused ones included")
+        self.refused = counter("records_refused", "Records that were stored as refused")
+        self.resolved = counter("strings_resolved", "Distinct strings that got an answer")
+        self.cached = counter("strings_cached", "Distinct strings that had a valid answer already")
+        self.links = counter("links_found", "Links of the answers")
+        self.abstentions = counter("abstentions", "Answers without a link", "reason")
+        self.probability = _Probabilities(registry)
+        self.pairs = counter("pairs_scored", "Pairs that the reranker scored")
+        self.avoided = counter("pairs_avoided", "Pairs more, had each string been scored alone")
+        self.sieved = counter("candidates_sieved", "Candidates that were not worth a pair")
+        self.stages = counter("stage_seconds", "Seconds that a stage was at work", "stage")
+        self.chunks = Histogram(
+            "resolver_chunk_seconds",
+            "Seconds from a message to its stored answers",
+            ["task"],
+            buckets=CHUNK_SECONDS,
+            registry=registry,
+        )
+        self.wait = Histogram(
+            "resolver_message_wait_seconds",
+            "Seconds from when a message was sent to when a worker took it",
+            ["queue"],
+            buckets=WAIT_SECONDS,
+            registry=registry,
+        )
+        self.errors = counter("errors", "Failures, those that were tried again included", "kind")
+        self.replaced = counter("processes_replaced", "Processes that died and were replaced")
+        self.processes = gauge("processes", "Processes that resolve")
+        self.memory = gauge("processes_resident_memory_bytes", "Resident memory of all of them")
+        self.version = gauge("version_in_use", "Id of the resolver version that was used last")
+        self.heartbeat = gauge("heartbeat_timestamp_seconds", "When the worker last showed life")
+        self.lost = counter("reports_lost", "Reports of chunks that did not reach these metrics")
+        self.build.labels(__version__).set(1)
+        # From the first scrape on: a rate of what appears with its first event would miss that.
+        for stage in STAGES:
+            self.stages.labels(stage)
+        for reason in Reason:
+            self.abstentions.labels(reason.value)
+
+    def chunk(self, report: Mapping[str, Any]) -> None:
+        """Count one chunk, as `workers.telemetry` reports it.
+
+        ``task``, ``wall``, ``stages`` (seconds by name), ``version`` and the counts ``received``,
+        ``refused``, ``resolved``, ``cached``, ``links``, ``pairs``, ``pairs_avoided``, ``sieved``;
+        and the fields of `resolver.domain.tally.Tally`.
+        """
+        self.records.inc(report["received"])
+        self.refused.inc(report["refused"])
+        self.resolved.inc(report["resolved"])
+        self.cached.inc(report["cached"])
+        self.links.inc(report["links"])
+        self.pairs.inc(report["pairs"])
+        self.avoided.inc(report["pairs_avoided"])
+        self.sieved.inc(report["sieved"])
+        self.version.set(report["version"])
+        self.chunks.labels(report["task"]).observe(report["wall"])
+        for stage, seconds in report["stages"].items():
+            self.stages.labels(stage).inc(seconds)
+        for reason, count in report["reasons"].items():
+            self.abstentions.labels(reason).inc(count)
+        self.probability.add(report["probabilities"], report["probability_sum"])
+
+
+class _Probabilities(Collector):
+    """A histogram that takes whole counts; the client's own takes one observation at a time."""
+
+    NAME = "resolver_link_probability"
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._counts, self._sum = [0] * len(BUCKETS), 0.0
+        registry.register(self)
+
+    def add(self, counts: Sequence[int], total: float) -> None:
+        """`counts` has one number for each of `BUCKETS`, not added up."""
+        self._counts = [old + new for old, new in zip(self._counts, counts, strict=True)]
+        self._sum += total
+
+    def collect(self) -> Iterator[Metric]:
+        below, buckets = 0, []
+        for bound, count in zip(BUCKETS, self._counts, strict=True):
+            below += count
+            buckets.append((str(bound), float(below)))
+        family = HistogramMetricFamily(self.NAME, "Probability of a link")
+        family.add_metric([], [*buckets, ("+Inf", float(below))], self._sum)
+        yield family
+
+
+class SystemMetrics:
+    """What an installation as a whole looks like, as of the last look."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+
+        def gauge(name: str, what: str, *labels: str) -> Gauge:
+            return Gauge(f"resolver_{name}", what, labels, registry=registry)
+
+        self.build = gauge("build_info", "1; the version of the package", "version")
+        self.part = gauge("part_up", "1 if a part answers, else 0", "part")
+        self.looked = gauge("monitor_timestamp_seconds", "When the monitor last looked")
+        self.seconds = gauge("monitor_seconds", "How long the last look took")
+        self.messages = gauge("queue_messages", "Messages that wait, those in work not", "queue")
+        self.oldest = gauge(
+            "queue_oldest_age_seconds", "Age of the oldest message that waits (Redis only)", "queue"
+        )
+        self.dead = gauge("dead_letters", "Messages that failed for good")
+        self.workers = gauge("workers", "Workers that showed life within the last seconds")
+        self.active = gauge("workers_active_tasks", "Messages in work")
+        self.due = gauge("answers_due", "Answers that are to be given anew")
+        self.schema = gauge("schema_current", "1 if the schema is the one of this version, else 0")
+        self.registry_age = gauge("registry_age_seconds", "Since the release in use was published")
+        self.registry_loaded = gauge(
+            "registry_loaded_timestamp_seconds", "When the newest release was loaded"
+        )
+        self.registry_info = gauge("registry_info", "1; the release in use", "release")
+        self.organisations = gauge("registry_organisations", "Organisations of that release")
+        self.version = gauge("current_version", "Id of the resolver version in use")
+        self.index_info = gauge("index_info", "1; the active index version", "index")
+        # weeks_ago is 0 for the week at hand.
+        drift = ("source", "weeks_ago")
+        self.drift_records = gauge("drift_records", "Answered records of a week", *drift)
+        self.drift_no_match = gauge("drift_no_match_ratio", "Of these, without a link", *drift)
+        self.drift_probability = gauge(
+            "drift_probability_mean", "Mean probability of the best link of the others", *drift
+        )
+        # Nobody has looked yet, and 0 is an answer.
+        for unknown in (
+            self.looked,
+            self.seconds,
+            self.dead,
+            self.workers,
+            self.active,
+            self.due,
+            self.schema,
+            self.registry_age,
+            self.registry_loaded,
+            self.organisations,
+            self.version,
+        ):
+            unknown.set(nan)
+        self.build.labels(__version__).set(1)

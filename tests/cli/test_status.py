@@ -1,0 +1,90 @@
+"""``resolver status``, ``monitor`` and ``healthy``, as they are run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from command_line import Run, run_in
+
+from resolver.observing import heartbeat
+
+
+@pytest.mark.slow
+def test_status_of_an_installation(answered_home: Path) -> None:
+    done = run_in(answered_home, "status")
+    assert done.returncode == 0, done.stdout
+    for line in ("database", "registry", "resolver", "index", "answers due", "queue", "workers"):
+        assert f"\n{line}" in f"\n{done.stdout}"
+    assert "without a link in the week of" in done.stdout
+    told = json.loads(run_in(answered_home, "status", "--json").stdout)
+    assert told["database"]["schema"] == told["database"]["needed"]
+    assert told["registry"]["organisations"] > 100
+    assert told["index"]
+    assert sum(one["records"] for one in told["drift"]) > 100
+    assert not [one for one in told["problems"] if one["serious"]]
+
+
+@pytest.mark.slow
+def test_status_where_nothing_was_set_up(resolver_anew: Run) -> None:
+    done = resolver_anew("status")
+    assert done.returncode == 1
+    assert "✗ there is no database yet" in done.stdout
+    assert "resolver migrate" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_healthy_looks_at_the_heartbeat(resolver_anew: Run, tmp_path: Path) -> None:
+    file = tmp_path / "beat"
+    environment = {"RESOLVER_HEARTBEAT_FILE": str(file)}
+    unset = resolver_anew("healthy")
+    assert unset.returncode == 1
+    assert "RESOLVER_HEARTBEAT_FILE" in unset.stderr
+    assert resolver_anew("healthy", env=environment).returncode == 1
+    heartbeat.beat(file)
+    alive = resolver_anew("healthy", env=environment)
+    assert alive.returncode == 0, alive.stderr
+    then = time.time() - 10 * heartbeat.STALE
+    os.utime(file, (then, then))
+    hangs = resolver_anew("healthy", env=environment)
+    assert hangs.returncode == 1
+    assert "the last heartbeat was" in hangs.stderr
+
+
+@pytest.mark.slow
+def test_the_monitor_runs_until_it_is_stopped(tmp_path: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RESOLVER_")}
+    environment |= {
+        "RESOLVER_HOME": str(tmp_path / "home"),
+        "RESOLVER_LOG_FORMAT": "json",
+    }
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment["RESOLVER_METRICS_PORT"] = str(port)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "resolver.cli", "monitor"],
+        env=environment, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stderr is not None
+        first = json.loads(process.stderr.readline())
+        assert first["message"] == f"metrics at http://127.0.0.1:{port}/metrics"
+        second = json.loads(process.stderr.readline())
+        assert (second["level"], second["message"]) == ("warning", "there is no database yet")
+        metrics = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        assert 'resolver_part_up{part="database"} 1.0' in metrics
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.communicate()
