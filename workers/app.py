@@ -16,18 +16,31 @@ import json
 import os
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from typing import Any, NoReturn
 
 from celery import Celery, Task, bootsteps, signals
-from celery.exceptions import WorkerShutdown
+from celery.exceptions import (
+    Ignore,
+    Reject,
+    Retry,
+    Terminated,
+    WorkerLostError,
+    WorkerShutdown,
+)
 from celery.utils.log import current_process_index, get_logger
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.consumer.connection import Connection as ConsumerConnection
-from kombu import Exchange, Queue
+from celery.worker.request import Request
+from kombu import Exchange, Message, Queue
+from kombu.exceptions import OperationalError
+from kombu.utils.url import parse_url
 
+from resolver import trust
+from resolver.addresses import is_plain
 from resolver.errors import (
     BrokerUnavailable,
     DatabaseUnavailable,
@@ -38,7 +51,9 @@ from resolver.errors import (
 )
 from resolver.service import Service, broker
 from resolver.settings import Settings, load_settings
+from workers import poison, telemetry
 from workers.placement import placed
+from workers.poison import DELIVERY_LIMIT
 
 logger = get_logger(__name__)
 
@@ -48,9 +63,6 @@ own workers."""
 
 DEAD = "dead"
 """Where the messages of failed tasks wait for a person; no worker reads it."""
-
-DELIVERY_LIMIT = 3
-"""Redeliveries of a message whose worker died (RabbitMQ); then it goes to `DEAD`."""
 
 TRANSIENT = (DatabaseUnavailable, IndexUnavailable, RerankerUnavailable)
 """What passes when it is waited for."""
@@ -94,9 +106,19 @@ def create_app(settings: Settings, *, broker_url: str | None = None) -> Celery:
             f"RESOLVER_BROKER_URL: {problem}",
             remedy="use RabbitMQ (amqp://) or Redis (redis://)",
         )
+    if not _is_readable(broker_url):
+        raise SettingsError(
+            "RESOLVER_BROKER_URL cannot be read",
+            remedy="write it as amqp://user:password@host:5672//, with what is no letter and no "
+            "digit in percent-encoding",
+        )
     amqp = scheme in _AMQP
     app = Celery(
-        "affiliation-resolver", broker=broker_url, task_cls=ChunkTask, set_as_current=False
+        "affiliation-resolver",
+        broker=broker_url,
+        task_cls=ChunkTask,
+        log=telemetry.Logs,
+        set_as_current=False,
     )
     app.conf.update(
         include=["workers.tasks"],
@@ -111,10 +133,10 @@ def create_app(settings: Settings, *, broker_url: str | None = None) -> Celery:
         # A message is gone only when its chunk is stored.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        task_acks_on_failure=False,
-        # RabbitMQ counts the deliveries of a chunk that is always too slow; Redis does not, and
-        # would hand it out for ever.
-        task_acks_on_timeout=not amqp,
+        # `ChunkRequest` has put it among the dead letters by then.
+        task_acks_on_failure=True,
+        # Deliveries are counted; a chunk that is too slow is done in parts.
+        task_acks_on_timeout=False,
         task_time_limit=TIME_LIMIT,
         worker_consumer="workers.app:ChunkConsumer",
         worker_pool="prefork",
@@ -122,18 +144,43 @@ def create_app(settings: Settings, *, broker_url: str | None = None) -> Celery:
         worker_concurrency=1,
         worker_prefetch_multiplier=1,
         worker_proc_alive_timeout=START_LIMIT,
+        # On RabbitMQ its queue is one worker's alone, and by the machine's name: a second worker of
+        # the machine could not start. On Redis its subscription is what notices a lost connection
+        # while a chunk is in hand; without it a worker waits for ever for room to take the next.
+        worker_enable_remote_control=not amqp,
         worker_hijack_root_logger=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_timeout=CONNECT_TIMEOUT,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options=_transport_options(amqp=amqp),
+        broker_use_ssl=trust.broker_options(
+            scheme,
+            ca_file=settings.ca_file,
+            certificate=settings.broker_certificate,
+            key=settings.broker_key,
+        )
+        or False,
     )
     app.settings = settings
     app.amqp_broker = amqp
     app.steps["worker"].add(ServiceWatch)
+    app.steps["worker"].add(telemetry.Telemetry)
     app.steps["consumer"].add(DeadLetters)
     return app
+
+
+def _is_readable(url: str) -> bool:
+    """Whether the parts of a broker's URL, or of each of several, can be told apart."""
+    try:
+        return all(
+            # Of a socket kombu reads the query by itself.
+            is_plain(one) and (one.startswith("redis+socket:") or parse_url(one))
+            for one in url.split(";")
+        )
+    except (KeyError, TypeError, ValueError):
+        # What they say may quote a password.
+        return False
 
 
 _AMQP = frozenset({"amqp", "amqps", "pyamqp"})
@@ -190,33 +237,160 @@ def _transport_options(*, amqp: bool) -> dict[str, object]:
     }
 
 
-class ChunkTask(Task):  # type: ignore[misc]
-    """A task whose failure leaves its message where a person finds it."""
+BROKER_RETRIES = {"max_retries": 10, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 2}
+"""For what a worker itself sends; some 15 s, and the time of each attempt."""
+
+CONFIRM_TIMEOUT = 30
+"""Seconds to wait for RabbitMQ to confirm a message: it withholds that when it runs full."""
+
+
+class ChunkRequest(Request):  # type: ignore[misc]
+    """A delivery, as the worker's parent sees it: one that fails becomes a dead letter."""
 
     def on_failure(
-        self,
-        exc: Exception,
-        task_id: str,
-        args: Any,
-        kwargs: Any,
-        einfo: Any,  # noqa: ARG002
+        self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
     ) -> None:
-        """Called in the child after a failure, in the parent after the time limit."""
-        # RabbitMQ moves a rejected message to the dead letters itself; Redis would drop it. What
-        # was acknowledged before it began is not wanted again.
-        if self.app.amqp_broker or not self.acks_late:
-            return
-        self.apply_async(
-            args,
-            kwargs,
-            task_id=task_id,
-            queue=dead_queue(amqp=False),
-            headers={"error": f"{type(exc).__name__}: {exc}"[:1000]},
+        """Keep the message before it is acknowledged, as it came and with the error.
+
+        That of a process that died goes back to its queue instead.
+        """
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        if (
+            self.task.acks_late
+            and isinstance(error, Exception)
+            and not isinstance(error, _NO_FAILURE)
+        ):
+            try:
+                bury(self.app, self.message, f"{type(error).__name__}: {error}")
+            except (OperationalError, OSError, *self._connection_errors) as broken:
+                logger.error("no dead letter could be written, the message goes back: %s", broken)
+                self.reject(requeue=True)
+        super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+
+
+_NO_FAILURE = (WorkerLostError, Terminated, Ignore, Reject, Retry, MemoryError)
+
+
+def bury(
+    app: Celery,
+    message: Message,
+    error: str,
+    *,
+    queue: str | None = None,
+    failed_at: datetime | None = None,
+) -> None:
+    """Put a message among the dead letters; returns when the broker has it there.
+
+    Raises:
+        OperationalError: the broker does not answer.
+    """
+    if queue is None:
+        queue = str((message.delivery_info or {}).get("routing_key") or "")
+    forward(
+        app,
+        message,
+        dead_queue(amqp=app.amqp_broker),
+        poison.labelled(message.headers, queue=queue, error=error, failed_at=failed_at),
+    )
+
+
+def forward(app: Celery, message: Message, queue: Queue, headers: dict[str, Any]) -> None:
+    """Send a message as it is to a queue; returns when the broker has it there.
+
+    Raises:
+        OperationalError: the broker does not answer.
+    """
+    known = message.properties or {}
+    with app.producer_pool.acquire(block=True) as producer:
+        producer.publish(
+            message.body,
+            exchange=queue.exchange,
+            routing_key=queue.routing_key,
+            declare=[queue],
+            headers=headers,
+            content_type=message.content_type or "application/data",
+            content_encoding=message.content_encoding or "binary",
+            correlation_id=known.get("correlation_id") or "",
+            delivery_mode=2,
+            retry=True,
+            retry_policy=BROKER_RETRIES,
+            confirm_timeout=CONFIRM_TIMEOUT,
         )
 
 
+class ChunkTask(Task):  # type: ignore[misc]
+    """A task that is begun a bounded number of times, and in parts once its process died."""
+
+    Request = ChunkRequest
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Called in the child for each delivery.
+
+        Raises:
+            Poisonous: its process died each time; the message becomes a dead letter.
+        """
+        if self.request.called_directly or not self.acks_late:
+            return self.run(*args, **kwargs)
+        earlier = self._begun()
+        try:
+            if earlier > DELIVERY_LIMIT:
+                raise poison.Poisonous(f"its process died {earlier} times")
+            if earlier and (parts := poison.parts(args)):
+                self._divide(parts, kwargs, earlier)
+                return None
+            return self.run(*args, **kwargs)
+        except MemoryError:
+            # Nothing is sure in this process any more, and Celery would end its parent.
+            logger.critical("out of memory; the process ends and its message goes back")
+            os._exit(os.EX_SOFTWARE)
+        finally:
+            self._ended()
+
+    def _begun(self) -> int:
+        """How often the message was delivered before and its process died."""
+        if self.app.amqp_broker:
+            # Kept by quorum queues.
+            return int((self.request.headers or {}).get("x-delivery-count") or 0)
+        return self._on_redis(poison.begun) or 0
+
+    def _ended(self) -> None:
+        if not self.app.amqp_broker:
+            self._on_redis(poison.ended)
+
+    def _on_redis(self, action: Callable[[Any, str], int | None]) -> int | None:
+        tag = (self.request.properties or {}).get("delivery_tag") or self.request.id
+        with self.app.connection_or_acquire() as connection:
+            try:
+                connection.ensure_connection(**BROKER_RETRIES)
+                return action(connection.default_channel.client, poison.counted(str(tag)))
+            except (OperationalError, *connection.connection_errors) as error:
+                # One delivery is not counted; the others are.
+                logger.warning("Redis does not answer, a delivery is not counted: %s", error)
+                return None
+
+    def _divide(self, parts: list[list[Any]], kwargs: Any, earlier: int) -> None:
+        """Send the parts to the queue that the chunk came from. Done twice it does no harm."""
+        logger.warning(
+            "delivered %d times before and not finished: goes on as %d messages",
+            earlier,
+            len(parts),
+        )
+        queue = (self.request.delivery_info or {}).get("routing_key")
+        for arguments in parts:
+            self.apply_async(
+                arguments,
+                kwargs,
+                queue=queue if queue in QUEUES else "bulk",
+                retry_policy=BROKER_RETRIES,
+                confirm_timeout=CONFIRM_TIMEOUT,
+                argsrepr=f"({len(arguments[0])} records)",
+                kwargsrepr=repr(kwargs)[:200],
+            )
+
+
 class ChunkConsumer(Consumer):  # type: ignore[misc]
-    """Celery's consumer without the 28 queues in which it would delay messages on RabbitMQ.
+    """Celery's consumer without the 28 queues in which it would delay messages on RabbitMQ, and
+    with a place for messages that are no tasks.
 
     Nothing here is delayed: a task waits for a missing service with its message in hand.
     """
@@ -225,6 +399,37 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
         default_steps = tuple(
             step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in step
         )
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Message], None]:
+        handle = super().create_task_handler(*args, **kwargs)
+
+        def on_message(message: Message) -> None:
+            problem = poison.malformed(message)
+            if problem is None:
+                handle(message)
+            else:
+                self._bury(message, problem)
+
+        return on_message
+
+    # What Celery would acknowledge or drop
+
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        self._bury(message, f"the body cannot be read: {exc}")
+
+    def on_unknown_message(self, body: Any, message: Message) -> None:  # noqa: ARG002
+        self._bury(message, "not a task message")
+
+    def on_unknown_task(self, body: Any, message: Message, exc: Exception) -> None:  # noqa: ARG002
+        self._bury(message, f"no such task: {message.headers['task']}")
+
+    def on_invalid_task(self, body: Any, message: Message, exc: Exception) -> None:  # noqa: ARG002
+        self._bury(message, str(exc))
+
+    def _bury(self, message: Message, problem: str) -> None:
+        logger.error("a message is no task and becomes a dead letter: %s", problem)
+        bury(self.app, message, problem)
+        message.ack_log_error(logger, self.connection_errors)
 
 
 class DeadLetters(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -256,7 +461,7 @@ class ServiceWatch(bootsteps.StartStopStep):  # type: ignore[misc]
     replaced for ever. So each child tells its parent through a pipe how it went.
     """
 
-    requires = ("celery.worker.components:Pool",)
+    requires = ("celery.worker.components:Pool", telemetry.Telemetry)
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
@@ -376,6 +581,8 @@ def run_worker(
             queues=list(queues),
             concurrency=concurrency,
             loglevel=log_level,
+            # The banner is for a person.
+            quiet=settings.log_format == "json",
             without_gossip=True,
             without_mingle=True,
         )

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from kombu import Queue
 from kombu.exceptions import OperationalError
 from kombu.utils.url import maybe_sanitize_url
 
 from resolver.domain.affiliation import MAX_CHARACTERS, SourceRecord
 from resolver.domain.policy import Policy
-from resolver.errors import BrokerUnavailable, IntakeError, SettingsError
+from resolver.errors import BrokerUnavailable, IntakeError, QueueFull, SettingsError
 from resolver.service import broker
 from resolver.settings import Settings, load_settings
-from workers.app import CONNECT_TIMEOUT, QUEUES, create_app, dead_queue
+from workers.app import CONFIRM_TIMEOUT, CONNECT_TIMEOUT, QUEUES, create_app, dead_queue
 
 RESOLVE_CHUNK = "resolver.resolve_chunk"
 REFRESH_CHUNK = "resolver.refresh_chunk"
@@ -30,9 +32,6 @@ says, unless nine tenths of it are markup or white space."""
 
 RETRIES = {"max_retries": 3, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 1.0}
 """For each message; with `CONNECT_TIMEOUT` a broker that is away is reported within 25 s."""
-
-CONFIRM_TIMEOUT = 30
-"""Seconds to wait for RabbitMQ to confirm a message: it withholds that when it runs full."""
 
 _FIELDS = ("source", "id", "affiliation", "position")
 
@@ -51,9 +50,13 @@ def enqueue(
     settings: Settings | None = None,
     queue: str = "bulk",
     policy: Mapping[str, object] | None = None,
+    wait: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> EnqueueReport:
     """Send records to the workers, `settings.chunk_size` a message; returns when all are sent.
+
+    A queue of `settings.queue_limit` messages takes no more: with `wait` this waits for the workers
+    to make room, for as long as it takes.
 
     `policy` has what these records ask for otherwise than the workers' settings do: any of
     ``accept_probability`` or ``target_precision``, ``max_links``, ``level``, ``succession``,
@@ -67,6 +70,7 @@ def enqueue(
     Raises:
         BrokerUnavailable: the broker does not answer or refuses; says how many were sent.
         IntakeError: a record cannot be written as JSON; those before it may have been sent.
+        QueueFull: the queue is full; says how many were sent.
         SettingsError: no such queue, or the settings or the policy cannot be used.
     """
     if queue not in QUEUES:
@@ -77,7 +81,7 @@ def enqueue(
         _Message(RESOLVE_CHUNK, (chunk,), options, len(chunk))
         for chunk in chunks(records, size=settings.chunk_size)
     )
-    return _send(messages, settings, queue, progress)
+    return _send(messages, settings, queue, progress, room=_Room(settings.queue_limit, wait))
 
 
 def enqueue_refresh(
@@ -88,7 +92,8 @@ def enqueue_refresh(
 ) -> EnqueueReport:
     """Send what is due to the queue ``refresh``: (policy id, affiliation ids), each a message.
 
-    Sending it twice is harmless: what was resolved meanwhile is not due any more.
+    Sending it twice is harmless: what was resolved meanwhile is not due any more. These messages
+    are small, and never more than there are answers: no limit holds for them.
 
     Raises:
         BrokerUnavailable: the broker does not answer or refuses; says how many were sent.
@@ -98,6 +103,35 @@ def enqueue_refresh(
         for policy_id, affiliations in chunks
     )
     return _send(messages, settings or load_settings(), "refresh", progress)
+
+
+LOOK = 16
+"""Messages between two looks at how long the queue is: several senders may together pass the limit
+by as many each."""
+
+PAUSE = 1.0
+"""Seconds between two looks at a full queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """A queue's limit, and whether to wait for room."""
+
+    limit: int
+    wait: bool
+
+    def require(self, queue: Queue, sent: EnqueueReport) -> None:
+        if sent.chunks % LOOK:
+            return
+        while (length := int(queue.queue_declare().message_count)) >= self.limit:
+            if not self.wait:
+                raise QueueFull(
+                    f"queue {queue.name} has {length:,} messages, {self.limit:,} is the most; "
+                    f"{sent.records:,} records were sent",
+                    remedy="start more workers, wait (--wait), or raise RESOLVER_QUEUE_LIMIT; "
+                    "then send all again",
+                )
+            time.sleep(PAUSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +147,8 @@ def _send(
     settings: Settings,
     queue: str,
     progress: Callable[[int], None] | None,
+    *,
+    room: _Room | None = None,
 ) -> EnqueueReport:
     sent = EnqueueReport(0, 0)
     with broker(settings) as url:
@@ -129,7 +165,10 @@ def _send(
                 # A message that fails before any worker has run needs a place to go.
                 dead_queue(amqp=app.amqp_broker)(connection.default_channel).declare()
                 producer = app.amqp.Producer(connection, auto_declare=False)
+                bound = app.amqp.queues[queue](connection.default_channel)
                 for message in messages:
+                    if room:
+                        room.require(bound, sent)
                     app.send_task(
                         message.task,
                         args=message.arguments,

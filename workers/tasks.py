@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from celery import shared_task
 from celery.utils.log import get_task_logger
 from celery.utils.time import get_exponential_backoff_interval
 
 from resolver import refreshing, resolving, updating
-from resolver.errors import ResolverError, ResolverSuperseded, UpdateRunning
+from resolver.errors import DatabaseOutdated, ResolverError, ResolverSuperseded, UpdateRunning
 from resolver.service import Service
+from workers import telemetry
 from workers.app import TRANSIENT, service
 from workers.client import REFRESH_CHUNK, RESOLVE_CHUNK, UPDATE, enqueue_refresh
 
@@ -49,7 +50,7 @@ def resolve_chunk(records: object, policy: object = None) -> None:
             opened.policy(policy),
         )
     )
-    logger.info("%s %s", report, report.meters)
+    telemetry.done(report)
 
 
 @shared_task(name=REFRESH_CHUNK)  # type: ignore[untyped-decorator]
@@ -58,7 +59,7 @@ def refresh_chunk(affiliation_ids: list[int], policy_id: int) -> None:
     report = with_version_in_use(
         lambda opened: refreshing.refresh_chunk(opened, policy_id, affiliation_ids)
     )
-    logger.info("%s %s", report, report.meters)
+    telemetry.done(report)
 
 
 @shared_task(name=UPDATE, acks_late=False, time_limit=UPDATE_LIMIT)  # type: ignore[untyped-decorator]
@@ -95,7 +96,10 @@ def with_version_in_use(action: Callable[[Service], _Answer]) -> _Answer:
         _follow()
         return action(service())
 
-    return patiently(attempt)
+    try:
+        return patiently(attempt)
+    except DatabaseOutdated as error:
+        _leave("the database was migrated meanwhile", error)
 
 
 def _follow() -> None:
@@ -104,10 +108,16 @@ def _follow() -> None:
     except TRANSIENT:
         raise
     except ResolverError as error:
-        # No chunk may fail for this. Its message goes back, and the process in this one's place
-        # tells the worker why it must stop.
-        logger.critical("the resolver version in use cannot be opened: %s", error)
-        os._exit(os.EX_CONFIG)
+        _leave("the resolver version in use cannot be opened", error)
+
+
+def _leave(problem: str, error: ResolverError) -> NoReturn:
+    """End this process: no chunk may fail for what is wrong with the installation.
+
+    Its message goes back, and the process in this one's place tells the worker why it must stop.
+    """
+    logger.critical("%s: %s", problem, error)
+    os._exit(os.EX_CONFIG)
 
 
 def patiently(
@@ -128,6 +138,7 @@ def patiently(
             seconds = get_exponential_backoff_interval(
                 BACKOFF_FACTOR, attempt, BACKOFF_MAXIMUM, full_jitter=True
             )
+            telemetry.failed(error)
             logger.warning("%s; trying again in %d s", error, seconds)
             wait(seconds)
     return action()

@@ -39,6 +39,9 @@ def enqueue(
     id_column: Annotated[str, typer.Option(help="Its name in the file.")] = "id",
     source_column: Annotated[str, typer.Option(help="Its name in the file.")] = "source",
     position_column: Annotated[str, typer.Option(help="Its name in the file.")] = "position",
+    wait: Annotated[
+        bool, typer.Option("--wait", help="While the queue is full, wait instead of ending.")
+    ] = False,
     *,
     choices: Choices,
 ) -> None:
@@ -66,6 +69,7 @@ def enqueue(
             settings=load_settings(),
             queue=queue,
             policy=policy,
+            wait=wait,
             progress=report,
         )
     say(f"{sent.records:,} records in {sent.chunks:,} messages on queue {queue}")

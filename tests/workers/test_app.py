@@ -45,7 +45,8 @@ def settings(broker_url: str | None, **changes: object) -> Settings:
         ("task_serializer", "json"),
         ("task_acks_late", True),
         ("task_reject_on_worker_lost", True),
-        ("task_acks_on_failure", False),
+        ("task_acks_on_failure", True),
+        ("task_acks_on_timeout", False),
         ("task_ignore_result", True),
         ("task_create_missing_queues", False),
         ("worker_prefetch_multiplier", 1),
@@ -57,6 +58,13 @@ def settings(broker_url: str | None, **changes: object) -> Settings:
 )
 def test_promise(url: str, option: str, value: object) -> None:
     assert create_app(settings(url)).conf[option] == value
+
+
+@pytest.mark.parametrize(
+    ("url", "enabled"), [("amqp://guest@localhost//", False), ("redis://localhost/1", True)]
+)
+def test_remote_control(url: str, enabled: bool) -> None:
+    assert create_app(settings(url)).conf.worker_enable_remote_control == enabled
 
 
 def _queues(url: str) -> dict[str, Queue]:

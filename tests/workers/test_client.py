@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import pytest
@@ -14,11 +15,11 @@ from pydantic import SecretStr
 from task_document import run_example
 
 from resolver.domain.affiliation import SourceRecord
-from resolver.errors import BrokerUnavailable, IntakeError, SettingsError
+from resolver.errors import BrokerUnavailable, IntakeError, QueueFull, SettingsError
 from resolver.intake import parse_chunk
 from resolver.settings import Settings
 from workers.app import create_app
-from workers.client import MAX_SENT, EnqueueReport, chunks, enqueue, enqueue_refresh
+from workers.client import LOOK, MAX_SENT, PAUSE, EnqueueReport, chunks, enqueue, enqueue_refresh
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])
@@ -161,6 +162,37 @@ def test_error_of_the_caller_is_passed_on(redis_url: str) -> None:
     with pytest.raises(LookupError):
         enqueue(records(), settings=_settings(redis_url, 2))
     assert len(_messages(redis_url)) == 1
+
+
+def _limited(broker_url: str, limit: int) -> Settings:
+    return _settings(broker_url, chunk_size=1).model_copy(update={"queue_limit": limit})
+
+
+def test_full_queue_is_told(broker_url: str) -> None:
+    enqueue(_records(2), settings=_limited(broker_url, 100))
+    with pytest.raises(QueueFull, match="bulk has 2 messages, 2 is the most; 0 records") as full:
+        enqueue(_records(1), settings=_limited(broker_url, 2))
+    assert "RESOLVER_QUEUE_LIMIT" in str(full.value)
+    # Each queue is counted by itself; what is due finds room always.
+    enqueue(_records(1), settings=_limited(broker_url, 2), queue="interactive")
+    enqueue_refresh([(1, [1])] * 3, settings=_limited(broker_url, 2))
+    assert len(_messages(broker_url)) == 2
+
+
+def test_long_sending_is_stopped_soon_after_the_limit(redis_url: str) -> None:
+    with pytest.raises(QueueFull, match=f"{2 * LOOK} records were sent"):
+        enqueue(_records(10 * LOOK), settings=_limited(redis_url, LOOK + 1))
+
+
+def test_sender_waits_for_room(broker_url: str) -> None:
+    enqueue(_records(3), settings=_limited(broker_url, 3))
+    with ThreadPoolExecutor() as pool:
+        sending = pool.submit(enqueue, _records(1), settings=_limited(broker_url, 3), wait=True)
+        with pytest.raises(TimeoutError):
+            sending.result(timeout=PAUSE / 2)
+        taken = len(_messages(broker_url))
+        sending.result(timeout=60)
+    assert taken + len(_messages(broker_url)) == 4
 
 
 # Chunks

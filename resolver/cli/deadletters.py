@@ -1,0 +1,108 @@
+"""``resolver deadletters``: messages that failed, for a person to decide on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import orjson
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from resolver.cli.terminal import console, say
+from resolver.errors import SettingsError
+from resolver.settings import load_settings
+from workers import deadletters
+from workers.deadletters import DeadLetter
+
+app = typer.Typer(help="Messages that failed: see, send again, throw away.", no_args_is_help=True)
+
+SHOWN = 50
+"""Letters of a list unless more are asked for."""
+
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids of letters, from the list.")]
+
+
+@app.command("list")
+def list_letters(
+    limit: Annotated[
+        int, typer.Option(min=1, help="The most to show, from the oldest on.")
+    ] = SHOWN,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line instead of a table.")
+    ] = False,
+) -> None:
+    """What failed, where it came from, and why. The letters stay where they are."""
+    found, count = deadletters.letters(load_settings(), most=limit)
+    if as_json:
+        for letter in found:
+            typer.echo(orjson.dumps(_object(letter)).decode())
+        return
+    if not count:
+        say("no dead letters: nothing has failed")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("id", "queue", "task", "records", "first record", "failed (UTC)", "error"):
+        table.add_column(name, overflow="fold", justify="right" if name == "records" else "left")
+    for letter in found:
+        table.add_row(*(escape(text) for text in _row(letter)))
+    console.print(table)
+    if count > len(found):
+        say(f"{count - len(found):,} more; see them with --limit {count}")
+    say("mend the cause, then: resolver deadletters retry --all; or drop what is of no use")
+
+
+@app.command()
+def retry(
+    ids: Ids = None,
+    every: Annotated[bool, typer.Option("--all", help="All letters.")] = False,
+) -> None:
+    """Send letters back to the queues that they came from, to be done anew."""
+    wanted = _chosen(ids, every, "retry")
+    say(f"{deadletters.retry(load_settings(), wanted):,} messages are back in their queues")
+
+
+@app.command()
+def drop(
+    ids: Ids = None,
+    every: Annotated[bool, typer.Option("--all", help="All letters.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Yes, all of them.")] = False,
+) -> None:
+    """Throw letters away for good. What they asked for is not done."""
+    wanted = _chosen(ids, every, "drop")
+    if wanted is None and not yes:
+        raise SettingsError(
+            "all dead letters would be gone for good",
+            remedy="look at them first (resolver deadletters list); then: drop --all --yes",
+        )
+    say(f"{deadletters.drop(load_settings(), wanted):,} messages are gone")
+
+
+def _chosen(ids: list[str] | None, every: bool, what: str) -> list[str] | None:
+    """The ids; None for all."""
+    if bool(ids) == every:
+        raise SettingsError(
+            "name letters by their ids, or all of them with --all",
+            remedy=f"as in: resolver deadletters {what} --all; the list has the ids",
+        )
+    return None if every else ids
+
+
+def _object(letter: DeadLetter) -> dict[str, object]:
+    found = asdict(letter)
+    source, identifier = letter.first or (None, None)
+    del found["first"]
+    return found | {"first_source": source, "first_id": identifier}
+
+
+def _row(letter: DeadLetter) -> list[str]:
+    return [
+        letter.id,
+        letter.queue,
+        letter.task or "–",
+        "–" if letter.records is None else f"{letter.records:,}",
+        " ".join(letter.first) if letter.first else "–",
+        letter.failed_at.strftime("%Y-%m-%d %H:%M") if letter.failed_at else "–",
+        letter.error,
+    ]

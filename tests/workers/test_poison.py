@@ -1,0 +1,153 @@
+"""What kills its process ends among the dead letters, and its neighbours are done."""
+
+from __future__ import annotations
+
+import json
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from deployment import DEADLY, Deployment, record, until
+from redis import Redis
+
+from benchmarks.deadly import WORD
+from workers import poison
+from workers.app import DELIVERY_LIMIT, create_app, dead_queue, forward
+from workers.client import enqueue
+
+RECORDS = 20
+
+
+# On RabbitMQ as well in tests/chaos, which is where CI's minutes go.
+@pytest.mark.slow
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_string_that_kills_is_buried_alone(deployment: Deployment) -> None:
+    poisoned = record(RECORDS // 2, f"{WORD}, Zurich")
+    chunk = [
+        poisoned if number == RECORDS // 2 else record(number, f"ETH Zurich, Room {number}")
+        for number in range(RECORDS)
+    ]
+    enqueue(chunk, settings=deployment.settings)
+    letters: list[tuple[object, object]] = []
+    with deployment.worker(program=DEADLY) as worker:
+        until(lambda: letters.extend(deployment.dead()) or letters, "the letter arrives")
+        until(lambda: deployment.count("outcome") == RECORDS - 1, "its neighbours are done")
+        # Twice among others, and then alone as often as any message may.
+        deaths = set(re.findall(r"pid:(\d+) exited with 'signal 9", worker.output()))
+        assert len(deaths) == 2 + 1 + DELIVERY_LIMIT
+    assert letters == [("resolver.resolve_chunk", [poisoned])]
+    assert deployment.rows("SELECT count(DISTINCT external_id) FROM link JOIN source_record"
+                           " USING (affiliation_id) WHERE name = 'ETH Zurich'") == [(RECORDS - 1,)]  # fmt: skip
+
+
+BAD = [
+    pytest.param("application/json", b"[[[]], {}, {}", {"task": "resolver.resolve_chunk", "id": "1"}, id="cut"),
+    pytest.param("application/json", b"[[], {}, {}]", {"task": "resolver.nothing", "id": "1"}, id="unknown task"),
+    pytest.param("application/json", b"[[], {}, {}]", {"task": "resolver.resolve_chunk"}, id="no id"),
+    pytest.param("application/json", b"{}", {"task": "resolver.resolve_chunk", "id": "1"}, id="no list"),
+    pytest.param("application/x-python-serialize", b"\x80\x04N.", {"task": "resolver.resolve_chunk", "id": "1"}, id="pickle"),
+    pytest.param("text/plain", b"hello", {}, id="no task"),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_messages_that_are_no_tasks_are_buried_and_the_next_is_done(
+    deployment: Deployment,
+) -> None:
+    app = create_app(deployment.settings)
+    for kind, body, headers in (tuple(case.values) for case in BAD):
+        message: Any = SimpleNamespace(
+            body=body, content_type=kind, content_encoding="utf-8", properties={}
+        )
+        forward(app, message, app.amqp.queues["bulk"], headers)
+    enqueue([record(1, "ETH Zurich")], settings=deployment.settings)
+    with deployment.worker():
+        until(lambda: deployment.count("outcome") == 1, "the next one is done")
+        until(lambda: len(_bodies(deployment)) == len(BAD), "all the others are letters")
+    assert sorted(_bodies(deployment)) == sorted(case.values[1] for case in BAD)
+
+
+def _bodies(deployment: Deployment) -> list[bytes]:
+    app = create_app(deployment.settings)
+    with app.connection_for_read() as connection:
+        queue = dead_queue(amqp=app.amqp_broker)(connection.default_channel)
+        queue.declare()
+        found = []
+        while message := queue.get(accept=["json", "pickle", "text/plain"]):
+            body = message.body
+            found.append(body.encode() if isinstance(body, str) else bytes(body))
+        return found
+
+
+# Checks, counts, parts
+
+
+def _message(body: bytes = b"[[], {}, {}]", headers: Any = None) -> Any:
+    def payload() -> Any:
+        return json.loads(body)
+
+    class Message(SimpleNamespace):
+        @property
+        def payload(self) -> Any:
+            return payload()
+
+    return Message(body=body, headers={"task": "t", "id": "1"} if headers is None else headers)
+
+
+@pytest.mark.parametrize(
+    ("message", "problem"),
+    [
+        pytest.param(_message(), None, id="good"),
+        pytest.param(_message(b"[[], {}, null]"), None, id="no callbacks"),
+        pytest.param(_message(b"x" * (poison.MAX_MESSAGE + 1)), "bytes", id="huge"),
+        pytest.param(_message(headers=[]), "no headers", id="headers"),
+        pytest.param(_message(headers={"task": [], "id": "1"}), "header task", id="task"),
+        pytest.param(_message(headers={"task": "t", "id": "x" * 256}), "header id", id="id"),
+        pytest.param(_message(headers={"task": "t", "id": ""}), "header id", id="empty id"),
+        pytest.param(_message(b"[["), "cannot be read", id="cut"),
+        pytest.param(_message(b"[[], []]"), "the body is not", id="two"),
+        pytest.param(_message(b"[{}, {}, {}]"), "the body is not", id="object"),
+    ],
+)
+def test_malformed(message: Any, problem: str | None) -> None:
+    found = poison.malformed(message)
+    assert (found is None) == (problem is None)
+    assert (problem or "") in (found or "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param([], [], id="none"),
+        pytest.param([{"no": "list"}], [], id="no list"),
+        pytest.param([[]], [], id="nothing"),
+        pytest.param([[1]], [], id="one"),
+        pytest.param([[1, 2]], [[[1]], [[2]]], id="two"),
+        pytest.param([[1, 2], 7], [[[1], 7], [[2], 7]], id="other arguments"),
+        pytest.param([[1, 2, 3], 7], [[[1], 7], [[2], 7], [[3], 7]], id="a part"),
+        pytest.param([[1, 2, 3, 4, 5]], [[[1, 2, 3]], [[4, 5]]], id="more than a part"),
+    ],
+)
+def test_parts(arguments: list[Any], expected: list[Any]) -> None:
+    assert poison.parts(arguments, size=3) == expected
+
+
+def test_count_is_of_a_message_and_ends(redis_url: str) -> None:
+    from kombu import Connection
+
+    with Connection(redis_url) as connection:
+        client: Redis = connection.default_channel.client
+        one, other = poison.counted("1"), poison.counted("2")
+        assert [poison.begun(client, one) for _ in range(3)] == [0, 1, 2]
+        assert poison.begun(client, other) == 0
+        assert 0 < client.ttl(one) <= poison.KEPT
+        poison.ended(client, one)
+        assert (poison.begun(client, one), poison.begun(client, other)) == (0, 1)
+
+
+def test_labels_come_off_again() -> None:
+    sent = {"task": "t", "id": "1", "root_id": "1"}
+    dead = poison.labelled(sent | {"x-delivery-count": 4}, queue="bulk", error="e" * 5000)
+    assert (dead["queue"], len(dead["error"])) == ("bulk", poison.MAX_ERROR)
+    assert poison.unlabelled(dead | {"x-death": [], "redelivered": True}) == sent

@@ -1,0 +1,277 @@
+"""The dead letters: what they are, and how they go back to their queues or away.
+
+Both brokers are asked in the same way: messages are taken without an acknowledgement and given
+back. One that goes elsewhere is acknowledged when it is safe there, so a kill in between leaves two
+of it, never none; doing a chunk twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from kombu.exceptions import OperationalError
+from kombu.utils.url import maybe_sanitize_url
+
+from resolver.errors import BrokerUnavailable, SettingsError
+from resolver.service import broker
+from workers import poison
+from workers.app import (
+    CONNECT_TIMEOUT,
+    QUEUES,
+    bury,
+    create_app,
+    dead_queue,
+    forward,
+)
+from workers.client import REFRESH_CHUNK, RETRIES, UPDATE
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from kombu import Message
+
+    from resolver.settings import Settings
+
+ORIGINS = {REFRESH_CHUNK: "refresh", UPDATE: "registry"}
+"""Where a task goes back to when its letter does not say; all others to ``bulk``."""
+
+REASONS = {
+    "delivery_limit": "its process died each time",
+    "rejected": "it was refused; the worker's log has the reason",
+}
+"""What RabbitMQ calls the causes of the letters that it makes itself."""
+
+SETTLING = 10.0
+"""Seconds to wait at most until letters that were given back are in their queue. They are there
+sooner, unless somebody else has taken them meanwhile."""
+
+LOOKS = 5
+"""Deliveries after which a letter that is looked at is put there anew: RabbitMQ counts them, and
+from version 4 on drops what was given back twenty times."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that failed.
+
+    `records` and `first` (source and id of the first record, as far as they can be read) are those
+    of a chunk of records; `records` counts affiliations in a chunk of what is due, and is None in
+    what cannot be read. `failed_at` is None where nobody noted it.
+    """
+
+    id: str
+    queue: str
+    task: str | None
+    records: int | None
+    first: tuple[str, str] | None
+    error: str
+    failed_at: datetime | None
+
+
+def letters(settings: Settings, *, most: int | None = None) -> tuple[list[DeadLetter], int]:
+    """The oldest letters, at most so many, and how many there are in all. They stay.
+
+    Raises:
+        BrokerUnavailable: the broker does not answer.
+    """
+    found: list[DeadLetter] = []
+    with _letters(settings) as box:
+        count = box.count()
+        # All of them, since those that are given back go to the end.
+        for letter, _ in box.take(count):
+            if most is None or len(found) < most:
+                found.append(letter)
+            box.keep()
+    return found, count
+
+
+def retry(settings: Settings, ids: Collection[str] | None = None) -> int:
+    """Put letters back to the queues that they came from; None: all. Returns how many.
+
+    Raises:
+        BrokerUnavailable: the broker does not answer; those before are back in their queues.
+        SettingsError: one of the ids is no letter's; the others are back in their queues.
+    """
+    return _each(settings, ids, lambda box, message, letter: box.send(message, letter.queue))
+
+
+def drop(settings: Settings, ids: Collection[str] | None = None) -> int:
+    """Throw letters away for good; None: all. Returns how many.
+
+    Raises:
+        as `retry`; those before are gone.
+    """
+    return _each(settings, ids, lambda box, message, letter: None)  # noqa: ARG005
+
+
+def _each(settings: Settings, ids: Collection[str] | None, action: Any) -> int:
+    done, met = 0, set()
+    with _letters(settings) as box:
+        for letter, message in box.take(box.count()):
+            if ids is not None and letter.id not in ids:
+                box.keep()
+                continue
+            action(box, message, letter)
+            box.remove()
+            done += 1
+            met.add(letter.id)
+    if missing := sorted(set(ids or ()) - met):
+        raise SettingsError(
+            f"no dead letter has the id {', '.join(missing[:5])}; {done} others were found",
+            remedy="see: resolver deadletters list",
+        )
+    return done
+
+
+class _Box:
+    """The queue of dead letters, one letter in hand at a time."""
+
+    def __init__(self, app: Celery, channel: Any) -> None:
+        self._app = app
+        self._channel = channel
+        self._queue = dead_queue(amqp=app.amqp_broker)(channel)
+        self._queue.declare()
+        self._kept: list[str | int] = []
+        self._hand: Message | None = None
+
+    def count(self) -> int:
+        return int(self._queue.queue_declare().message_count)
+
+    def take(self, most: int) -> Iterator[tuple[DeadLetter, Message]]:
+        """One after the other, from the oldest on; each is to be kept or removed."""
+        for _ in range(most):
+            self._hand = self._queue.get()
+            if self._hand is None:
+                return
+            yield _read(self._hand), self._hand
+
+    def keep(self) -> None:
+        message = self._taken()
+        if int((message.headers or {}).get("x-delivery-count") or 0) >= LOOKS:
+            letter = _read(message)
+            bury(self._app, message, letter.error, queue=letter.queue, failed_at=letter.failed_at)
+            message.ack()
+            return
+        # Given back at the end: at once, it would be the next one again.
+        self._kept.append(message.delivery_tag)
+
+    def remove(self) -> None:
+        self._taken().ack()
+
+    def send(self, message: Message, queue: str) -> None:
+        forward(
+            self._app, message, self._app.amqp.queues[queue], poison.unlabelled(message.headers)
+        )
+
+    def _taken(self) -> Message:
+        message, self._hand = self._hand, None
+        if message is None:
+            raise RuntimeError("no letter is in hand")
+        return message
+
+    def give_back(self) -> None:
+        tags = [*self._kept, *([self._hand.delivery_tag] if self._hand else [])]
+        for tag in tags:
+            self._channel.basic_reject(tag, requeue=True)
+        # RabbitMQ has them in the queue a moment later, and whoever looks next is to see them.
+        deadline = time.monotonic() + SETTLING
+        while self.count() < len(tags) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+@contextmanager
+def _letters(settings: Settings) -> Iterator[_Box]:
+    with broker(settings) as url:
+        app = create_app(settings, broker_url=url)
+        with app.connection_for_write() as connection:
+            failures = (
+                OperationalError,
+                OSError,
+                *connection.connection_errors,
+                *connection.channel_errors,
+            )
+            try:
+                connection.ensure_connection(**RETRIES, timeout=4 * CONNECT_TIMEOUT)
+                box = _Box(app, connection.default_channel)
+                try:
+                    yield box
+                finally:
+                    box.give_back()
+            except failures as error:
+                raise BrokerUnavailable(
+                    f"the broker at {maybe_sanitize_url(url)} failed: "
+                    f"{error or type(error).__name__}",
+                    remedy="check RESOLVER_BROKER_URL and that it runs; then do it again",
+                ) from error
+            finally:
+                app.close()
+
+
+# Reading
+
+
+def _read(message: Message) -> DeadLetter:
+    headers = message.headers if isinstance(message.headers, dict) else {}
+    death = _death(headers)
+    task, given = headers.get("task"), headers.get("id")
+    records, first = _content(message)
+    queue = headers.get(poison.QUEUE) or death.get("queue")
+    error = headers.get(poison.ERROR) or REASONS.get(death.get("reason", ""), death.get("reason"))
+    return DeadLetter(
+        id=given if isinstance(given, str) and given else _digest(message),
+        queue=queue if queue in QUEUES else ORIGINS.get(str(task), "bulk"),
+        task=task if isinstance(task, str) else None,
+        records=records,
+        first=first,
+        error=str(error or "it does not say"),
+        failed_at=_moment(headers.get(poison.FAILED_AT) or death.get("time")),
+    )
+
+
+def _death(headers: dict[str, Any]) -> dict[str, Any]:
+    """RabbitMQ's note on how the message left its queue, where it has one."""
+    match headers.get("x-death"):
+        case [dict(last), *_]:
+            return last
+    return {}
+
+
+def _content(message: Message) -> tuple[int | None, tuple[str, str] | None]:
+    try:
+        match json.loads(message.body):
+            case [[list(items), *_], *_]:
+                return len(items), _first(items)
+    except (TypeError, ValueError):
+        pass
+    return None, None
+
+
+def _first(items: Sequence[object]) -> tuple[str, str] | None:
+    match items:
+        case [{"source": source, "id": identifier}, *_]:
+            return str(source)[:100], str(identifier)[:500]
+    return None
+
+
+def _digest(message: Message) -> str:
+    """A name for a message that has none."""
+    body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
+    return "body-" + hashlib.sha256(body).hexdigest()[:16]
+
+
+def _moment(value: object) -> datetime | None:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    # py-amqp reads RabbitMQ's timestamps as UTC without a zone.
+    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
