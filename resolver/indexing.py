@@ -56,14 +56,16 @@ def build(
     progress: Progress | None = None,
     batch: int = BATCH,
     force: bool = False,
+    version: str | None = None,
 ) -> Manifest:
     """Index every name of the organisations.
 
     Organisations whose status is not among `statuses` are left out: by default the
     withdrawn ones (see `INDEXED`). `statistics` are learnt from the organisations unless they are
     given. A version of the same release, encoder, document form and statistics is not built twice:
-    it is returned, unless `force` asks for a new one beside it. The store's own optimising comes
-    after the last call of `progress`.
+    it is returned, unless `force` asks for a new one beside it. `version` names it
+    otherwise (`is_named`), and is not to be there when it is forced. The store's own optimising
+    comes after the last call of `progress`.
 
     All documents are held in memory, some 0.5 kB each; vectors only `batch` at a time.
 
@@ -74,22 +76,17 @@ def build(
     base = version_name(
         release, release_sha256, encoder, statuses, statistics.fingerprint if statistics else ""
     )
-    taken = _named(store.versions(), base)
+    known = store.versions()
+    taken = [m for m in known if m.version == version] if version else _named(known, base)
     if taken and not force:
         return taken[-1]
 
-    # Keyed, because two organisations of one id would be the same points.
-    keyed = {
-        _key(document): document
-        for organisation in organisations
-        for document in _documented(organisation, statuses)
-    }
-    if not keyed:
+    found = _found(organisations, statuses)
+    if not found:
         raise _empty(release)
-    found = list(_counted(keyed.values()))
     statistics = statistics or learnt(found)
     manifest = Manifest(
-        version=_free(base, taken),
+        version=version or _free(base, taken),
         release=release,
         release_sha256=release_sha256,
         encoder=encoder.name,
@@ -106,6 +103,13 @@ def build(
         _write(writer, found, translated, statistics, encoder, progress, batch)
         writer.finish()
     return manifest
+
+
+def statistics_of(
+    organisations: Iterable[Organisation], *, statuses: Collection[OrganisationStatus] = INDEXED
+) -> Statistics:
+    """What a full build of these organisations learns from them."""
+    return learnt(_found(organisations, statuses))
 
 
 def derive(
@@ -352,6 +356,19 @@ def _write(
         progress(len(found), len(found))
 
 
+def _found(
+    organisations: Iterable[Organisation], statuses: Collection[OrganisationStatus]
+) -> list[Document]:
+    """All documents, each told how many organisations bear its name."""
+    # Keyed, because two organisations of one id would be the same points.
+    keyed = {
+        _key(document): document
+        for organisation in organisations
+        for document in _documented(organisation, statuses)
+    }
+    return list(_counted(keyed.values()))
+
+
 def _documented(
     organisation: Organisation | None, statuses: Collection[OrganisationStatus]
 ) -> list[Document]:
@@ -394,6 +411,22 @@ def _empty(release: str) -> IndexProblem:
 def _named(versions: Iterable[Manifest], name: str) -> list[Manifest]:
     """The versions of this name, and those that were built beside them (".2" and so on)."""
     return [m for m in versions if m.version == name or m.version.startswith(f"{name}.")]
+
+
+def is_named(
+    version: str,
+    release: str,
+    release_sha256: str,
+    encoder: Encoder,
+    statuses: Collection[OrganisationStatus] = INDEXED,
+    statistics: str = "",
+) -> bool:
+    """Whether an index of these, built in full or derived, would bear that name."""
+    names = (
+        version_name(release, release_sha256, encoder, statuses, given)
+        for given in ("", statistics)
+    )
+    return any(version == name or version.startswith(f"{name}.") for name in names)
 
 
 def _free(name: str, taken: Collection[Manifest]) -> str:

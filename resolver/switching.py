@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 from resolver import indexing, service
 from resolver.database import releases, resolvers
 from resolver.domain.document import FORM
-from resolver.errors import IndexMissing, ModelError, RegistryError, SettingsError
+from resolver.errors import (
+    IndexMismatch,
+    IndexMissing,
+    ModelError,
+    RegistryError,
+    SettingsError,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
     from resolver.database.releases import StoredRelease
     from resolver.database.resolvers import ResolverVersion
     from resolver.encoder import Encoder
+    from resolver.encoder.statistics import Statistics
     from resolver.index import IndexStore, Manifest
     from resolver.settings import Settings
 
@@ -127,6 +134,85 @@ def _derived(
         names=releases.names(engine, release.id),
         encoder=encoder,
         progress=progress,
+    )
+
+
+def restore_index(
+    engine: Engine,
+    store: IndexStore,
+    encoder: Encoder,
+    version: ResolverVersion,
+    *,
+    progress: Counted | None = None,
+) -> Indexed:
+    """The index of a resolver version, built again where it is gone: the same name, the same
+    vectors and documents to the last bit, so that its answers are valid still. Not activated.
+
+    All of it is in the database but the statistics, which may be those of an earlier release
+    (`index_release`): they are learnt again from the release that they were learnt from then, and
+    known by their fingerprint.
+
+    Raises:
+        IndexMissing: none can be had: the version names no index, or no release that is loaded
+            has its statistics.
+        IndexMismatch: this version of the code, or this encoder, would build another one.
+    """
+    remedy = "build one with what is here: resolver index build; every answer is due then"
+    name, fingerprint = version.index_version, version.settings.get("statistics")
+    if not name or not fingerprint:
+        raise IndexMissing(
+            f"resolver version {version.id} does not say what its index was made of", remedy=remedy
+        )
+    there = find_index(store, name)
+    if there is not None:
+        return Indexed(there, made=False)
+    loaded = {release.id: release for release in releases.releases(engine)}
+    release = loaded[version.release_id]
+    if not indexing.is_named(
+        name, release.version, release.sha256, encoder, statistics=str(fingerprint)
+    ):
+        raise IndexMismatch(
+            f"index version {name} was built by another version of the code, or with another "
+            f"encoder than {encoder.name}",
+            remedy="install what it was made with, or " + remedy,
+        )
+    manifest = indexing.build(
+        releases.organisations(engine, release.id),
+        release=release.version,
+        release_sha256=release.sha256,
+        encoder=encoder,
+        store=store,
+        statistics=_statistics(engine, store, version, remedy),
+        progress=progress,
+        version=name,
+    )
+    return Indexed(manifest, made=True)
+
+
+def _statistics(
+    engine: Engine, store: IndexStore, version: ResolverVersion, remedy: str
+) -> Statistics:
+    """Those that the index of `version` had."""
+    fingerprint = version.settings["statistics"]
+    for manifest in store.versions():
+        if manifest.statistics == fingerprint:
+            return store.statistics(manifest.version)
+    # The first version that had them was built in full: they are its release's own.
+    alike = (
+        other.release_id
+        for other in reversed(resolvers.resolvers(engine))
+        if other.settings.get("statistics") == fingerprint
+    )
+    others = (release.id for release in releases.releases(engine))
+    for release_id in dict.fromkeys((*alike, *others)):
+        found = indexing.statistics_of(releases.organisations(engine, release_id))
+        if found.fingerprint == fingerprint:
+            return found
+        log.info("release %d does not have the statistics %s", release_id, fingerprint)
+    raise IndexMissing(
+        f"no release that is loaded has the statistics {fingerprint} of index version "
+        f"{version.index_version}",
+        remedy="restore the index from a copy of it, or " + remedy,
     )
 
 

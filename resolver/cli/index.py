@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -13,7 +13,13 @@ from resolver.cli.terminal import console, progress, say
 from resolver.database import connection, resolvers
 from resolver.database.locks import updating_alone
 from resolver.errors import IndexMissing
-from resolver.settings import load_settings
+from resolver.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from resolver.database.resolvers import ResolverVersion
+    from resolver.switching import Indexed
 
 app = typer.Typer(help="Build, show and switch the organisation index.", no_args_is_help=True)
 
@@ -55,6 +61,48 @@ def build(
         say(f"resolver version {following.id} is in use; run: resolver refresh")
     elif following is None and before and before.index_version:
         say("workers go on with the index of their encoder; to switch: resolver version use")
+
+
+@app.command()
+def restore(
+    version: Annotated[
+        int | None, typer.Argument(help="A resolver version; without it the one in use.")
+    ] = None,
+) -> None:
+    """Build the index of a resolver version again, as it was, where it is gone.
+
+    Its answers stay valid. `resolver index build` makes an index with statistics of its own
+    instead, and then every answer may be due.
+    """
+    settings = load_settings()
+    with service.database(settings) as engine:
+        connection.require_schema(engine)
+        chosen = (
+            resolvers.current_resolver(engine)
+            if version is None
+            else resolvers.find_resolver(engine, version)
+        )
+        if chosen is None:
+            raise IndexMissing(
+                "no resolver version is in use, so there is no index to restore",
+                remedy="run: resolver index build",
+            )
+        restored = restore_version(settings, engine, chosen)
+    say(
+        f"index {restored.manifest.version} of resolver version {chosen.id} "
+        + ("is built again" if restored.made else "is there: nothing to do")
+    )
+
+
+def restore_version(settings: Settings, engine: Engine, version: ResolverVersion) -> Indexed:
+    """With a progress bar; the index of the version in use is active afterwards."""
+    store = service.index_store(settings)
+    encoder = switching.encoder_of(settings, version)
+    with updating_alone(engine), progress("names") as report:
+        restored = switching.restore_index(engine, store, encoder, version, progress=report)
+        if version.is_current:
+            switching.put_in_use(engine, store, version)
+    return restored
 
 
 @app.command()
