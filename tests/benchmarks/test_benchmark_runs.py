@@ -149,3 +149,20 @@ def test_release(tmp_path: Path) -> None:
     assert client["mixtures"] == 0
     assert len(client["versions"]) == 2
     assert "changed nothing" in printed
+
+
+def test_sizing(tmp_path: Path) -> None:
+    found, printed = run("sizing", tmp_path, "--strings", "300", "--answered", "20")
+    assert found["strings"] == 300
+    assert 0 < found["linked"] <= 1
+    for what in ("record", "string", "past_answer", "message"):
+        assert 50 < found[f"{what}_bytes"] < 10_000, what
+    assert 0 < found["dump_bytes"] < found["restored_bytes"]
+    million, ten, hundred = found["sizes"]
+    assert million["hours"]["1"] == pytest.approx(1e6 / 50 / 3600)
+    assert million["hours"]["4"] == pytest.approx(million["hours"]["1"] / 4)
+    each = found["record_bytes"] + found["string_bytes"]
+    assert million["database_bytes"] == pytest.approx(found["registry_bytes"] + 1e6 * each)
+    assert hundred["database_bytes"] - ten["database_bytes"] == pytest.approx(90e6 * each)
+    assert million["database_bytes"] < million["database_bytes_after_a_year"]
+    assert "| 100,000,000 |" in printed
