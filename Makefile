@@ -15,7 +15,7 @@ TORCH ?= torch==2.13.0
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format types imports benchmark clean
+.PHONY: help demo test test-fast lint format types imports licences audit sbom fuzz benchmark chaos memory secrets alerts clean
 
 help:  ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,11 +64,47 @@ format: $(VENV)/.full  ## Mend style
 types: $(VENV)/.full  ## Types
 	@$(BIN)/mypy
 
+licences: $(VENV)/.full  ## Licences of all that is needed; fails for one that is not in .ci/licences.toml
+	@$(BIN)/python .ci/licences.py
+
+audit: $(VENV)/.full  ## Known vulnerabilities of the pinned versions; fails where they cannot be looked up
+	@$(BIN)/python .ci/audit.py constraints.txt
+
+sbom: $(VENV)/.full  ## sbom.json: what is installed, with licences, in CycloneDX's form
+	@$(BIN)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml \
+		--mc-type application --output-format JSON --output-file sbom.json
+	@echo "sbom.json"
+
+# For each target, in seconds.
+SECONDS ?= 60
+FUZZED := normalisation registry_record registry_file task_message input_file overrides_file
+
+fuzz: $(VENV)/.full  ## Look for inputs that do harm, guided by coverage (SECONDS=60 for each target)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(PIP) install --constraint constraints.txt 'atheris>=3'
+	@for target in $(FUZZED); do \
+		echo "$$target:"; \
+		$(BIN)/python tests/fuzz/guided.py $$target .fuzz/$$target \
+			-max_total_time=$(SECONDS) -max_len=65536 -verbosity=0 -print_final_stats=1 || exit 1; \
+	done
+
 imports: $(VENV)/.full  ## Direction of imports
 	@$(BIN)/lint-imports
 
 benchmark: $(VENV)/.full  ## The figures of docs/benchmarks.md (REGISTRY=path)
 	@$(BIN)/python -m benchmarks.straight_line $(if $(REGISTRY),--registry '$(REGISTRY)')
+
+secrets:  ## Passwords for docker-compose.yml, made once, below secrets/
+	@docker/secrets.sh
+
+chaos: $(VENV)/.full  ## Faults under load: is anything lost or doubled? (CHAOS_ARGS=--quick)
+	@$(BIN)/python -m benchmarks.chaos $(CHAOS_ARGS)
+
+memory: $(VENV)/.full  ## Memory of a worker over many strings (MEMORY_ARGS)
+	@$(BIN)/python -m benchmarks.memory $(MEMORY_ARGS)
+
+alerts:  ## Try the alert rules (promtool comes with Prometheus)
+	@promtool check config monitoring/prometheus.yml
+	@promtool test rules monitoring/alerts_test.yml
 
 clean:  ## Remove the environment and the demo's data
 	@rm -rf $(VENV) .demo build *.egg-info
