@@ -16,7 +16,9 @@ from resolver.domain.policy import Policy
 from resolver.errors import BrokerUnavailable, IntakeError, QueueFull, SettingsError
 from resolver.service import broker
 from resolver.settings import Settings, load_settings
-from workers.app import CONFIRM_TIMEOUT, CONNECT_TIMEOUT, QUEUES, create_app, dead_queue
+from workers.app import CONNECT_TIMEOUT, create_app
+from workers.delivery import CONFIRM_TIMEOUT
+from workers.queues import QUEUES, dead_queue
 
 RESOLVE_CHUNK = "resolver.resolve_chunk"
 REFRESH_CHUNK = "resolver.refresh_chunk"

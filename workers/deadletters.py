@@ -22,15 +22,10 @@ from kombu.utils.url import maybe_sanitize_url
 from resolver.errors import BrokerUnavailable, SettingsError
 from resolver.service import broker
 from workers import poison
-from workers.app import (
-    CONNECT_TIMEOUT,
-    QUEUES,
-    bury,
-    create_app,
-    dead_queue,
-    forward,
-)
+from workers.app import CONNECT_TIMEOUT, create_app
 from workers.client import REFRESH_CHUNK, RETRIES, UPDATE
+from workers.delivery import bury, forward
+from workers.queues import QUEUES, dead_queue
 
 if TYPE_CHECKING:
     from celery import Celery

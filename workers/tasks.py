@@ -15,8 +15,8 @@ from resolver import refreshing, resolving, updating
 from resolver.errors import DatabaseOutdated, ResolverError, ResolverSuperseded, UpdateRunning
 from resolver.service import Service
 from workers import telemetry
-from workers.app import TRANSIENT, service
 from workers.client import REFRESH_CHUNK, RESOLVE_CHUNK, UPDATE, enqueue_refresh
+from workers.opening import TRANSIENT, service
 
 logger = get_task_logger(__name__)
 

@@ -144,9 +144,9 @@ def _tell(report: Mapping[str, Any]) -> None:
 def _version() -> int | None:
     """The resolver version that this process works with."""
     # It imports this module.
-    from workers import app
+    from workers import opening
 
-    return app._service.version.id if app._service else None
+    return opening._service.version.id if opening._service else None
 
 
 def _begin(task_id: str, task: Any, args: Any = (), **_: Any) -> None:

@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError
 from kombu.utils.url import maybe_sanitize_url
 
 from resolver.errors import BrokerUnavailable
-from workers.app import DEAD, QUEUES
+from workers.queues import DEAD, QUEUES
 from workers.telemetry import SENT_AT
 
 BEAT = 2.0

@@ -17,6 +17,7 @@ from resolver.settings import load_settings
 from workers import app as workers_app
 from workers import client
 from workers import schedule as workers_schedule
+from workers.queues import QUEUES
 
 TOLD = 10
 """Bad lines that are told one by one; the rest are counted."""
@@ -92,7 +93,7 @@ def _good(
 
 def worker(
     queues: Annotated[str, typer.Option(help="Queues to serve, separated by commas.")] = ",".join(
-        workers_app.QUEUES
+        QUEUES
     ),
     concurrency: Annotated[int, typer.Option(min=1, help="Processes; one for each GPU.")] = 1,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",

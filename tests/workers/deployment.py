@@ -22,7 +22,8 @@ from resolver.database import releases
 from resolver.indexing import build
 from resolver.sample import REGISTRY
 from resolver.settings import Settings
-from workers.app import create_app, dead_queue
+from workers.app import create_app
+from workers.queues import dead_queue
 
 ROOT = Path(__file__).parents[2]
 CELERY = ("-m", "celery", "-A", "workers.app", "worker", "-l", "INFO")

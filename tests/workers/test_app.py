@@ -18,16 +18,9 @@ from resolver.errors import (
     SettingsError,
 )
 from resolver.settings import Settings
-from workers.app import (
-    DEAD,
-    QUEUES,
-    TIME_LIMIT,
-    VISIBILITY_TIMEOUT,
-    _exit_code,
-    create_app,
-    run_worker,
-    service,
-)
+from workers.app import TIME_LIMIT, VISIBILITY_TIMEOUT, create_app, run_worker
+from workers.opening import _exit_code, service
+from workers.queues import DEAD, QUEUES
 
 ROOT = Path(__file__).parents[2]
 

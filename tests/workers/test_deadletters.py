@@ -18,8 +18,9 @@ from typer.testing import CliRunner
 from resolver.cli import app as command
 from resolver.errors import BrokerUnavailable, SettingsError
 from resolver.settings import Settings
-from workers.app import bury, create_app
+from workers.app import create_app
 from workers.deadletters import LOOKS, drop, letters, retry
+from workers.delivery import bury
 
 ROOT = Path(__file__).parents[2]
 

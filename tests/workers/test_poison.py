@@ -13,8 +13,11 @@ from redis import Redis
 
 from benchmarks.deadly import WORD
 from workers import poison
-from workers.app import DELIVERY_LIMIT, create_app, dead_queue, forward
+from workers.app import create_app
 from workers.client import enqueue
+from workers.delivery import forward
+from workers.poison import DELIVERY_LIMIT
+from workers.queues import dead_queue
 
 RECORDS = 20
 

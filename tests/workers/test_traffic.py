@@ -10,8 +10,9 @@ from pydantic import SecretStr
 from resolver.errors import BrokerUnavailable
 from resolver.settings import Settings
 from workers import traffic
-from workers.app import QUEUES, create_app, dead_queue
+from workers.app import create_app
 from workers.client import enqueue
+from workers.queues import QUEUES, dead_queue
 
 RECORDS = [{"source": "test", "id": str(n), "affiliation": "Oxford"} for n in range(3)]
 
