@@ -89,8 +89,10 @@ def forward(app: Celery, message: Message, queue: Queue, headers: dict[str, Any]
     with app.producer_pool.acquire(block=True) as producer:
         producer.publish(
             message.body,
-            exchange=queue.exchange,
-            routing_key=queue.routing_key,
+            # By the queue's name: on Redis a binding is data, which may be flushed, and what an
+            # exchange cannot route is dropped.
+            exchange="",
+            routing_key=queue.name,
             declare=[queue],
             headers=headers,
             content_type=message.content_type or "application/data",

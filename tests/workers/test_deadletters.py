@@ -179,6 +179,17 @@ def test_kill_between_two_queues_loses_nothing(settings: Settings) -> None:
     assert message.headers["id"] == "letter-1"
 
 
+def test_letter_needs_no_binding_on_redis(redis_url: str) -> None:
+    settings = Settings(_env_file=None, broker_url=SecretStr(redis_url))  # type: ignore[call-arg]
+    _bury(settings, 1)
+    with create_app(settings).connection_for_write() as connection:
+        client = connection.default_channel.client
+        client.delete(*client.keys("_kombu.binding.*"))
+    # By a connection that has declared the queue and need not do it again.
+    _bury(settings, 2)
+    assert [letter.id for letter in letters(settings)[0]] == ["letter-1", "letter-2"]
+
+
 def test_missing_broker_is_told() -> None:
     away = Settings(_env_file=None, broker_url=SecretStr("redis://:secret@127.0.0.1:9/0"))  # type: ignore[call-arg]
     with pytest.raises(BrokerUnavailable) as missing:
