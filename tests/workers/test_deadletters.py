@@ -184,7 +184,8 @@ def test_letter_needs_no_binding_on_redis(redis_url: str) -> None:
     _bury(settings, 1)
     with create_app(settings).connection_for_write() as connection:
         client = connection.default_channel.client
-        client.delete(*client.keys("_kombu.binding.*"))
+        for key in client.keys("_kombu.binding.*"):
+            client.delete(key)
     # By a connection that has declared the queue and need not do it again.
     _bury(settings, 2)
     assert [letter.id for letter in letters(settings)[0]] == ["letter-1", "letter-2"]
