@@ -31,13 +31,13 @@ import orjson
 from sqlalchemy import Engine, text
 
 from benchmarks import report, strings
+from benchmarks.throughput import index
 from resolver import sample, service
-from resolver.database import dumping, links, migrating, releases, resolvers
+from resolver.database import dumping, links, migrating, resolvers
 from resolver.database.connection import connect
 from resolver.domain.affiliation import SourceRecord
 from resolver.domain.outcome import Outcome
 from resolver.gold import read_gold
-from resolver.indexing import build
 from resolver.loading import load
 from resolver.settings import Settings
 
@@ -133,19 +133,6 @@ def measured(options: argparse.Namespace, home: Path) -> dict[str, Any]:
 
 def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def index(engine: Engine, settings: Settings) -> None:
-    store = service.index_store(settings)
-    release = releases.require_release(engine)
-    manifest = build(
-        releases.organisations(engine, release.id),
-        release=release.version,
-        release_sha256=release.sha256,
-        encoder=service.encoder(settings),
-        store=store,
-    )
-    store.activate(manifest.version)
 
 
 def stored(

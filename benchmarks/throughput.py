@@ -143,6 +143,11 @@ def prepare(engine: Engine, registry: Path, settings: Settings) -> None:
     print(f"{registry.name} is loaded and indexed …", file=sys.stderr, flush=True)
     migrating.upgrade(engine)
     load(engine, registry, rejects=settings.home / "rejects.jsonl")
+    index(engine, settings)
+
+
+def index(engine: Engine, settings: Settings) -> None:
+    """Index the release in use in full, for searches to find."""
     release = releases.require_release(engine)
     store = service.index_store(settings)
     manifest = build(
