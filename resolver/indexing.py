@@ -410,7 +410,11 @@ def _empty(release: str) -> IndexProblem:
 
 def _named(versions: Iterable[Manifest], name: str) -> list[Manifest]:
     """The versions of this name, and those that were built beside them (".2" and so on)."""
-    return [m for m in versions if m.version == name or m.version.startswith(f"{name}.")]
+    return [m for m in versions if _bears(m.version, name)]
+
+
+def _bears(version: str, name: str) -> bool:
+    return version == name or version.startswith(f"{name}.")
 
 
 def is_named(
@@ -426,7 +430,7 @@ def is_named(
         version_name(release, release_sha256, encoder, statuses, given)
         for given in ("", statistics)
     )
-    return any(version == name or version.startswith(f"{name}.") for name in names)
+    return any(_bears(version, name) for name in names)
 
 
 def _free(name: str, taken: Collection[Manifest]) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kombu import Queue
-from kombu.exceptions import OperationalError
 from kombu.utils.url import maybe_sanitize_url
 
 from resolver.domain.affiliation import MAX_CHARACTERS, SourceRecord
@@ -18,7 +17,7 @@ from resolver.service import broker
 from resolver.settings import Settings, load_settings
 from workers.app import CONNECT_TIMEOUT, create_app
 from workers.delivery import CONFIRM_TIMEOUT
-from workers.queues import QUEUES, dead_queue
+from workers.queues import QUEUES, dead_queue, failures
 
 RESOLVE_CHUNK = "resolver.resolve_chunk"
 REFRESH_CHUNK = "resolver.refresh_chunk"
@@ -156,12 +155,6 @@ def _send(
     with broker(settings) as url:
         app = create_app(settings, broker_url=url)
         with app.connection_for_write() as connection:
-            failures = (
-                OperationalError,
-                OSError,
-                *connection.connection_errors,
-                *connection.channel_errors,
-            )
             try:
                 connection.ensure_connection(**RETRIES, timeout=4 * CONNECT_TIMEOUT)
                 # A message that fails before any worker has run needs a place to go.
@@ -186,7 +179,7 @@ def _send(
                     sent = EnqueueReport(sent.records + message.records, sent.chunks + 1)
                     if progress:
                         progress(sent.records)
-            except failures as error:
+            except failures(connection) as error:
                 raise BrokerUnavailable(
                     f"the broker at {maybe_sanitize_url(url)} failed after {sent.records} records "
                     f"were sent: {error or type(error).__name__}",

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from kombu.exceptions import OperationalError
 from kombu.utils.url import maybe_sanitize_url
 
 from resolver.errors import BrokerUnavailable, SettingsError
@@ -25,7 +24,7 @@ from workers import poison
 from workers.app import CONNECT_TIMEOUT, create_app
 from workers.client import REFRESH_CHUNK, RETRIES, UPDATE
 from workers.delivery import bury, forward
-from workers.queues import QUEUES, dead_queue
+from workers.queues import QUEUES, dead_queue, failures
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -185,12 +184,6 @@ def _letters(settings: Settings) -> Iterator[_Box]:
     with broker(settings) as url:
         app = create_app(settings, broker_url=url)
         with app.connection_for_write() as connection:
-            failures = (
-                OperationalError,
-                OSError,
-                *connection.connection_errors,
-                *connection.channel_errors,
-            )
             try:
                 connection.ensure_connection(**RETRIES, timeout=4 * CONNECT_TIMEOUT)
                 box = _Box(app, connection.default_channel)
@@ -198,7 +191,7 @@ def _letters(settings: Settings) -> Iterator[_Box]:
                     yield box
                 finally:
                     box.give_back()
-            except failures as error:
+            except failures(connection) as error:
                 raise BrokerUnavailable(
                     f"the broker at {maybe_sanitize_url(url)} failed: "
                     f"{error or type(error).__name__}",

@@ -30,7 +30,6 @@ from resolver.errors import (
 )
 from resolver.service import Service
 from resolver.settings import Settings
-from workers import telemetry
 from workers.placement import placed
 
 logger = get_logger(__name__)
@@ -59,7 +58,7 @@ class ServiceWatch(bootsteps.StartStopStep):  # type: ignore[misc]
     replaced for ever. So each child tells its parent through a pipe how it went.
     """
 
-    requires = ("celery.worker.components:Pool", telemetry.Telemetry)
+    requires = ("celery.worker.components:Pool", "workers.telemetry:Telemetry")
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)

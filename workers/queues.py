@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kombu import Exchange, Queue
+from kombu import Connection, Exchange, Queue
+from kombu.exceptions import OperationalError
 
 from workers.poison import DELIVERY_LIMIT
 
@@ -49,4 +50,14 @@ def dead_queue(*, amqp: bool) -> Queue:
         routing_key=DEAD,
         durable=True,
         queue_arguments={"x-queue-type": "quorum"} if amqp else None,
+    )
+
+
+def failures(connection: Connection) -> tuple[type[Exception], ...]:
+    """What a broker that is away, or that refuses, makes of this connection."""
+    return (
+        OperationalError,
+        OSError,
+        *connection.connection_errors,
+        *connection.channel_errors,
     )

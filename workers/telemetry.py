@@ -27,6 +27,7 @@ from resolver.errors import SettingsError
 from resolver.observing import heartbeat, logs
 from resolver.observing.metrics import WorkMetrics
 from resolver.observing.serving import Serving
+from workers import opening
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,9 +144,6 @@ def _tell(report: Mapping[str, Any]) -> None:
 
 def _version() -> int | None:
     """The resolver version that this process works with."""
-    # It imports this module.
-    from workers import opening
-
     return opening._service.version.id if opening._service else None
 
 

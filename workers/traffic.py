@@ -14,11 +14,10 @@ from typing import Any
 
 from celery import Celery
 from kombu import Queue
-from kombu.exceptions import OperationalError
 from kombu.utils.url import maybe_sanitize_url
 
 from resolver.errors import BrokerUnavailable
-from workers.queues import DEAD, QUEUES
+from workers.queues import DEAD, QUEUES, failures
 from workers.telemetry import SENT_AT
 
 BEAT = 2.0
@@ -71,19 +70,13 @@ def look(app: Celery, *, timeout: float, listen: float = 1.5 * BEAT) -> Traffic:
         BrokerUnavailable: no answer within some `timeout` seconds.
     """
     with app.connection_for_read() as connection:
-        failures = (
-            OperationalError,
-            OSError,
-            *connection.connection_errors,
-            *connection.channel_errors,
-        )
         connection.connect_timeout = timeout
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
             queues = tuple(_waiting(connection, name) for name in QUEUES)
             dead = _waiting(connection, DEAD)
             return Traffic(queues, dead, _heard(app, connection, listen))
-        except failures as error:
+        except failures(connection) as error:
             url = maybe_sanitize_url(connection.as_uri())
             raise BrokerUnavailable(
                 f"the broker at {url}: {error or type(error).__name__}",

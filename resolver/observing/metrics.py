@@ -9,6 +9,7 @@ may name, are bounded by `resolver.database.monitoring`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from math import nan
 from typing import Any
 
@@ -40,6 +41,10 @@ WAIT_SECONDS = (0.1, 1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 24 * 3600)
 """From what a person does not notice to a day."""
 
 
+def _gauge(registry: CollectorRegistry, name: str, what: str, *labels: str) -> Gauge:
+    return Gauge(f"resolver_{name}", what, labels, registry=registry)
+
+
 class WorkMetrics:
     """What one worker did. Not for several threads to write; the parent's event loop does."""
 
@@ -52,9 +57,7 @@ class WorkMetrics:
         def counter(name: str, what: str, *labels: str) -> Counter:
             return Counter(f"resolver_{name}", what, labels, registry=registry)
 
-        def gauge(name: str, what: str, *labels: str) -> Gauge:
-            return Gauge(f"resolver_{name}", what, labels, registry=registry)
-
+        gauge = partial(_gauge, registry)
         self.build = gauge("build_info", "1; the version of the package", "version")
         self.records = counter("records_received", "Records of messages, refused ones included")
         self.refused = counter("records_refused", "Records that were stored as refused")
@@ -149,9 +152,7 @@ class SystemMetrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
 
-        def gauge(name: str, what: str, *labels: str) -> Gauge:
-            return Gauge(f"resolver_{name}", what, labels, registry=registry)
-
+        gauge = partial(_gauge, registry)
         self.build = gauge("build_info", "1; the version of the package", "version")
         self.part = gauge("part_up", "1 if a part answers, else 0", "part")
         self.looked = gauge("monitor_timestamp_seconds", "When the monitor last looked")
