@@ -61,8 +61,8 @@ from resolver.errors import BrokerUnavailable, UpdateRunning
 from resolver.gold import read_gold
 from resolver.settings import Settings
 from resolver.updating import update
-from workers import deadletters
-from workers.client import enqueue
+from resolver.workers import deadletters
+from resolver.workers.client import enqueue
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("crossref", "openalex")

@@ -21,7 +21,7 @@ from resolver.index.embedded import EmbeddedIndex
 from resolver.index.server import ServerIndex, ServerStore, connect
 from resolver.matching import Matcher
 from resolver.settings import load_settings
-from workers import app
+from resolver.workers import app
 
 WORD = "KILLER"
 

@@ -33,7 +33,7 @@ from benchmarks.throughput import answered, embedded, prepare, worker
 from resolver import sample, service
 from resolver.domain.affiliation import SourceRecord
 from resolver.gold import read_gold
-from workers.client import enqueue
+from resolver.workers.client import enqueue
 
 SOURCE = "benchmark"
 STEPS = 10

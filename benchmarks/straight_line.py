@@ -147,7 +147,7 @@ def step_queue(options: argparse.Namespace) -> dict[str, Any]:
 
     from resolver import service
     from resolver.settings import load_settings
-    from workers.client import enqueue
+    from resolver.workers.client import enqueue
 
     settings = load_settings()
     records = [

@@ -45,7 +45,7 @@ from resolver.gold import Gold, read_gold
 from resolver.indexing import build
 from resolver.loading import load
 from resolver.settings import Settings, load_settings
-from workers.client import enqueue
+from resolver.workers.client import enqueue
 
 SOURCE, WARM = "benchmark", "warm-up"
 

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from resolver import embedded, sample
 from resolver.settings import Settings
-from workers.queues import QUEUES
+from resolver.workers.queues import QUEUES
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = (ROOT / "docker-compose.yml").read_text()

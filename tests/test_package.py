@@ -1,44 +1,57 @@
-"""What is installed is all that is needed: data files and migrations are in the wheel."""
+"""What is installed is all that is needed, under one name that is nobody else's."""
 
 from __future__ import annotations
 
-import tomllib
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
-from setuptools import find_namespace_packages
 
 from resolver import sample
 from resolver.encoder.static import WEIGHTS
 
 ROOT = Path(__file__).parents[1]
-SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-FOLDERS = ("resolver", "workers", "migrations")
+FOLDERS = {
+    "resolver": "resolver",
+    "workers": "resolver/workers",
+    "migrations": "resolver/migrations",
+}
+"""Where the folders of the checkout are in the wheel."""
 
 
-def files(*, code: bool) -> set[Path]:
-    return {
-        path.relative_to(ROOT)
-        for folder in FOLDERS
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> frozenset[str]:
+    """The paths in a wheel that is built of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = f"from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})"
+    copy = folder / "source"
+    copy.mkdir()
+    for name in ("pyproject.toml", "README.md", *FOLDERS):
+        (copy / name).symlink_to(ROOT / name)
+    done = subprocess.run(
+        [sys.executable, "-c", build], cwd=copy, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    [path] = folder.glob("*.whl")
+    with zipfile.ZipFile(path) as packed:
+        return frozenset(packed.namelist())
+
+
+def test_nothing_but_resolver_is_importable(wheel: frozenset[str]) -> None:
+    tops = {name.split("/")[0] for name in wheel}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"resolver"}
+
+
+def test_every_file_of_the_checkout_is_installed(wheel: frozenset[str]) -> None:
+    files = {
+        f"{place}/{path.relative_to(ROOT / folder).as_posix()}"
+        for folder, place in FOLDERS.items()
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and (path.suffix == ".py") == code
+        if path.is_file() and "__pycache__" not in path.parts
     }
-
-
-def test_every_module_is_in_a_package() -> None:
-    packages = find_namespace_packages(str(ROOT), include=SETUPTOOLS["packages"]["find"]["include"])
-    assert {".".join(path.parent.parts) for path in files(code=True)} <= set(packages)
-
-
-def test_every_data_file_is_package_data() -> None:
-    listed = {
-        path.relative_to(ROOT)
-        for package, patterns in SETUPTOOLS["package-data"].items()
-        for pattern in patterns
-        for path in (ROOT / package).glob(pattern)
-        if path.is_file()
-    }
-    assert files(code=False) == listed & files(code=False)
+    assert files - wheel == set()
 
 
 @pytest.mark.parametrize(
@@ -46,8 +59,23 @@ def test_every_data_file_is_package_data() -> None:
     [
         "resolver/builtin/judge.json", "resolver/builtin/tokenizer.json",
         f"resolver/builtin/encoder/{WEIGHTS}", "resolver/builtin/reranker/model.onnx",
-        "migrations/script.py.mako", str(sample.REGISTRY.relative_to(ROOT)),
+        "resolver/migrations/script.py.mako", "resolver/workers/client.py",
+        str(sample.REGISTRY.relative_to(ROOT)),
     ],
 )  # fmt: skip
-def test_what_it_cannot_do_without_is_there(path: str) -> None:
-    assert Path(path) in files(code=False)
+def test_what_it_cannot_do_without_is_there(wheel: frozenset[str], path: str) -> None:
+    assert path in wheel
+
+
+@pytest.mark.parametrize("name", ["workers", "migrations"])
+def test_a_folder_of_the_checkout_has_one_name(name: str) -> None:
+    """From the checkout's root both could be imported twice, with two sets of tasks."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {name}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert f"import resolver.{name}, not {name}" in done.stderr

@@ -1,1 +1,8 @@
-"""Celery around `resolver.resolving`: queues, worker process, and the client that fills them."""
+"""Celery around `resolver.resolving`: queues, worker process, and the client that fills them.
+
+Its name is `resolver.workers`: under a second one there would be two applications, with two sets of
+tasks.
+"""
+
+if __name__ != "resolver.workers":
+    raise ImportError(f"import resolver.workers, not {__name__}")

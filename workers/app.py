@@ -1,8 +1,8 @@
 """The Celery application: its settings and its entrances.
 
-``celery -A workers.app worker`` reads the settings from the environment; ``resolver worker`` does
-the same. What becomes of a message is in `workers.delivery`, what a process needs before it takes
-one in `workers.opening`.
+``celery -A resolver.workers.app worker`` reads the settings from the environment; ``resolver
+worker`` does the same. What becomes of a message is in `resolver.workers.delivery`, what a process
+needs before it takes one in `resolver.workers.opening`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from resolver.addresses import is_plain
 from resolver.errors import BrokerUnavailable, SettingsError
 from resolver.service import broker
 from resolver.settings import Settings, load_settings
-from workers import telemetry
-from workers.delivery import ChunkTask, DeadLetters
-from workers.opening import START_LIMIT, ServiceWatch
-from workers.queues import EXCHANGE, QUEUES, queues
+from resolver.workers import telemetry
+from resolver.workers.delivery import ChunkTask, DeadLetters
+from resolver.workers.opening import START_LIMIT, ServiceWatch
+from resolver.workers.queues import EXCHANGE, QUEUES, queues
 
 TIME_LIMIT = 20 * 60
 """Seconds a chunk may take, waiting for services included: under RabbitMQ's own limit of 30
@@ -75,7 +75,7 @@ def create_app(settings: Settings, *, broker_url: str | None = None) -> Celery:
         set_as_current=False,
     )
     app.conf.update(
-        include=["workers.tasks"],
+        include=["resolver.workers.tasks"],
         accept_content=["json"],
         task_serializer="json",
         task_queues=queues(amqp=amqp),
@@ -92,7 +92,7 @@ def create_app(settings: Settings, *, broker_url: str | None = None) -> Celery:
         # Deliveries are counted; a chunk that is too slow is done in parts.
         task_acks_on_timeout=False,
         task_time_limit=TIME_LIMIT,
-        worker_consumer="workers.delivery:ChunkConsumer",
+        worker_consumer="resolver.workers.delivery:ChunkConsumer",
         worker_pool="prefork",
         worker_pool_start_method="fork",
         worker_concurrency=1,
@@ -186,7 +186,7 @@ def run_worker(
 
 
 def __getattr__(name: str) -> Celery:
-    """``workers.app.app``, made when it is asked for: importing this module needs no settings."""
+    """``app``, made when it is asked for: importing this module needs no settings."""
     if name != "app":
         raise AttributeError(name)
     settings = load_settings()

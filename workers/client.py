@@ -15,9 +15,9 @@ from resolver.domain.policy import Policy
 from resolver.errors import BrokerUnavailable, IntakeError, QueueFull, SettingsError
 from resolver.service import broker
 from resolver.settings import Settings, load_settings
-from workers.app import CONNECT_TIMEOUT, create_app
-from workers.delivery import CONFIRM_TIMEOUT
-from workers.queues import QUEUES, dead_queue, failures
+from resolver.workers.app import CONNECT_TIMEOUT, create_app
+from resolver.workers.delivery import CONFIRM_TIMEOUT
+from resolver.workers.queues import QUEUES, dead_queue, failures
 
 RESOLVE_CHUNK = "resolver.resolve_chunk"
 REFRESH_CHUNK = "resolver.refresh_chunk"

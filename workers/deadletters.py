@@ -20,11 +20,11 @@ from kombu.utils.url import maybe_sanitize_url
 
 from resolver.errors import BrokerUnavailable, SettingsError
 from resolver.service import broker
-from workers import poison
-from workers.app import CONNECT_TIMEOUT, create_app
-from workers.client import REFRESH_CHUNK, RETRIES, UPDATE
-from workers.delivery import bury, forward
-from workers.queues import QUEUES, dead_queue, failures
+from resolver.workers import poison
+from resolver.workers.app import CONNECT_TIMEOUT, create_app
+from resolver.workers.client import REFRESH_CHUNK, RETRIES, UPDATE
+from resolver.workers.delivery import bury, forward
+from resolver.workers.queues import QUEUES, dead_queue, failures
 
 if TYPE_CHECKING:
     from celery import Celery

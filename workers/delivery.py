@@ -16,9 +16,9 @@ from celery.worker.request import Request
 from kombu import Message, Queue
 from kombu.exceptions import OperationalError
 
-from workers import poison
-from workers.poison import DELIVERY_LIMIT
-from workers.queues import QUEUES, dead_queue
+from resolver.workers import poison
+from resolver.workers.poison import DELIVERY_LIMIT
+from resolver.workers.queues import QUEUES, dead_queue
 
 logger = get_logger(__name__)
 

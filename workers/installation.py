@@ -25,9 +25,9 @@ from resolver.database.monitoring import Drift, Overview
 from resolver.errors import ResolverError
 from resolver.index import Manifest
 from resolver.settings import Settings
-from workers import traffic
-from workers.app import create_app
-from workers.traffic import Traffic
+from resolver.workers import traffic
+from resolver.workers.app import create_app
+from resolver.workers.traffic import Traffic
 
 CONNECT_SECONDS = 3
 """How long a part may take to answer at all."""

@@ -17,9 +17,9 @@ from resolver.index import Manifest
 from resolver.observing.metrics import SystemMetrics
 from resolver.observing.serving import Serving
 from resolver.settings import Settings
-from workers import installation
-from workers.installation import Installation, Part
-from workers.traffic import Traffic
+from resolver.workers import installation
+from resolver.workers.installation import Installation, Part
+from resolver.workers.traffic import Traffic
 
 log = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ from resolver.errors import (
 )
 from resolver.service import Service
 from resolver.settings import Settings
-from workers.placement import placed
+from resolver.workers.placement import placed
 
 logger = get_logger(__name__)
 
@@ -58,7 +58,7 @@ class ServiceWatch(bootsteps.StartStopStep):  # type: ignore[misc]
     replaced for ever. So each child tells its parent through a pipe how it went.
     """
 
-    requires = ("celery.worker.components:Pool", "workers.telemetry:Telemetry")
+    requires = ("celery.worker.components:Pool", "resolver.workers.telemetry:Telemetry")
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)

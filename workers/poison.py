@@ -27,8 +27,8 @@ that kills is alone after two deaths, and a chunk whose process died by chance c
 messages, not hundreds."""
 
 MAX_MESSAGE = 32 * 2**20
-"""Bytes of a message that is read: more than `workers.client` sends in any case, where one record
-alone may be of 100,000 characters and an escape takes 12 bytes."""
+"""Bytes of a message that is read: more than the client sends in any case, where one record alone
+may be of 100,000 characters and an escape takes 12 bytes."""
 
 MAX_ID = 255
 """Characters of a task id: the longest short string of AMQP."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import OperationalError
 
-from workers.poison import DELIVERY_LIMIT
+from resolver.workers.poison import DELIVERY_LIMIT
 
 QUEUES = ("interactive", "bulk", "registry", "refresh")
 """Interactive and bulk chunks, updates of the registry, and what an update made due: give each its

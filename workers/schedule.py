@@ -14,8 +14,8 @@ from celery.schedules import ParseException, crontab
 from resolver.errors import SettingsError
 from resolver.service import broker
 from resolver.settings import Settings
-from workers.app import create_app
-from workers.client import UPDATE
+from resolver.workers.app import create_app
+from resolver.workers.client import UPDATE
 
 if TYPE_CHECKING:
     from pathlib import Path

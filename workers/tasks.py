@@ -14,9 +14,9 @@ from celery.utils.time import get_exponential_backoff_interval
 from resolver import refreshing, resolving, updating
 from resolver.errors import DatabaseOutdated, ResolverError, ResolverSuperseded, UpdateRunning
 from resolver.service import Service
-from workers import telemetry
-from workers.client import REFRESH_CHUNK, RESOLVE_CHUNK, UPDATE, enqueue_refresh
-from workers.opening import TRANSIENT, service
+from resolver.workers import telemetry
+from resolver.workers.client import REFRESH_CHUNK, RESOLVE_CHUNK, UPDATE, enqueue_refresh
+from resolver.workers.opening import TRANSIENT, service
 
 logger = get_task_logger(__name__)
 

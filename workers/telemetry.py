@@ -27,7 +27,7 @@ from resolver.errors import SettingsError
 from resolver.observing import heartbeat, logs
 from resolver.observing.metrics import WorkMetrics
 from resolver.observing.serving import Serving
-from workers import opening
+from resolver.workers import opening
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

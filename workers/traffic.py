@@ -17,8 +17,8 @@ from kombu import Queue
 from kombu.utils.url import maybe_sanitize_url
 
 from resolver.errors import BrokerUnavailable
-from workers.queues import DEAD, QUEUES, failures
-from workers.telemetry import SENT_AT
+from resolver.workers.queues import DEAD, QUEUES, failures
+from resolver.workers.telemetry import SENT_AT
 
 BEAT = 2.0
 """Seconds between the heartbeats that Celery's workers send to each other."""

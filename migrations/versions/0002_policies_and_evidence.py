@@ -31,7 +31,7 @@ down_revision: str | None = "0001"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-before = importlib.import_module("migrations.versions.0001_registry_affiliations_and_links")
+before = importlib.import_module("resolver.migrations.versions.0001_registry_affiliations_and_links")
 
 RESOLVED_LINKS = """
 CREATE VIEW resolved_links AS

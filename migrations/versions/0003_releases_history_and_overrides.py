@@ -34,8 +34,8 @@ down_revision: str | None = "0002"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-first = importlib.import_module("migrations.versions.0001_registry_affiliations_and_links")
-before = importlib.import_module("migrations.versions.0002_policies_and_evidence")
+first = importlib.import_module("resolver.migrations.versions.0001_registry_affiliations_and_links")
+before = importlib.import_module("resolver.migrations.versions.0002_policies_and_evidence")
 
 # Four times a record and an answer, each of the present or of the past. One query over a union of
 # records and a union of answers would be shorter, but Postgres would read all answers for one DOI.
@@ -743,5 +743,5 @@ def downgrade() -> None:
     op.create_unique_constraint(
         op.f("uq_registry_release_version"), "registry_release", ["version"]
     )
-    for (table, column), (comment, _) in COMMENTS.items():
-        before.say(table, column, comment)
+    for (place, field), (former, _) in COMMENTS.items():
+        before.say(place, field, former)

@@ -17,7 +17,7 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-first = importlib.import_module("migrations.versions.0001_registry_affiliations_and_links")
+first = importlib.import_module("resolver.migrations.versions.0001_registry_affiliations_and_links")
 
 # The week is a column to group by, so a condition on it is met before anything is added up.
 DRIFT = """

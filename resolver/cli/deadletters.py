@@ -13,8 +13,8 @@ from rich.table import Table
 from resolver.cli.terminal import console, say
 from resolver.errors import SettingsError
 from resolver.settings import load_settings
-from workers import deadletters
-from workers.deadletters import DeadLetter
+from resolver.workers import deadletters
+from resolver.workers.deadletters import DeadLetter
 
 app = typer.Typer(help="Messages that failed: see, send again, throw away.", no_args_is_help=True)
 

@@ -28,7 +28,7 @@ from resolver.domain.affiliation import SourceRecord
 from resolver.errors import ResolverError
 from resolver.loading import load
 from resolver.settings import Settings, load_settings
-from workers.client import enqueue
+from resolver.workers.client import enqueue
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

@@ -14,10 +14,10 @@ from resolver.cli.terminal import progress, say
 from resolver.domain.affiliation import SourceRecord
 from resolver.errors import IntakeError
 from resolver.settings import load_settings
-from workers import app as workers_app
-from workers import client
-from workers import schedule as workers_schedule
-from workers.queues import QUEUES
+from resolver.workers import app as workers_app
+from resolver.workers import client
+from resolver.workers import schedule as workers_schedule
+from resolver.workers.queues import QUEUES
 
 TOLD = 10
 """Bad lines that are told one by one; the rest are counted."""

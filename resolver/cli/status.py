@@ -19,10 +19,10 @@ from resolver.database.monitoring import Drift, Overview
 from resolver.index import Manifest
 from resolver.observing import logs
 from resolver.settings import load_settings
-from workers import installation
-from workers import monitor as workers_monitor
-from workers.installation import Installation, Part, Problem
-from workers.traffic import Traffic, Waiting
+from resolver.workers import installation
+from resolver.workers import monitor as workers_monitor
+from resolver.workers.installation import Installation, Part, Problem
+from resolver.workers.traffic import Traffic, Waiting
 
 WORKERS_TOLD = 5
 """Workers that are named; the rest are counted."""

@@ -16,7 +16,7 @@ from resolver.database import connection, resolvers, stale
 from resolver.database.locks import updating_alone
 from resolver.errors import SettingsError
 from resolver.settings import load_settings
-from workers import client
+from resolver.workers import client
 
 
 def update(

@@ -151,7 +151,7 @@ def _alone(connection: Connection) -> Iterator[None]:
 
 def _config(connection: Connection | None) -> Config:
     config = Config()
-    with resources.as_file(resources.files("migrations")) as folder:
+    with resources.as_file(resources.files("resolver.migrations")) as folder:
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config

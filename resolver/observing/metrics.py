@@ -99,7 +99,7 @@ class WorkMetrics:
             self.abstentions.labels(reason.value)
 
     def chunk(self, report: Mapping[str, Any]) -> None:
-        """Count one chunk, as `workers.telemetry` reports it.
+        """Count one chunk, as `resolver.workers.telemetry` reports it.
 
         ``task``, ``wall``, ``stages`` (seconds by name), ``version`` and the counts ``received``,
         ``refused``, ``resolved``, ``cached``, ``links``, ``pairs``, ``pairs_avoided``, ``sieved``;

@@ -21,8 +21,8 @@ from resolver.database.connection import connect, transaction
 from resolver.errors import ResolverError, SettingsError
 from resolver.service import index_store, reranker
 from resolver.settings import MAX_SECRET_BYTES, SECRETS, Settings, load_settings
-from workers.app import create_app
-from workers.client import enqueue
+from resolver.workers.app import create_app
+from resolver.workers.client import enqueue
 
 SECRET = "s3cr3t-0f-the-test"
 ROOT = Path(__file__).parents[2]
@@ -200,7 +200,7 @@ def closed_port() -> int:
 def test_a_broker_that_is_away(
     scheme: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.client.RETRIES", {"max_retries": 0})
+    monkeypatch.setattr("resolver.workers.client.RETRIES", {"max_retries": 0})
     settings = Settings(
         _env_file=None,  # type: ignore[call-arg]
         broker_url=f"{scheme}://ada:{SECRET}@127.0.0.1:{closed_port()}/",

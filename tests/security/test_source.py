@@ -124,7 +124,7 @@ def test_it_would_be_found(source: str, expected: str | None) -> None:
 
 def test_messages_are_json() -> None:
     from resolver.settings import Settings
-    from workers.app import create_app
+    from resolver.workers.app import create_app
 
     app = create_app(Settings(_env_file=None), broker_url="redis://127.0.0.1:1/0")  # type: ignore[call-arg]
     assert app.conf.accept_content == ["json"]

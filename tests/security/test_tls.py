@@ -31,7 +31,7 @@ from resolver.errors import (
 from resolver.reranker.remote import Connection
 from resolver.service import index_store
 from resolver.settings import Settings
-from workers.client import enqueue
+from resolver.workers.client import enqueue
 
 RECORD = {"source": "crossref", "id": "10.1/a", "affiliation": "University of Oxford"}
 
@@ -151,7 +151,7 @@ def test_a_broker(
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("workers.client.RETRIES", {"max_retries": 0})
+    monkeypatch.setattr("resolver.workers.client.RETRIES", {"max_retries": 0})
     behind, path = broker_behind(request.getfixturevalue(fixture))
 
     def send(port: int, **values: object) -> int:

@@ -22,11 +22,11 @@ from resolver.database import releases
 from resolver.indexing import build
 from resolver.sample import REGISTRY
 from resolver.settings import Settings
-from workers.app import create_app
-from workers.queues import dead_queue
+from resolver.workers.app import create_app
+from resolver.workers.queues import dead_queue
 
 ROOT = Path(__file__).parents[2]
-CELERY = ("-m", "celery", "-A", "workers.app", "worker", "-l", "INFO")
+CELERY = ("-m", "celery", "-A", "resolver.workers.app", "worker", "-l", "INFO")
 DEADLY = ("-m", "benchmarks.deadly")
 """The same worker, but its process dies of a certain word."""
 

@@ -18,9 +18,9 @@ from resolver.errors import (
     SettingsError,
 )
 from resolver.settings import Settings
-from workers.app import TIME_LIMIT, VISIBILITY_TIMEOUT, create_app, run_worker
-from workers.opening import _exit_code, service
-from workers.queues import DEAD, QUEUES
+from resolver.workers.app import TIME_LIMIT, VISIBILITY_TIMEOUT, create_app, run_worker
+from resolver.workers.opening import _exit_code, service
+from resolver.workers.queues import DEAD, QUEUES
 
 ROOT = Path(__file__).parents[2]
 
@@ -121,10 +121,10 @@ HEAVY = ("torch", "onnxruntime", "transformers", "sentence_transformers", "qdran
 
 def test_parent_imports_nothing_that_computes() -> None:
     # The parent forks: a library with threads of its own, loaded before, hangs the child.
-    code = "import sys, workers.app, workers.tasks, workers.client; print(*sys.modules, sep='\\n')"
+    code = "import sys, resolver.workers.app, resolver.workers.tasks, resolver.workers.client; print(*sys.modules, sep='\\n')"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
     )
     loaded = set(done.stdout.split())
-    assert "workers.tasks" in loaded
+    assert "resolver.workers.tasks" in loaded
     assert loaded.isdisjoint(HEAVY)

@@ -18,8 +18,16 @@ from resolver.domain.affiliation import SourceRecord
 from resolver.errors import BrokerUnavailable, IntakeError, QueueFull, SettingsError
 from resolver.intake import parse_chunk
 from resolver.settings import Settings
-from workers.app import create_app
-from workers.client import LOOK, MAX_SENT, PAUSE, EnqueueReport, chunks, enqueue, enqueue_refresh
+from resolver.workers.app import create_app
+from resolver.workers.client import (
+    LOOK,
+    MAX_SENT,
+    PAUSE,
+    EnqueueReport,
+    chunks,
+    enqueue,
+    enqueue_refresh,
+)
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])

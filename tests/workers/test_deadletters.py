@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 from resolver.cli import app as command
 from resolver.errors import BrokerUnavailable, SettingsError
 from resolver.settings import Settings
-from workers.app import create_app
-from workers.deadletters import LOOKS, drop, letters, retry
-from workers.delivery import bury
+from resolver.workers.app import create_app
+from resolver.workers.deadletters import LOOKS, drop, letters, retry
+from resolver.workers.delivery import bury
 
 ROOT = Path(__file__).parents[2]
 
@@ -158,7 +158,7 @@ _KILLED = """
 import os, sys
 from pydantic import SecretStr
 from resolver.settings import Settings
-from workers import deadletters
+from resolver.workers import deadletters
 
 forward = deadletters.forward
 def dying(*given):

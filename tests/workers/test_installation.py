@@ -23,11 +23,11 @@ from resolver.errors import BrokerUnavailable, DatabaseUnavailable, IndexUnavail
 from resolver.index import Manifest
 from resolver.observing.metrics import SystemMetrics
 from resolver.settings import Settings
-from workers import installation
-from workers.client import enqueue
-from workers.installation import Installation, Part
-from workers.monitor import Monitor
-from workers.traffic import Traffic, Waiting, WorkerSeen
+from resolver.workers import installation
+from resolver.workers.client import enqueue
+from resolver.workers.installation import Installation, Part
+from resolver.workers.monitor import Monitor
+from resolver.workers.traffic import Traffic, Waiting, WorkerSeen
 
 TODAY = date(2026, 11, 22)
 NOW = datetime(2026, 11, 22, tzinfo=UTC)

@@ -10,8 +10,8 @@ from resolver.errors import SettingsError
 from resolver.hardware import cores
 from resolver.reranker.onnx import MODEL
 from resolver.settings import Settings
-from workers import placement
-from workers.placement import placed
+from resolver.workers import placement
+from resolver.workers.placement import placed
 
 
 def settings(**changes: object) -> Settings:

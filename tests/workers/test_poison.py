@@ -12,12 +12,12 @@ from deployment import DEADLY, Deployment, record, until
 from redis import Redis
 
 from benchmarks.deadly import WORD
-from workers import poison
-from workers.app import create_app
-from workers.client import enqueue
-from workers.delivery import forward
-from workers.poison import DELIVERY_LIMIT
-from workers.queues import dead_queue
+from resolver.workers import poison
+from resolver.workers.app import create_app
+from resolver.workers.client import enqueue
+from resolver.workers.delivery import forward
+from resolver.workers.poison import DELIVERY_LIMIT
+from resolver.workers.queues import dead_queue
 
 RECORDS = 20
 

@@ -24,9 +24,9 @@ from resolver.database.locks import updating_alone
 from resolver.errors import SettingsError
 from resolver.settings import Settings
 from resolver.updating import update
-from workers.app import create_app
-from workers.client import UPDATE, enqueue
-from workers.schedule import every, scheduled
+from resolver.workers.app import create_app
+from resolver.workers.client import UPDATE, enqueue
+from resolver.workers.schedule import every, scheduled
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 150

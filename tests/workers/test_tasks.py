@@ -10,8 +10,8 @@ from resolver.errors import (
     IndexUnavailable,
     RerankerUnavailable,
 )
-from workers.app import TIME_LIMIT
-from workers.tasks import ATTEMPTS, BACKOFF_MAXIMUM, patiently
+from resolver.workers.app import TIME_LIMIT
+from resolver.workers.tasks import ATTEMPTS, BACKOFF_MAXIMUM, patiently
 
 
 class Flaky:

@@ -20,8 +20,8 @@ from resolver.database.connection import connect
 from resolver.domain.meters import Meters
 from resolver.observing import heartbeat
 from resolver.settings import Settings
-from workers import installation, telemetry
-from workers.client import enqueue
+from resolver.workers import installation, telemetry
+from resolver.workers.client import enqueue
 
 
 class Watched(Deployment):

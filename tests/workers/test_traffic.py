@@ -9,10 +9,10 @@ from pydantic import SecretStr
 
 from resolver.errors import BrokerUnavailable
 from resolver.settings import Settings
-from workers import traffic
-from workers.app import create_app
-from workers.client import enqueue
-from workers.queues import QUEUES, dead_queue
+from resolver.workers import traffic
+from resolver.workers.app import create_app
+from resolver.workers.client import enqueue
+from resolver.workers.queues import QUEUES, dead_queue
 
 RECORDS = [{"source": "test", "id": str(n), "affiliation": "Oxford"} for n in range(3)]
 

@@ -33,8 +33,8 @@ from resolver.hardware import cores
 from resolver.sample import REGISTRY
 from resolver.settings import Settings
 from resolver.updating import update
-from workers.app import create_app
-from workers.client import enqueue, enqueue_refresh
+from resolver.workers.app import create_app
+from resolver.workers.client import enqueue, enqueue_refresh
 
 pytestmark = pytest.mark.slow
 
@@ -267,7 +267,7 @@ def test_worker_on_embedded_services(tmp_path: Path) -> None:
 _RUN_WORKER = """
 import sys
 from resolver.settings import load_settings
-from workers.app import run_worker
+from resolver.workers.app import run_worker
 sys.exit(run_worker(load_settings(), queues=["bulk"], log_level="WARNING"))
 """
 
