@@ -204,7 +204,7 @@ def message_bytes(records: Sequence[SourceRecord], chunk_size: int) -> float:
 def backed_up(engine: Engine, home: Path) -> dict[str, Any]:
     path = home / "resolver.dump"
     started = time.perf_counter()
-    size = dumping.dump(engine.url, path)
+    size = dumping.dump(engine, path)
     dumped = time.perf_counter() - started
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("CREATE DATABASE restored"))

@@ -41,21 +41,23 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def database(settings: Settings) -> Iterator[Engine]:
+def database(settings: Settings, *, connect_seconds: int | None = None) -> Iterator[Engine]:
     """An engine on the database: the URL's, or the embedded one for as long as the block lasts.
+
+    `connect_seconds` is how long a server may take to answer; None: as `connection.connect` says.
 
     Raises:
         DatabaseUnavailable: Postgres does not answer.
     """
     if settings.database_url:
-        yield from _engine(settings.database_url.get_secret_value())
+        yield from _engine(settings.database_url.get_secret_value(), connect_seconds)
     else:
         with embedded.postgres(settings.home) as url:
-            yield from _engine(url)
+            yield from _engine(url, connect_seconds)
 
 
-def _engine(url: str) -> Iterator[Engine]:
-    engine = connection.connect(url)
+def _engine(url: str, connect_seconds: int | None) -> Iterator[Engine]:
+    engine = connection.connect(url, connect_seconds=connect_seconds)
     try:
         yield engine
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
-from urllib.parse import urlsplit
 
 from pydantic import (
     BeforeValidator,
@@ -17,6 +16,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from resolver import addresses
 from resolver.errors import SettingsError
 
 BUILTIN = "builtin"
@@ -211,12 +211,13 @@ class Settings(BaseSettings):
     @field_validator("qdrant_url", "registry_url")
     @classmethod
     def _without_password(cls, value: str | None) -> str | None:
-        try:
-            open_to_see = value is not None and "@" in urlsplit(value).netloc
-        except ValueError:
-            # Whoever connects says what is wrong with it.
+        if value is None:
             return value
-        if open_to_see:
+        try:
+            address = addresses.read(value)
+        except ValueError:
+            raise ValueError("the URL cannot be read; write it as https://host:port") from None
+        if address.user is not None:
             raise ValueError("the URL holds a user or a password, which would be shown")
         return value
 

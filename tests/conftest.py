@@ -16,9 +16,11 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import postgres_servers
 import pytest
 from sqlalchemy import Engine, make_url, text
 
@@ -87,21 +89,37 @@ def services_home() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(services_home: Path) -> Iterator[str]:
-    """A server's maintenance database; use `database_url` for one to write to."""
-    from resolver import embedded
-    from resolver.database.connection import connect
+def postgres_url() -> Iterator[str]:
+    """A server's maintenance database; use `database_url` for one to write to.
 
+    It asks for a password, as servers do.
+    """
     if url := os.environ.get("RESOLVER_TEST_DATABASE_URL"):
         yield url
         return
-    with embedded.postgres(services_home) as url:
-        engine = connect(url)
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            # Its data is thrown away after the run.
-            connection.execute(text("ALTER SYSTEM SET fsync = off"))
-            connection.execute(text("SELECT pg_reload_conf()"))
-        engine.dispose()
+    installed = postgres_servers.from_wheels()
+    with postgres_servers.server(installed[max(installed)]) as url:
+        yield url
+
+
+@pytest.fixture(scope="session", params=["newest", "wheel", "distribution"])
+def any_postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """As `postgres_url`, for servers of several major versions, one after the other: the newest,
+    the oldest that comes in a wheel, and the distribution's."""
+    if request.param == "newest":
+        yield request.getfixturevalue("postgres_url")
+        return
+    installed = (
+        postgres_servers.from_distribution()
+        if request.param == "distribution"
+        else postgres_servers.from_wheels()
+    )
+    if not installed:
+        reason = "no Postgres of the distribution: install postgresql"
+        if IN_CI:
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with postgres_servers.server(installed[min(installed)]) as url:
         yield url
 
 
@@ -115,7 +133,7 @@ def _maintenance(postgres_url: str) -> Iterator[Engine]:
 
 
 def _named(url: str, database: str) -> str:
-    return make_url(url).set(database=database).render_as_string(hide_password=False)
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
 
 
 def _drop(maintenance: Engine, database: str) -> None:
@@ -157,6 +175,38 @@ def database_url(postgres_url: str, _maintenance: Engine, _template_database: st
         connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{_template_database}"'))
     yield _named(postgres_url, name)
     _drop(_maintenance, name)
+
+
+@contextmanager
+def _fresh_database(server_url: str) -> Iterator[str]:
+    from resolver.database.connection import connect
+
+    maintenance = connect(server_url).execution_options(isolation_level="AUTOCOMMIT")
+    name = f"resolver_test_{uuid.uuid4().hex[:12]}"
+    with maintenance.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    yield _named(server_url, name)
+    _drop(maintenance, name)
+    maintenance.dispose()
+
+
+@pytest.fixture
+def any_empty_database_url(any_postgres_url: str) -> Iterator[str]:
+    """A fresh database without any table, on servers of several versions."""
+    with _fresh_database(any_postgres_url) as url:
+        yield url
+
+
+@pytest.fixture
+def any_database_url(any_empty_database_url: str) -> str:
+    """A fresh, migrated database, on servers of several versions."""
+    from resolver.database.connection import connect
+    from resolver.database.migrating import upgrade
+
+    engine = connect(any_empty_database_url)
+    upgrade(engine)
+    engine.dispose()
+    return any_empty_database_url
 
 
 @pytest.fixture(scope="session")

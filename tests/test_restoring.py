@@ -12,7 +12,7 @@ import pytest
 from next_release import write_next_release
 from pydantic import SecretStr
 from qdrant_client import QdrantClient
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, text
 from stored_points import stored
 
 from resolver import refreshing, sample, service, switching
@@ -95,7 +95,7 @@ def lost(
 @pytest.fixture(scope="module")
 def backup(lost: Installation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("backup") / "resolver.dump"
-    assert dumping.dump(lost.engine.url, path) == path.stat().st_size > 0
+    assert dumping.dump(lost.engine, path) == path.stat().st_size > 0
     return path
 
 
@@ -224,7 +224,7 @@ def test_a_backup_of_what_is_in_use_is_of_one_moment(
         connection.execute(
             text("INSERT INTO model (role, name, fingerprint) VALUES ('encoder', 'x', 'x')")
         )
-        dumping.dump(lost.engine.url, tmp_path / "resolver.dump")
+        dumping.dump(lost.engine, tmp_path / "resolver.dump")
         connection.rollback()
     with installed(tmp_path, empty_database_url) as made:
         dumping.restore(made.engine, tmp_path / "resolver.dump")
@@ -249,7 +249,7 @@ def test_a_damaged_backup_leaves_the_database_empty(
 def test_a_backup_that_fails_leaves_the_one_before(backup: Path, tmp_path: Path) -> None:
     path = tmp_path / "resolver.dump"
     path.write_bytes(b"the one before")
-    nowhere = make_url("postgresql://someone:s3cret@127.0.0.1:1/none")
+    nowhere = connect("postgresql://someone:s3cret@127.0.0.1:1/none")
     with pytest.raises(DatabaseProblem, match="Connection refused") as told:
         dumping.dump(nowhere, path)
     assert "s3cret" not in str(told.value)

@@ -15,8 +15,7 @@ from contextlib import ExitStack
 from celery import Celery
 from kombu.utils.url import parse_url
 
-from resolver import trust
-from resolver.addresses import is_plain
+from resolver import addresses, trust
 from resolver.errors import BrokerUnavailable, SettingsError
 from resolver.service import broker
 from resolver.settings import Settings, load_settings
@@ -64,7 +63,7 @@ def create_app(settings: Settings, *, broker_url: str | None = None) -> Celery:
         raise SettingsError(
             "RESOLVER_BROKER_URL cannot be read",
             remedy="write it as amqp://user:password@host:5672//, with what is no letter and no "
-            "digit in percent-encoding",
+            "digit in percent-encoding, and the password nowhere else",
         )
     amqp = scheme in _AMQP
     app = Celery(
@@ -124,17 +123,27 @@ def create_app(settings: Settings, *, broker_url: str | None = None) -> Celery:
     return app
 
 
-def _is_readable(url: str) -> bool:
-    """Whether the parts of a broker's URL, or of each of several, can be told apart."""
+def _is_readable(urls: str) -> bool:
+    """Whether a broker's URL, or each of several, is plain, and kombu reads it as we do."""
     try:
         return all(
+            not any(name in addresses.SECRET_OPTIONS for name, _ in address.options)
             # Of a socket kombu reads the query by itself.
-            is_plain(one) and (one.startswith("redis+socket:") or parse_url(one))
-            for one in url.split(";")
+            and (address.scheme == "redis+socket" or _read_alike(address))
+            for address in addresses.read_all(urls)
         )
     except (KeyError, TypeError, ValueError):
         # What they say may quote a password.
         return False
+
+
+def _read_alike(address: addresses.Address) -> bool:
+    read = parse_url(address.written())
+    return (read["userid"] or "", read["password"] or "", read["port"]) == (
+        address.user or "",
+        address.password or "",
+        address.port,
+    )
 
 
 _AMQP = frozenset({"amqp", "amqps", "pyamqp"})

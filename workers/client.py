@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kombu import Queue
-from kombu.utils.url import maybe_sanitize_url
 
+from resolver import addresses
 from resolver.domain.affiliation import MAX_CHARACTERS, SourceRecord
 from resolver.domain.policy import Policy
 from resolver.errors import BrokerUnavailable, IntakeError, QueueFull, SettingsError
@@ -181,7 +181,7 @@ def _send(
                         progress(sent.records)
             except failures(connection) as error:
                 raise BrokerUnavailable(
-                    f"the broker at {maybe_sanitize_url(url)} failed after {sent.records} records "
+                    f"the broker at {addresses.shown(url)} failed after {sent.records} records "
                     f"were sent: {error or type(error).__name__}",
                     remedy="check RESOLVER_BROKER_URL and that it runs; then send all again",
                 ) from error

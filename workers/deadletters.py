@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from kombu.utils.url import maybe_sanitize_url
-
+from resolver import addresses
 from resolver.errors import BrokerUnavailable, SettingsError
 from resolver.service import broker
 from resolver.workers import poison
@@ -193,8 +192,7 @@ def _letters(settings: Settings) -> Iterator[_Box]:
                     box.give_back()
             except failures(connection) as error:
                 raise BrokerUnavailable(
-                    f"the broker at {maybe_sanitize_url(url)} failed: "
-                    f"{error or type(error).__name__}",
+                    f"the broker at {addresses.shown(url)} failed: {error or type(error).__name__}",
                     remedy="check RESOLVER_BROKER_URL and that it runs; then do it again",
                 ) from error
             finally:

@@ -15,10 +15,6 @@ from datetime import UTC, date, datetime
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from pydantic import SecretStr
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
-
 from resolver import embedded, service
 from resolver.database import monitoring
 from resolver.database.monitoring import Drift, Overview
@@ -95,12 +91,11 @@ def look(
 
     `count_seconds` are for each count in the database, `given_seconds` for all.
     """
-    brisk = _brisk(settings)
 
     def database() -> tuple[Overview, Sequence[Drift]] | None:
         if not settings.database_url and not embedded.has_postgres(settings.home):
             return None
-        with service.database(brisk) as engine:
+        with service.database(settings, connect_seconds=CONNECT_SECONDS) as engine:
             found = monitoring.overview(engine, seconds=count_seconds)
             drifting = (
                 monitoring.drift(engine, seconds=count_seconds)
@@ -119,7 +114,8 @@ def look(
             return traffic.look(app, timeout=CONNECT_SECONDS)
 
     def index() -> Manifest | None:
-        return service.index_store(brisk).active()
+        brisk = min(settings.qdrant_timeout, float(CONNECT_SECONDS))
+        return service.index_store(settings.model_copy(update={"qdrant_timeout": brisk})).active()
 
     asked: dict[str, Callable[[], Any]] = {"database": database, "broker": broker, "index": index}
     answers = _ask(asked, given_seconds)
@@ -270,22 +266,6 @@ def _of_broker(installation: Installation) -> list[Problem]:
             )
         )
     return told
-
-
-def _brisk(settings: Settings) -> Settings:
-    """The settings with short waits."""
-    changed: dict[str, object] = {
-        "qdrant_timeout": min(settings.qdrant_timeout, float(CONNECT_SECONDS))
-    }
-    if settings.database_url:
-        try:
-            url = make_url(settings.database_url.get_secret_value())
-        except (ArgumentError, ValueError):
-            # Whoever connects says what is wrong with it.
-            return settings.model_copy(update=changed)
-        url = url.update_query_dict({"connect_timeout": str(CONNECT_SECONDS)})
-        changed["database_url"] = SecretStr(url.render_as_string(hide_password=False))
-    return settings.model_copy(update=changed)
 
 
 def _ask(asked: dict[str, Callable[[], Any]], seconds: float) -> dict[str, Part[Any]]:

@@ -14,8 +14,8 @@ from typing import Any
 
 from celery import Celery
 from kombu import Queue
-from kombu.utils.url import maybe_sanitize_url
 
+from resolver import addresses
 from resolver.errors import BrokerUnavailable
 from resolver.workers.queues import DEAD, QUEUES, failures
 from resolver.workers.telemetry import SENT_AT
@@ -77,7 +77,7 @@ def look(app: Celery, *, timeout: float, listen: float = 1.5 * BEAT) -> Traffic:
             dead = _waiting(connection, DEAD)
             return Traffic(queues, dead, _heard(app, connection, listen))
         except failures(connection) as error:
-            url = maybe_sanitize_url(connection.as_uri())
+            url = addresses.shown(app.conf.broker_url)
             raise BrokerUnavailable(
                 f"the broker at {url}: {error or type(error).__name__}",
                 remedy="check RESOLVER_BROKER_URL and that it runs",

@@ -28,7 +28,7 @@ def backup(
         # Of whatever schema: a backup comes before the migration.
         if migrating.current(engine) is None:
             raise DatabaseOutdated("the database is empty", remedy="run: resolver migrate")
-        size = dumping.dump(engine.url, path)
+        size = dumping.dump(engine, path)
     say(f"{path}: {size / 1e6:,.1f} MB in {time.monotonic() - started:.1f} s")
 
 

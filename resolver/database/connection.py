@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import re
+import logging
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 import psycopg
 from psycopg import errors as postgres_errors
-from sqlalchemy import Connection, Engine, create_engine, make_url
+from psycopg import pq
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy import exc as sqlalchemy_errors
 
-from resolver.addresses import is_plain
+from resolver import addresses
+from resolver.addresses import SECRET_OPTIONS, Address
 from resolver.errors import DatabaseOutdated, DatabaseUnavailable, SettingsError
+
+log = logging.getLogger(__name__)
 
 APPLICATION_NAME = "affiliation-resolver"
 """What ``pg_stat_activity`` shows."""
@@ -22,53 +28,101 @@ APPLICATION_NAME = "affiliation-resolver"
 CONNECT_SECONDS = 10
 """How long to wait for the server to answer; libpq's own default is for ever."""
 
+SERVERS = (15, 18)
+"""Oldest and newest major version of Postgres that is supported: the oldest that its makers still
+mend, and the newest that there is."""
+
 _POSTGRES = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
 
-_PASSWORDS = ("password", "sslpassword")
-"""Parameters of a URL that are secret."""
+_OPTIONS = frozenset(option.keyword.decode() for option in pq.Conninfo.get_defaults())
+"""What may follow the ``?``: libpq's own parameters."""
 
-_PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):[^\s@]*@|password=\S+", re.IGNORECASE)
+_UNREADABLE = (
+    "write it as postgresql://user:password@host:5432/database, with what is no letter and no "
+    "digit in percent-encoding"
+)
 
 
-def connect(url: str) -> Engine:
+def connect(url: str, *, connect_seconds: int | None = None) -> Engine:
     """An engine for a libpq or SQLAlchemy URL; nothing is sent yet.
 
-    A connection that went stale in the pool is replaced before it is used.
+    `connect_seconds` is how long to wait for the server's answer; None: what the URL says, or
+    `CONNECT_SECONDS`. A connection that went stale in the pool is replaced before it is used.
+
+    The engine's first connection raises `DatabaseOutdated` where the server is older than
+    `SERVERS`, and warns of a newer one.
 
     Raises:
         SettingsError: not a URL of Postgres.
     """
-    remedy = (
-        "write it as postgresql://user:password@host:5432/database, with what is no letter and no "
-        "digit in percent-encoding"
-    )
-    if not is_plain(url):
-        raise SettingsError("the database URL cannot be read", remedy=remedy)
     try:
-        parsed = make_url(url)
-    except (sqlalchemy_errors.ArgumentError, ValueError):
-        # The message of either may quote the URL, and a URL may hold a password.
-        raise SettingsError("the database URL cannot be read", remedy=remedy) from None
-    if parsed.drivername not in _POSTGRES:
+        address = addresses.read(url)
+    except ValueError:
+        raise SettingsError("the database URL cannot be read", remedy=_UNREADABLE) from None
+    if address.scheme not in _POSTGRES:
         raise SettingsError(
-            f"the database URL is for {parsed.drivername!r}, not for Postgres", remedy=remedy
+            f"the database URL is for {address.scheme!r}, not for Postgres", remedy=_UNREADABLE
         )
-    options: dict[str, Any] = {
-        name: value
-        for name, value in (
-            ("application_name", APPLICATION_NAME),
-            ("connect_timeout", CONNECT_SECONDS),
+    if not _OPTIONS.issuperset(name for name, _ in address.options):
+        # Which one is not said: behind an & in a password that is an option, it is a part of it.
+        raise SettingsError(
+            "the database URL has an option that Postgres does not know", remedy=_UNREADABLE
         )
-        if name not in parsed.query
-    }
-    # An engine shows its URL, but for the password before the host.
-    options |= {name: parsed.query[name] for name in _PASSWORDS if name in parsed.query}
-    return create_engine(
-        parsed.set(drivername="postgresql+psycopg").difference_update_query(_PASSWORDS),
-        pool_pre_ping=True,
-        connect_args=options,
-        json_deserializer=orjson.loads,
+    # An engine shows its URL, but for the password.
+    secret = {name: value for name, value in address.options if name in SECRET_OPTIONS}
+    target = _target(address, password=secret.pop("password", address.password))
+    options: dict[str, Any] = dict(secret)
+    if "application_name" not in target.query:
+        options["application_name"] = APPLICATION_NAME
+    if connect_seconds is not None or "connect_timeout" not in target.query:
+        options["connect_timeout"] = connect_seconds or CONNECT_SECONDS
+    engine = create_engine(
+        target, pool_pre_ping=True, connect_args=options, json_deserializer=orjson.loads
     )
+    event.listen(engine, "connect", _check_server)
+    return engine
+
+
+def _target(address: Address, *, password: str | None) -> URL:
+    """The address in SQLAlchemy's form, without its secret options."""
+    options: dict[str, list[str]] = defaultdict(list)
+    for name, value in address.options:
+        if name not in SECRET_OPTIONS:
+            options[name].append(value)
+    bracketed = address.host.startswith("[")
+    return URL.create(
+        "postgresql+psycopg",
+        username=address.user,
+        password=password,
+        host=(address.host[1:-1] if bracketed else unquote(address.host)) or None,
+        port=address.port,
+        database=unquote(address.path.removeprefix("/")) or None,
+        query={name: values if len(values) > 1 else values[0] for name, values in options.items()},
+    )
+
+
+def _check_server(connection: psycopg.Connection[Any], _record: object) -> None:
+    """Refuse a server that is too old; it is known from the greeting, so nothing is asked."""
+    oldest, newest = SERVERS
+    major = connection.info.server_version // 10_000
+    if major < oldest:
+        connection.close()
+        raise DatabaseOutdated(
+            f"the server is Postgres {major}, and versions {oldest} to {newest} are supported",
+            remedy=f"upgrade the server to Postgres {oldest} or newer",
+        )
+    if major > newest and major not in _told:
+        _told.add(major)
+        log.warning(
+            "the server is Postgres %d, which nobody has tried: %d to %d are supported",
+            major,
+            oldest,
+            newest,
+        )
+
+
+_told: set[int] = set()
+"""Servers' versions that this process has warned of."""
 
 
 @contextmanager
@@ -130,34 +184,61 @@ def require_schema(engine: Engine) -> None:
 def _translated(engine: Engine, error: BaseException | None) -> Exception | None:
     match error:
         case postgres_errors.UndefinedTable() | postgres_errors.UndefinedColumn():
-            return DatabaseOutdated(_first_line(error), remedy="run: resolver migrate")
+            return DatabaseOutdated(_first_line(engine, error), remedy="run: resolver migrate")
         case psycopg.OperationalError() | psycopg.InterfaceError():
             return DatabaseUnavailable(
-                f"Postgres at {_address(engine)}: {_first_line(error)}", remedy=_remedy(error)
+                f"Postgres at {place(engine)}: {_first_line(engine, error)}", remedy=_remedy(error)
             )
         case _:
             return None
 
 
 def _remedy(error: psycopg.Error) -> str:
-    match error:
-        case postgres_errors.LockNotAvailable() | postgres_errors.QueryCanceled():
-            return "another process holds a lock or the server is overloaded; try again later"
-        case postgres_errors.DeadlockDetected() | postgres_errors.SerializationFailure():
-            return "nothing was stored; run it again"
-        case postgres_errors.InsufficientResources():
-            return "the server has no room; see its log"
-        case _:
+    """By SQLSTATE: its first two characters are the class (Postgres' documentation, appendix A)."""
+    match error.sqlstate:
+        case None if "FATAL" in str(error):
+            return (
+                "the server refuses it and says why: user, password and database are those of "
+                "RESOLVER_DATABASE_URL, the most connections its own max_connections"
+            )
+        case None:
+            # No server has said anything.
             return "check RESOLVER_DATABASE_URL and that the server runs"
+        case "55P03" | "57014":
+            return "another process holds a lock or the server is overloaded; try again later"
+        case state if state.startswith("40"):
+            return "nothing was stored; run it again"
+        case "53100":
+            return "the server's disk is full: make room there, then run it again"
+        case "53200":
+            return "the server has no memory left; see its log, and work_mem and max_connections"
+        case "53300":
+            return "run fewer processes, or raise the server's max_connections"
+        case state if state.startswith(("53", "54")):
+            return "a limit of the server is reached; see its log, then run it again"
+        case state if state.startswith("57P"):
+            return "the server stops or starts; try again later"
+        case state if state.startswith(("58", "XX", "F0")):
+            return "the server has a fault of its own, such as a disk that fails; see its log"
+        case state if state.startswith(("28", "3D")):
+            return "check user, password and database in RESOLVER_DATABASE_URL"
+        case _:
+            return "see the server's log"
 
 
-def _first_line(error: psycopg.Error) -> str:
+def _first_line(engine: Engine, error: psycopg.Error) -> str:
     line = str(error).strip().split("\n", maxsplit=1)[0] or type(error).__name__
-    return _PASSWORD.sub("***", line)
+    return addresses.masked(line, {str(engine.url.password)} if engine.url.password else ())
 
 
-def _address(engine: Engine) -> str:
+def place(engine: Engine) -> str:
+    """Host, port and database of an engine, for people."""
     url = engine.url
-    host = url.host or url.query.get("host") or "the local socket"
-    port = f":{url.port}" if url.port else ""
-    return f"{host}{port}/{url.database or ''}"
+    hosts = url.query.get("host", ())
+    return Address(
+        scheme=url.drivername,
+        host=f"[{url.host}]" if url.host and ":" in url.host else url.host or "",
+        port=url.port,
+        path=f"/{url.database or ''}",
+        options=tuple(("host", one) for one in ((hosts,) if isinstance(hosts, str) else hosts)),
+    ).place

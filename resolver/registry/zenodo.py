@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TypeVar
 
 import httpx
 
-from resolver import __version__
+from resolver import __version__, addresses
 from resolver.errors import FetchError
 from resolver.retrying import PassingError, asked_wait, retrying
 
@@ -121,6 +121,17 @@ def newest_release(client: httpx.Client, base_url: str = BASE_URL) -> Published:
     Raises:
         FetchError: the answer is not Zenodo's, or lists no release.
     """
+    try:
+        base = addresses.read(base_url)
+    except ValueError:
+        raise FetchError(
+            "the base URL cannot be read", remedy="check the base URL: https://host:port"
+        ) from None
+    if base.user is not None:
+        raise FetchError(
+            "the base URL holds a user or a password, which would be shown",
+            remedy="name a mirror that needs none, or download the zip by hand, and load that file",
+        )
     url = f"{base_url.rstrip('/')}/api/communities/{COMMUNITY}/records"
     with _reporting_network(url):
         content = _listing(client, url)
@@ -128,12 +139,12 @@ def newest_release(client: httpx.Client, base_url: str = BASE_URL) -> Published:
         files = _release_files(json.loads(content))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FetchError(
-            f"{url} answered with something else than Zenodo's list of records",
+            f"{addresses.shown(url)} answered with something else than Zenodo's list of records",
             remedy="check the base URL, and whether zenodo.org is under maintenance",
         ) from error
     if files is None:
         raise FetchError(
-            f"{url} lists no release: none of its records has a .zip file",
+            f"{addresses.shown(url)} lists no release: none of its records has a .zip file",
             remedy=f"look at https://zenodo.org/communities/{COMMUNITY}, "
             "download the zip by hand, and load that file",
         )
@@ -178,14 +189,16 @@ def _published(file: dict[str, Any], url: str) -> Published:
     if match is None:
         _refuse(url, f"the checksum of {name} is {checksum!r}")
     if not isinstance(link, str) or not link.startswith(("https://", "http://")):
-        _refuse(url, f"the address of {name} is {link!r}")
+        _refuse(url, f"the address of {name} is not a web address")
     if url.startswith("https://") and not link.startswith("https://"):
-        _refuse(url, f"the address of {name} is without TLS: {link}")
+        _refuse(url, f"the address of {name} is without TLS: {addresses.shown(link)}")
     return Published(name=name, url=link, size=size, algorithm=match[1], digest=match[2])
 
 
 def _refuse(url: str, reason: str) -> NoReturn:
-    raise FetchError(f"{url}: {reason}", remedy="download the zip by hand, and load that file")
+    raise FetchError(
+        f"{addresses.shown(url)}: {reason}", remedy="download the zip by hand, and load that file"
+    )
 
 
 def _download(
@@ -206,8 +219,8 @@ def _download(
         # What an earlier attempt left may be at fault: once more, from the start.
         raise PassingError("the checksum of the continued download does not fit")
     raise FetchError(
-        f"{published.url}: the {published.algorithm} checksum is not the published "
-        f"{published.digest}",
+        f"{addresses.shown(published.url)}: the {published.algorithm} checksum is not the "
+        f"published {published.digest}",
         remedy="try again; if it stays so, the upload or a proxy on the way is at fault",
     )
 
@@ -250,7 +263,8 @@ def _append(
     if done > published.size:
         part.unlink()
         raise FetchError(
-            f"{published.url} sends more than the published {published.size:,} bytes",
+            f"{addresses.shown(published.url)} sends more than the published "
+            f"{published.size:,} bytes",
             remedy="try again; if it stays so, the upload or a proxy on the way is at fault",
         )
     if done < published.size:
@@ -264,7 +278,7 @@ def _continues(response: httpx.Response, start: int) -> bool:
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if match is None or int(match[1]) != start:
         raise FetchError(
-            f"{response.url} sends another range than was asked for",
+            f"{addresses.shown(str(response.url))} sends another range than was asked for",
             remedy="delete the .part file and try again",
         )
     return True
@@ -308,12 +322,12 @@ def _check_status(response: httpx.Response) -> None:
     status = response.status_code
     if status in _RETRIED:
         raise PassingError(
-            f"{response.url} answers {status}",
+            f"{addresses.shown(str(response.url))} answers {status}",
             wait=asked_wait(response.headers.get("Retry-After", "")),
         )
     if not response.is_success:
         raise FetchError(
-            f"{response.url} answers {status}",
+            f"{addresses.shown(str(response.url))} answers {status}",
             remedy="check the base URL, and whether Zenodo's API has changed",
         )
 
@@ -323,10 +337,10 @@ def _reporting_network(url: str) -> Iterator[None]:
     try:
         yield
     except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.TooManyRedirects) as error:
-        raise FetchError(f"{url}: {error}", remedy="check the base URL") from error
+        raise FetchError(f"{addresses.shown(url)}: {error}", remedy="check the base URL") from error
     except httpx.TransportError as error:
         reason = str(error) or type(error).__name__
-        raise PassingError(f"{url}: {reason}") from error
+        raise PassingError(f"{addresses.shown(url)}: {reason}") from error
 
 
 @contextmanager

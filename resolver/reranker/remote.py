@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -19,7 +18,7 @@ import numpy.typing as npt
 import orjson
 from pydantic import SecretStr
 
-from resolver import __version__, trust, weights
+from resolver import __version__, addresses, trust, weights
 from resolver.errors import ModelError, PairError, RerankerUnavailable
 from resolver.reranker import Calibration, Pair, require_texts
 from resolver.reranker.calibration import read_calibration
@@ -462,11 +461,11 @@ def load_remote(
             f"there is no calibration {calibration}",
             remedy="change RESOLVER_RERANKER_CALIBRATION, or leave it out",
         )
-    host = urlsplit(address.url).hostname
+    host = addresses.read(address.url).host
     if (
         api_key is not None
         and address.url.startswith("http:")
-        and host not in ("localhost", "127.0.0.1", "::1")
+        and host not in ("localhost", "127.0.0.1", "[::1]")
     ):
         log.warning("the key for %s can be read on the way: use https", address.url)
     connection = Connection(

@@ -16,14 +16,14 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import httpx
 import numpy as np
 import orjson
 
+from resolver import addresses
 from resolver.errors import ModelError, SettingsError
 
 MAX_DOCUMENTS = 256
@@ -111,26 +111,23 @@ def parse(name: str) -> Address:
         SettingsError: it is no such address. A password in it is not repeated.
     """
     try:
-        parts = urlsplit(name)
-        host, port = parts.hostname, parts.port
-        if host:
-            httpx.URL(urlunsplit(("http", parts.netloc, parts.path, "", "")))
-    except (ValueError, httpx.InvalidURL) as error:
-        raise SettingsError(f"{_SETTING}: not a URL", remedy=_EXAMPLE) from error
-    if any(character.isspace() for character in name):
-        raise SettingsError(f"{_SETTING}: white space in the address", remedy=_EXAMPLE)
-    scheme = _SCHEME.fullmatch(parts.scheme)
+        read = addresses.read(name)
+        if read.host:
+            httpx.URL(f"http://{read.place}")
+    except (ValueError, httpx.InvalidURL):
+        raise SettingsError(f"{_SETTING}: not a URL", remedy=_EXAMPLE) from None
+    scheme = _SCHEME.fullmatch(read.scheme)
     if scheme is None or not (scheme[1] is None or scheme[1] in FORMS):
-        raise SettingsError(f"{_SETTING}: {parts.scheme}:// is not known here", remedy=_EXAMPLE)
-    if "@" in parts.netloc:
+        raise SettingsError(f"{_SETTING}: {read.scheme}:// is not known here", remedy=_EXAMPLE)
+    if read.user is not None:
         raise SettingsError(
             f"{_SETTING}: the address holds a user or a password, which would be shown",
             remedy="take it out, and set RESOLVER_RERANKER_API_KEY",
         )
-    if not host or port == 0 or parts.fragment:
+    if not read.host or read.port == 0:
         raise SettingsError(f"{_SETTING}: not the address of a server", remedy=_EXAMPLE)
     form = FORMS[scheme[1]] if scheme[1] else None
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    options = dict(read.options)
     model, scores = options.pop("model", None), options.pop("scores", None)
     if options:
         raise SettingsError(
@@ -147,9 +144,9 @@ def parse(name: str) -> Address:
         raise SettingsError(
             f"{_SETTING}: no model is named", remedy="cohere+http://host?model=NAME names it"
         )
-    path = parts.path.rstrip("/").removesuffix("/rerank")
+    path = read.path.rstrip("/").removesuffix("/rerank")
     return Address(
-        url=urlunsplit((scheme[2], parts.netloc, path, "", "")),
+        url=str(replace(read, scheme=scheme[2], path=path)),
         form=form,
         model=model,
         logits=scores == "logits",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, text
 
 from resolver.database.connection import (
     APPLICATION_NAME,
@@ -25,8 +25,7 @@ def test_every_spelling_of_postgres_reaches_it(database_url: str, scheme: str) -
 
 
 def test_an_application_name_in_the_url_is_kept(database_url: str) -> None:
-    url = make_url(database_url).update_query_dict({"application_name": "nightly"})
-    engine = connect(url.render_as_string(hide_password=False))
+    engine = connect(f"{database_url}?application_name=nightly")
     with transaction(engine) as connection:
         assert connection.execute(text("SHOW application_name")).scalar() == "nightly"
     engine.dispose()

@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -320,7 +321,7 @@ def set_state(**changes: object) -> Callable[[Zenodo], None]:
         pytest.param(set_file(size=-1), "size of .* is -1", 1, id="negative size"),
         pytest.param(set_file(checksum=None), "checksum of .* is None", 1, id="no checksum"),
         pytest.param(set_file(checksum="crc32:00"), "checksum of", 1, id="unknown checksum"),
-        pytest.param(set_file(links={}), "address of .* is None", 1, id="no link"),
+        pytest.param(set_file(links={}), "address of .* is not a web", 1, id="no link"),
         pytest.param(set_file(links={"self": "file:///etc/passwd"}), "address", 1, id="file link"),
         pytest.param(set_file(checksum="md5:" + "0" * 32), "md5 checksum is not", 1, id="checksum"),
         pytest.param(set_file(size=10), "more than the published 10 bytes", 1, id="too much"),
@@ -383,6 +384,25 @@ def test_server_that_never_answers(tmp_path: Path) -> None:
 def test_base_url_that_is_none(tmp_path: Path, url: str) -> None:
     with pytest.raises(FetchError, match="check the base URL"):
         fetch(tmp_path, base_url=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://ada:pa55w0rd@host", "https://pa55w0rd@host", "https://ada:pa55/w0rd@host"]
+)
+def test_base_url_with_a_password_is_not_shown(tmp_path: Path, url: str) -> None:
+    with pytest.raises(FetchError, match="base URL") as caught:
+        fetch(tmp_path, base_url=url)
+    assert "pa55" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_signature_of_a_download_is_not_shown(server: Zenodo, tmp_path: Path) -> None:
+    """Where a mirror sends on to may hold a key after the question mark."""
+    link = f"{server.url}/gone?X-Amz-Signature=s1gn4ture"
+    server.files = [server.file(links={"self": link})]
+    server.file_faults = [(404, {})]
+    with pytest.raises(FetchError, match="/gone answers 404") as caught:
+        fetched(server, tmp_path)
+    assert "s1gn4ture" not in str(caught.value)
 
 
 def test_folder_that_cannot_be_written(server: Zenodo, tmp_path: Path) -> None:

@@ -8,15 +8,17 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import postgres_servers
 import psycopg
 import pytest
 from next_release import write_next_release
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, text
 
-from resolver import embedded, overrides, sample, switching
-from resolver.database.connection import connect, require_schema, transaction
+from resolver import addresses, overrides, sample, switching
+from resolver.database.connection import connect, driver, require_schema, transaction
 from resolver.database.links import withdraw
 from resolver.database.migrating import current, downgrade, head, upgrade
 from resolver.domain.override import Override, Verdict
@@ -36,9 +38,8 @@ ROLES = ("resolver_writer", "resolver_reader")
 Login = Callable[[str], Engine]
 
 
-def as_user(engine: Engine, user: str, password: str | None = None) -> Engine:
-    url = engine.url.set(drivername="postgresql", username=user, password=password)
-    return connect(url.render_as_string(hide_password=False))
+def as_user(url: str, user: str, password: str) -> str:
+    return replace(addresses.read(url), user=user, password=password).written()
 
 
 def run(engine: Engine, statement: str) -> None:
@@ -46,15 +47,19 @@ def run(engine: Engine, statement: str) -> None:
         connection.exec_driver_sql(statement)
 
 
-@pytest.fixture
-def login(engine: Engine) -> Iterator[Login]:
-    """Makes a user that is a member of a role and logs in as it."""
+@contextmanager
+def logins(url: str) -> Iterator[Login]:
+    """Makes users that are members of a role, and the engines that they log in by."""
     made: list[tuple[str, Engine]] = []
+    engine = connect(url)
 
     def make(role: str) -> Engine:
-        user, password = f"test_{uuid.uuid4().hex[:12]}", uuid.uuid4().hex
-        run(engine, f"CREATE ROLE {user} LOGIN PASSWORD '{password}' IN ROLE {role}")
-        made.append((user, as_user(engine, user, password)))
+        user, password = f"test_{uuid.uuid4().hex[:12]}", f"{uuid.uuid4().hex}@/ :%?"
+        run(
+            engine,
+            f"CREATE ROLE {user} LOGIN PASSWORD '{password.replace('%', '%%')}' IN ROLE {role}",
+        )
+        made.append((user, connect(as_user(url, user, password))))
         return made[-1][1]
 
     yield make
@@ -64,6 +69,13 @@ def login(engine: Engine) -> Iterator[Login]:
         while connected(engine, user):
             time.sleep(0.02)
         run(engine, f"DROP ROLE {user}")
+    engine.dispose()
+
+
+@pytest.fixture
+def login(database_url: str) -> Iterator[Login]:
+    with logins(database_url) as make:
+        yield make
 
 
 def connected(engine: Engine, user: str) -> int:
@@ -81,9 +93,13 @@ RECORDS: list[dict[str, object]] = [
 
 @pytest.mark.slow
 def test_a_writer_does_all_of_the_work_and_a_reader_sees_it(
-    tmp_path: Path, engine: Engine, login: Login
+    tmp_path: Path, any_database_url: str
 ) -> None:
-    writer, reader = login("resolver_writer"), login("resolver_reader")
+    with logins(any_database_url) as login:
+        work(tmp_path, login("resolver_writer"), login("resolver_reader"))
+
+
+def work(tmp_path: Path, writer: Engine, reader: Engine) -> None:
     settings = Settings(_env_file=None, home=tmp_path, threads=1)  # type: ignore[call-arg]
 
     require_schema(writer)
@@ -137,9 +153,8 @@ def test_what_a_role_may_not_do(login: Login, role: str) -> None:
     (other,) = set(ROLES) - {role}
     refused = {}
     for what, statement in forbidden.items():
-        with psycopg.connect(
-            user.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        ) as connection:
+        with user.connect() as opened:
+            connection = driver(opened)
             try:
                 connection.execute(statement.replace("{other}", other).encode())
             except psycopg.errors.InsufficientPrivilege:
@@ -163,25 +178,32 @@ def test_what_later_migrations_make_is_theirs_too(engine: Engine, login: Login) 
 # A server of its own: roles belong to all of its databases
 
 
-@pytest.fixture(scope="module")
-def server(services_home: Path) -> Iterator[Engine]:
-    with embedded.postgres(services_home / "roles") as url:
-        engine = connect(url)
-        yield engine
-        engine.dispose()
+@pytest.fixture(scope="module", params=["newest", "oldest"])
+def server(request: pytest.FixtureRequest) -> Iterator[str]:
+    installed = postgres_servers.from_wheels() | postgres_servers.from_distribution()
+    wanted = max(installed) if request.param == "newest" else min(installed)
+    with postgres_servers.server(installed[wanted]) as url:
+        yield url
 
 
 @contextmanager
-def database(server: Engine, name: str, owner: str = "postgres") -> Iterator[Engine]:
-    run(server, f"CREATE DATABASE {name} OWNER {owner}")
-    engine = connect(
-        make_url(server.url)
-        .set(drivername="postgresql", database=name, username=owner)
-        .render_as_string(hide_password=False)
-    )
+def database(server: str, name: str, owner: str | None = None) -> Iterator[Engine]:
+    """A database; its owner's password is the owner's name."""
+    administrator = connect(server)
+    run(administrator, f"CREATE DATABASE {name} OWNER {owner or 'postgres'}")
+    there = as_user(server, owner, owner) if owner else server
+    engine = connect(replace(addresses.read(there), path=f"/{name}").written())
     yield engine
     engine.dispose()
-    run(server, f"DROP DATABASE {name} WITH (FORCE)")
+    run(administrator, f"DROP DATABASE {name} WITH (FORCE)")
+    administrator.dispose()
+
+
+@pytest.fixture
+def administrator(server: str) -> Iterator[Engine]:
+    engine = connect(server)
+    yield engine
+    engine.dispose()
 
 
 def existing(server: Engine) -> set[str]:
@@ -203,45 +225,45 @@ def may_read(engine: Engine) -> bool:
 
 @pytest.mark.slow
 def test_who_may_not_make_roles_migrates_all_the_same(
-    server: Engine, caplog: pytest.LogCaptureFixture
+    server: str, administrator: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run(server, "CREATE ROLE tenant LOGIN")
+    run(administrator, "CREATE ROLE tenant LOGIN PASSWORD 'tenant'")
     with database(server, "rented", owner="tenant") as rented:
         with caplog.at_level(logging.WARNING):
             upgrade(rented)
         assert current(rented) == head()
-        assert existing(server) == set()
+        assert existing(administrator) == set()
         (told,) = (r.getMessage() for r in caplog.records if r.name.startswith("resolver."))
         needed = re.findall(r"CREATE ROLE \w+ NOLOGIN;", told)
         assert len(needed) == 2
 
         for statement in needed:
-            run(server, statement)
+            run(administrator, statement)
         caplog.clear()
         upgrade(rented)
         assert not caplog.records
         assert may_read(rented)
         downgrade(rented, "base")
         # Who may not make them may not drop them either.
-        assert existing(server) == set(ROLES)
-    run(server, "DROP ROLE tenant, resolver_reader, resolver_writer")
+        assert existing(administrator) == set(ROLES)
+    run(administrator, "DROP ROLE tenant, resolver_reader, resolver_writer")
 
 
 @pytest.mark.slow
-def test_roles_go_with_the_last_that_needs_them(server: Engine) -> None:
+def test_roles_go_with_the_last_that_needs_them(server: str, administrator: Engine) -> None:
     with database(server, "one") as one, database(server, "other") as other:
         upgrade(one)
         upgrade(other)
         upgrade(other)
-        assert existing(server) == set(ROLES)
+        assert existing(administrator) == set(ROLES)
         downgrade(one, "0003")
-        assert existing(server) == set(ROLES)
+        assert existing(administrator) == set(ROLES)
         assert not may_read(one)
         assert may_read(other)
-        run(server, "CREATE ROLE analyst LOGIN IN ROLE resolver_reader")
+        run(administrator, "CREATE ROLE analyst LOGIN IN ROLE resolver_reader")
         downgrade(other, "0003")
-        assert existing(server) == {"resolver_reader"}
+        assert existing(administrator) == {"resolver_reader"}
         upgrade(other)
-        run(server, "DROP ROLE analyst")
+        run(administrator, "DROP ROLE analyst")
         downgrade(other, "base")
-        assert existing(server) == set()
+        assert existing(administrator) == set()

@@ -21,6 +21,7 @@ from resolver.database.connection import connect, transaction
 from resolver.errors import ResolverError, SettingsError
 from resolver.service import index_store, reranker
 from resolver.settings import MAX_SECRET_BYTES, SECRETS, Settings, load_settings
+from resolver.workers import installation
 from resolver.workers.app import create_app
 from resolver.workers.client import enqueue
 
@@ -113,11 +114,12 @@ def test_an_empty_path_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().database_url is None
 
 
+@pytest.mark.parametrize("written", [f"ada:{SECRET}", SECRET, f"ada:a/{SECRET}", f"a:b@{SECRET}"])
 @pytest.mark.parametrize("variable", ["RESOLVER_QDRANT_URL", "RESOLVER_REGISTRY_URL"])
 def test_a_url_that_is_shown_holds_no_password(
-    variable: str, monkeypatch: pytest.MonkeyPatch
+    variable: str, written: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(variable, f"https://ada:{SECRET}@host:6333")
+    monkeypatch.setenv(variable, f"https://{written}@host:6333")
     with pytest.raises(SettingsError, match=variable) as caught:
         load_settings()
     assert SECRET not in "".join(traceback.format_exception(caught.value))
@@ -227,6 +229,25 @@ def test_servers_that_are_away(caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.DEBUG), pytest.raises(ResolverError) as caught:
             ask()
         assert hidden(told(caught.value))
+    assert hidden(caplog.text)
+
+
+@pytest.mark.parametrize("written", [f"ada:a/{SECRET}", f"ada:a@{SECRET}", f"ada:{SECRET}#a"])
+@pytest.mark.parametrize("variable", ["database_url", "broker_url"])
+def test_the_state_of_an_installation_shows_no_part_of_a_password(
+    tmp_path: Path, variable: str, written: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What ``status`` and ``monitor`` print, for a URL that nobody can read."""
+    scheme = "postgresql" if variable == "database_url" else "amqp"
+    url = f"{scheme}://{written}@127.0.0.1:{closed_port()}/x"
+    settings = Settings(_env_file=None, home=tmp_path, **{variable: url})  # type: ignore[arg-type]
+    with caplog.at_level(logging.DEBUG):
+        found = installation.look(settings)
+    part = found.database if variable == "database_url" else found.broker
+    assert part.error is not None
+    assert "cannot be read" in part.error.problem
+    assert hidden("".join(f"{p.problem} {p.remedy}" for p in installation.problems(found)))
+    assert hidden(told(part.error))
     assert hidden(caplog.text)
 
 

@@ -1,4 +1,5 @@
-"""What the source may not contain: ways for data to become code, and SQL made of values."""
+"""What the source may not contain: ways for data to become code, SQL made of values, and URLs that
+are read or printed by the way."""
 
 from __future__ import annotations
 
@@ -27,6 +28,13 @@ KEYWORDS = {("shell", True), ("verify", False), ("allow_pickle", True), ("weight
 
 EXECUTING = {"text", "execute", "executemany", "exec_driver_sql", "copy", "SQL"}
 """What takes SQL."""
+
+
+URLS = {
+    "urlsplit", "urlparse", "urlunsplit", "urlunparse", "make_url", "parse_url", "render_as_string",
+    "sanitize_url", "maybe_sanitize_url", "as_uri",
+}  # fmt: skip
+"""What takes a URL apart or prints one: `resolver.addresses` does, which hides passwords."""
 
 
 def name_of(node: ast.expr) -> str:
@@ -58,6 +66,8 @@ def findings(tree: ast.AST) -> Iterator[tuple[str, int]]:
                     yield called, node.lineno
                 for keyword in given & KEYWORDS:
                     yield f"{keyword[0]}={keyword[1]}", node.lineno
+                if called.rpartition(".")[2] in URLS:
+                    yield "URL", node.lineno
                 if called.rpartition(".")[2] in EXECUTING and arguments:
                     yield from (("SQL", line) for line in put_together(arguments[0]))
 
@@ -74,6 +84,9 @@ def put_together(sql: ast.expr) -> Iterator[int]:
 
 
 ALLOWED = {
+    ("resolver/addresses.py", "URL"): "the one reader",
+    ("resolver/domain/identifier.py", "URL"): "websites of organisations",
+    ("workers/app.py", "URL"): "whether kombu reads a broker's as we do",
     ("resolver/cli/demo.py", "SQL"): "queries that come with the package",
     ("resolver/database/sampling.py", "SQL"): "one of two operators, constants there",
     ("resolver/database/links.py", "SQL"): "names of the temporary tables, constants there",
@@ -116,6 +129,8 @@ def test_nothing_of_that_is_in_the_source() -> None:
         ("cursor.execute('SELECT {}'.format(name))", "SQL"),
         ("cursor.execute('SELECT %s', (name,))", None),
         ("connection.execute(text('SELECT :name'), {'name': name})", None),
+        ("kombu.utils.url.maybe_sanitize_url(url)", "URL"),
+        ("urlsplit(url).hostname", "URL"),
     ],
 )
 def test_it_would_be_found(source: str, expected: str | None) -> None:

@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
@@ -15,10 +16,9 @@ from urllib.parse import unquote, urlsplit
 import psycopg
 import pytest
 import trustme
-from sqlalchemy import make_url
 from tls_front import Address, tls_front
 
-from resolver import trust
+from resolver import addresses, trust
 from resolver.database.connection import connect, transaction
 from resolver.errors import (
     BrokerUnavailable,
@@ -84,20 +84,20 @@ def settings(**values: object) -> Settings:
 
 @pytest.fixture
 def postgres_behind(database_url: str) -> Address:
-    url = make_url(database_url)
-    host = url.host or url.query.get("host")
-    assert isinstance(host, str)
-    return (host, url.port or 5432) if url.host else f"{host}/.s.PGSQL.5432"
+    address = addresses.read(database_url)
+    if address.host:
+        return (address.host, address.port or 5432)
+    return f"{dict(address.options)['host']}/.s.PGSQL.5432"
 
 
 def over_tls(database_url: str, port: int, **parameters: str) -> str:
-    return (
-        make_url(database_url)
-        .difference_update_query(["host"])
-        .set(host="127.0.0.1", port=port)
-        .update_query_dict(parameters)
-        .render_as_string(hide_password=False)
-    )
+    kept = [(name, value) for name, value in addresses.read(database_url).options if name != "host"]
+    return replace(
+        addresses.read(database_url),
+        host="127.0.0.1",
+        port=port,
+        options=(*kept, *parameters.items()),
+    ).written()
 
 
 def is_over_tls(url: str) -> bool:
