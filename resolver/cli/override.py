@@ -29,10 +29,10 @@ from resolver.domain.override import (
     Override,
     OverrideProblem,
     Verdict,
-    read_ror_id,
     remark,
     statement,
 )
+from resolver.domain.ror_id import read_ror_id
 from resolver.errors import SettingsError
 from resolver.overrides import BadLine, Change
 from resolver.settings import load_settings
