@@ -23,7 +23,6 @@ from functools import cached_property, lru_cache
 from heapq import nlargest
 from operator import itemgetter
 
-from resolver.domain.affiliation import MAX_CHARACTERS
 from resolver.domain.candidate import Candidate, order
 from resolver.domain.document import Document
 from resolver.domain.organisation import OrganisationStatus
@@ -104,13 +103,6 @@ class Verdict:
     scored: Scored
     step: Step
     rival: str | None = None
-
-
-def refusal(raw: str, normalised: str) -> Reason | None:
-    """Why an affiliation is not worth a search, if so."""
-    if len(raw) > MAX_CHARACTERS:
-        return Reason.TOO_LONG
-    return None if normalised else Reason.EMPTY
 
 
 def decide(affiliation: str, scored: Sequence[Scored], policy: Policy) -> Outcome:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
 
-from resolver.domain.affiliation import MAX_CHARACTERS, normalise
+from resolver.domain.affiliation import MAX_CHARACTERS, Affiliation
 from resolver.domain.organisation import OrganisationStatus
+from resolver.domain.outcome import Reason
 from resolver.domain.ror_id import read_ror_id
 
 MAX_AUTHOR = 200
@@ -107,11 +108,10 @@ def statement(
     Raises:
         ValueError: names the part that makes no sense, and why.
     """
-    text = normalise(affiliation[: MAX_CHARACTERS + 1])
-    if not text:
+    read = Affiliation.of(affiliation)
+    if read.refused is Reason.EMPTY:
         raise ValueError("affiliation: there is no text")
-    # It may also become longer: one character can stand for a word of them.
-    if max(len(affiliation), len(text)) > MAX_CHARACTERS:
+    if read.refused:
         raise ValueError(f"affiliation: longer than {MAX_CHARACTERS:,} characters")
     try:
         said = Verdict(" ".join(verdict.casefold().replace("-", " ").replace("_", " ").split()))
@@ -121,7 +121,7 @@ def statement(
         raise ValueError("author: who says so?")
     return Override(
         None,
-        text,
+        read.text,
         _organisation(ror_id),
         said,
         remark("author", author, MAX_AUTHOR),

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from resolver.domain.affiliation import MAX_CHARACTERS, normalise
+from resolver.domain.affiliation import MAX_CHARACTERS, Affiliation
 from resolver.domain.organisation import (
     Identifier,
     Name,
@@ -24,6 +24,7 @@ from resolver.domain.organisation import (
     Relation,
     RelationKind,
 )
+from resolver.domain.outcome import Reason
 from resolver.domain.ror_id import read_ror_id
 from resolver.errors import RecordError, RegistryError
 
@@ -119,9 +120,10 @@ def _names(record: Mapping[str, Any]) -> tuple[Name, ...]:
 
 def _name_value(value: object, field: str) -> str:
     text = _required(value, field)
-    if len(text) > MAX_CHARACTERS:
+    refused = Affiliation.of(text).refused
+    if refused is Reason.TOO_LONG:
         raise _FieldError(field, f"longer than {MAX_CHARACTERS:,} characters")
-    if not normalise(text):
+    if refused:
         raise _FieldError(field, "holds nothing visible")
     return text
 

@@ -18,7 +18,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from resolver.domain.affiliation import normalise
 from resolver.domain.candidate import Candidate
 from resolver.domain.decision import Scored, Step, verdicts
 from resolver.domain.evidence import FEATURES, Features, evidence
@@ -303,7 +302,7 @@ def fit_sieve(
     tables: list[tuple[Columns, npt.NDArray[np.bool_], npt.NDArray[np.float64]]] = []
     for start in range(0, len(weighted), BATCH):
         part = weighted[start : start + BATCH]
-        texts = [normalise(item.affiliation) for item, _ in part]
+        texts = [item.affiliation for item, _ in part]
         for (item, weight), text, candidates in zip(
             part, texts, recall.candidates(texts, depth=depth), strict=True
         ):

@@ -226,7 +226,9 @@ def test_text_can_be_stored(value: str, expected: str) -> None:
         pytest.param(
             changed("id", "https://ror.org/05a28rw59"), "id", "check digits", id="check digits"
         ),
-        pytest.param(changed("id", "grid.5801.c"), "id", "'grid.5801.c' is no ROR id", id="GRID id"),
+        pytest.param(
+            changed("id", "grid.5801.c"), "id", "'grid.5801.c' is no ROR id", id="GRID id"
+        ),
         pytest.param(lacking("status"), "status", "missing", id="no status"),
         pytest.param(changed("status", "merged"), "status", "'merged' is none", id="status"),
         pytest.param(changed("status", True), "status", "a boolean", id="status kind"),
