@@ -41,6 +41,14 @@ from resolver.domain.reading import competes
 from resolver.domain.reason import why_none
 from resolver.domain.words import fold, ground, spans, units
 
+FORM = 1
+"""Form of the decision. Raise it with every change after which the same evidence and probabilities
+could give other links, another reason, or links with other evidence: here, in
+`resolver.domain.reason`, `resolver.domain.lineage`, or in what they rest on.
+
+It is part of the resolver version, so that answers of another form are due.
+``tests/domain/test_forms.py`` fails where decisions change and this does not."""
+
 OWN_SHARE = 0.5
 """More than this share of a further link's name must stand on words no better link has claimed.
 "York University" has only "York" left in "University of York, York"; a second university of
