@@ -8,6 +8,7 @@ from pathlib import Path
 
 import orjson
 
+from resolver.domain.ror_id import read_ror_id
 from resolver.errors import GoldError
 
 
@@ -25,10 +26,12 @@ class Gold:
 
 def read_gold(path: Path) -> list[Gold]:
     """JSON lines of ``{"affiliation": str, "ror_ids": [str]}``, and ``"source"`` where it is told;
-    other keys are ignored.
+    other keys are ignored. A ROR id may be given bare or as an address
+    (`resolver.domain.ror_id.read_ror_id`).
 
     Raises:
-        GoldError: the file is missing or a line has another form; names the line.
+        GoldError: the file is missing, or a line has another form or names what is no ROR id; names
+            the line.
     """
     try:
         with path.open("rb") as file:
@@ -57,6 +60,17 @@ def _parse(path: Path, lines: Sequence[bytes]) -> Iterator[Gold]:
         source = row.get("source")
         yield Gold(
             affiliation,
-            tuple(str(ror_id)[-9:] for ror_id in ror_ids),
+            _ror_ids(path, number, ror_ids),
             source if isinstance(source, str) else None,
         )
+
+
+def _ror_ids(path: Path, number: int, written: Sequence[object]) -> tuple[str, ...]:
+    try:
+        return tuple(map(read_ror_id, written))
+    except ValueError as error:
+        raise GoldError(
+            f"{path}:{number}: ror_ids: {error}",
+            remedy="give ROR ids as 052gg0110 or https://ror.org/052gg0110, and [] where no "
+            "organisation is named",
+        ) from None

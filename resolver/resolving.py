@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from resolver.database import links, overrides
+from resolver.domain.affiliation import Affiliation
 from resolver.domain.meters import Meters, Stopwatch
 from resolver.domain.outcome import Outcome
 from resolver.domain.tally import Tally
@@ -123,7 +124,9 @@ def answer(
     texts = [text for _, text in affiliations]
     said = overrides.applying(engine, texts) if texts else {}
     store = watch.lap()
-    outcomes, meters = matcher.measured(texts, policy, said) if texts else ([], Meters())
+    # As they are stored: what is said of a text is found by that, not by what could be made of it.
+    stored = list(map(Affiliation.stored, texts))
+    outcomes, meters = matcher.measured(stored, policy, said) if stored else ([], Meters())
     watch.lap()
     numbered = [
         (affiliation_id, outcome)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from resolver import embedded
 from resolver.database import connection, releases, resolvers
 from resolver.database.resolvers import ResolverVersion
+from resolver.domain import decision, evidence
 from resolver.domain.judge import Judge
 from resolver.domain.policy import Operating, Policy, threshold
 from resolver.domain.sieve import Sieve
@@ -207,6 +208,10 @@ DECIDING = ("recall_depth", "rerank_depth", "rerank_from")
 as the answer's policy."""
 
 
+FORMS = {"evidence_form": evidence.FORM, "decision_form": decision.FORM}
+"""How this program answers beside models and settings: numbers that change with the code."""
+
+
 @dataclass(frozen=True, slots=True)
 class Models:
     """What ranks and decides. `operating` says what threshold a target precision takes."""
@@ -290,9 +295,35 @@ def deciding(settings: Settings, models: Models) -> dict[str, object]:
     """What every answer depends on beside release, index, encoder and reranker."""
     return {
         **settings.model_dump(include=set(DECIDING)),
+        **FORMS,
         "judge": fingerprint(models.judge),
         "sieve": models.sieve and fingerprint(models.sieve),
     }
+
+
+def answers_as(version: ResolverVersion) -> bool:
+    """Whether this program sees and decides as the one did that the version was made by."""
+    return all(version.settings.get(name) == form for name, form in FORMS.items())
+
+
+def require_forms(version: ResolverVersion) -> None:
+    """Refuse to answer in the name of a version that was made by another program.
+
+    Raises:
+        ModelError: a form differs; names it.
+    """
+    if answers_as(version):
+        return
+    differing = ", ".join(
+        f"{name.replace('_', ' ')} {version.settings.get(name, 'not named')}, here {form}"
+        for name, form in FORMS.items()
+        if version.settings.get(name) != form
+    )
+    raise ModelError(
+        f"resolver version {version.id} was made by a program that answers otherwise ({differing})",
+        remedy="to answer as this one does, run: resolver version use (every answer is due then); "
+        "else install the one that it was made by",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -430,6 +461,7 @@ def _open(
             f"resolver version {version.id} is of a time when none named its index",
             remedy="it cannot be opened any more; see: resolver version list",
         )
+    require_forms(version)
     chosen = configured(settings, version)
     loaded = kept.encoder if kept and kept.encoder.fingerprint == version.encoder[1] else None
     scorer = kept.reranker if kept and kept.reranker.fingerprint == version.reranker[1] else None

@@ -225,7 +225,12 @@ def find_index(store: IndexStore, version: str) -> Manifest | None:
 
 
 def successor(engine: Engine, version: ResolverVersion, manifest: Manifest) -> ResolverVersion:
-    """The same models and settings over another index version; not put in use."""
+    """The same models and settings over another index version; not put in use.
+
+    Raises:
+        ModelError: this program would answer otherwise than the one that `version` was made by.
+    """
+    service.require_forms(version)
     release = releases.find_release(engine, manifest.release, manifest.release_sha256)
     return resolvers.register(
         engine,
@@ -285,12 +290,18 @@ def put_in_use(engine: Engine, store: IndexStore, version: ResolverVersion) -> R
 def adopt(
     engine: Engine, store: IndexStore, encoder: Encoder, manifest: Manifest
 ) -> ResolverVersion | None:
-    """Switch to an index: where a version of its encoder is in use, its successor takes over.
+    """Switch to an index: where a version of its encoder is in use, and this program answers as the
+    one that it was made by, its successor takes over.
 
     Else the index is activated, and that is all; returns None then.
     """
     version = resolvers.current_resolver(engine)
-    if version and version.index_version and version.encoder[1] == encoder.fingerprint:
+    if (
+        version
+        and version.index_version
+        and version.encoder[1] == encoder.fingerprint
+        and service.answers_as(version)
+    ):
         return put_in_use(engine, store, successor(engine, version, manifest))
     store.activate(manifest.version)
     return None

@@ -244,6 +244,7 @@ def _next(
     steps: _Steps,
 ) -> tuple[Indexed, ResolverVersion]:
     """The same models with the release that is loaded."""
+    service.require_forms(before)
     encoder = switching.encoder_of(settings, before)
     with steps("index", "names") as report:
         indexed = index_release(engine, store, encoder, full=full, progress=report)

@@ -41,8 +41,11 @@ def test_read_gold_takes_bare_and_full_ids_and_skips_blank_lines(tmp_path: Path)
     path.write_text(
         '{"affiliation": "a", "ror_ids": ["https://ror.org/052gg0110"], "source": "x"}\n\n'
         '{"affiliation": "", "ror_ids": []}\n'
+        '{"affiliation": "b", "ror_ids": ["052gg0110", "https://ror.org/04M01E293/"]}\n'
     )
-    assert read_gold(path) == [Gold("a", ("052gg0110",), "x"), Gold("", ())]
+    assert read_gold(path) == [
+        Gold("a", ("052gg0110",), "x"), Gold("", ()), Gold("b", ("052gg0110", "04m01e293")),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -53,6 +56,14 @@ def test_read_gold_takes_bare_and_full_ids_and_skips_blank_lines(tmp_path: Path)
         ('{"affiliation": "a"}', ":1: not a labelled affiliation"),
         ('{"affiliation": null, "ror_ids": []}', ":1: affiliation must be a string"),
         ('{"affiliation": "a", "ror_ids": "052gg0110"}', "ror_ids a list"),
+        ('{"affiliation": "a", "ror_ids": [null]}', ":1: ror_ids: None is no ROR id"),
+        ('{"affiliation": "a", "ror_ids": [52110110]}', ":1: ror_ids: 52110110 is no ROR id"),
+        (
+            '{"affiliation": "a", "ror_ids": []}\n'
+            '{"affiliation": "a", "ror_ids": ["052gg0110", "052gg0111"]}',
+            ":2: ror_ids: '052gg0111' is no ROR id: its check digits do not fit",
+        ),
+        ('{"affiliation": "a", "ror_ids": ["grid.4991.5"]}', ":1: ror_ids: 'grid.4991.5' is no"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, content: str, said: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,20 +14,25 @@ from hashing_encoder import HashingEncoder
 from sqlalchemy import Engine, text
 
 from resolver import loading
-from resolver.database import overrides, releases, resolvers
+from resolver.database import overrides, releases, resolvers, stale
+from resolver.domain.affiliation import Affiliation, text_hash
 from resolver.domain.judge import LogitJudge
 from resolver.domain.meters import Meters
-from resolver.domain.override import Override, Verdict
+from resolver.domain.override import Override, Verdict, statement
 from resolver.domain.policy import Level, Policy, Succession
 from resolver.domain.words import words
 from resolver.errors import DatabaseUnavailable, IndexUnavailable, IntakeError, ResolverSuperseded
 from resolver.index.embedded import EmbeddedStore
 from resolver.indexing import build
 from resolver.matching import Matcher
+from resolver.overrides import add as say
 from resolver.recall import Recall
 from resolver.reranker import Calibration, Pair
-from resolver.resolving import ChunkReport, resolve_chunk
+from resolver.resolving import ChunkReport, answer, resolve_chunk
 from resolver.sample import REGISTRY
+from resolver.workers.client import chunks
+
+ETH = "05a28rw58"
 
 
 class OverlapReranker:
@@ -342,6 +348,85 @@ def test_hostile_texts_get_an_outcome_each(engine: Engine, matcher: Matcher, ver
     report = resolve_chunk(engine, matcher, version, chunk)
     assert (report.new, report.refused) == (len(HOSTILE), 0)
     assert report.linked + report.no_match == len(HOSTILE)
+
+
+MARKUP = "<b>" * 1_611 + "ETH Zurich" + "</b>" * 1_611
+WRAPPED = "ETH Zurich " + "&" + "amp;" * 12 + " Switzerland"
+
+DOORS = {
+    "a text": ("ETH Zurich, Switzerland", None),
+    "empty": ("", "empty"),
+    "nothing visible": ("<b>\u200b</b>\0", "empty"),
+    "markup around a name": (MARKUP, "too_long"),
+    "white space around a name": (" " * 11_000 + "ETH Zurich", "too_long"),
+    "blank": (" " * 11_000, "too_long"),
+    "escapes": ("&amp;" * 2_001, "too_long"),
+    "expands": ("\ufdfa" * 600, "too_long"),
+    "a hundred thousand": ("ETH Zurich " * 10_000, "too_long"),
+    "15 MB": ("\ufdfa" * 5_000_000, "too_long"),
+    "twelve layers": (WRAPPED, None),
+    "a number of 5,000 digits": ("ETH Zurich, Switzerland &#" + "9" * 5_000 + ";", None),
+}
+
+
+@pytest.mark.parametrize(("raw", "refused"), DOORS.values(), ids=DOORS)
+def test_all_doors_are_of_one_mind(
+    engine: Engine, matcher: Matcher, version: int, raw: str, refused: str | None
+) -> None:
+    """The matcher, the client and a worker, a message of anybody's, and a person."""
+    began = time.process_time()
+    (outcome,) = matcher.resolve([raw])
+    assert (outcome.reason in {"empty", "too_long"}) == bool(refused)
+    assert refused in (None, outcome.reason)
+    ((sent,),) = chunks([_record(1, raw)], size=1)
+    for record in (sent, _record(2, raw)):
+        resolve_chunk(engine, matcher, version, [record])
+    answers = "SELECT o.reason FROM source_record JOIN outcome o USING (affiliation_id)"
+    assert _rows(engine, answers) == [(outcome.reason,)] * 2
+    assert resolve_chunk(engine, matcher, version, [_record(3, raw)]).already_resolved == 1
+    assert stale.due_count(engine, version) == 0
+    if refused:
+        with pytest.raises(ValueError, match=r"no text|longer than 10,000"):
+            statement(raw, ETH, "is not", author="ada")
+    else:
+        overrides.add(engine, [statement(raw, ETH, "is not", author="ada")])
+        assert stale.due_count(engine, version) == 0  # until somebody marks them
+        found = overrides.applying(engine, [Affiliation.of(raw).text])
+        (outcome,) = matcher.resolve([raw], overrides=found)
+        assert ETH not in {link.ror_id for link in outcome.links}
+        assert len(outcome.overrides) == 1
+    assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize(
+    "raw", ["ETH Zurich, Switzerland", WRAPPED], ids=["a text", "twelve layers"]
+)
+def test_what_a_text_is_not_holds_after_one_refresh(
+    engine: Engine, matcher: Matcher, version: int, raw: str
+) -> None:
+    resolve_chunk(engine, matcher, version, [_record(1, raw)])
+    said = statement(raw, ETH, "is not", author="ada")
+    assert say(engine, [said]).answers == 1
+    (due,) = stale.due(engine, version, limit=9)
+    answer(engine, matcher, version, [(due.affiliation_id, due.text)], Policy())
+    assert stale.due_count(engine, version) == 0
+    assert _rows(engine, "SELECT overrides FROM outcome") == [([1],)]
+    assert (ETH,) not in _rows(engine, "SELECT ror_id FROM link")
+
+
+def test_a_text_that_was_stored_is_not_made_again(
+    engine: Engine, matcher: Matcher, version: int
+) -> None:
+    """What is said of a text is found by the text that is stored, whatever is made of it now."""
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO affiliation (text_hash, text) VALUES (:hash, :text)"),
+            {"hash": text_hash("ETH&amp;Zurich"), "text": "ETH&amp;Zurich"},
+        )
+    overrides.add(engine, [Override(None, "ETH&amp;Zurich", ETH, Verdict.IS, "ada")])
+    answered = answer(engine, matcher, version, [(1, "ETH&amp;Zurich")], Policy())
+    assert [outcome.overrides for outcome in answered.outcomes] == [(1,)]
+    assert stale.due_count(engine, version) == 0
 
 
 def test_empty_chunk(engine: Engine, matcher: Matcher, version: int) -> None:

@@ -27,9 +27,9 @@ MAX_BYTES = 2**20
 """Bytes of the records of one message, unless a single record is larger. RabbitMQ takes up to
 16 MiB, but holds what is in flight in memory."""
 
-MAX_SENT = 10 * MAX_CHARACTERS
-"""Characters sent of one affiliation. What is longer is too long to be searched whatever it
-says, unless nine tenths of it are markup or white space."""
+MAX_SENT = MAX_CHARACTERS + 1
+"""Characters sent of one affiliation: enough to show that it is too long, and no more is read of
+it."""
 
 RETRIES = {"max_retries": 3, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 1.0}
 """For each message; with `CONNECT_TIMEOUT` a broker that is away is reported within 25 s."""

@@ -23,6 +23,7 @@ from resolver.comparing import Comparison, Difference
 from resolver.comparing import compare as compared
 from resolver.database import connection, overrides, resolvers
 from resolver.database.sampling import sample as sampled
+from resolver.domain.affiliation import Affiliation
 from resolver.domain.outcome import Outcome
 from resolver.errors import SettingsError
 from resolver.settings import Settings, load_settings
@@ -129,7 +130,8 @@ def _resolved(
     ):
         began = time.perf_counter()
         for start in range(0, len(texts), CHUNK):
-            outcomes += matcher.resolve(texts[start : start + CHUNK], overrides=said)
+            chunk = list(map(Affiliation.stored, texts[start : start + CHUNK]))
+            outcomes += matcher.resolve(chunk, overrides=said)
             report(len(outcomes))
         return _Run(shown, outcomes, time.perf_counter() - began)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import re
 import sys
@@ -27,7 +26,7 @@ from resolver.cli.policy import Choices, policy_options
 from resolver.cli.terminal import console
 from resolver.database import connection
 from resolver.database import overrides as stored
-from resolver.domain.affiliation import MAX_CHARACTERS, normalise
+from resolver.domain.affiliation import MAX_CHARACTERS, Affiliation, unescaped
 from resolver.domain.candidate import naming
 from resolver.domain.decision import Scored, Step, Verdict, verdicts
 from resolver.domain.document import Document
@@ -92,10 +91,10 @@ def explain(
 ) -> None:
     """Tell the whole story of one affiliation: candidates, what weighed how much, each step."""
     settings = load_settings()
-    text = normalise(affiliation[: MAX_CHARACTERS + 1])
-    found = {} if model_alone else stored_overrides(settings, text)
+    read = Affiliation.of(affiliation)
+    found = {} if model_alone else stored_overrides(settings, read.text)
     with service.matcher(choices.over(settings)) as matcher:
-        (judgement,) = matcher.judgements([affiliation], overrides=found)
+        (judgement,) = matcher.judgements([read], overrides=found)
         if as_json:
             sys.stdout.buffer.write(orjson.dumps(story(judgement, matcher.policy)) + b"\n")
         else:
@@ -113,12 +112,14 @@ def stored_overrides(settings: Settings, text: str) -> dict[str, list[Override]]
 
 def changes(raw: str) -> list[str]:
     """What normalisation did to a text, in words."""
-    unescaped = html.unescape(raw)
+    # What is longer was not read.
+    raw = raw[: MAX_CHARACTERS + 1]
+    plain = unescaped(raw)
     categories = {unicodedata.category(character) for character in raw}
     found = {
-        "HTML entities resolved": unescaped != raw,
-        "tags removed": bool(re.search(r"</?[A-Za-z][^<>]{0,200}>", unescaped)),
-        "compatibility characters folded": not unicodedata.is_normalized("NFKC", unescaped),
+        "HTML entities resolved": plain != raw,
+        "tags removed": bool(re.search(r"</?[A-Za-z][^<>]{0,200}>", plain)),
+        "compatibility characters folded": not unicodedata.is_normalized("NFKC", plain),
         "invisible characters removed": "Cf" in categories,
         "control characters replaced": any(
             unicodedata.category(c) == "Cc" and not c.isspace() for c in raw
@@ -132,7 +133,7 @@ def changes(raw: str) -> list[str]:
 def story(judgement: Judgement, policy: Policy) -> dict[str, object]:
     """The JSON form: all that `tell` shows, of all candidates."""
     raw = judgement.outcome.affiliation
-    text = _text(judgement)
+    text = judgement.text
     documents = [s.document for s in judgement.scored]
     places = NamedPlaces.of(text, documents)
     steps = {v.scored.candidate.ror_id: v for v in verdicts(text, judgement.scored, policy)}
@@ -183,7 +184,7 @@ def _judged(text: str, places: NamedPlaces, s: Scored, verdict: Verdict) -> dict
 
 def tell(judgement: Judgement, policy: Policy, console: Console, *, shown: int = 10) -> None:
     """Print the story for a person."""
-    raw, text = judgement.outcome.affiliation, _text(judgement)
+    raw, text = judgement.outcome.affiliation, judgement.text
     console.print(_section("The text"))
     console.print(_links_in(text, judgement) if text else Text(repr(raw[:200])))
     about = Table.grid(padding=(0, 2))
@@ -216,7 +217,7 @@ def would_change(judgement: Judgement, policy: Policy) -> str | None:
     best = next(
         (
             verdict.scored
-            for verdict in verdicts(_text(judgement), judgement.scored, policy)
+            for verdict in verdicts(judgement.text, judgement.scored, policy)
             if verdict.step is Step.BELOW_THRESHOLD
         ),
         None,
@@ -245,12 +246,6 @@ def would_change(judgement: Judgement, policy: Policy) -> str | None:
         case Reason.NOT_IN_REGISTRY:
             known = f" (nearest: {nearest})" if nearest else ""
             return f"a record in the registry{known}; `resolver unmatched` lists what it lacks"
-
-
-def _text(judgement: Judgement) -> str:
-    if judgement.outcome.reason is Reason.TOO_LONG:
-        return ""
-    return normalise(judgement.outcome.affiliation)
 
 
 def _section(title: str) -> Group:
@@ -466,7 +461,7 @@ def _noted(override: OverrideNote) -> str:
 
 def _rivals(judgement: Judgement, policy: Policy) -> list[Scored]:
     """Those that are tied, else the most probable one and its namesakes."""
-    found = verdicts(_text(judgement), judgement.scored, policy)
+    found = verdicts(judgement.text, judgement.scored, policy)
     by_id = {verdict.scored.candidate.ror_id: verdict.scored for verdict in found}
     for verdict in found:
         if verdict.step is Step.TIED and verdict.rival in by_id:

@@ -22,17 +22,17 @@ from resolver import overrides, service
 from resolver.cli.terminal import console, progress, say
 from resolver.database import connection
 from resolver.database import overrides as stored
-from resolver.domain.affiliation import normalise
+from resolver.domain.affiliation import Affiliation
 from resolver.domain.override import (
     MAX_AUTHOR,
     MAX_NOTE,
     Override,
     OverrideProblem,
     Verdict,
-    read_ror_id,
     remark,
     statement,
 )
+from resolver.domain.ror_id import read_ror_id
 from resolver.errors import SettingsError
 from resolver.overrides import BadLine, Change
 from resolver.settings import load_settings
@@ -47,7 +47,7 @@ app = typer.Typer(
 TOLD = 10
 """Bad lines and problems that are told one by one; the rest are counted."""
 
-Affiliation = Annotated[str, typer.Argument(help="The affiliation, in any writing of it.")]
+AffiliationArgument = Annotated[str, typer.Argument(help="The affiliation, in any writing of it.")]
 Author = Annotated[str | None, typer.Option(help="Who says so [your user name].")]
 Note = Annotated[str, typer.Option(help="Why, for whoever reads it later.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
@@ -55,7 +55,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line ins
 
 @app.command()
 def add(
-    affiliation: Affiliation,
+    affiliation: AffiliationArgument,
     ror_id: Annotated[str, typer.Argument(help="The organisation: a ROR id or its address.")],
     is_not: Annotated[
         bool, typer.Option("--is-not", help="It is not this organisation, whatever else it is.")
@@ -81,7 +81,7 @@ def add(
 
 @app.command()
 def remove(
-    affiliation: Affiliation,
+    affiliation: AffiliationArgument,
     ror_id: Annotated[
         str | None, typer.Argument(help="The organisation; without it, all that was said.")
     ] = None,
@@ -90,7 +90,7 @@ def remove(
 ) -> None:
     """End what was said of an affiliation; the model decides again. The history keeps it."""
     with _refused():
-        text = normalise(affiliation)
+        text = Affiliation.of(affiliation).text
         wanted = read_ror_id(ror_id) if ror_id else None
         who = remark("author", _author(author), MAX_AUTHOR)
         why = remark("note", note, MAX_NOTE)
@@ -118,10 +118,10 @@ def list_(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def history(affiliation: Affiliation, as_json: AsJson = False) -> None:
+def history(affiliation: AffiliationArgument, as_json: AsJson = False) -> None:
     """Show all that was ever said of an affiliation, by whom, and who ended it."""
     with _database() as engine:
-        _show(stored.history(engine, normalise(affiliation)), as_json)
+        _show(stored.history(engine, Affiliation.of(affiliation).text), as_json)
 
 
 @app.command("import")

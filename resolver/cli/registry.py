@@ -17,7 +17,8 @@ from resolver import service
 from resolver.cli.terminal import console, progress, say
 from resolver.database import connection, releases
 from resolver.domain.change import ChangeKind
-from resolver.domain.organisation import ROR_URL, Organisation
+from resolver.domain.organisation import Organisation
+from resolver.domain.ror_id import ROR_URL, read_ror_id
 from resolver.errors import RegistryError
 from resolver.loading import load as load_release
 from resolver.registry.zenodo import fetch as fetch_release
@@ -85,10 +86,19 @@ def show(
             if len(loaded := releases.releases(engine)) > 1:
                 console.print(_releases_table(loaded, release.id))
             return
-        organisation = releases.find(engine, ror_id.strip().removeprefix(ROR_URL))
+        organisation = releases.find(engine, _read(ror_id))
         if organisation is None:
             raise RegistryError(f"{ror_id} is not in release {release.version}")
         console.print(_organisation_table(organisation))
+
+
+def _read(ror_id: str) -> str:
+    try:
+        return read_ror_id(ror_id)
+    except ValueError as error:
+        raise RegistryError(
+            str(error), remedy="give the id or the address of an organisation"
+        ) from None
 
 
 @app.command()

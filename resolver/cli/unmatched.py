@@ -20,8 +20,8 @@ from resolver.database import connection
 from resolver.database.unresolved import unresolved
 from resolver.domain.country import ENGLISH_NAMES
 from resolver.domain.document import Document
-from resolver.domain.organisation import ROR_URL
 from resolver.domain.outcome import Reason
+from resolver.domain.ror_id import ROR_URL
 from resolver.domain.unmatched import Group, Unmatched, grouped
 from resolver.errors import SettingsError
 from resolver.settings import Settings, load_settings

@@ -26,7 +26,7 @@ from resolver.database import policies
 from resolver.database.connection import driver, transaction
 from resolver.database.resolvers import SWITCH_LOCK, valid_versions
 from resolver.database.tables import MAX_EXTERNAL_ID, MAX_PAYLOAD, MAX_SOURCE
-from resolver.domain.affiliation import MAX_CHARACTERS, SourceRecord, normalise, text_hash
+from resolver.domain.affiliation import MAX_CHARACTERS, Affiliation, SourceRecord, text_hash
 from resolver.domain.outcome import LinkEvidence, Outcome
 from resolver.domain.policy import Policy
 from resolver.errors import IntakeError, ModelError, ResolverSuperseded
@@ -120,16 +120,15 @@ def intake(
     rows = []
     for ordinal, record in enumerate(records):
         check_key(record, position=ordinal)
-        normalised = normalise(record.affiliation)
+        text = Affiliation.of(record.affiliation).text
         rows.append(
             (
                 ordinal,
                 record.source,
                 record.external_id,
                 record.position,
-                text_hash(normalised),
-                # One character more than is taken shows that the text is too long.
-                normalised[: MAX_CHARACTERS + 1],
+                text_hash(text),
+                text,
                 _storable(record.affiliation[:MAX_CHARACTERS]),
             )
         )

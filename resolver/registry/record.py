@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from resolver.domain.affiliation import MAX_CHARACTERS, normalise
+from resolver.domain.affiliation import MAX_CHARACTERS, Affiliation
 from resolver.domain.organisation import (
     Identifier,
     Name,
@@ -24,17 +24,13 @@ from resolver.domain.organisation import (
     Relation,
     RelationKind,
 )
+from resolver.domain.outcome import Reason
+from resolver.domain.ror_id import read_ror_id
 from resolver.errors import RecordError, RegistryError
 
 LATEST_YEAR = 9999
 LARGEST_GEONAMES_ID = 2**31 - 1
 """Bounds of what a four-digit year and a Postgres `integer` hold."""
-
-_ID = re.compile(r"(?:https://ror\.org/)?(0[a-hj-km-np-tv-z0-9]{6}[0-9]{2})")
-"""ROR documentation, "ROR identifier pattern", in the full form or without its prefix."""
-
-_CROCKFORD_DIGITS = str.maketrans("abcdefghjkmnpqrstvwxyz", "abcdefghijklmnopqrstuv")
-"""Crockford's base 32 (no i, l, o, u) to the digits that `int(text, 32)` reads."""
 
 _COUNTRY_CODE = re.compile(r"[A-Z]{2}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -53,26 +49,6 @@ class _FieldError(Exception):
         self.field = field
         self.reason = reason
         super().__init__(field, reason)
-
-
-def parse_id(text: str) -> str:
-    """The nine characters of a ROR id, given in full (``https://ror.org/…``) or bare.
-
-    The last two are the check digits of ISO/IEC 7064 MOD 97-10 over the rest,
-    read as a number in Crockford's base 32 (ROR documentation, "ROR identifier
-    pattern"). Every id of releases 2.8 and 2.9 satisfies it.
-
-    Raises:
-        ValueError: not of this form, or with other check digits.
-    """
-    match = _ID.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{_shown(text)} is not a ROR id")
-    ror_id = match[1]
-    number = int(ror_id[:7].translate(_CROCKFORD_DIGITS), 32)
-    if 98 - number * 100 % 97 != int(ror_id[7:]):
-        raise ValueError(f"the check digits of {_shown(text)} do not fit")
-    return ror_id
 
 
 def is_schema_1(raw: Mapping[str, object]) -> bool:
@@ -144,9 +120,10 @@ def _names(record: Mapping[str, Any]) -> tuple[Name, ...]:
 
 def _name_value(value: object, field: str) -> str:
     text = _required(value, field)
-    if len(text) > MAX_CHARACTERS:
+    refused = Affiliation.of(text).refused
+    if refused is Reason.TOO_LONG:
         raise _FieldError(field, f"longer than {MAX_CHARACTERS:,} characters")
-    if not normalise(text):
+    if refused:
         raise _FieldError(field, "holds nothing visible")
     return text
 
@@ -199,7 +176,7 @@ def _websites(record: Mapping[str, Any]) -> Iterator[str]:
 def _id(value: object, field: str) -> str:
     text = _required(value, field)
     try:
-        return parse_id(text)
+        return read_ror_id(text)
     except ValueError as error:
         raise _FieldError(field, str(error)) from None
 

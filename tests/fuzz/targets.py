@@ -20,7 +20,7 @@ from typing import Any
 from resolver import overrides
 from resolver.database.links import RefusedRecord
 from resolver.database.tables import MAX_EXTERNAL_ID, MAX_SOURCE
-from resolver.domain.affiliation import SourceRecord, normalise, text_hash
+from resolver.domain.affiliation import Affiliation, SourceRecord, normalise, text_hash
 from resolver.domain.override import Override
 from resolver.domain.policy import Policy
 from resolver.errors import (
@@ -66,13 +66,9 @@ def normalisation(data: bytes) -> None:
     assert text == text.strip()
     assert len(text_hash(text)) == 16
     assert not any(ord(character) < 32 for character in text)
-    # Each pass of normalising peels up to eight layers of escaping.
-    for _ in range(len(data)):
-        again = normalise(text)
-        assert _storable(again)
-        if again == text:
-            return
-        text = again
+    assert normalise(text) == text
+    made = Affiliation.of(_text(data))
+    assert Affiliation.of(made.text).text == made.text
 
 
 def registry_record(data: bytes) -> None:

@@ -16,12 +16,12 @@ import pytest
 from resolver import intake, sample
 from resolver.domain.affiliation import SourceRecord, normalise
 from resolver.domain.organisation import (
-    ROR_URL,
     NameKind,
     Organisation,
     OrganisationStatus,
     RelationKind,
 )
+from resolver.domain.ror_id import ROR_URL
 from resolver.registry.dump import open_release
 from resolver.registry.record import parse
 

@@ -14,7 +14,7 @@ from kombu import Connection, Message
 from pydantic import SecretStr
 from task_document import run_example
 
-from resolver.domain.affiliation import SourceRecord
+from resolver.domain.affiliation import Affiliation, SourceRecord
 from resolver.errors import BrokerUnavailable, IntakeError, QueueFull, SettingsError
 from resolver.intake import parse_chunk
 from resolver.settings import Settings
@@ -221,9 +221,19 @@ def test_chunks(lengths: list[int], size: int, max_bytes: int, expected: list[in
     assert [len(chunk) for chunk in chunks(records, size=size, max_bytes=max_bytes)] == expected
 
 
-def test_huge_affiliation_is_cut() -> None:
-    [[record]] = chunks([SourceRecord("s", "i", "x" * (MAX_SENT + 5))], size=1)
-    assert len(str(record["affiliation"])) == MAX_SENT
+@pytest.mark.parametrize(
+    "raw",
+    ["x" * (MAX_SENT + 5), "x" * (MAX_SENT - 1), " " * 200_000, "<b>" * 5_000 + "Bonn",
+     "&amp;" * 5_000, "\ufdfa" * 5_000_000],
+    ids=["too long", "just short enough", "blank", "markup", "escapes", "15 MB"],
+)  # fmt: skip
+def test_a_huge_affiliation_is_cut_and_means_the_same(raw: str) -> None:
+    for came in (SourceRecord("s", "i", raw), {"source": "s", "id": "i", "affiliation": raw}):
+        [[record]] = chunks([came], size=1)
+        sent = str(record["affiliation"])
+        assert len(sent) <= MAX_SENT
+        made, whole = Affiliation.of(sent), Affiliation.of(raw)
+        assert (made.text, made.refused) == (whole.text, whole.refused)
 
 
 @pytest.mark.parametrize("value", [b"bytes", datetime(2026, 1, 1), {1, 2}])
