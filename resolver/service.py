@@ -23,7 +23,7 @@ from resolver.domain.sieve import Sieve
 from resolver.encoder import Encoder
 from resolver.encoder.loading import load as load_encoder
 from resolver.encoder.static import WEIGHTS
-from resolver.errors import IndexMissing, ModelError, SettingsError
+from resolver.errors import IndexMissing, ModelError, PolicyError, SettingsError
 from resolver.index import Index, IndexStore, Manifest
 from resolver.indexing import require_fresh
 from resolver.judging import fingerprint, load_judge, load_operating, load_sieve
@@ -332,10 +332,15 @@ class Service:
         """The worker's own policy with the choices of a message in place; None: as it is.
 
         Raises:
-            SettingsError: a choice is not known or makes no sense.
+            PolicyError: a choice is not known or makes no sense.
         """
         own = self.matcher.policy
-        return own if chosen is None else _policy(chosen, own, self._opened.models.operating)
+        if chosen is None:
+            return own
+        try:
+            return _policy(chosen, own, self._opened.models.operating)
+        except SettingsError as error:
+            raise PolicyError(error.problem, remedy=error.remedy) from error
 
     def follow(self) -> bool:
         """Change over to the version in use, if that is another one by now; whether it was.
@@ -370,10 +375,11 @@ class Service:
             IndexProblem: no index, or one of another encoder.
             ModelError: a model cannot be loaded, or is not the one that the version had.
             RerankerUnavailable: the reranker's server does not answer.
-            DatabaseProblem: Postgres does not answer or is not migrated.
+            DatabaseProblem: Postgres does not answer, is not migrated, or may not be written to.
         """
         with database(settings) as engine:
             connection.require_schema(engine)
+            connection.require_writable(engine)
             with open_service(settings, engine) as service:
                 yield service
 
