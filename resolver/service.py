@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resolver import embedded
-from resolver.database import connection, releases, resolvers
+from resolver.database import connection, locks, releases, resolvers
 from resolver.database.resolvers import ResolverVersion
 from resolver.domain.judge import Judge
 from resolver.domain.policy import Operating, Policy, threshold
@@ -60,16 +60,6 @@ def _engine(url: str) -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
-
-
-@contextmanager
-def broker(settings: Settings) -> Iterator[str]:
-    """The broker's URL, with the embedded broker running for as long as the block lasts."""
-    if settings.broker_url:
-        yield settings.broker_url.get_secret_value()
-    else:
-        with embedded.redis(settings.home) as url:
-            yield url
 
 
 def index_directory(settings: Settings) -> Path:
@@ -493,7 +483,11 @@ def _tell_differences(settings: Settings, version: ResolverVersion) -> None:
 
 def _tell_newer_release(engine: Engine, version: ResolverVersion) -> None:
     release = releases.current_release(engine)
-    if release is not None and release.id != version.release_id:
+    if release is None or release.id == version.release_id:
+        return
+    if locks.updating(engine) or resolvers.used_before(engine, version, release.id):
+        log.info("release %s is loaded, the answers are by %s", release.version, version.release)
+    else:
         log.warning(
             "release %s is loaded, the answers are by %s: to take it in, run resolver update",
             release.version,
