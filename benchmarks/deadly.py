@@ -3,8 +3,8 @@
     python -m benchmarks.deadly --word KILLER
 
 The process kills itself in the middle of a chunk in which the word is, as a segmentation fault or
-the kernel does when memory is short. All else is `resolver worker`. For `benchmarks.chaos`
-and the tests; nothing of the product knows of it.
+the kernel does when memory is short. Of the word RAISER it raises an error that nobody foresaw. All
+else is `resolver worker`. For `benchmarks.chaos` and the tests; nothing of the product knows of it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from resolver.settings import load_settings
 from resolver.workers import app
 
 WORD = "KILLER"
+RAISING = "RAISER"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,6 +58,8 @@ def deadly(word: str, busy: Path | None = None) -> None:
     def dying(self: Matcher, texts: Sequence[str], *others: Any, **named: Any) -> Any:
         if any(word in text for text in texts):
             os.kill(os.getpid(), signal.SIGKILL)
+        if any(RAISING in text for text in texts):
+            raise ValueError("nobody foresaw this")
         if busy is None:
             return measured(self, texts, *others, **named)
         flag = busy / str(os.getpid())

@@ -147,6 +147,7 @@ def step_queue(options: argparse.Namespace) -> dict[str, Any]:
 
     from resolver import service
     from resolver.settings import load_settings
+    from resolver.workers import broker
     from resolver.workers.client import enqueue
 
     settings = load_settings()
@@ -154,7 +155,7 @@ def step_queue(options: argparse.Namespace) -> dict[str, Any]:
         {"source": "benchmark", "id": str(number), "affiliation": affiliation}
         for number, affiliation in enumerate(strings(options.affiliations)[: options.count])
     ]
-    with service.database(settings) as engine, service.broker(settings):
+    with service.database(settings) as engine, broker.address(settings):
 
         def ask(query: str) -> Any:
             with engine.connect() as connection:

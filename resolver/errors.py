@@ -4,6 +4,7 @@
 
     ResolverError                     says what is wrong and what to do about it
     ├── SettingsError                 a setting is missing or contradicts another
+    │   └── PolicyError               what a message or an answer asks for makes no sense
     ├── RegistryError                 a registry file as a whole cannot be used
     │   └── RecordError               one record of it is refused
     ├── FetchError                    a release could not be downloaded whole
@@ -16,12 +17,14 @@
     │   ├── IndexBusy                 the embedded index is open in another process
     │   └── IndexUnavailable          the Qdrant server does not answer
     ├── DatabaseProblem
-    │   ├── DatabaseUnavailable       Postgres does not answer
+    │   ├── DatabaseUnavailable       Postgres does not answer, or takes no writes
+    │   ├── DatabaseForbidden         the user lacks a grant
     │   └── DatabaseOutdated          migrations have not been run
     ├── ResolverSuperseded            another resolver version is in use by now
     ├── UpdateRunning                 another process takes in a release or switches versions
     ├── BrokerUnavailable             the message broker does not answer
     ├── QueueFull                     a queue has as many messages as it may
+    ├── MessageError                  a task message as a whole cannot be used
     ├── IntakeError                   one incoming record is refused
     └── GoldError                     a labelled file for evaluation or training cannot be read
 
@@ -46,6 +49,10 @@ class ResolverError(Exception):
 
 class SettingsError(ResolverError):
     """A setting is missing, unusable, or contradicts another."""
+
+
+class PolicyError(SettingsError):
+    """A policy that a message, a record or an answer names is not known or makes no sense."""
 
 
 class RegistryError(ResolverError):
@@ -108,7 +115,11 @@ class DatabaseProblem(ResolverError):
 
 
 class DatabaseUnavailable(DatabaseProblem):
-    """Postgres does not answer."""
+    """Postgres does not answer, breaks off, or takes no writes at present."""
+
+
+class DatabaseForbidden(DatabaseProblem):
+    """Postgres does not let this user do what is needed."""
 
 
 class DatabaseOutdated(DatabaseProblem):
@@ -141,6 +152,10 @@ class BrokerUnavailable(ResolverError):
 
 class QueueFull(ResolverError):
     """A queue has as many messages as it may have; what was sent before is safe."""
+
+
+class MessageError(ResolverError):
+    """A task message cannot be used as a whole, by whoever takes it."""
 
 
 class IntakeError(ResolverError):

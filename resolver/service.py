@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resolver import embedded
-from resolver.database import connection, releases, resolvers
+from resolver.database import connection, locks, releases, resolvers
 from resolver.database.resolvers import ResolverVersion
 from resolver.domain import decision, evidence
 from resolver.domain.judge import Judge
@@ -24,7 +24,7 @@ from resolver.domain.sieve import Sieve
 from resolver.encoder import Encoder
 from resolver.encoder.loading import load as load_encoder
 from resolver.encoder.static import WEIGHTS
-from resolver.errors import IndexMissing, ModelError, SettingsError
+from resolver.errors import IndexMissing, ModelError, PolicyError, SettingsError
 from resolver.index import Index, IndexStore, Manifest
 from resolver.indexing import require_fresh
 from resolver.judging import fingerprint, load_judge, load_operating, load_sieve
@@ -63,16 +63,6 @@ def _engine(url: str, connect_seconds: int | None) -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
-
-
-@contextmanager
-def broker(settings: Settings) -> Iterator[str]:
-    """The broker's URL, with the embedded broker running for as long as the block lasts."""
-    if settings.broker_url:
-        yield settings.broker_url.get_secret_value()
-    else:
-        with embedded.redis(settings.home) as url:
-            yield url
 
 
 def index_directory(settings: Settings) -> Path:
@@ -365,10 +355,15 @@ class Service:
         """The worker's own policy with the choices of a message in place; None: as it is.
 
         Raises:
-            SettingsError: a choice is not known or makes no sense.
+            PolicyError: a choice is not known or makes no sense.
         """
         own = self.matcher.policy
-        return own if chosen is None else _policy(chosen, own, self._opened.models.operating)
+        if chosen is None:
+            return own
+        try:
+            return _policy(chosen, own, self._opened.models.operating)
+        except SettingsError as error:
+            raise PolicyError(error.problem, remedy=error.remedy) from error
 
     def follow(self) -> bool:
         """Change over to the version in use, if that is another one by now; whether it was.
@@ -403,10 +398,11 @@ class Service:
             IndexProblem: no index, or one of another encoder.
             ModelError: a model cannot be loaded, or is not the one that the version had.
             RerankerUnavailable: the reranker's server does not answer.
-            DatabaseProblem: Postgres does not answer or is not migrated.
+            DatabaseProblem: Postgres does not answer, is not migrated, or may not be written to.
         """
         with database(settings) as engine:
             connection.require_schema(engine)
+            connection.require_writable(engine)
             with open_service(settings, engine) as service:
                 yield service
 
@@ -521,7 +517,11 @@ def _tell_differences(settings: Settings, version: ResolverVersion) -> None:
 
 def _tell_newer_release(engine: Engine, version: ResolverVersion) -> None:
     release = releases.current_release(engine)
-    if release is not None and release.id != version.release_id:
+    if release is None or release.id == version.release_id:
+        return
+    if locks.updating(engine) or resolvers.used_before(engine, version, release.id):
+        log.info("release %s is loaded, the answers are by %s", release.version, version.release)
+    else:
         log.warning(
             "release %s is loaded, the answers are by %s: to take it in, run resolver update",
             release.version,

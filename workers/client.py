@@ -1,27 +1,34 @@
-"""The sending end: records, and what is due, → chunk messages on a queue."""
+"""The sending end: records, and what is due, → chunk messages on a queue.
+
+It runs in other people's programs, so it is light and changes nothing there: kombu sends, and no
+module that works on what is sent is loaded.
+"""
 
 from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from kombu import Queue
+from kombu import Producer, Queue
 
 from resolver import addresses
 from resolver.domain.affiliation import MAX_CHARACTERS, SourceRecord
 from resolver.domain.policy import Policy
 from resolver.errors import BrokerUnavailable, IntakeError, QueueFull, SettingsError
-from resolver.service import broker
 from resolver.settings import Settings, load_settings
-from resolver.workers.app import CONNECT_TIMEOUT, create_app
-from resolver.workers.delivery import CONFIRM_TIMEOUT
-from resolver.workers.queues import QUEUES, dead_queue, failures
+from resolver.workers import broker
+from resolver.workers.broker import CONFIRM_TIMEOUT, CONNECT_TIMEOUT
+from resolver.workers.queues import QUEUES, dead_queue, failures, queues
 
 RESOLVE_CHUNK = "resolver.resolve_chunk"
 REFRESH_CHUNK = "resolver.refresh_chunk"
 UPDATE = "resolver.update"
+
+SENT_AT = "sent_at"
+"""Header of a message: when it was sent, in seconds since the epoch."""
 
 MAX_BYTES = 2**20
 """Bytes of the records of one message, unless a single record is larger. RabbitMQ takes up to
@@ -152,42 +159,55 @@ def _send(
     room: _Room | None = None,
 ) -> EnqueueReport:
     sent = EnqueueReport(0, 0)
-    with broker(settings) as url:
-        app = create_app(settings, broker_url=url)
-        with app.connection_for_write() as connection:
-            try:
-                connection.ensure_connection(**RETRIES, timeout=4 * CONNECT_TIMEOUT)
-                # A message that fails before any worker has run needs a place to go.
-                dead_queue(amqp=app.amqp_broker)(connection.default_channel).declare()
-                producer = app.amqp.Producer(connection, auto_declare=False)
-                bound = app.amqp.queues[queue](connection.default_channel)
-                for message in messages:
-                    if room:
-                        room.require(bound, sent)
-                    app.send_task(
-                        message.task,
-                        args=message.arguments,
-                        kwargs=message.options,
-                        queue=queue,
-                        producer=producer,
-                        retry=True,
-                        retry_policy=RETRIES,
-                        confirm_timeout=CONFIRM_TIMEOUT,
-                        argsrepr=f"({message.records} records)",
-                        kwargsrepr=repr(message.options),
-                    )
-                    sent = EnqueueReport(sent.records + message.records, sent.chunks + 1)
-                    if progress:
-                        progress(sent.records)
-            except failures(connection) as error:
-                raise BrokerUnavailable(
-                    f"the broker at {addresses.shown(url)} failed after {sent.records} records "
-                    f"were sent: {error or type(error).__name__}",
-                    remedy="check RESOLVER_BROKER_URL and that it runs; then send all again",
-                ) from error
-            finally:
-                app.close()
+    with broker.address(settings) as url, broker.connection(settings, url) as connection:
+        amqp = broker.is_amqp(url)
+        try:
+            connection.ensure_connection(**RETRIES, timeout=4 * CONNECT_TIMEOUT)
+            # A message that fails before any worker has run needs a place to go.
+            dead_queue(amqp=amqp)(connection.default_channel).declare()
+            [target] = (one for one in queues(amqp=amqp) if one.name == queue)
+            producer = Producer(connection, auto_declare=False)
+            bound = target(connection.default_channel)
+            for message in messages:
+                if room:
+                    room.require(bound, sent)
+                _publish(producer, target, message)
+                sent = EnqueueReport(sent.records + message.records, sent.chunks + 1)
+                if progress:
+                    progress(sent.records)
+        except failures(connection) as error:
+            raise BrokerUnavailable(
+                f"the broker at {addresses.shown(url)} failed after {sent.records} records "
+                f"were sent: {error or type(error).__name__}",
+                remedy="check RESOLVER_BROKER_URL and that it runs; then send all again",
+            ) from error
     return sent
+
+
+def _publish(producer: Producer, queue: Queue, message: _Message) -> None:
+    """Send a message in the form of Celery's protocol 2 (docs/tasks.md); returns when the broker
+    has it."""
+    task_id = str(uuid.uuid4())
+    producer.publish(
+        (message.arguments, message.options, {}),
+        serializer="json",
+        exchange="",
+        routing_key=queue.name,
+        declare=[queue],
+        mandatory=True,
+        headers={
+            "task": message.task,
+            "id": task_id,
+            "argsrepr": f"({message.records} records)",
+            "kwargsrepr": repr(message.options),
+            SENT_AT: time.time(),
+        },
+        correlation_id=task_id,
+        delivery_mode=2,
+        retry=True,
+        retry_policy=RETRIES,
+        confirm_timeout=CONFIRM_TIMEOUT,
+    )
 
 
 def checked(policy: Mapping[str, object]) -> dict[str, object]:

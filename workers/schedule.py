@@ -12,8 +12,8 @@ from celery import Celery
 from celery.schedules import ParseException, crontab
 
 from resolver.errors import SettingsError
-from resolver.service import broker
 from resolver.settings import Settings
+from resolver.workers import broker
 from resolver.workers.app import create_app
 from resolver.workers.client import UPDATE
 
@@ -74,6 +74,6 @@ def run_schedule(settings: Settings, *, log_level: str = "INFO") -> None:
         SettingsError: no schedule is set, or it is no cron expression.
     """
     settings.home.mkdir(parents=True, exist_ok=True)
-    with broker(settings) as url:
+    with broker.address(settings) as url:
         app = scheduled(settings, broker_url=url)
         app.Beat(schedule=str(schedule_file(settings)), loglevel=log_level, quiet=True).run()

@@ -28,6 +28,7 @@ from resolver.observing import heartbeat, logs
 from resolver.observing.metrics import WorkMetrics
 from resolver.observing.serving import Serving
 from resolver.workers import opening
+from resolver.workers.client import SENT_AT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 task_logger = get_task_logger(__name__)
-
-SENT_AT = "sent_at"
-"""Header of a message: when it was sent, in seconds since the epoch."""
 
 GRACE = 60.0
 """Seconds beyond its time limit after which a chunk is taken to hang: the pool, which should have
@@ -49,16 +47,6 @@ PIPE_BYTES = 4096
 
 MAX_NAME = 200
 """Characters of a record's id in logs."""
-
-
-# Sending
-
-
-@signals.before_task_publish.connect  # type: ignore[untyped-decorator]
-def _stamp(headers: dict[str, Any] | None = None, **_: Any) -> None:
-    """Say in each message when it was sent; one that is sent on keeps what it says."""
-    if headers is not None:
-        headers.setdefault(SENT_AT, time.time())
 
 
 # Logs
@@ -181,10 +169,20 @@ def _end(**_: Any) -> None:
 
 def _count_failure(exception: BaseException | None = None, **_: Any) -> None:
     if exception is not None:
-        failed(exception)
+        # What becomes of the message is said by the exception, why by its cause.
+        failed(exception.__cause__ or exception)
 
 
 # In the parent
+
+QUEUES_SERVED, DONE = "queues", "done"
+"""What a worker says with each of its heartbeats to the broker, beside what Celery has it say: the
+names of its queues, and how many messages are done since it started."""
+
+
+def count_done() -> None:
+    """Count a message that is done. Celery counts those that were begun."""
+    state.SOFTWARE_INFO[DONE] = state.SOFTWARE_INFO.get(DONE, 0) + 1
 
 
 class Telemetry(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -222,6 +220,7 @@ class Telemetry(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, parent: Any) -> None:
         self._worker = parent
+        state.SOFTWARE_INFO |= {QUEUES_SERVED: sorted(parent.app.amqp.queues.consume_from), DONE: 0}
         port = self._settings.metrics_port
         if port is None:
             return

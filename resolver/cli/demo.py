@@ -28,6 +28,7 @@ from resolver.domain.affiliation import SourceRecord
 from resolver.errors import ResolverError
 from resolver.loading import load
 from resolver.settings import Settings, load_settings
+from resolver.workers import broker
 from resolver.workers.client import enqueue
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def demo(
     """See raw affiliations become stored links, all of it embedded on this machine."""
     settings = _embedded(home)
     started = time.monotonic()
-    with service.database(settings) as engine, service.broker(settings):
+    with service.database(settings) as engine, broker.address(settings):
         _step(1, "Postgres and Redis run from wheels; the tables are made")
         migrating.upgrade(engine)
 

@@ -164,7 +164,8 @@ def _workers(part: Part[Traffic]) -> str:
     if not part.found.workers:
         return "none heard"
     named = [
-        f"{escape(worker.name)} ({worker.active} in work, {worker.processed:,} done)"
+        f"{escape(worker.name)} ({', '.join(map(escape, worker.queues))}: "
+        f"{worker.active} in work, {worker.done:,} done)"
         for worker in part.found.workers
     ]
     more = len(named) - WORKERS_TOLD
@@ -230,7 +231,8 @@ def _as_object(found: Installation, wrong: Sequence[Problem]) -> dict[str, Any]:
                 "name": one.name,
                 "pid": one.pid,
                 "active": one.active,
-                "processed": one.processed,
+                "done": one.done,
+                "queues": list(one.queues),
             }
             for one in broker.workers
         ],

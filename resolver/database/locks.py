@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Engine, text
 
-from resolver.database.connection import translate
+from resolver.database.connection import transaction, translate
 from resolver.errors import UpdateRunning
 
 _UPDATE_LOCK = 0x726F7207
@@ -16,6 +16,24 @@ _UPDATE_LOCK = 0x726F7207
 
 _LET_GO = 5.0
 """Seconds after which the server has surely noticed that a killed process is gone."""
+
+
+def updating(engine: Engine) -> bool:
+    """Whether a process holds the update lock.
+
+    Raises:
+        DatabaseUnavailable: no answer.
+    """
+    with transaction(engine) as connection:
+        held = connection.execute(
+            text(
+                "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+                " AND classid = 0 AND objid = :key AND objsubid = 1)"
+            ),
+            {"key": _UPDATE_LOCK},
+        )
+        return bool(held.scalar_one())
 
 
 @contextmanager

@@ -217,6 +217,24 @@ def previous_resolver(engine: Engine) -> ResolverVersion | None:
         )
 
 
+def used_before(engine: Engine, version: ResolverVersion, release_id: int) -> int | None:
+    """The version of a release that was in use before this one came in use, the last of them; None
+    where there is none.
+
+    Of the release that is loaded, it tells a switch back, which somebody meant, from an update that
+    is not through.
+    """
+    with transaction(engine) as connection:
+        found = connection.execute(
+            text(
+                "SELECT id FROM resolver_version WHERE release_id = :release"
+                " AND generation < :generation ORDER BY generation DESC LIMIT 1"
+            ),
+            {"release": release_id, "generation": version.generation},
+        ).scalar()
+    return None if found is None else int(found)
+
+
 def find_resolver(engine: Engine, version_id: int) -> ResolverVersion:
     """The version of this number.
 

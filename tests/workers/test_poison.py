@@ -8,11 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from deployment import DEADLY, Deployment, record, until
+from deployment import DEADLY, Deployment, linked, record, until
 from redis import Redis
 
-from benchmarks.deadly import WORD
-from resolver.workers import poison
+from benchmarks.deadly import RAISING, WORD
+from resolver.workers import deadletters, poison
 from resolver.workers.app import create_app
 from resolver.workers.client import enqueue
 from resolver.workers.delivery import forward
@@ -42,6 +42,22 @@ def test_string_that_kills_is_buried_alone(deployment: Deployment) -> None:
     assert letters == [("resolver.resolve_chunk", [poisoned])]
     assert deployment.rows("SELECT count(DISTINCT external_id) FROM link JOIN source_record"
                            " USING (affiliation_id) WHERE name = 'ETH Zurich'") == [(RECORDS - 1,)]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_string_that_fails_for_no_known_reason_is_buried_alone_and_says_why(
+    deployment: Deployment,
+) -> None:
+    poisoned = record(1, f"{RAISING}, Zurich")
+    enqueue([poisoned, record(2, "ETH Zurich")], settings=deployment.settings)
+    with deployment.worker(program=DEADLY):
+        until(lambda: deadletters.letters(deployment.settings)[1], "the letter arrives")
+        until(lambda: deployment.count("outcome") == 1, "its neighbour is done")
+    [letter], _ = deadletters.letters(deployment.settings)
+    assert (letter.records, letter.first) == (1, ("test", "10.1/1"))
+    assert letter.error == "ValueError: nobody foresaw this (in each of 4 processes)"
+    assert linked(deployment) == ["10.1/2"]
 
 
 BAD = [
@@ -98,6 +114,10 @@ def _message(body: bytes = b"[[], {}, {}]", headers: Any = None) -> Any:
     return Message(body=body, headers={"task": "t", "id": "1"} if headers is None else headers)
 
 
+def _headed(**headers: object) -> Any:
+    return _message(headers={"task": "t", "id": "1"} | headers)
+
+
 @pytest.mark.parametrize(
     ("message", "problem"),
     [
@@ -111,6 +131,21 @@ def _message(body: bytes = b"[[], {}, {}]", headers: Any = None) -> Any:
         pytest.param(_message(b"[["), "cannot be read", id="cut"),
         pytest.param(_message(b"[[], []]"), "the body is not", id="two"),
         pytest.param(_message(b"[{}, {}, {}]"), "the body is not", id="object"),
+        pytest.param(
+            _message(b'[[], {}, {"callbacks": null, "chain": null}]'), None, id="Celery's own"
+        ),
+        pytest.param(_message(b'[[], {}, {"callbacks": [1]}]'), "callbacks", id="callbacks"),
+        pytest.param(
+            _headed(eta=None, timelimit=[1200, None], shadow=None, group=None),
+            None,
+            id="Celery's headers",
+        ),
+        pytest.param(_headed(eta="2026-12-01"), "header eta", id="later"),
+        pytest.param(_headed(timelimit=5), "header timelimit", id="limit"),
+        pytest.param(_headed(timelimit=["1", 1]), "header timelimit", id="limits"),
+        pytest.param(_headed(shadow=[1]), "header shadow", id="name"),
+        pytest.param(_headed(stamped_headers=[1]), "header stamped", id="stamps"),
+        pytest.param(_headed(malformed="no envelope"), "no envelope", id="no message at all"),
     ],
 )
 def test_malformed(message: Any, problem: str | None) -> None:

@@ -24,6 +24,7 @@ from resolver.database.locks import updating_alone
 from resolver.errors import SettingsError
 from resolver.settings import Settings
 from resolver.updating import update
+from resolver.workers import broker
 from resolver.workers.app import create_app
 from resolver.workers.client import UPDATE, enqueue
 from resolver.workers.schedule import every, scheduled
@@ -100,7 +101,7 @@ def test_a_release_is_taken_in_on_schedule(database_url: str, services_home: Pat
     with (
         zenodo(write_next_release(home)) as url,
         service.database(chosen) as engine,
-        service.broker(chosen),
+        broker.address(chosen),
     ):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RESOLVER_")} | {
             "RESOLVER_HOME": str(home),
@@ -147,5 +148,5 @@ def test_a_release_is_taken_in_on_schedule(database_url: str, services_home: Pat
 
 
 def _send_update(chosen: Settings) -> None:
-    with service.broker(chosen) as url, create_app(chosen, broker_url=url) as app:
+    with broker.address(chosen) as url, create_app(chosen, broker_url=url) as app:
         app.send_task(UPDATE, queue="registry")
