@@ -175,7 +175,7 @@ def overrides_file(data: bytes) -> None:
         io.BytesIO(data), encoding="utf-8-sig", errors="surrogateescape", newline=""
     )
     try:
-        for said in overrides.read_csv(file, author="ada"):
+        for said in overrides.read_csv(enumerate(file, 1), author="ada"):
             if isinstance(said, Override):
                 assert _storable(said.affiliation)
                 assert _storable(said.note)
