@@ -1,7 +1,8 @@
 """Incoming affiliations: messages → `SourceRecord`s, one refusal for each bad one.
 
 A record is a JSON object ``{"source", "id", "affiliation", "position"}``; `position` may be left
-out (0), other keys are ignored. A bad record never stops its neighbours.
+out (0), other keys are ignored. A bad record never stops its neighbours. What is taken back is
+named by the same keys, without the affiliation.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from typing import Any
 
-from resolver.database.links import RefusedRecord
+from resolver.database.links import Key, RefusedRecord, WholeRecord
 from resolver.database.tables import MAX_EXTERNAL_ID, MAX_SOURCE
 from resolver.domain.affiliation import SourceRecord
 from resolver.errors import IntakeError
@@ -57,6 +59,57 @@ def parse_chunk(raw: object) -> tuple[list[SourceRecord], list[RefusedRecord]]:
     return records, refused
 
 
+def parse_keys(raw: object) -> tuple[list[Key], list[RefusedRecord]]:
+    """What a message takes back, and what of it is refused: ``{"source", "id", "position"}`` each,
+    without `position` all of the record.
+
+    Raises:
+        IntakeError: as `parse_chunk`.
+    """
+    keys: list[Key] = []
+    refused: list[RefusedRecord] = []
+    for item in _items(raw):
+        try:
+            keys.append(_key(item))
+        except ValueError as error:
+            refused.append(_refused(item, f"to be withdrawn: {error}"))
+    return keys, refused
+
+
+def parse_key(raw: object, *, position: int) -> Key:
+    """One of what is taken back. `position` is its place in the input, for the error alone.
+
+    Raises:
+        IntakeError: says which field and why.
+    """
+    try:
+        return _key(raw)
+    except ValueError as error:
+        raise IntakeError(position=position, reason=str(error)) from None
+
+
+def parse_whole(raw: object) -> tuple[list[WholeRecord], list[RefusedRecord]]:
+    """The records that a message has whole, and what of them is refused:
+    ``{"source", "id", "positions"}`` each. None is none.
+
+    Raises:
+        IntakeError: as `parse_chunk`.
+    """
+    whole: list[WholeRecord] = []
+    refused: list[RefusedRecord] = []
+    items: list[Any] = [] if raw is None else _items(raw)
+    for item in items:
+        try:
+            source, external_id, _ = _key(item)
+            positions = item.get("positions")
+            if not isinstance(positions, list):
+                raise ValueError(f"positions: is {_kind(positions)}, not a list")
+            whole.append(WholeRecord(source, external_id, tuple(map(_position, positions))))
+        except ValueError as error:
+            refused.append(_refused(item, f"to be replaced: {error}"))
+    return whole, refused
+
+
 def _items(raw: object) -> list[object]:
     if not isinstance(raw, list):
         raise IntakeError(position=0, reason=f"the chunk is not a list but {_kind(raw)}")
@@ -65,6 +118,16 @@ def _items(raw: object) -> list[object]:
             position=MAX_CHUNK, reason=f"the chunk has {len(raw)} records; {MAX_CHUNK} is the most"
         )
     return raw
+
+
+def _key(raw: object) -> Key:
+    if not isinstance(raw, Mapping):
+        raise ValueError(f"not an object but {_kind(raw)}")
+    return (
+        _name(raw, "source", MAX_SOURCE),
+        _name(raw, "id", MAX_EXTERNAL_ID),
+        _position(raw["position"]) if raw.get("position") is not None else None,
+    )
 
 
 def _refused(raw: object, reason: str) -> RefusedRecord:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resolver.database.links import WholeRecord
 from resolver.database.tables import MAX_EXTERNAL_ID, MAX_SOURCE
 from resolver.domain.affiliation import SourceRecord
 from resolver.errors import IntakeError
@@ -11,7 +12,10 @@ from resolver.intake import (
     MAX_CHUNK,
     MAX_POSITION,
     parse_chunk,
+    parse_key,
+    parse_keys,
     parse_record,
+    parse_whole,
 )
 
 GOOD = {"source": "crossref", "id": "10.1/a", "affiliation": "ETH Zürich", "position": 2}
@@ -166,3 +170,68 @@ def test_bad_record_leaves_its_neighbours() -> None:
 def test_chunk_as_a_whole_is_refused(raw: object) -> None:
     with pytest.raises(IntakeError, match="chunk"):
         parse_chunk(raw)
+
+
+# What is taken back, and what is replaced
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ({"source": "s", "id": "a"}, ("s", "a", None)),
+        ({"source": "s", "id": 7, "position": 2, "affiliation": "ETH"}, ("s", "7", 2)),
+        ({"source": "s", "id": "a", "position": None}, ("s", "a", None)),
+    ],
+)
+def test_key_is_taken(raw: object, expected: tuple[str, str, int | None]) -> None:
+    assert parse_key(raw, position=0) == expected
+    assert parse_keys([raw, raw]) == ([expected, expected], [])
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ("10.1/a", "not an object but a string"),
+        ({"source": "s"}, "id: missing"),
+        ({"source": "s", "id": ""}, "id: empty"),
+        ({"source": "s", "id": "a\0"}, "id: contains NUL"),
+        ({"source": "s", "id": "a", "position": -1}, "position: not between"),
+    ],
+)
+def test_key_is_refused(raw: object, reason: str) -> None:
+    with pytest.raises(IntakeError, match=reason):
+        parse_key(raw, position=0)
+    keys, [refused] = parse_keys([raw, {"source": "s", "id": "b"}])
+    assert keys == [("s", "b", None)]
+    assert refused.reason.startswith(f"to be withdrawn: {reason}")
+
+
+def test_whole_records() -> None:
+    raw = [
+        {"source": "s", "id": 7, "positions": [0, 2]},
+        {"source": "s", "id": "b", "positions": []},
+    ]
+    expected = [WholeRecord("s", "7", (0, 2)), WholeRecord("s", "b", ())]
+    assert parse_whole(raw) == (expected, [])
+    assert parse_whole(None) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ("a", "not an object but a string"),
+        ({"source": "s", "id": "a"}, "positions: is null, not a list"),
+        ({"source": "s", "id": "a", "positions": [0, -1]}, "position: not between"),
+        ({"source": "s" * 101, "id": "a", "positions": []}, "source: 101 characters"),
+    ],
+)
+def test_whole_record_is_refused_by_itself(raw: object, reason: str) -> None:
+    whole, [refused] = parse_whole([raw, {"source": "s", "id": "b", "positions": [0]}])
+    assert whole == [WholeRecord("s", "b", (0,))]
+    assert refused.reason.startswith(f"to be replaced: {reason}")
+
+
+@pytest.mark.parametrize("raw", [True, {"source": "s"}, [{}] * (MAX_CHUNK + 1)])
+def test_whole_records_as_a_whole_are_refused(raw: object) -> None:
+    with pytest.raises(IntakeError, match="the chunk"):
+        parse_whole(raw)

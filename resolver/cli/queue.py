@@ -40,6 +40,10 @@ def enqueue(
     source: Annotated[
         str | None, typer.Option(help="Source of records that name none; else the file's name.")
     ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Records are whole: withdraw what else is stored of them."),
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="While the queue is full, wait instead of ending.")
     ] = False,
@@ -86,6 +90,7 @@ def enqueue(
                 queue=queue,
                 policy=policy,
                 wait=wait,
+                replace=replace,
                 progress=count,
             )
         except (FileBroken, IntakeError) as error:

@@ -98,7 +98,7 @@ def test_a_writer_does_all_of_the_work_and_a_reader_sees_it(
         update(settings, writer, write_next_release(tmp_path), refresh=False)
         assert opened.follow()
         assert refresh(opened).resolved > 0
-    assert withdraw(writer, [("crossref", "10.1/a", None)]) == 1
+    assert withdraw(writer, [("crossref", "10.1/a", None)]).records == 1
 
     with transaction(reader) as connection:
         found = {name: len(connection.exec_driver_sql(sql).all()) for name, sql in QUERIES.items()}
