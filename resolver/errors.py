@@ -26,6 +26,7 @@
     ├── QueueFull                     a queue has as many messages as it may
     ├── MessageError                  a task message as a whole cannot be used
     ├── IntakeError                   one incoming record is refused
+    ├── FileBroken                    a file of affiliations ends in the middle
     └── GoldError                     a labelled file for evaluation or training cannot be read
 
 A caller prints ``str(error)``: one line, the remedy included. Nothing here is
@@ -168,6 +169,20 @@ class IntakeError(ResolverError):
         self.position = position
         self.reason = reason
         super().__init__(f"record {position}: {reason}")
+
+
+class FileBroken(ResolverError):
+    """A file that is read line by line ends in the middle; what came before was read.
+
+    `line` is where, counted from 1 (in Parquet a row).
+    """
+
+    def __init__(self, name: str, *, line: int, reason: str) -> None:
+        self.line = line
+        super().__init__(
+            f"{name}, line {line}: the file breaks off: {reason}",
+            remedy="get the whole file, and send it again",
+        )
 
 
 class GoldError(ResolverError):

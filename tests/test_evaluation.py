@@ -5,6 +5,8 @@ The figures' definitions are tested in tests/domain, the whole way in tests/cli/
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +48,32 @@ def test_read_gold_takes_bare_and_full_ids_and_skips_blank_lines(tmp_path: Path)
     assert read_gold(path) == [
         Gold("a", ("052gg0110",), "x"), Gold("", ()), Gold("b", ("052gg0110", "04m01e293")),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_read_gold_takes_files_as_programs_write_them(
+    tmp_path: Path, encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "gold.jsonl"
+    line = '{"affiliation": "Zürich", "ror_ids": ["05a28rw58"]}\r\n'
+    path.write_bytes(pack(line.encode(encoding)))
+    assert read_gold(path) == [Gold("Zürich", ("05a28rw58",))]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (gzip.compress(b"x" * 9)[:-9], "the file breaks off"),
+        (b'{"affiliation": "Z\xfcrich", "ror_ids": []}', r":1: not UTF-8 \(byte 0xfc"),
+        (b"PK\x03\x04", "an Excel workbook"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "gold.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(GoldError, match=said):
+        read_gold(path)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from resolver.matching import Matcher
 from resolver.overrides import add as say
 from resolver.recall import Recall
 from resolver.reranker import Calibration, Pair
-from resolver.resolving import ChunkReport, answer, resolve_chunk
+from resolver.resolving import ChunkReport, answer, resolve_chunk, withdraw_chunk
 from resolver.sample import REGISTRY
 from resolver.workers.client import chunks
 
@@ -431,3 +431,49 @@ def test_a_text_that_was_stored_is_not_made_again(
 
 def test_empty_chunk(engine: Engine, matcher: Matcher, version: int) -> None:
     assert resolve_chunk(engine, matcher, version, []).received == 0
+
+
+def test_replaced_record_keeps_what_came_and_loses_the_rest(
+    engine: Engine, matcher: Matcher, version: int
+) -> None:
+    """Also where the chunk is done in parts, of which each replaces the same."""
+    before = [_record(1, "ETH Zurich, Switzerland", position=place) for place in range(4)]
+    resolve_chunk(engine, matcher, version, before)
+    now: list[object] = [_record(1, "University of Oxford", position=place) for place in range(2)]
+    whole = [{"source": "test", "id": "10.1/1", "positions": [0, 1]}]
+    reports = [
+        resolve_chunk(engine, matcher, version, part, replace_whole=whole)
+        for part in ([now[0]], [now[1]], now)
+    ]
+    assert [report.withdrawn for report in reports] == [2, 0, 0]
+    assert _rows(engine, "SELECT position, organisation FROM resolved_links ORDER BY 1") == [
+        (0, "University of Oxford"), (1, "University of Oxford"),
+    ]  # fmt: skip
+    assert _rows(engine, "SELECT end_reason, count(*) FROM past_record GROUP BY 1 ORDER BY 1") == [
+        ("changed", 2), ("withdrawn", 2),
+    ]  # fmt: skip
+
+
+def test_message_that_replaces_what_cannot_be_read_stores_nothing(
+    engine: Engine, matcher: Matcher, version: int
+) -> None:
+    with pytest.raises(IntakeError, match="the chunk is not a list"):
+        resolve_chunk(engine, matcher, version, CHUNK, replace_whole=True)
+    assert _counts(engine)["source_record"] == _counts(engine)["refused_record"] == 0
+
+
+def test_withdrawing_by_message(engine: Engine, matcher: Matcher, version: int) -> None:
+    resolve_chunk(engine, matcher, version, CHUNK)
+    chunk = [
+        {"source": "test", "id": "10.1/1"}, {"source": "test", "id": "nowhere"}, {"id": "10.1/2"},
+    ]  # fmt: skip
+    report = withdraw_chunk(engine, chunk)
+    assert (report.records, report.unknown) == (1, 1)
+    assert _rows(engine, "SELECT external_id FROM source_record ORDER BY 1") == [
+        ("10.1/2",), ("10.1/3",), ("10.1/4",),
+    ]  # fmt: skip
+    assert ("to be withdrawn: source: missing",) in _rows(
+        engine, "SELECT reason FROM refused_record"
+    )
+    again = withdraw_chunk(engine, chunk)
+    assert (again.records, again.before, again.unknown) == (0, 1, 1)

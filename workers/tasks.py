@@ -15,7 +15,13 @@ from resolver.database.connection import require_schema
 from resolver.errors import DatabaseOutdated, MessageError, ResolverSuperseded, UpdateRunning
 from resolver.service import Service
 from resolver.workers import telemetry
-from resolver.workers.client import REFRESH_CHUNK, RESOLVE_CHUNK, UPDATE, enqueue_refresh
+from resolver.workers.client import (
+    REFRESH_CHUNK,
+    RESOLVE_CHUNK,
+    UPDATE,
+    WITHDRAW_CHUNK,
+    enqueue_refresh,
+)
 from resolver.workers.opening import TRANSIENT, service
 
 logger = get_task_logger(__name__)
@@ -36,10 +42,11 @@ _Answer = TypeVar("_Answer")
 
 
 @shared_task(name=RESOLVE_CHUNK)  # type: ignore[untyped-decorator]
-def resolve_chunk(records: object, policy: object = None) -> None:
+def resolve_chunk(records: object, policy: object = None, replace: object = None) -> None:
     """Resolve and store a chunk of records (docs/tasks.md). Doing it twice changes nothing.
 
-    `policy` has the choices that differ from the worker's own.
+    `policy` has the choices that differ from the worker's own, `replace` the records that these
+    are all of.
     """
     report = with_version_in_use(
         lambda opened: resolving.resolve_chunk(
@@ -48,9 +55,18 @@ def resolve_chunk(records: object, policy: object = None) -> None:
             opened.version.id,
             records,
             opened.policy(policy),
+            replace,
         )
     )
     telemetry.done(report)
+
+
+@shared_task(name=WITHDRAW_CHUNK)  # type: ignore[untyped-decorator]
+def withdraw_chunk(records: object) -> None:
+    """Withdraw what a source has taken back (docs/tasks.md). Done twice it finds nothing more."""
+    report = with_version_in_use(lambda opened: resolving.withdraw_chunk(opened.engine, records))
+    log = logger.warning if report.unknown else logger.info
+    log("%s", report)
 
 
 @shared_task(name=REFRESH_CHUNK)  # type: ignore[untyped-decorator]

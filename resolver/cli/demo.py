@@ -20,7 +20,8 @@ from rich.panel import Panel
 from rich.syntax import Syntax
 from sqlalchemy import text
 
-from resolver import intake, sample, selecting, service, switching
+from resolver import files, sample, selecting, service, switching
+from resolver.cli.incoming import Refusals, tell_remarks
 from resolver.cli.sql import rows_table
 from resolver.cli.terminal import console, progress, say
 from resolver.database import migrating
@@ -76,13 +77,14 @@ def demo(
         log = settings.home / "worker.log"
         with _worker(log) as process:
             _step(5, f"enqueue affiliations: {affiliations or 'the sample'}")
-            records = [
-                record
-                for record in intake.read_file(affiliations or sample.AFFILIATIONS)
-                if isinstance(record, SourceRecord)
-            ]
+            refused = Refusals()
+            rows = files.read_file(affiliations or sample.AFFILIATIONS)
+            records = list(refused.good(rows))
+            tell_remarks(rows)
+            refused.tell()
             sent = enqueue(records, settings=settings)
-            say(f"  {sent.records:,} records in {sent.chunks:,} messages")
+            skipped = f"; {refused.count:,} refused" if refused.count else ""
+            say(f"  {sent.records:,} records in {sent.chunks:,} messages{skipped}")
 
             _step(6, "wait for the worker")
             _wait(engine, records, process, log)

@@ -34,6 +34,7 @@ from resolver.domain.override import (
 )
 from resolver.domain.ror_id import read_ror_id
 from resolver.errors import SettingsError
+from resolver.lines import opened
 from resolver.overrides import BadLine, Change
 from resolver.settings import load_settings
 
@@ -159,8 +160,8 @@ def export(
     """Write what holds as CSV, for import elsewhere or for keeping under version control."""
     with _database() as engine:
         current = stored.current(engine)
-    with _writable(file) as opened:
-        written = overrides.write_csv(opened, current)
+    with _writable(file) as target:
+        written = overrides.write_csv(target, current)
     say(f"{written:,} overrides")
 
 
@@ -222,14 +223,10 @@ def _good(
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[TextIO]:
-    """What is not UTF-8 becomes surrogates, for its line to be refused by itself."""
-    try:
-        source = sys.stdin.buffer if str(file) == "-" else file.open("rb")
-    except OSError as error:
-        raise SettingsError(f"{file}: {error.strerror}") from error
-    with TextIOWrapper(source, "utf-8-sig", errors="surrogateescape", newline="") as lines:
-        yield lines
+def _opened(file: Path) -> Iterator[Iterator[tuple[int, str | None]]]:
+    """The lines; what is not UTF-8 becomes surrogates, for its line to be refused by itself."""
+    with opened(None if str(file) == "-" else file) as start:
+        yield start.lines(start.encoding())
 
 
 @contextmanager
@@ -242,11 +239,11 @@ def _writable(file: Path | None) -> Iterator[TextIO]:
         lines.detach()
         return
     try:
-        opened = file.open("w", encoding="utf-8", newline="")
+        written = file.open("w", encoding="utf-8", newline="")
     except OSError as error:
         raise SettingsError(f"{file}: {error.strerror}") from error
-    with opened:
-        yield opened
+    with written:
+        yield written
 
 
 def _tell(lines: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 
@@ -74,6 +74,41 @@ class RefusedRecord:
     position: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class WholeRecord:
+    """A record of a source, of which `positions` are all there are: what else is stored of it
+    the source has taken back."""
+
+    source: str
+    external_id: str
+    positions: tuple[int, ...]
+
+
+Key = tuple[str, str, int | None]
+"""Source, external id and position; None for all positions of that record."""
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawReport:
+    """What became of `keys` = `found` + `before` + `unknown`.
+
+    `found` ones were there, with `records` (a key without a position may have several), `before`
+    ones had been taken back earlier, `unknown` ones were never sent; `examples` are the first of
+    these.
+    """
+
+    keys: int
+    found: int
+    before: int
+    unknown: int
+    records: int
+    examples: tuple[Key, ...] = ()
+
+
+MAX_EXAMPLES = 10
+"""Unknown keys that a `WithdrawReport` names."""
+
+
 def check_key(record: SourceRecord, *, position: int) -> None:
     """Refuse a record whose key Postgres cannot hold; `position` is its place in the input.
 
@@ -117,6 +152,23 @@ def intake(
     Raises:
         IntakeError: the key of a record cannot be stored (see `check_key`); nothing was stored.
     """
+    stored, _ = take(engine, version_id, records, (), policy)
+    return stored
+
+
+def take(
+    engine: Engine,
+    version_id: int,
+    records: Sequence[SourceRecord],
+    whole: Sequence[WholeRecord],
+    policy: Policy = _DEFAULT_POLICY,
+) -> tuple[list[StoredAffiliation], int]:
+    """`intake`, and in the same transaction withdraw what is stored of `whole` records beside
+    their positions and those in `records`; returns also how many that were.
+
+    Raises:
+        as `intake`.
+    """
     rows = []
     for ordinal, record in enumerate(records):
         check_key(record, position=ordinal)
@@ -132,8 +184,33 @@ def intake(
                 _storable(record.affiliation[:MAX_CHARACTERS]),
             )
         )
-    if not rows:
-        return []
+    if not rows and not whole:
+        return [], 0
+    try:
+        return _taken(engine, version_id, rows, whole, policy, alone=False)
+    except _SomethingLeft:
+        return _taken(engine, version_id, rows, whole, policy, alone=True)
+
+
+class _SomethingLeft(Exception):
+    """There is something to withdraw, and that takes the lock alone."""
+
+
+def _taken(
+    engine: Engine,
+    version_id: int,
+    rows: Sequence[tuple[object, ...]],
+    whole: Sequence[WholeRecord],
+    policy: Policy,
+    *,
+    alone: bool,
+) -> tuple[list[StoredAffiliation], int]:
+    """`take`, with the lock shared or alone.
+
+    Raises:
+        _SomethingLeft: it is shared, and there is something to withdraw; nothing was stored.
+    """
+    withdrawn = 0
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
         keys: dict[str, object] = {"policy": policies.key(cursor, policy)}
         cursor.execute(_CREATE_INCOMING_RECORD)
@@ -144,32 +221,66 @@ def intake(
             rows,
         )
         cursor.execute(_INSERT_AFFILIATIONS)
-        cursor.execute(_LOCK_FOR_INTAKE, {"lock": _RECORD_LOCK})
+        lock = _LOCK_FOR_WITHDRAWAL if alone else _LOCK_FOR_INTAKE
+        cursor.execute(lock, {"lock": _RECORD_LOCK})
         (taken,) = cursor.execute(_TAKE_SOURCE_RECORDS, keys).fetchone() or (0,)
         if taken:
             cursor.execute(_REPLACE_SOURCE_RECORDS, keys)
+        if whole:
+            cursor.execute(_CREATE_INCOMING_WHOLE)
+            _copy(
+                cursor,
+                "incoming_whole",
+                ("text", "text", "int4[]"),
+                [(one.source, one.external_id, list(one.positions)) for one in whole],
+            )
+            cursor.execute(_CREATE_LEAVING)
+            if cursor.execute(_FIND_LEFT).rowcount:
+                if not alone:
+                    raise _SomethingLeft
+                withdrawn = cursor.execute(_WITHDRAW).rowcount
         keys["valid"] = valid_versions(cursor, version_id)
         cursor.execute(_READ_AFFILIATIONS, keys)
-        return [StoredAffiliation(*row) for row in cursor.fetchall()]
+        return [StoredAffiliation(*row) for row in cursor.fetchall()], withdrawn
 
 
 def withdraw(
-    engine: Engine, keys: Iterable[tuple[str, str, int | None]], *, batch: int = 1_000
-) -> int:
-    """A source takes records back; returns how many there were.
+    engine: Engine,
+    keys: Iterable[Key],
+    *,
+    batch: int = 1_000,
+    progress: Callable[[int], None] | None = None,
+) -> WithdrawReport:
+    """A source takes records back; done twice, the second time finds nothing and says so.
 
-    A key is source, external id and position; None for the position means all of that record.
-    They and their links stay in the past (`link_history`). One transaction for every `batch` keys.
+    They and their links stay in the past (`link_history`). One transaction for every `batch` keys;
+    `progress` gets the number of keys done so far, after each.
     """
     iterator = iter(keys)
-    count = 0
+    report = WithdrawReport(0, 0, 0, 0, 0)
     while rows := list(islice(iterator, batch)):
         with transaction(engine) as connection, driver(connection).cursor() as cursor:
             cursor.execute(_LOCK_FOR_WITHDRAWAL, {"lock": _RECORD_LOCK})
             cursor.execute(_CREATE_WITHDRAWN)
             _copy(cursor, "withdrawn", ("text", "text", "int4"), rows)
-            count += cursor.execute(_WITHDRAW).rowcount
-    return count
+            cursor.execute(_CREATE_LEAVING)
+            cursor.execute(_FIND_LEAVING)
+            absent = cursor.execute(_FIND_ABSENT).fetchall()
+            records = cursor.execute(_WITHDRAW).rowcount
+        unknown = [
+            (source, external_id, place) for source, external_id, place, b in absent if not b
+        ]
+        report = WithdrawReport(
+            keys=report.keys + len(rows),
+            found=report.found + len(rows) - len(absent),
+            before=report.before + len(absent) - len(unknown),
+            unknown=report.unknown + len(unknown),
+            records=report.records + records,
+            examples=(*report.examples, *unknown)[:MAX_EXAMPLES],
+        )
+        if progress:
+            progress(report.keys)
+    return report
 
 
 def save(
@@ -455,14 +566,69 @@ _CREATE_WITHDRAWN = """
     ) ON COMMIT DELETE ROWS
 """
 
+_CREATE_INCOMING_WHOLE = """
+    CREATE TEMP TABLE IF NOT EXISTS incoming_whole (
+        source text, external_id text, positions integer[]
+    ) ON COMMIT DELETE ROWS
+"""
+
+_CREATE_LEAVING = """
+    CREATE TEMP TABLE IF NOT EXISTS leaving (
+        source text, external_id text, position integer
+    ) ON COMMIT DELETE ROWS
+"""
+
+# LATERAL and LIMIT: by key, one after the other; of a temporary table Postgres knows nothing, and
+# may think that it has to read the whole of the other one.
+
+_FIND_LEFT = """
+    INSERT INTO leaving (source, external_id, position)
+    SELECT DISTINCT w.source, w.external_id, s.position
+    FROM incoming_whole w
+    CROSS JOIN LATERAL (
+        SELECT position FROM source_record
+        WHERE (source, external_id) = (w.source, w.external_id)
+        LIMIT 2147483647
+    ) s
+    WHERE s.position <> ALL(w.positions)
+    AND NOT EXISTS (
+        SELECT FROM incoming_record i
+        WHERE (i.source, i.external_id, i.position) = (w.source, w.external_id, s.position)
+    )
+"""
+
+_FIND_LEAVING = """
+    INSERT INTO leaving (source, external_id, position)
+    SELECT DISTINCT w.source, w.external_id, s.position
+    FROM withdrawn w
+    CROSS JOIN LATERAL (
+        SELECT position FROM source_record
+        WHERE (source, external_id) = (w.source, w.external_id)
+        LIMIT 2147483647
+    ) s
+    WHERE w.position IS NULL OR w.position = s.position
+"""
+
+_FIND_ABSENT = """
+    SELECT w.source, w.external_id, w.position, p.position IS NOT NULL
+    FROM withdrawn w
+    LEFT JOIN LATERAL (
+        SELECT position FROM past_record
+        WHERE (source, external_id) = (w.source, w.external_id)
+        AND (w.position IS NULL OR w.position = position)
+        LIMIT 1
+    ) p ON true
+    WHERE NOT EXISTS (
+        SELECT FROM leaving l
+        WHERE (l.source, l.external_id) = (w.source, w.external_id)
+        AND (w.position IS NULL OR w.position = l.position)
+    )
+"""
+
 _WITHDRAW = """
     WITH gone AS (
-        DELETE FROM source_record s
-        WHERE EXISTS (
-            SELECT FROM withdrawn w
-            WHERE (w.source, w.external_id) = (s.source, s.external_id)
-            AND (w.position IS NULL OR w.position = s.position)
-        )
+        DELETE FROM source_record s USING leaving l
+        WHERE (s.source, s.external_id, s.position) = (l.source, l.external_id, l.position)
         RETURNING s.*
     )
     INSERT INTO past_record

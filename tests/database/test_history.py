@@ -14,8 +14,16 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import Engine, text
 
-from resolver.database.connection import transaction
-from resolver.database.links import SaveReport, intake, save, withdraw
+from resolver.database.connection import connect, transaction
+from resolver.database.links import (
+    SaveReport,
+    WholeRecord,
+    WithdrawReport,
+    intake,
+    save,
+    take,
+    withdraw,
+)
 from resolver.database.overrides import add
 from resolver.database.releases import ReleaseInfo, load_release
 from resolver.database.resolvers import put_in_use, register
@@ -217,8 +225,10 @@ def test_what_a_source_changes_and_withdraws_is_kept(engine: Engine, versions: V
     save(engine, version, [(first, linked(OXFORD))])
     second = sent(engine, version, "ETH Zurich")  # the same record
     save(engine, version, [(second, linked(ETH))])
-    assert withdraw(engine, [("crossref", "a", None), ("crossref", "b", 0)]) == 1
-    assert withdraw(engine, [("crossref", "a", None)]) == 0
+    assert withdraw(engine, [("crossref", "a", None), ("crossref", "b", 0)]) == WithdrawReport(
+        2, 1, 0, 1, 1, (("crossref", "b", 0),)
+    )
+    assert withdraw(engine, [("crossref", "a", None)]) == WithdrawReport(1, 0, 1, 0, 0)
     assert sent(engine, version, "Oxford") == first
     assert rows(
         engine,
@@ -254,9 +264,115 @@ def test_withdrawing(
 ) -> None:
     records = [SourceRecord("s", "a", f"Text {i}", i) for i in range(3)]
     intake(engine, versions["B"], [*records, SourceRecord("s", "b", "Text 0")])
-    assert withdraw(engine, iter(keys), batch=2) == 4 - len(left)
+    assert withdraw(engine, iter(keys), batch=2).records == 4 - len(left)
     assert set(rows(engine, "SELECT external_id, position FROM source_record")) == left
     assert rows(engine, "SELECT count(*) FROM past_record") == [(4 - len(left),)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        pytest.param([("s", "a", None)], WithdrawReport(1, 1, 0, 0, 2), id="all of it"),
+        pytest.param([("s", "a", 1)], WithdrawReport(1, 1, 0, 0, 1), id="a position"),
+        pytest.param([("s", "gone", None)], WithdrawReport(1, 0, 1, 0, 0), id="before"),
+        pytest.param(
+            [("s", "x", None), ("t", "a", None), ("s", "a", 7)],
+            WithdrawReport(3, 0, 0, 3, 0, (("s", "x", None), ("t", "a", None), ("s", "a", 7))),
+            id="unknown",
+        ),
+        pytest.param(
+            [("s", str(i), None) for i in range(25)],
+            WithdrawReport(25, 0, 0, 25, 0, tuple(("s", str(i), None) for i in range(10))),
+            id="many unknown",
+        ),
+        pytest.param(
+            [("s", "a", None), ("s", "a", None), ("s", "a", None)],
+            WithdrawReport(3, 2, 1, 0, 2),  # two in a batch, one in the next
+            id="twice",
+        ),
+    ],
+)
+def test_withdrawing_says_what_was_found(
+    engine: Engine,
+    versions: Versions,
+    keys: list[tuple[str, str, int | None]],
+    expected: WithdrawReport,
+) -> None:
+    records = [SourceRecord("s", "a", f"Text {i}", i) for i in range(2)]
+    intake(engine, versions["B"], [*records, SourceRecord("s", "gone", "Text 0")])
+    withdraw(engine, [("s", "gone", 0)])
+    done: list[int] = []
+    assert withdraw(engine, keys, batch=2, progress=done.append) == expected
+    assert done[-1] == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("sent", "whole", "left", "withdrawn"),
+    [
+        pytest.param(["T0"], {"a": [0]}, {("a", 0), ("b", 0)}, 2, id="fewer"),
+        pytest.param(["T0", "T1", "T2"], {"a": [0, 1, 2]}, {("a", 0), ("a", 1), ("a", 2), ("b", 0)}, 0, id="the same"),
+        pytest.param(["new"], {"a": [0, 2]}, {("a", 0), ("a", 2), ("b", 0)}, 1, id="others in another message"),
+        pytest.param([], {"a": []}, {("b", 0)}, 3, id="nothing"),
+        pytest.param(["T0"], {"a": []}, {("a", 0), ("b", 0)}, 2, id="what is sent stays"),
+        pytest.param(["T0"], {"a": [0], "x": [0]}, {("a", 0), ("b", 0)}, 2, id="unknown"),
+        pytest.param(["T0"], {}, {("a", 0), ("a", 1), ("a", 2), ("b", 0)}, 0, id="not whole"),
+    ],
+)  # fmt: skip
+def test_replacing_a_whole_record(
+    engine: Engine,
+    versions: Versions,
+    sent: list[str],
+    whole: dict[str, list[int]],
+    left: set[tuple[str, int]],
+    withdrawn: int,
+) -> None:
+    version = versions["B"]
+    records = [SourceRecord("s", "a", f"T{i}", i) for i in range(3)]
+    intake(engine, version, [*records, SourceRecord("s", "b", "T0")])
+    again = [SourceRecord("s", "a", affiliation, i) for i, affiliation in enumerate(sent)]
+    replaced = [WholeRecord("s", name, tuple(places)) for name, places in whole.items()]
+    for expected in (withdrawn, 0):  # a message may come twice
+        stored, count = take(engine, version, again, replaced)
+        assert count == expected
+        assert [affiliation.text for affiliation in stored] == sent
+        assert set(rows(engine, "SELECT external_id, position FROM source_record")) == left
+    assert rows(engine, "SELECT count(*) FROM past_record WHERE end_reason = 'withdrawn'") == [
+        (withdrawn,)
+    ]
+    check_spells(engine)
+
+
+def test_failed_replacement_changes_nothing(
+    engine: Engine, versions: Versions, database_url: str
+) -> None:
+    intake(engine, versions["B"], [SourceRecord("s", "a", f"T{i}", i) for i in range(3)])
+    before = rows(engine, "SELECT * FROM source_record ORDER BY position")
+    mark = "&" if "?" in database_url else "?"
+    impatient = connect(f"{database_url}{mark}options=-c%20lock_timeout%3D300")
+    with engine.begin() as other:
+        other.execute(text("LOCK TABLE past_record IN EXCLUSIVE MODE"))
+        new = [SourceRecord("s", "a", "new", 3)]
+        with pytest.raises(DatabaseUnavailable):
+            take(impatient, versions["B"], new, [WholeRecord("s", "a", (3,))])
+    assert rows(engine, "SELECT * FROM source_record ORDER BY position") == before
+    take(impatient, versions["B"], new, [WholeRecord("s", "a", (3,))])
+    assert rows(engine, "SELECT position FROM source_record") == [(3,)]
+    impatient.dispose()
+
+
+def test_replacements_at_once_leave_one_whole_record(engine: Engine, versions: Versions) -> None:
+    """Each has other positions; whichever is last, none of another one stays."""
+
+    def send(number: int) -> None:
+        records = [SourceRecord("s", "a", f"T{number}", place) for place in range(number)]
+        for _ in range(5):
+            take(engine, versions["B"], records, [WholeRecord("s", "a", tuple(range(number)))])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(send, [1, 2, 3, 5]))
+    found = rows(engine, "SELECT position, raw_text FROM source_record ORDER BY position")
+    assert found == [(place, f"T{len(found)}") for place in range(len(found))]
+    check_spells(engine)
 
 
 # Any sequence of events
@@ -320,6 +436,15 @@ def test_every_moment_is_shown_as_it_was(engine: Engine, versions: Versions, see
     def take_back() -> None:
         withdraw(engine, [("s", chance.choice("abc"), chance.choice([None, 0, 1]))])
 
+    def replace_whole() -> None:
+        name = chance.choice("abc")
+        records = [
+            SourceRecord("s", name, chance.choice(TEXTS), place)
+            for place in range(chance.randrange(4))
+        ]
+        whole = [WholeRecord("s", name, tuple(range(len(records))))]
+        take(engine, versions["B"], records, whole, chance.choice(POLICIES))
+
     def answer() -> None:
         ids = [one for (one,) in rows(engine, "SELECT id FROM affiliation ORDER BY id")]
         version = put_in_use(engine, chance.choice(list(versions.values()))).id
@@ -329,7 +454,7 @@ def test_every_moment_is_shown_as_it_was(engine: Engine, versions: Versions, see
         for _ in range(chance.choice([1, 1, 2])):
             save(engine, version, answers, chance.choice(POLICIES))  # type: ignore[arg-type]
 
-    events: Sequence[Callable[[], None]] = [send, take_back, answer, answer, answer]
+    events: Sequence[Callable[[], None]] = [send, take_back, replace_whole, answer, answer, answer]
     for step in range(40):
         (chance.choice(events) if step else send)()
         ((moment,),) = rows(engine, "SELECT clock_timestamp()")

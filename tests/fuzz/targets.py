@@ -24,13 +24,15 @@ from resolver.domain.affiliation import Affiliation, SourceRecord, normalise, te
 from resolver.domain.override import Override
 from resolver.domain.policy import Policy
 from resolver.errors import (
+    FileBroken,
     IntakeError,
     RecordError,
     RegistryError,
     ResolverError,
     SettingsError,
 )
-from resolver.intake import MAX_POSITION, Format, parse_chunk, read_file
+from resolver.files import Format, read_file
+from resolver.intake import MAX_POSITION, parse_chunk
 from resolver.registry.dump import open_release
 from resolver.registry.record import dump_record, load_record, parse
 
@@ -161,7 +163,7 @@ def _read(path: Path) -> None:
                 _told(record)
             else:
                 _is_good(record)
-    except (SettingsError, IntakeError) as error:
+    except (SettingsError, FileBroken) as error:
         _told(error)
 
 
@@ -171,7 +173,7 @@ def overrides_file(data: bytes) -> None:
         io.BytesIO(data), encoding="utf-8-sig", errors="surrogateescape", newline=""
     )
     try:
-        for said in overrides.read_csv(file, author="ada"):
+        for said in overrides.read_csv(enumerate(file, 1), author="ada"):
             if isinstance(said, Override):
                 assert _storable(said.affiliation)
                 assert _storable(said.note)

@@ -114,7 +114,7 @@ def work(tmp_path: Path, writer: Engine, reader: Engine) -> None:
         update(settings, writer, write_next_release(tmp_path), refresh=False)
         assert opened.follow()
         assert refresh(opened).resolved > 0
-    assert withdraw(writer, [("crossref", "10.1/a", None)]) == 1
+    assert withdraw(writer, [("crossref", "10.1/a", None)]).records == 1
 
     with transaction(reader) as connection:
         found = {name: len(connection.exec_driver_sql(sql).all()) for name, sql in QUERIES.items()}
