@@ -49,7 +49,8 @@ class Drift:
 @dataclass(frozen=True, slots=True)
 class Overview:
     """The state of the database. What is None could not be counted in time, or is not there yet;
-    with another schema than `needed` there is nothing but that."""
+    with another schema than `needed` there is nothing but that. Many that are `due` are counted
+    roughly (`stale.about_due`)."""
 
     schema: str | None
     needed: str
@@ -77,7 +78,7 @@ def overview(engine: Engine, *, seconds: float) -> Overview:
         return Overview(schema, needed, release)
     limited = within(engine, seconds)
     number = version.id
-    due = _in_time(lambda: stale.due_count(limited, number))
+    due = _in_time(lambda: stale.about_due(limited, number))
     return Overview(schema, needed, release, version, due, counted=due is not None)
 
 
