@@ -298,7 +298,11 @@ class Search:
             [one for one in own if one.document.ror_id not in ids and one.fit >= least]
             for own, ids, least in zip(near, linked, map(_least_fit, answers), strict=True)
         ]
-        asked = [place for place, own in enumerate(near) if own]
+        asked = [
+            place
+            for place, (answer, own) in enumerate(zip(answers, near, strict=True))
+            if own and not _could_change(answer, own, 0.0)
+        ]
         known = self.organisations({ror_id for place in asked for ror_id in linked[place]})
         readings = [_reading(answers[place], near[place], known) for place in asked]
         named = dict.fromkeys(range(len(answers)), 0.0)

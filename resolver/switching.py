@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resolver import indexing, service
-from resolver.database import releases, resolvers
+from resolver.database import releases, resolvers, stale
 from resolver.domain.document import FORM
 from resolver.errors import (
     IndexMismatch,
@@ -334,11 +334,16 @@ def before(engine: Engine) -> ResolverVersion:
 def prune(engine: Engine, store: IndexStore, *, keep: int = KEEP) -> list[str]:
     """Drop the oldest index versions beyond `keep`; returns their names.
 
-    The active one stays, and what the version in use and the one before it need.
+    The active one stays, and what the version in use and the one before it need. Of versions whose
+    index is gone the marks of what they would answer otherwise are dropped, too.
     """
     wanted = (resolvers.current_resolver(engine), resolvers.previous_resolver(engine))
     needed = {v.index_version for v in wanted if v is not None and v.index_version is not None}
-    return indexing.prune(store, keep=keep, needed=needed)
+    pruned = indexing.prune(store, keep=keep, needed=needed)
+    kept = {manifest.version for manifest in store.versions()}
+    versions = resolvers.resolvers(engine)
+    stale.prune(engine, [v.id for v in versions if v.is_current or v.index_version in kept])
+    return pruned
 
 
 def encoder_of(settings: Settings, version: ResolverVersion) -> Encoder:

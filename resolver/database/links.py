@@ -293,8 +293,8 @@ def save(
 
     An answer under another policy stays beside it. The one before goes to the past, unless it is
     the same: of the same resolver version, with the same overrides, reason and links, numbers
-    equal but for rounding. In either case the affiliation is not stale any more, but where what
-    persons say of it changed while it was being resolved. Of an affiliation twice in one chunk the
+    equal but for rounding. In either case the answer is not stale any more, but where what persons
+    say of it changed while it was being resolved. Of an affiliation twice in one chunk the
     later counts.
 
     Raises:
@@ -321,6 +321,7 @@ def save(
         assert isinstance(new, int)
         stored = new
         if new < len(outcomes):
+            keys["valid"] = valid_versions(cursor, version_id)
             stored += cursor.execute(_FIND_REPLACED, keys).rowcount
             if stored > new:
                 cursor.execute(_KEEP_PAST, keys)
@@ -553,6 +554,7 @@ _READ_AFFILIATIONS = """
         AND NOT EXISTS (
             SELECT FROM stale t
             WHERE (t.affiliation_id, t.policy_id) = (o.affiliation_id, o.policy_id)
+            AND t.resolver_version_id = ANY(%(valid)s)
         )
     FROM (SELECT text_hash, min(ordinal) AS ordinal FROM incoming_record GROUP BY text_hash) i
     JOIN affiliation a USING (text_hash)
@@ -777,11 +779,13 @@ _INSERT_LINKS = """
 _DELETE_STALE = """
     DELETE FROM stale t USING incoming_outcome i
     WHERE (t.affiliation_id, t.policy_id) = (i.affiliation_id, %(policy)s)
+    AND t.resolver_version_id = ANY(%(valid)s)
 """
+"""Marks of a later version that was rolled back from stay: it would answer otherwise still."""
 
 _MARK_OVERRIDDEN_MEANWHILE = """
-    INSERT INTO stale (affiliation_id, policy_id, cause)
-    SELECT i.affiliation_id, %(policy)s, 'override'
+    INSERT INTO stale (affiliation_id, policy_id, resolver_version_id, cause)
+    SELECT i.affiliation_id, %(policy)s, %(version)s, 'override'
     FROM incoming_outcome i
     WHERE coalesce(i.reason, '') NOT IN ('empty', 'too_long')
     AND i.overrides <> ARRAY(
@@ -791,7 +795,7 @@ _MARK_OVERRIDDEN_MEANWHILE = """
         ORDER BY x.id
     )
     ORDER BY i.affiliation_id
-    ON CONFLICT (affiliation_id, policy_id) DO NOTHING
+    ON CONFLICT (affiliation_id, policy_id, resolver_version_id) DO NOTHING
 """
 """Somebody said something of the text, or ended what was said, between the look at its overrides
 and this. What is refused unread takes no overrides."""

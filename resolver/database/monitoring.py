@@ -49,7 +49,8 @@ class Drift:
 @dataclass(frozen=True, slots=True)
 class Overview:
     """The state of the database. What is None could not be counted in time, or is not there yet;
-    with another schema than `needed` there is nothing but that.
+    with another schema than `needed` there is nothing but that. Many that are `due` are counted
+    roughly (`stale.about_due`).
 
     `updating`: a process takes in a release or switches versions. `before` is the version that was
     in use before the present one and is of the release that is loaded, where the present one is
@@ -85,7 +86,7 @@ def overview(engine: Engine, *, seconds: float) -> Overview:
         return Overview(schema, needed, release, updating=updating)
     limited = within(engine, seconds)
     number = version.id
-    due = _in_time(lambda: stale.due_count(limited, number))
+    due = _in_time(lambda: stale.about_due(limited, number))
     before = None
     if release and release.id != version.release_id:
         before = resolvers.used_before(engine, version, release.id)

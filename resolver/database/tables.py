@@ -7,7 +7,7 @@ answer, and *policy* what was asked for. *link_override* is what persons say of 
 
 These are the present. What is replaced goes to *past_record*, *past_outcome* and *past_link*, with
 from when until when it held: half-open intervals, the end of one is the start of the next. *stale*
-marks present answers that are to be given anew.
+marks present answers that a version is to give anew.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Identity,
     Index,
+    Integer,
     MetaData,
     SmallInteger,
     Text,
@@ -285,6 +286,15 @@ class ResolverVersion(Base):
     selected_at: Mapped[datetime | None] = mapped_column(
         comment="When what it carries and would answer otherwise was marked stale; null: not yet"
     )
+    selected_to: Mapped[int | None] = mapped_column(
+        BigInteger, comment="Affiliation up to which a selection under way has looked"
+    )
+    selected_until: Mapped[datetime | None] = mapped_column(
+        comment="Answers from before it, of versions in selected_of, were looked at by a selection"
+    )
+    selected_of: Mapped[list[int] | None] = mapped_column(
+        ARRAY(Integer), comment="Versions whose answers it looked at"
+    )
 
 
 class Policy(Base):
@@ -329,6 +339,14 @@ class SourceRecord(Base):
             f"char_length(external_id) <= {MAX_EXTERNAL_ID}", name="external_id_length"
         ),
         CheckConstraint("position >= 0", name="position"),
+        # With the policy: whether anybody asks for an answer is read off the index.
+        Index("ix_source_record_affiliation_id_policy_id", "affiliation_id", "policy_id"),
+        # The column of the view drift: its last weeks are read, not all records.
+        Index(
+            "ix_source_record_week",
+            text("((date_trunc('week'::text, (received_at AT TIME ZONE 'UTC'::text)))::date)"),
+            postgresql_using="brin",
+        ),
         {"comment": "An affiliation as a source sent it"},
     )
 
@@ -340,7 +358,7 @@ class SourceRecord(Base):
         primary_key=True, comment="Which affiliation of that record, from 0"
     )
     affiliation_id: Mapped[int] = mapped_column(
-        ForeignKey("affiliation.id"), index=True, comment="The text that is answered"
+        ForeignKey("affiliation.id"), comment="The text that is answered"
     )
     policy_id: Mapped[int] = mapped_column(
         ForeignKey("policy.id"), comment="What was asked for: which of its answers counts"
@@ -358,6 +376,13 @@ class Outcome(Base):
     __table_args__ = (
         CheckConstraint("status in ('linked', 'no_match')", name="status"),
         CheckConstraint("(status = 'linked') = (reason is null)", name="reason"),
+        # With the key: what a version answered is read in pages.
+        Index(
+            "ix_outcome_resolver_version_id_affiliation_id_policy_id",
+            "resolver_version_id",
+            "affiliation_id",
+            "policy_id",
+        ),
         {"comment": "The present answer for an affiliation under a policy"},
     )
 
@@ -374,7 +399,7 @@ class Outcome(Base):
         comment="What was asked for",
     )
     resolver_version_id: Mapped[int] = mapped_column(
-        ForeignKey("resolver_version.id"), index=True, comment="Who gave the answer"
+        ForeignKey("resolver_version.id"), comment="Who gave the answer"
     )
     status: Mapped[str] = mapped_column(comment="linked or no_match")
     reason: Mapped[str | None] = mapped_column(comment="Why there is no link; null for linked")
@@ -450,7 +475,13 @@ class Stale(Base):
             ondelete="CASCADE",
         ),
         CheckConstraint(f"cause in ({_listed(Cause)})", name="cause"),
-        {"comment": "A present answer that is to be given anew; gone when it is"},
+        Index(
+            "ix_stale_resolver_version_id_affiliation_id_policy_id",
+            "resolver_version_id",
+            "affiliation_id",
+            "policy_id",
+        ),
+        {"comment": "An answer that a version is to give anew; gone when it has"},
     )
 
     affiliation_id: Mapped[int] = mapped_column(
@@ -458,6 +489,12 @@ class Stale(Base):
     )
     policy_id: Mapped[int] = mapped_column(
         primary_key=True, autoincrement=False, comment="What was asked for"
+    )
+    resolver_version_id: Mapped[int] = mapped_column(
+        ForeignKey("resolver_version.id"),
+        primary_key=True,
+        autoincrement=False,
+        comment="The version that is to give it anew; so are all that carry this one",
     )
     cause: Mapped[str] = mapped_column(
         comment="organisation changed, organisation added, no answer before, or override"

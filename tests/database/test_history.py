@@ -27,7 +27,7 @@ from resolver.database.links import (
 from resolver.database.overrides import add
 from resolver.database.releases import ReleaseInfo, load_release
 from resolver.database.resolvers import put_in_use, register
-from resolver.database.stale import mark
+from resolver.database.stale import Page, mark_page
 from resolver.domain.affiliation import SourceRecord
 from resolver.domain.organisation import Name, NameKind, Organisation, OrganisationStatus, Place
 from resolver.domain.outcome import CountryAgreement, Link, LinkEvidence, Outcome, Reason
@@ -589,6 +589,6 @@ def test_what_is_stored_is_not_stale_any_more(engine: Engine, versions: Versions
     affiliation = sent(engine, versions["A"])
     put(engine, versions["A"], affiliation, linked(OXFORD))
     put_in_use(engine, versions["B"])
-    assert mark(engine, versions["B"], [affiliation], "organisation added") == 1
+    assert mark_page(engine, versions["B"], Page(0, affiliation, ()), [affiliation]) == 1
     save(engine, versions["B"], [(affiliation, linked(OXFORD))])
     assert rows(engine, "SELECT * FROM stale") == []

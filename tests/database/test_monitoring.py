@@ -97,8 +97,9 @@ def test_the_overview_counts_what_is_due(filled: Engine) -> None:
     send(filled, "crossref", "2026-11-17", 1, 10)
     with transaction(filled) as connection:
         connection.exec_driver_sql(
-            "INSERT INTO stale (affiliation_id, policy_id, cause)"
-            " SELECT affiliation_id, policy_id, 'override' FROM outcome LIMIT 3"
+            "INSERT INTO stale (affiliation_id, policy_id, resolver_version_id, cause)"
+            " SELECT affiliation_id, policy_id, resolver_version_id, 'override'"
+            " FROM outcome LIMIT 3"
         )
     found = monitoring.overview(filled, seconds=30)
     assert found.migrated
