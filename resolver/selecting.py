@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from resolver import affected, service
@@ -75,7 +76,8 @@ def complete(
     Where the index of `version` is gone, nothing can be selected, and the next one carries nothing.
     """
     if version.selected_at is None:
-        versions = service.index_store(settings).versions()
+        with service.index_store(settings) as store:
+            versions = store.versions()
         if version.index_version in {manifest.version for manifest in versions}:
             select(settings, engine, version, encoder=encoder, progress=progress)
 
@@ -94,9 +96,10 @@ def _mark_near(
     assert version.index_version is not None  # or it would carry nothing
     chosen = service.configured(settings, version)
     encoder = encoder or service.encoder(chosen)
-    store = service.index_store(settings)
-    index = store.open(version.index_version)
-    try:
+    with (
+        service.index_store(settings) as store,
+        closing(store.open(version.index_version)) as index,
+    ):
         search = affected.Search(
             affected.Names.of(names, store.statistics(version.index_version), encoder),
             load_sieve(chosen.judge, encoder),
@@ -111,5 +114,3 @@ def _mark_near(
             done += len(batch)
             if progress:
                 progress(done, max(done, total))
-    finally:
-        index.close()

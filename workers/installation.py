@@ -119,7 +119,8 @@ def look(
             return traffic.look(app, timeout=CONNECT_SECONDS)
 
     def index() -> Manifest | None:
-        return service.index_store(brisk).active()
+        with service.index_store(brisk) as store:
+            return store.active()
 
     asked: dict[str, Callable[[], Any]] = {"database": database, "broker": broker, "index": index}
     answers = _ask(asked, given_seconds)
