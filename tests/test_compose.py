@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 from pydantic import SecretStr
 
 from resolver import embedded, sample
-from resolver.index.qdrant import _check_supported
+from resolver.index.qdrant import SUPPORTED, _check_supported
 from resolver.settings import Settings
 from resolver.workers.queues import QUEUES
 
@@ -560,3 +560,36 @@ def test_every_package_of_an_image_has_its_version_named() -> None:
     assert set(re.findall(r"torch==([\d.]+)", (ROOT / "Makefile").read_text())) == set(
         re.findall(r"^torch==(.*)$", CONSTRAINTS, re.MULTILINE)
     )
+
+
+# What is said of it
+
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SAID = re.compile(r"docker compose ([^\n#`]+)")
+
+
+def test_documented_commands_name_what_there_is(tmp_path: Path) -> None:
+    made = made_by_the_script(tmp_path)
+    profiles = {profile for service in SERVICES.values() for profile in service.get("profiles", [])}
+    commands = [line.split() for path in DOCUMENTS for line in SAID.findall(path.read_text())]
+    assert len(commands) > 10
+    for words in commands:
+        named = {words[i + 1] for i, word in enumerate(words) if word == "--profile"}
+        assert named <= profiles, words
+        if words[0] in ("run", "exec"):
+            service = next(w for w in words[1:] if not w.startswith("-"))
+            assert service in SERVICES, words
+    for path in DOCUMENTS:
+        for file in re.findall(r"\bsecrets/([\w.]+\w)", path.read_text()):
+            assert file == "secrets.sh" or file in made, f"{path.name}: {file}"
+
+
+def test_documented_versions_are_those_in_use() -> None:
+    operations = (ROOT / "docs/operations.md").read_text()
+    client = re.search(r"^qdrant-client==(\d+\.\d+)", CONSTRAINTS, re.MULTILINE)
+    assert client
+    assert f"the client ({client[1]} in `constraints.txt`)" in operations
+    assert SUPPORTED.replace(",", " is supported,") in operations
+    assert SERVICES["qdrant"]["image"].partition(":v")[2].partition("-")[0] in operations
+    assert "Docker Engine 20.10 and Compose 2.20" in operations

@@ -130,6 +130,14 @@ def test_no_connection_is_left(
     assert not server.open
 
 
+def test_copies_are_those_of_the_settings(settings: Settings) -> None:
+    chosen = settings.model_copy(update={"qdrant_copies": 3})
+    for given, copies in ((settings, 1), (chosen, 3)):
+        with service.index_store(given) as store:
+            assert isinstance(store, ServerStore)
+            assert store._copies == copies
+
+
 def test_what_is_closed_says_so(settings: Settings) -> None:
     with service.index_store(settings) as store:
         index = store.open()
