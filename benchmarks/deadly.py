@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from resolver.index.embedded import EmbeddedIndex
-from resolver.index.server import ServerIndex, ServerStore, connect
+from resolver.index.qdrant import connect
+from resolver.index.server import ServerIndex, ServerStore
 from resolver.matching import Matcher
 from resolver.settings import load_settings
 from resolver.workers import app
@@ -79,9 +80,9 @@ def searching_elsewhere(flag: Path, url: str) -> None:
     def elsewhere(self: EmbeddedIndex, *given: Any, **named: Any) -> Any:
         if not flag.exists():
             return search(self, *given, **named)
-        server = ServerStore(connect(url, timeout=1), retry_delays=(0.1,))._server
-        index = ServerIndex(server, "organisations", self.manifest)
-        return index.search(*given, **named)
+        with ServerStore(connect(url, timeout=1), retry_delays=(0.1,)) as store:
+            index = ServerIndex(store._server, "organisations", self.manifest)
+            return index.search(*given, **named)
 
     EmbeddedIndex.search = elsewhere  # type: ignore[method-assign]
 

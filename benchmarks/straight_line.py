@@ -71,8 +71,7 @@ def step_index(_: argparse.Namespace) -> dict[str, Any]:
     from resolver.settings import load_settings
 
     settings = load_settings()
-    store = service.index_store(settings)
-    with service.database(settings) as engine:
+    with service.database(settings) as engine, service.index_store(settings) as store:
         release = releases.require_release(engine)
         started = time.perf_counter()
         manifest = build(

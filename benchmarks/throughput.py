@@ -150,15 +150,15 @@ def prepare(engine: Engine, registry: Path, settings: Settings) -> None:
 def index(engine: Engine, settings: Settings) -> None:
     """Index the release in use in full, for searches to find."""
     release = releases.require_release(engine)
-    store = service.index_store(settings)
-    manifest = build(
-        releases.organisations(engine, release.id),
-        release=release.version,
-        release_sha256=release.sha256,
-        encoder=service.encoder(settings),
-        store=store,
-    )
-    store.activate(manifest.version)
+    with service.index_store(settings) as store:
+        manifest = build(
+            releases.organisations(engine, release.id),
+            release=release.version,
+            release_sha256=release.sha256,
+            encoder=service.encoder(settings),
+            store=store,
+        )
+        store.activate(manifest.version)
 
 
 @contextmanager

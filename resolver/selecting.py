@@ -95,7 +95,8 @@ def complete(
     Where the index of `version` is gone, nothing can be selected, and the next one carries nothing.
     """
     if version.selected_at is None:
-        versions = service.index_store(settings).versions()
+        with service.index_store(settings) as store:
+            versions = store.versions()
         if version.index_version in {manifest.version for manifest in versions}:
             select(settings, engine, version, encoder=encoder, progress=progress)
 
@@ -186,8 +187,10 @@ def _opened(
     assert version.index_version is not None  # or it would carry nothing
     chosen = service.configured(settings, version)
     encoder = encoder or service.encoder(chosen)
-    store = service.index_store(settings)
-    with closing(store.open(version.index_version)) as index:
+    with (
+        service.index_store(settings) as store,
+        closing(store.open(version.index_version)) as index,
+    ):
         yield affected.Search(
             affected.Names.of(names, store.statistics(version.index_version), encoder),
             load_sieve(chosen.judge, encoder),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,18 +71,21 @@ def index_directory(settings: Settings) -> Path:
 
 
 def index_store(settings: Settings) -> IndexStore:
-    """The Qdrant server's versions, or the embedded ones under `settings.home`."""
+    """The Qdrant server's versions, or the embedded ones under `settings.home`.
+
+    For a `with`: what is opened from it can be used as long as that lasts, and no longer.
+    """
     if settings.qdrant_url:
-        from resolver.index import server
+        from resolver.index import qdrant, server
 
         key = settings.qdrant_api_key
-        client = server.connect(
+        client = qdrant.connect(
             settings.qdrant_url,
             api_key=key.get_secret_value() if key else None,
             timeout=settings.qdrant_timeout,
             ca_file=settings.ca_file,
         )
-        return server.ServerStore(client)
+        return server.ServerStore(client, copies=settings.qdrant_copies)
     from resolver.index.embedded import EmbeddedStore
 
     return EmbeddedStore(index_directory(settings))
@@ -150,12 +153,9 @@ def recall(settings: Settings, loaded: Encoder | None = None) -> Iterator[Recall
         IndexProblem: none is active, or it was built by another encoder.
     """
     loaded = loaded or encoder(settings)
-    index = index_store(settings).open()
-    try:
+    with index_store(settings) as store, closing(store.open()) as index:
         require_fresh(index.manifest, encoder=loaded, release=None)
         yield Recall(loaded, index)
-    finally:
-        index.close()
 
 
 @contextmanager
@@ -171,7 +171,8 @@ def matcher(settings: Settings, *, judge: Judge | None = None) -> Iterator[Match
             if judge
             else _models(settings, first_stage.encoder, scorer)
         )
-        yield _matcher(settings, first_stage.index, chosen)
+        with closing(chosen):
+            yield _matcher(settings, first_stage.index, chosen)
 
 
 def _matcher(settings: Settings, index: Index, models: Models) -> Matcher:
@@ -204,13 +205,19 @@ FORMS = {"evidence_form": evidence.FORM, "decision_form": decision.FORM}
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """What ranks and decides. `operating` says what threshold a target precision takes."""
+    """What ranks and decides. `operating` says what threshold a target precision takes.
+
+    Whoever loaded them closes them: a reranker on a server holds connections.
+    """
 
     encoder: Encoder
     reranker: Reranker
     judge: Judge
     sieve: Sieve | None
     operating: Operating
+
+    def close(self) -> None:
+        self.reranker.close()
 
 
 def models(settings: Settings) -> Models:
@@ -324,15 +331,18 @@ class _Opened:
     models: Models
     matcher: Matcher
 
-    def close(self) -> None:
+    def close(self, following: _Opened | None = None) -> None:
+        """`following` is what takes its place, perhaps with the same models."""
         self.matcher.recall.index.close()
+        if following is None or following.models.reranker is not self.models.reranker:
+            self.models.close()
 
 
 class Service:
     """What a worker needs: the matcher of a resolver version, and the database.
 
     It is opened with the version in use, and changes over to another one in `follow` alone: what
-    is resolved in between is of one version.
+    is resolved in between is of one version. Whoever made the store closes it after the service.
     """
 
     def __init__(
@@ -380,7 +390,7 @@ class Service:
         if now is None or _same(now, before.version):
             return False
         self._opened = _open(self.settings, self._store, now, before.models)
-        before.close()
+        before.close(self._opened)
         log.warning("resolver version %d is in use now (release %s)", now.id, now.release)
         return True
 
@@ -410,18 +420,15 @@ class Service:
 @contextmanager
 def open_service(settings: Settings, engine: Engine) -> Iterator[Service]:
     """`Service.open` on an engine that is there."""
-    store = index_store(settings)
-    version = resolvers.current_resolver(engine)
-    if version is None or version.index_version is None:
-        version = resolvers.put_in_use(engine, _first(settings, engine, store).id)
-    else:
-        _tell_differences(settings, version)
-    _tell_newer_release(engine, version)
-    service = Service(settings, engine, store, version)
-    try:
-        yield service
-    finally:
-        service.close()
+    with index_store(settings) as store:
+        version = resolvers.current_resolver(engine)
+        if version is None or version.index_version is None:
+            version = resolvers.put_in_use(engine, _first(settings, engine, store).id)
+        else:
+            _tell_differences(settings, version)
+        _tell_newer_release(engine, version)
+        with closing(Service(settings, engine, store, version)) as service:
+            yield service
 
 
 @contextmanager
@@ -432,13 +439,12 @@ def open_version(settings: Settings, engine: Engine, version_id: int) -> Iterato
         ResolverError: there is no such version, its index version is gone, or its models are not
             here.
     """
-    service = Service(
-        settings, engine, index_store(settings), resolvers.find_resolver(engine, version_id)
-    )
-    try:
+    version = resolvers.find_resolver(engine, version_id)
+    with (
+        index_store(settings) as store,
+        closing(Service(settings, engine, store, version)) as service,
+    ):
         yield service
-    finally:
-        service.close()
 
 
 def _first(settings: Settings, engine: Engine, store: IndexStore) -> ResolverVersion:
@@ -446,7 +452,8 @@ def _first(settings: Settings, engine: Engine, store: IndexStore) -> ResolverVer
     manifest = store.active()
     if manifest is None:
         raise IndexMissing("no index is active", remedy="run: resolver index build")
-    return register(engine, settings, manifest, models(settings))
+    with closing(models(settings)) as loaded:
+        return register(engine, settings, manifest, loaded)
 
 
 def _open(

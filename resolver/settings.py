@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     qdrant_timeout: Annotated[float, Field(gt=0)] = Field(
         default=30.0, description="Seconds to wait for the Qdrant server."
     )
+    qdrant_copies: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=1, description="Nodes of the Qdrant server that keep a new index version."
+    )
 
     encoder: str = Field(
         default=BUILTIN, description="builtin, or a sentence-transformers id or path."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -252,21 +253,27 @@ def of_settings(settings: Settings, engine: Engine, store: IndexStore) -> Resolv
     Raises:
         IndexMissing: there is no index of that encoder.
     """
-    models = service.models(settings)
+    with closing(service.models(settings)) as models:
+        manifest = _fitting(engine, store, models.encoder)
+        return service.register(engine, settings, manifest, models)
+
+
+def _fitting(engine: Engine, store: IndexStore, encoder: Encoder) -> Manifest:
+    """The newest index of an encoder: the one in use, else of the release in use, else any."""
     current = resolvers.current_resolver(engine)
     fitting = [
         manifest
         for manifest in store.versions()
-        if (manifest.encoder_fingerprint, manifest.form) == (models.encoder.fingerprint, FORM)
+        if (manifest.encoder_fingerprint, manifest.form) == (encoder.fingerprint, FORM)
     ]
     if not fitting:
         raise IndexMissing(
-            f"there is no index of encoder {models.encoder.name}",
+            f"there is no index of encoder {encoder.name}",
             remedy="run: resolver index build",
         )
     in_use = [m for m in fitting if current and m.version == current.index_version]
     same_release = [m for m in fitting if current and m.release == current.release]
-    return service.register(engine, settings, (in_use or same_release or fitting)[-1], models)
+    return (in_use or same_release or fitting)[-1]
 
 
 def put_in_use(engine: Engine, store: IndexStore, version: ResolverVersion) -> ResolverVersion:
@@ -275,15 +282,19 @@ def put_in_use(engine: Engine, store: IndexStore, version: ResolverVersion) -> R
     Raises:
         IndexMissing: its index version is gone.
     """
-    if version.index_version is None or find_index(store, version.index_version) is None:
-        raise IndexMissing(
-            f"the index of resolver version {version.id} is gone "
-            f"({version.index_version or 'it was never named'})",
-            remedy="choose another one: resolver version list",
-        )
+    gone = IndexMissing(
+        f"the index of resolver version {version.id} is gone "
+        f"({version.index_version or 'it was never named'})",
+        remedy="choose another one: resolver version list",
+    )
+    if version.index_version is None:
+        raise gone
     active = store.active()
     if active is None or active.version != version.index_version:
-        store.activate(version.index_version)
+        try:
+            store.activate(version.index_version)
+        except IndexMissing as error:
+            raise gone from error
     return resolvers.put_in_use(engine, version.id)
 
 

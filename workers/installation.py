@@ -117,8 +117,11 @@ def look(
             return traffic.look(app, timeout=CONNECT_SECONDS)
 
     def index() -> Manifest | None:
-        brisk = min(settings.qdrant_timeout, float(CONNECT_SECONDS))
-        return service.index_store(settings.model_copy(update={"qdrant_timeout": brisk})).active()
+        brisk = settings.model_copy(
+            update={"qdrant_timeout": min(settings.qdrant_timeout, float(CONNECT_SECONDS))}
+        )
+        with service.index_store(brisk) as store:
+            return store.active()
 
     asked: dict[str, Callable[[], Any]] = {"database": database, "broker": broker, "index": index}
     answers = (asking or Asking()).ask(asked, given_seconds)

@@ -66,10 +66,12 @@ def demo(
         say(f"  {loaded}")
 
         _step(3, "embed every name and build the index in Qdrant's own engine")
-        store, encoder = service.index_store(settings), service.encoder(settings)
-        with progress("names") as report:
-            manifest = switching.index_release(engine, store, encoder, progress=report).manifest
-        if version := switching.adopt(engine, store, encoder, manifest):
+        encoder = service.encoder(settings)
+        with service.index_store(settings) as store:
+            with progress("names") as report:
+                manifest = switching.index_release(engine, store, encoder, progress=report).manifest
+            version = switching.adopt(engine, store, encoder, manifest)
+        if version:
             selecting.select(settings, engine, version, encoder=encoder)
         say(f"  {manifest.organisations:,} organisations under {manifest.points:,} names")
 

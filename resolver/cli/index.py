@@ -42,9 +42,12 @@ def build(
     started = time.monotonic()
     with service.database(settings) as engine:
         connection.require_schema(engine)
-        store = service.index_store(settings)
         encoder = service.encoder(settings)
-        with updating_alone(engine), progress("names") as report:
+        with (
+            service.index_store(settings) as store,
+            updating_alone(engine),
+            progress("names") as report,
+        ):
             indexed = switching.index_release(
                 engine, store, encoder, full=full, again=force, progress=report
             )
@@ -96,9 +99,12 @@ def restore(
 
 def restore_version(settings: Settings, engine: Engine, version: ResolverVersion) -> Indexed:
     """With a progress bar; the index of the version in use is active afterwards."""
-    store = service.index_store(settings)
     encoder = switching.encoder_of(settings, version)
-    with updating_alone(engine), progress("names") as report:
+    with (
+        service.index_store(settings) as store,
+        updating_alone(engine),
+        progress("names") as report,
+    ):
         restored = switching.restore_index(engine, store, encoder, version, progress=report)
         if version.is_current:
             switching.put_in_use(engine, store, version)
@@ -108,10 +114,10 @@ def restore_version(settings: Settings, engine: Engine, version: ResolverVersion
 @app.command()
 def show() -> None:
     """List the index versions; the active one is marked."""
-    store = service.index_store(load_settings())
-    active = store.active()
+    with service.index_store(load_settings()) as store:
+        active, versions = store.active(), store.versions()
     table = Table("", "version", "release", "encoder", "organisations", "names", "from", "built")
-    for manifest in store.versions():
+    for manifest in versions:
         mark = "●" if active and active.version == manifest.version else ""
         table.add_row(
             mark,
@@ -133,12 +139,12 @@ def activate(
     version: Annotated[str, typer.Argument(help="A version, as `resolver index show` lists it.")],
 ) -> None:
     """Let commands search another version. Workers follow `resolver version use` instead."""
-    store = service.index_store(load_settings())
-    if switching.find_index(store, version) is None:
-        raise IndexMissing(
-            f"there is no index version {version}", remedy="see: resolver index show"
-        )
-    store.activate(version)
+    with service.index_store(load_settings()) as store:
+        if switching.find_index(store, version) is None:
+            raise IndexMissing(
+                f"there is no index version {version}", remedy="see: resolver index show"
+            )
+        store.activate(version)
     say(f"index {version} is active")
 
 
@@ -150,6 +156,6 @@ def prune(
     settings = load_settings()
     with service.database(settings) as engine:
         connection.require_schema(engine)
-        with updating_alone(engine):
-            dropped = switching.prune(engine, service.index_store(settings), keep=keep)
+        with updating_alone(engine), service.index_store(settings) as store:
+            dropped = switching.prune(engine, store, keep=keep)
     say(f"dropped: {', '.join(dropped)}" if dropped else "nothing to drop")

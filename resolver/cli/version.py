@@ -27,7 +27,8 @@ def list_() -> None:
     with service.database(settings) as engine:
         connection.require_schema(engine)
         versions = resolvers.resolvers(engine)
-    indexes = {manifest.version for manifest in service.index_store(settings).versions()}
+    with service.index_store(settings) as store:
+        indexes = {manifest.version for manifest in store.versions()}
     table = Table("", "id", "release", "index", "encoder", "reranker", "carries", "made")
     for version in versions:
         table.add_row(
@@ -98,8 +99,7 @@ def use(
     settings = load_settings()
     with service.database(settings) as engine:
         connection.require_schema(engine)
-        store = service.index_store(settings)
-        with updating_alone(engine):
+        with updating_alone(engine), service.index_store(settings) as store:
             if number is None:
                 version = switching.of_settings(settings, engine, store)
             else:
@@ -116,11 +116,11 @@ def rollback() -> None:
     settings = load_settings()
     with service.database(settings) as engine:
         connection.require_schema(engine)
-        with updating_alone(engine):
+        with updating_alone(engine), service.index_store(settings) as store:
             version = switching.before(engine)
             switching.check(settings, engine, version)
             now = resolvers.current_resolver(engine)
-            version = switching.put_in_use(engine, service.index_store(settings), version)
+            version = switching.put_in_use(engine, store, version)
         _tell(version, now, stale.due_count(engine, version.id))
 
 

@@ -103,6 +103,20 @@ class EmbeddedStore:
         self._versions = directory / "versions"
         self._current = directory / "current"
 
+    def close(self) -> None:
+        """Nothing is held between calls; an open index and a writer hold what is theirs."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
     def versions(self) -> list[Manifest]:
         if not self._versions.is_dir():
             return []

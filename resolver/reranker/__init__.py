@@ -64,6 +64,10 @@ class Reranker(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Give back what it holds outside of this process; it can be used again afterwards."""
+        ...
+
 
 def require_texts(pairs: Sequence[Pair]) -> None:
     """Refuse a pair with an empty text: its score would say nothing about either.
