@@ -34,10 +34,10 @@ _UNRESOLVED = """
     SELECT
         u.affiliation,
         min(u.reason),
-        count(DISTINCT (u.source, u.source_id, u.position)),
+        count(DISTINCT (u.source, u.external_id, u.position)),
         array_agg(DISTINCT u.source),
         -- DOIs first: curators ask for publications.
-        (array_agg(u.source_id ORDER BY u.source_id !~ '^10[.]', u.source_id))[1:(:kept)]
+        (array_agg(u.external_id ORDER BY u.external_id !~ '^10[.]', u.external_id))[1:(:kept)]
     FROM unresolved u
     WHERE u.reason = ANY(:reasons)
       AND (CAST(:source AS text) IS NULL OR u.source = :source)
