@@ -22,6 +22,7 @@ from resolver.workers.queues import QUEUES, dead_queue, failures
 RESOLVE_CHUNK = "resolver.resolve_chunk"
 REFRESH_CHUNK = "resolver.refresh_chunk"
 UPDATE = "resolver.update"
+FORGET = "resolver.forget"
 
 MAX_BYTES = 2**20
 """Bytes of the records of one message, unless a single record is larger. RabbitMQ takes up to

@@ -22,7 +22,7 @@ from resolver.errors import BrokerUnavailable, SettingsError
 from resolver.service import broker
 from resolver.workers import poison
 from resolver.workers.app import CONNECT_TIMEOUT, create_app
-from resolver.workers.client import REFRESH_CHUNK, RETRIES, UPDATE
+from resolver.workers.client import FORGET, REFRESH_CHUNK, RETRIES, UPDATE
 from resolver.workers.delivery import bury, forward
 from resolver.workers.queues import QUEUES, dead_queue, failures
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from resolver.settings import Settings
 
-ORIGINS = {REFRESH_CHUNK: "refresh", UPDATE: "registry"}
+ORIGINS = {REFRESH_CHUNK: "refresh", UPDATE: "registry", FORGET: "registry"}
 """Where a task goes back to when its letter does not say; all others to ``bulk``."""
 
 REASONS = {

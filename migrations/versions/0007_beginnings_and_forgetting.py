@@ -22,10 +22,13 @@ Revises: 0005
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeEngine
 
 from resolver.migrations.concurrently import build_indexes, drop_indexes
 
@@ -216,14 +219,17 @@ OVERRIDE = (
     "The normalised text",
 )
 
-ANSWER_COLUMNS = {
+Columns = Mapping[str, tuple[TypeEngine[Any], str]]
+"""By name: type and comment."""
+
+ANSWER_COLUMNS: Columns = {
     "begin_reason": (
         sa.Text(),
         "Why this answer was given: source sent for the first, else as past_outcome.end_reason;"
         " null in old answers",
     )
 }
-LINK_COLUMNS = {
+LINK_COLUMNS: Columns = {
     "beginning": (
         sa.Text(),
         "new, confirmed or changed, beside the answer before; null in old answers",
@@ -238,7 +244,7 @@ LINK_COLUMNS = {
         "Why that one was given, as outcome.begin_reason; null: not known",
     ),
 }
-COLUMNS = {
+COLUMNS: Mapping[str, Columns] = {
     "outcome": ANSWER_COLUMNS,
     "past_outcome": ANSWER_COLUMNS,
     "link": LINK_COLUMNS,

@@ -39,7 +39,7 @@ _MAX_POSITION = 2**31 - 1
 
 RECORD_LOCK = 0x726F7205
 """Key of the advisory lock that intake shares and a withdrawal has alone: a record that comes in
-again begins after it was withdrawn. Forgetting has it alone, too: no text goes that is coming in."""
+again begins after it was withdrawn. Forgetting has it alone, too, lest a text go that comes in."""
 
 _Cursor = psycopg.Cursor[tuple[object, ...]]
 
