@@ -81,10 +81,13 @@ def read_csv(
 
 
 def write_csv(file: TextIO, overrides: Iterable[Override]) -> int:
-    """Write overrides by affiliation and ROR id, for one state to be one file; returns how many."""
+    """Write overrides by affiliation and ROR id, for one state to be one file; returns how many.
+
+    Those of forgotten texts are left out: nobody could read them in.
+    """
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
-    ordered = sorted(overrides, key=lambda one: one.key)
+    ordered = sorted((one for one in overrides if one.affiliation), key=lambda one: one.key)
     writer.writerows(
         (one.affiliation, one.ror_id, one.verdict.value, one.author, one.note) for one in ordered
     )

@@ -171,6 +171,21 @@ class Settings(BaseSettings):
         description="When to take in the newest release: a cron expression, in UTC; unset: never.",
     )
 
+    forget_schedule: str | None = Field(
+        default=None,
+        description="When to delete what is over and old: a cron expression, in UTC; unset: never.",
+    )
+    keep_withdrawn_days: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="Days that withdrawn records are kept; unset: for ever."
+    )
+    keep_past_days: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="Days that replaced answers and records are kept; unset: for ever.",
+    )
+    keep_refused_days: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="Days that refused records are kept; unset: for ever."
+    )
+
     chunk_size: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=256, description="Affiliations in a task message."
     )

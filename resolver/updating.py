@@ -123,7 +123,8 @@ def told(problem: OverrideProblem) -> str:
     override = problem.override
     status = problem.status or "not in the registry"
     see = f", see {', '.join(problem.successors)}" if problem.successors else ""
-    return f"{override.affiliation!r} {override.verdict} {override.ror_id}: {status}{see}"
+    affiliation = repr(override.affiliation) if override.affiliation else "a forgotten text"
+    return f"{affiliation} {override.verdict} {override.ror_id}: {status}{see}"
 
 
 def update(

@@ -241,7 +241,7 @@ def test_what_a_person_said_counts_before_what_the_models_say(
     )
     chunk = [_record(1, "ETH  Zurich, Switzerland"), _record(2, "CERN, Geneva")]
     resolve_chunk(engine, matcher, version, chunk)
-    assert _rows(engine, "SELECT source_id, organisation FROM resolved_links") == [
+    assert _rows(engine, "SELECT external_id, organisation FROM resolved_links") == [
         ("10.1/1", "University of Oxford")
     ]
     assert _rows(engine, "SELECT cardinality(overrides) FROM outcome") == [(1,), (1,)]
@@ -250,8 +250,8 @@ def test_what_a_person_said_counts_before_what_the_models_say(
 LABS = [_record(1, "Université Paris-Sud, Orsay"), _record(2, "Goddard Space Flight Center")]
 
 ANSWERS = """
-    SELECT source_id, organisation, stands_for, policy ->> 'level', policy ->> 'succession'
-    FROM resolved_links ORDER BY source_id, rank
+    SELECT external_id, organisation, stands_for, policy ->> 'level', policy ->> 'succession'
+    FROM resolved_links ORDER BY external_id, rank
 """
 
 
@@ -285,7 +285,7 @@ def test_policy_of_the_matcher_is_the_default(
     assert [row[:2] for row in _rows(engine, ANSWERS)] == [
         ("10.1/2", "Goddard Space Flight Center")
     ]
-    assert _rows(engine, "SELECT source_id, policy ->> 'countries' FROM unresolved") == [
+    assert _rows(engine, "SELECT external_id, policy ->> 'countries' FROM unresolved") == [
         ("10.1/1", '["US"]')
     ]
     assert resolve_chunk(engine, matcher, version, LABS, strict).new == 0

@@ -67,7 +67,7 @@ def rows(engine: Engine, sql: str) -> list[tuple[object, ...]]:
 
 
 def links(engine: Engine) -> list[tuple[object, ...]]:
-    return rows(engine, "SELECT source_id, ror_id FROM resolved_links ORDER BY 1, 2")
+    return rows(engine, "SELECT external_id, ror_id FROM resolved_links ORDER BY 1, 2")
 
 
 def test_what_the_release_bears_on_is_resolved_again_and_the_rest_is_carried_over(

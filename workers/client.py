@@ -28,6 +28,7 @@ RESOLVE_CHUNK = "resolver.resolve_chunk"
 WITHDRAW_CHUNK = "resolver.withdraw_chunk"
 REFRESH_CHUNK = "resolver.refresh_chunk"
 UPDATE = "resolver.update"
+FORGET = "resolver.forget"
 
 SENT_AT = "sent_at"
 """Header of a message: when it was sent, in seconds since the epoch."""

@@ -21,7 +21,7 @@ from resolver.errors import BrokerUnavailable, SettingsError
 from resolver.workers import broker, poison
 from resolver.workers.app import create_app
 from resolver.workers.broker import CONNECT_TIMEOUT
-from resolver.workers.client import REFRESH_CHUNK, RETRIES, UPDATE
+from resolver.workers.client import FORGET, REFRESH_CHUNK, RETRIES, UPDATE
 from resolver.workers.delivery import bury, forward
 from resolver.workers.queues import QUEUES, dead_queue, failures
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from resolver.settings import Settings
 
-ORIGINS = {REFRESH_CHUNK: "refresh", UPDATE: "registry"}
+ORIGINS = {REFRESH_CHUNK: "refresh", UPDATE: "registry", FORGET: "registry"}
 """Where a task goes back to when its letter does not say; all others to ``bulk``."""
 
 REASONS = {

@@ -11,11 +11,14 @@ from celery.utils.log import get_task_logger
 from celery.utils.time import get_exponential_backoff_interval
 
 from resolver import refreshing, resolving, updating
+from resolver.database import forgetting
 from resolver.database.connection import require_schema
+from resolver.database.forgetting import Ages
 from resolver.errors import DatabaseOutdated, MessageError, ResolverSuperseded, UpdateRunning
 from resolver.service import Service
 from resolver.workers import telemetry
 from resolver.workers.client import (
+    FORGET,
     REFRESH_CHUNK,
     RESOLVE_CHUNK,
     UPDATE,
@@ -100,6 +103,23 @@ def update() -> None:
         return
     for line in report.lines():
         logger.info("%s", line)
+
+
+@shared_task(name=FORGET, acks_late=False, time_limit=UPDATE_LIMIT)  # type: ignore[untyped-decorator]
+def forget() -> None:
+    """Delete for good what is over and older than the settings of this worker keep it.
+
+    Acknowledged before it begins, as an update is: the next one completes what this one leaves.
+    """
+    opened = service()
+    ages = Ages.of(opened.settings)
+    if ages == Ages():
+        logger.warning("nothing is forgotten: no RESOLVER_KEEP_…_DAYS is set for this worker")
+        return
+    try:
+        logger.info("%s", forgetting.forget(opened.engine, ages))
+    except UpdateRunning as error:
+        logger.warning("%s; the next one forgets the rest", error.problem)
 
 
 def _is_key(value: object) -> bool:

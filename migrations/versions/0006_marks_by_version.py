@@ -22,12 +22,12 @@ from __future__ import annotations
 
 import importlib
 from typing import Any
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import sqlalchemy as sa
-from alembic import context, op
+from alembic import op
 from sqlalchemy.dialects import postgresql
+
+from resolver.migrations.concurrently import build_indexes, drop_indexes
 
 revision = "0006"
 down_revision = "0005"
@@ -123,31 +123,27 @@ AND (m.cause = 'override' OR m.resolver_version_id = 0)
 """
 
 
+INDEXES = {
+    "ix_stale_resolver_version_id_affiliation_id_policy_id": "stale"
+    " (resolver_version_id, affiliation_id, policy_id)",
+    "ix_outcome_resolver_version_id_affiliation_id_policy_id": "outcome"
+    " (resolver_version_id, affiliation_id, policy_id)",
+    "ix_source_record_affiliation_id_policy_id": "source_record (affiliation_id, policy_id)",
+    "ix_source_record_week": f"source_record USING brin ({WEEK})",
+}
+REPLACED = {
+    "ix_outcome_resolver_version_id": "outcome (resolver_version_id)",
+    "ix_source_record_affiliation_id": "source_record (affiliation_id)",
+}
+KEY = {"pk_stale_of_version": "stale (affiliation_id, policy_id, resolver_version_id)"}
+
+
 def upgrade() -> None:
     op.execute(ADD_VERSION)
-    with _beside_others():
-        _build("pk_stale_of_version", "stale", "affiliation_id, policy_id, resolver_version_id",
-               unique=True)  # fmt: skip
-        _build(
-            "ix_stale_resolver_version_id_affiliation_id_policy_id",
-            "stale",
-            "resolver_version_id, affiliation_id, policy_id",
-        )
-        _build(
-            "ix_outcome_resolver_version_id_affiliation_id_policy_id",
-            "outcome",
-            "resolver_version_id, affiliation_id, policy_id",
-        )
-        _build(
-            "ix_source_record_affiliation_id_policy_id",
-            "source_record",
-            "affiliation_id, policy_id",
-        )
-        _build("ix_source_record_week", "source_record", WEEK, kind="brin")
-        # Or nothing is known of how many records a week has, and the index is not used.
-        op.execute("ANALYZE source_record")
-        _drop("ix_outcome_resolver_version_id")
-        _drop("ix_source_record_affiliation_id")
+    build_indexes(KEY, unique=True)
+    build_indexes(INDEXES)
+    # Or nothing is known of how many records a week has, and the index is not used.
+    op.execute("ANALYZE source_record")
     op.execute(OWN_OVERRIDES)
     op.alter_column(
         "stale",
@@ -172,9 +168,11 @@ def upgrade() -> None:
     for column, (kind, comment) in REMEMBERED.items():
         op.add_column("resolver_version", sa.Column(column, kind, nullable=True, comment=comment))
     _replace_outdated(OUTDATED)
+    drop_indexes(REPLACED)
 
 
 def downgrade() -> None:
+    build_indexes(REPLACED)
     _replace_outdated(third.OUTDATED)
     for column in reversed(REMEMBERED):
         op.drop_column("resolver_version", column)
@@ -205,12 +203,7 @@ def downgrade() -> None:
     op.create_table_comment(
         "stale", "A present answer that is to be given anew; gone when it is", existing_comment=None
     )
-    with _beside_others():
-        _build("ix_outcome_resolver_version_id", "outcome", "resolver_version_id")
-        _build("ix_source_record_affiliation_id", "source_record", "affiliation_id")
-        _drop("ix_outcome_resolver_version_id_affiliation_id_policy_id")
-        _drop("ix_source_record_affiliation_id_policy_id")
-        _drop("ix_source_record_week")
+    drop_indexes(INDEXES.keys() - {"ix_stale_resolver_version_id_affiliation_id_policy_id"})
 
 
 def _replace_outdated(definition: str) -> None:
@@ -219,31 +212,3 @@ def _replace_outdated(definition: str) -> None:
     op.execute(f"COMMENT ON VIEW outdated IS {first.quoted(third.VIEW_COMMENTS['outdated'])}")
     for column, comment in third.COLUMN_COMMENTS["outdated"].items():
         op.execute(f"COMMENT ON COLUMN outdated.{column} IS {first.quoted(comment)}")
-
-
-@contextmanager
-def _beside_others() -> Iterator[None]:
-    """Each statement by itself, and as long as it takes: building an index waits for transactions
-    that began before, and nobody waits for it."""
-    with op.get_context().autocommit_block():
-        limits = {}
-        for name in ("lock_timeout", "statement_timeout"):
-            if not context.is_offline_mode():
-                limits[name] = op.get_bind().scalar(sa.text(f"SHOW {name}"))
-            op.execute(f"SET {name} = 0")
-        yield
-        for name, value in limits.items():
-            op.execute(f"SET {name} = '{value}'")
-
-
-def _build(
-    name: str, table: str, columns: str, *, unique: bool = False, kind: str = "btree"
-) -> None:
-    """What a try before left behind may be half an index."""
-    _drop(name)
-    index = "UNIQUE INDEX" if unique else "INDEX"
-    op.execute(f"CREATE {index} CONCURRENTLY {name} ON {table} USING {kind} ({columns})")
-
-
-def _drop(name: str) -> None:
-    op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")

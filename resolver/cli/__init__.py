@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "evaluation.evaluate",
     "enqueue": "queue.enqueue",
     "withdraw": "withdrawal.withdraw",
+    "forget": "forgetting.forget",
     "worker": "queue.worker",
     "update": "update.update",
     "refresh": "update.refresh",

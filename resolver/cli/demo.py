@@ -139,7 +139,7 @@ def _wait(
     count = text(
         "SELECT count(*) FROM source_record s JOIN outcome USING (affiliation_id, policy_id) "
         "WHERE s.source = ANY(:sources) AND NOT EXISTS ("
-        "SELECT FROM outdated d WHERE (d.source, d.source_id, d.position) "
+        "SELECT FROM outdated d WHERE (d.source, d.external_id, d.position) "
         "= (s.source, s.external_id, s.position))"
     )
     done, changed = 0, time.monotonic()

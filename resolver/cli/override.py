@@ -163,6 +163,8 @@ def export(
     with _writable(file) as target:
         written = overrides.write_csv(target, current)
     say(f"{written:,} overrides")
+    if forgotten := len(current) - written:
+        say(f"[yellow]warning[/] left out {forgotten:,} of texts that were forgotten")
 
 
 @app.command()
@@ -292,7 +294,7 @@ def _show(found: Sequence[Override], as_json: bool) -> None:
         style = "dim" if override.ended else ""
         denied = override.verdict is Verdict.IS_NOT
         table.add_row(
-            Text(override.affiliation),
+            _text(override),
             Text(override.verdict, style="yellow" if denied else ""),
             Text(_organisation(override), style="green" if not override.ended else ""),
             Text(override.author),
@@ -311,7 +313,7 @@ def _show_problems(problems: Sequence[OverrideProblem]) -> None:
     for problem in problems:
         override = problem.override
         table.add_row(
-            Text(override.affiliation),
+            _text(override),
             override.verdict,
             Text(_organisation(override), style="green"),
             Text(_state(problem), style="yellow"),
@@ -319,6 +321,10 @@ def _show_problems(problems: Sequence[OverrideProblem]) -> None:
             Text(override.note),
         )
     console.print(table)
+
+
+def _text(override: Override) -> Text:
+    return Text(override.affiliation) if override.affiliation else Text("forgotten", style="dim")
 
 
 def _spell(override: Override) -> str:

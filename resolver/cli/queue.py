@@ -134,5 +134,6 @@ def schedule(
     """Send an update to the workers whenever RESOLVER_UPDATE_SCHEDULE says, until stopped.
 
     A worker of the queue registry takes in the newest release then, one of refresh what is due.
+    RESOLVER_FORGET_SCHEDULE says likewise when to delete what is over and old (resolver forget).
     """
     workers_schedule.run_schedule(load_settings(), log_level=log_level)

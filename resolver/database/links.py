@@ -37,9 +37,9 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _MAX_POSITION = 2**31 - 1
 """The largest `integer` of Postgres."""
 
-_RECORD_LOCK = 0x726F7205
+RECORD_LOCK = 0x726F7205
 """Key of the advisory lock that intake shares and a withdrawal has alone: a record that comes in
-again begins after it was withdrawn."""
+again begins after it was withdrawn. Forgetting has it alone, too, lest a text go that comes in."""
 
 _Cursor = psycopg.Cursor[tuple[object, ...]]
 
@@ -220,9 +220,9 @@ def _taken(
             ("int4", "text", "text", "int4", "bytea", "text", "text"),
             rows,
         )
-        cursor.execute(_INSERT_AFFILIATIONS)
         lock = _LOCK_FOR_WITHDRAWAL if alone else _LOCK_FOR_INTAKE
-        cursor.execute(lock, {"lock": _RECORD_LOCK})
+        cursor.execute(lock, {"lock": RECORD_LOCK})
+        cursor.execute(_INSERT_AFFILIATIONS)
         (taken,) = cursor.execute(_TAKE_SOURCE_RECORDS, keys).fetchone() or (0,)
         if taken:
             cursor.execute(_REPLACE_SOURCE_RECORDS, keys)
@@ -260,7 +260,7 @@ def withdraw(
     report = WithdrawReport(0, 0, 0, 0, 0)
     while rows := list(islice(iterator, batch)):
         with transaction(engine) as connection, driver(connection).cursor() as cursor:
-            cursor.execute(_LOCK_FOR_WITHDRAWAL, {"lock": _RECORD_LOCK})
+            cursor.execute(_LOCK_FOR_WITHDRAWAL, {"lock": RECORD_LOCK})
             cursor.execute(_CREATE_WITHDRAWN)
             _copy(cursor, "withdrawn", ("text", "text", "int4"), rows)
             cursor.execute(_CREATE_LEAVING)
@@ -295,7 +295,7 @@ def save(
     the same: of the same resolver version, with the same overrides, reason and links, numbers
     equal but for rounding. In either case the answer is not stale any more, but where what persons
     say of it changed while it was being resolved. Of an affiliation twice in one chunk the
-    later counts.
+    later counts. One that was forgotten meanwhile has no answer any more.
 
     Raises:
         ResolverSuperseded: this version is not in use; nothing was stored.
@@ -317,10 +317,11 @@ def save(
             ("int8", "text", "int2", "float4", "float4", "text", "text", "text[]", "text"),
             links,
         )
+        known = len(outcomes) - cursor.execute(_LEAVE_FORGOTTEN).rowcount
         (new,) = cursor.execute(_TAKE_OUTCOMES, keys).fetchone() or (0,)
         assert isinstance(new, int)
         stored = new
-        if new < len(outcomes):
+        if new < known:
             keys["valid"] = valid_versions(cursor, version_id)
             stored += cursor.execute(_FIND_REPLACED, keys).rowcount
             if stored > new:
@@ -330,7 +331,7 @@ def save(
             cursor.execute(_DELETE_STALE, keys)
         linked = cursor.execute(_INSERT_LINKS, keys).rowcount
         cursor.execute(_MARK_OVERRIDDEN_MEANWHILE, keys)
-    return SaveReport(outcomes=stored, links=linked, unchanged=len(outcomes) - stored)
+    return SaveReport(outcomes=stored, links=linked, unchanged=known - stored)
 
 
 def _answer_rows(
@@ -654,34 +655,54 @@ _CREATE_INCOMING_ANSWER = """
         affiliation_id bigint, ror_id text, rank smallint, score real, probability real,
         name text, matched_name text, stands_for text[], evidence text
     ) ON COMMIT DELETE ROWS;
-    CREATE TEMP TABLE IF NOT EXISTS stored_outcome (affiliation_id bigint) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE IF NOT EXISTS stored_outcome (
+        affiliation_id bigint, moment timestamptz, reason text
+    ) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS replaced_outcome (
-        affiliation_id bigint, moment timestamptz
+        affiliation_id bigint, moment timestamptz, reason text
+    ) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE IF NOT EXISTS replaced_link (
+        affiliation_id bigint, ror_id text, rank smallint, matched_name text, stands_for text[],
+        since timestamptz, since_version_id integer, since_reason text
     ) ON COMMIT DELETE ROWS
 """
+
+_LEAVE_FORGOTTEN = """
+    DELETE FROM incoming_outcome i
+    WHERE NOT EXISTS (SELECT FROM affiliation a WHERE a.id = i.affiliation_id)
+"""
+"""Under the lock that `_require_in_use` took nothing is forgotten meanwhile."""
 
 _TAKE_OUTCOMES = """
     WITH inserted AS (
         INSERT INTO outcome AS o
             (affiliation_id, policy_id, resolver_version_id, status, reason, overrides,
-             resolved_at)
+             resolved_at, begin_reason)
         SELECT
             i.affiliation_id, %(policy)s, %(version)s, i.status, i.reason, i.overrides,
-            statement_timestamp()
+            statement_timestamp(), 'source sent'
         FROM incoming_outcome i
         ORDER BY i.affiliation_id
         ON CONFLICT (affiliation_id, policy_id) DO UPDATE SET status = o.status WHERE false
-        RETURNING o.affiliation_id
+        RETURNING o.affiliation_id, o.resolved_at, o.begin_reason
     ), stored AS (
-        INSERT INTO stored_outcome SELECT affiliation_id FROM inserted
+        INSERT INTO stored_outcome SELECT * FROM inserted
     )
     SELECT count(*)::integer FROM inserted
 """
 """Inserts first answers and locks those that are there, in one order of keys."""
 
 _FIND_REPLACED = """
-    INSERT INTO replaced_outcome (affiliation_id, moment)
-    SELECT i.affiliation_id, greatest(statement_timestamp(), o.resolved_at)
+    INSERT INTO replaced_outcome (affiliation_id, moment, reason)
+    SELECT
+        i.affiliation_id,
+        greatest(statement_timestamp(), o.resolved_at),
+        CASE
+            WHEN o.overrides <> i.overrides THEN 'override'
+            WHEN was.release_id <> now.release_id THEN 'registry release'
+            WHEN was.id <> now.id THEN 'resolver change'
+            ELSE 'resolved again'
+        END
     FROM incoming_outcome i
     -- LIMIT: by key, one after the other; Postgres may think that it has to read the whole table.
     CROSS JOIN LATERAL (
@@ -689,6 +710,8 @@ _FIND_REPLACED = """
         WHERE (affiliation_id, policy_id) = (i.affiliation_id, %(policy)s)
         LIMIT 1
     ) o
+    JOIN resolver_version was ON was.id = o.resolver_version_id
+    JOIN resolver_version now ON now.id = %(version)s
     WHERE NOT EXISTS (SELECT FROM stored_outcome s WHERE s.affiliation_id = i.affiliation_id)
     AND (
         o.resolver_version_id <> %(version)s
@@ -716,30 +739,21 @@ _KEEP_PAST = """
     WITH past AS (
         INSERT INTO past_outcome
             (affiliation_id, policy_id, resolver_version_id, status, reason, overrides,
-             resolved_at, ended_at, ended_by, end_reason)
+             resolved_at, begin_reason, ended_at, ended_by, end_reason)
         SELECT
             o.affiliation_id, o.policy_id, o.resolver_version_id, o.status, o.reason, o.overrides,
-            o.resolved_at, r.moment, %(version)s,
-            CASE
-                WHEN o.overrides <> i.overrides THEN 'override'
-                WHEN was.release_id <> now.release_id THEN 'registry release'
-                WHEN was.id <> now.id THEN 'resolver change'
-                ELSE 'resolved again'
-            END
+            o.resolved_at, o.begin_reason, r.moment, %(version)s, r.reason
         FROM replaced_outcome r
-        JOIN incoming_outcome i USING (affiliation_id)
         JOIN outcome o ON (o.affiliation_id, o.policy_id) = (r.affiliation_id, %(policy)s)
-        JOIN resolver_version was ON was.id = o.resolver_version_id
-        JOIN resolver_version now ON now.id = %(version)s
         ORDER BY o.affiliation_id
         RETURNING id, affiliation_id, policy_id
     )
     INSERT INTO past_link
         (past_outcome_id, ror_id, rank, score, probability, name, matched_name, stands_for,
-         evidence, continued)
+         evidence, beginning, since, since_version_id, since_reason, continued)
     SELECT
         p.id, l.ror_id, l.rank, l.score, l.probability, l.name, l.matched_name, l.stands_for,
-        l.evidence,
+        l.evidence, l.beginning, l.since, l.since_version_id, l.since_reason,
         EXISTS (
             SELECT FROM incoming_link n
             WHERE (n.affiliation_id, n.ror_id) = (l.affiliation_id, l.ror_id)
@@ -748,8 +762,15 @@ _KEEP_PAST = """
 """
 
 _DELETE_LINKS = """
-    DELETE FROM link l USING replaced_outcome r
-    WHERE (l.affiliation_id, l.policy_id) = (r.affiliation_id, %(policy)s)
+    WITH deleted AS (
+        DELETE FROM link l USING replaced_outcome r
+        WHERE (l.affiliation_id, l.policy_id) = (r.affiliation_id, %(policy)s)
+        RETURNING l.*
+    )
+    INSERT INTO replaced_link
+    SELECT affiliation_id, ror_id, rank, matched_name, stands_for,
+           since, since_version_id, since_reason
+    FROM deleted
 """
 
 _REPLACE_OUTCOMES = """
@@ -759,22 +780,37 @@ _REPLACE_OUTCOMES = """
             status = i.status,
             reason = i.reason,
             overrides = i.overrides,
-            resolved_at = r.moment
+            resolved_at = r.moment,
+            begin_reason = r.reason
         FROM replaced_outcome r JOIN incoming_outcome i USING (affiliation_id)
         WHERE (o.affiliation_id, o.policy_id) = (r.affiliation_id, %(policy)s)
-        RETURNING o.affiliation_id
+        RETURNING o.affiliation_id, o.resolved_at, o.begin_reason
     )
-    INSERT INTO stored_outcome SELECT affiliation_id FROM replaced
+    INSERT INTO stored_outcome SELECT * FROM replaced
 """
 
 _INSERT_LINKS = """
     INSERT INTO link (affiliation_id, policy_id, ror_id, resolver_version_id, rank, score,
-                      probability, name, matched_name, stands_for, evidence)
+                      probability, name, matched_name, stands_for, evidence, beginning,
+                      since, since_version_id, since_reason)
     SELECT i.affiliation_id, %(policy)s, i.ror_id, %(version)s, i.rank, i.score,
-           i.probability, i.name, i.matched_name, i.stands_for, i.evidence::jsonb
-    FROM incoming_link i JOIN stored_outcome s USING (affiliation_id)
+           i.probability, i.name, i.matched_name, i.stands_for, i.evidence::jsonb,
+           CASE
+               WHEN r.ror_id IS NULL THEN 'new'
+               WHEN (r.rank, r.matched_name, r.stands_for)
+                   = (i.rank, i.matched_name, i.stands_for) THEN 'confirmed'
+               ELSE 'changed'
+           END,
+           CASE WHEN r.ror_id IS NULL THEN s.moment ELSE r.since END,
+           CASE WHEN r.ror_id IS NULL THEN %(version)s ELSE r.since_version_id END,
+           CASE WHEN r.ror_id IS NULL THEN s.reason ELSE r.since_reason END
+    FROM incoming_link i
+    JOIN stored_outcome s USING (affiliation_id)
+    LEFT JOIN replaced_link r USING (affiliation_id, ror_id)
     ORDER BY i.affiliation_id, i.rank
 """
+"""What the answer before has linked already began then, not now. It may not be known when that was:
+then it stays unknown."""
 
 _DELETE_STALE = """
     DELETE FROM stale t USING incoming_outcome i

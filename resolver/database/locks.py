@@ -25,15 +25,32 @@ def updating(engine: Engine) -> bool:
         DatabaseUnavailable: no answer.
     """
     with transaction(engine) as connection:
-        held = connection.execute(
-            text(
-                "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted"
-                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-                " AND classid = 0 AND objid = :key AND objsubid = 1)"
-            ),
-            {"key": _UPDATE_LOCK},
+        return bool(connection.execute(_HELD, {"key": _UPDATE_LOCK}).scalar_one())
+
+
+def require_no_update(engine: Engine) -> None:
+    """Go on only while no update is under way.
+
+    Raises:
+        UpdateRunning: one is.
+    """
+    if updating(engine):
+        raise UpdateRunning(
+            "another process is taking in a release or switching versions",
+            remedy="wait for it to end, and run it again",
         )
-        return bool(held.scalar_one())
+
+
+# A lock on one number shows it in two parts, of which this one's first is 0.
+_HELD = text(
+    """
+    SELECT EXISTS (
+        SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+        WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()
+        AND (l.classid, l.objid, l.objsubid) = (0, :key, 1)
+    )
+    """
+)
 
 
 @contextmanager

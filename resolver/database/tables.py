@@ -89,6 +89,45 @@ def _listed(values: Iterable[str]) -> str:
     return ", ".join(f"'{value}'" for value in values)
 
 
+SOURCE_SENT = "source sent"
+"""Why there is a first answer: a source sent the text."""
+
+
+class Beginning(StrEnum):
+    """A link beside the answer that was replaced."""
+
+    NEW = "new"
+    """It did not link this organisation, or there was none."""
+
+    CONFIRMED = "confirmed"
+    """It linked it in the same way; numbers do not count."""
+
+    CHANGED = "changed"
+    """It linked it, too, but by another name, at another rank or for another organisation."""
+
+
+_SCORE = "The reranker's logit; null where a person said so and it was not read"
+_PROBABILITY = "The judge's, that the affiliation names it: 0 to 1; 1 where a person said so"
+
+_BEGIN_REASONS = (SOURCE_SENT, *EndReason)
+
+_BEGIN_REASON = (
+    "Why this answer was given: source sent for the first, else as past_outcome.end_reason; null"
+    " in old answers"
+)
+_BEGINNING = "new, confirmed or changed, beside the answer before; null in old answers"
+_SINCE = "Since when the answers have this organisation without a break; null: not known"
+_SINCE_VERSION = "Who gave the first of these; null: not known"
+_SINCE_REASON = "Why that one was given, as outcome.begin_reason; null: not known"
+
+
+def _begun() -> list[CheckConstraint]:
+    return [
+        CheckConstraint(f"beginning in ({_listed(Beginning)})", name="beginning"),
+        CheckConstraint(f"since_reason in ({_listed(_BEGIN_REASONS)})", name="since_reason"),
+    ]
+
+
 class Base(DeclarativeBase):
     metadata = MetaData(
         naming_convention={
@@ -376,6 +415,7 @@ class Outcome(Base):
     __table_args__ = (
         CheckConstraint("status in ('linked', 'no_match')", name="status"),
         CheckConstraint("(status = 'linked') = (reason is null)", name="reason"),
+        CheckConstraint(f"begin_reason in ({_listed(_BEGIN_REASONS)})", name="begin_reason"),
         # With the key: what a version answered is read in pages.
         Index(
             "ix_outcome_resolver_version_id_affiliation_id_policy_id",
@@ -411,6 +451,7 @@ class Outcome(Base):
         server_default=text("'{}'"),
         comment="link_override.id of what persons had said of the text, in order",
     )
+    begin_reason: Mapped[str | None] = mapped_column(comment=_BEGIN_REASON)
 
 
 class Link(Base):
@@ -418,6 +459,7 @@ class Link(Base):
     __table_args__ = (
         CheckConstraint("probability between 0 and 1", name="probability"),
         CheckConstraint("rank >= 1", name="rank"),
+        *_begun(),
         ForeignKeyConstraint(
             ["affiliation_id", "policy_id"],
             ["outcome.affiliation_id", "outcome.policy_id"],
@@ -450,10 +492,8 @@ class Link(Base):
         ForeignKey("resolver_version.id"), comment="Who gave the answer"
     )
     rank: Mapped[int] = mapped_column(SmallInteger, comment="1 is the best of the affiliation")
-    score: Mapped[float | None] = mapped_column(
-        REAL, comment="The reranker's logit; null where a person said so and it was not read"
-    )
-    probability: Mapped[float] = mapped_column(REAL, comment="The score, calibrated: 0 to 1")
+    score: Mapped[float | None] = mapped_column(REAL, comment=_SCORE)
+    probability: Mapped[float] = mapped_column(REAL, comment=_PROBABILITY)
     name: Mapped[str] = mapped_column(comment="The organisation's name at that time")
     matched_name: Mapped[str] = mapped_column(comment="The name that was met")
     stands_for: Mapped[list[str]] = mapped_column(
@@ -464,6 +504,12 @@ class Link(Base):
     evidence: Mapped[dict[str, Any] | None] = mapped_column(
         JSONB, comment="Why: part of the text, places, scores, runner-up; null in old answers"
     )
+    beginning: Mapped[str | None] = mapped_column(comment=_BEGINNING)
+    since: Mapped[datetime | None] = mapped_column(comment=_SINCE)
+    since_version_id: Mapped[int | None] = mapped_column(
+        ForeignKey("resolver_version.id"), comment=_SINCE_VERSION
+    )
+    since_reason: Mapped[str | None] = mapped_column(comment=_SINCE_REASON)
 
 
 class Stale(Base):
@@ -508,9 +554,11 @@ class PastOutcome(Base):
     __table_args__ = (
         CheckConstraint("status in ('linked', 'no_match')", name="status"),
         CheckConstraint("(status = 'linked') = (reason is null)", name="reason"),
+        CheckConstraint(f"begin_reason in ({_listed(_BEGIN_REASONS)})", name="begin_reason"),
         CheckConstraint(f"end_reason in ({_listed(EndReason)})", name="end_reason"),
         CheckConstraint("resolved_at <= ended_at", name="spell"),
         Index("ix_past_outcome_affiliation_id_policy_id", "affiliation_id", "policy_id"),
+        Index("ix_past_outcome_ended_at", "ended_at"),
         {"comment": "An answer that another one took the place of"},
     )
 
@@ -537,11 +585,15 @@ class PastOutcome(Base):
     end_reason: Mapped[str] = mapped_column(
         comment="registry release, resolver change, override or resolved again"
     )
+    begin_reason: Mapped[str | None] = mapped_column(comment=_BEGIN_REASON)
 
 
 class PastLink(Base):
     __tablename__ = "past_link"
-    __table_args__ = ({"comment": "An organisation that an affiliation named, by a past answer"},)
+    __table_args__ = (
+        *_begun(),
+        {"comment": "An organisation that an affiliation named, by a past answer"},
+    )
 
     past_outcome_id: Mapped[int] = mapped_column(
         ForeignKey("past_outcome.id", ondelete="CASCADE"), primary_key=True, comment="The answer"
@@ -550,8 +602,8 @@ class PastLink(Base):
         primary_key=True, index=True, comment="Nine characters after https://ror.org/"
     )
     rank: Mapped[int] = mapped_column(SmallInteger, comment="1 is the best of the affiliation")
-    score: Mapped[float | None] = mapped_column(REAL, comment="The reranker's logit")
-    probability: Mapped[float] = mapped_column(REAL, comment="The score, calibrated: 0 to 1")
+    score: Mapped[float | None] = mapped_column(REAL, comment=_SCORE)
+    probability: Mapped[float] = mapped_column(REAL, comment=_PROBABILITY)
     name: Mapped[str] = mapped_column(comment="The organisation's name at that time")
     matched_name: Mapped[str] = mapped_column(comment="The name that was met")
     stands_for: Mapped[list[str]] = mapped_column(
@@ -561,6 +613,12 @@ class PastLink(Base):
         JSONB, comment="Why: part of the text, places, scores, runner-up; null in old answers"
     )
     continued: Mapped[bool] = mapped_column(comment="The next answer has this organisation too")
+    beginning: Mapped[str | None] = mapped_column(comment=_BEGINNING)
+    since: Mapped[datetime | None] = mapped_column(comment=_SINCE)
+    since_version_id: Mapped[int | None] = mapped_column(
+        ForeignKey("resolver_version.id"), comment=_SINCE_VERSION
+    )
+    since_reason: Mapped[str | None] = mapped_column(comment=_SINCE_REASON)
 
 
 class PastRecord(Base):
@@ -569,6 +627,7 @@ class PastRecord(Base):
         CheckConstraint("end_reason in ('changed', 'withdrawn')", name="end_reason"),
         CheckConstraint("received_at <= ended_at", name="spell"),
         Index("ix_past_record_source_external_id_position", "source", "external_id", "position"),
+        Index("ix_past_record_ended_at", "ended_at"),
         {"comment": "An affiliation as a source had sent it, before it changed or withdrew it"},
     )
 
@@ -611,7 +670,9 @@ class LinkOverride(Base):
     text_hash: Mapped[bytes] = mapped_column(
         index=True, comment="As affiliation.text_hash; the text need not have been sent"
     )
-    affiliation: Mapped[str] = mapped_column(comment="The normalised text")
+    affiliation: Mapped[str | None] = mapped_column(
+        comment="The normalised text; null: forgotten, it holds for whatever has text_hash"
+    )
     ror_id: Mapped[str] = mapped_column(comment="Nine characters after https://ror.org/")
     verdict: Mapped[str] = mapped_column(comment="is or is not")
     author: Mapped[str] = mapped_column(comment="Who says so")
@@ -624,7 +685,10 @@ class LinkOverride(Base):
 
 class RefusedRecord(Base):
     __tablename__ = "refused_record"
-    __table_args__ = ({"comment": "An incoming record that could not be taken"},)
+    __table_args__ = (
+        Index("ix_refused_record_received_at", "received_at"),
+        {"comment": "An incoming record that could not be taken"},
+    )
 
     id: Mapped[int] = mapped_column(
         BigInteger, Identity(always=True), primary_key=True, comment="Key"

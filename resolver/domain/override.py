@@ -44,6 +44,9 @@ class Ending:
 class Override:
     """One statement. `affiliation` is normalised, `author` whoever says so.
 
+    The text is empty where it was forgotten: the statement is kept by its hash, and holds when the
+    text comes again.
+
     `id` and `created_at` are None until it is stored; `ended` is None while it holds. `name` is
     the organisation's display name as the registry had it last, where the reader knows it.
     """

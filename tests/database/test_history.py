@@ -10,9 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, Row, text
 
 from resolver.database.connection import connect, transaction
 from resolver.database.links import (
@@ -375,10 +377,177 @@ def test_replacements_at_once_leave_one_whole_record(engine: Engine, versions: V
     check_spells(engine)
 
 
+# How a link began
+
+
+def cookbook(title: str) -> str:
+    """The query of docs/sql.md below this heading."""
+    section = (Path(__file__).parents[2] / "docs/sql.md").read_text().split(f"## {title}\n")[1]
+    return section.split("```sql\n")[1].split("```")[0]
+
+
+OTHER_NAME = replace(OXFORD, matched_name="Oxford Univ.")
+STANDS_FOR = replace(OXFORD, stands_for=("03gq8fr08",))
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "beginnings"),
+    [
+        pytest.param(linked(OXFORD), linked(OXFORD), {OXFORD: "confirmed"}, id="the same"),
+        pytest.param(
+            linked(OXFORD), linked(replace(OXFORD, score=1.0, probability=0.6)),
+            {OXFORD: "confirmed"}, id="numbers",
+        ),
+        pytest.param(linked(OXFORD), linked(OTHER_NAME), {OXFORD: "changed"}, id="name"),
+        pytest.param(linked(OXFORD), linked(STANDS_FOR), {OXFORD: "changed"}, id="stands for"),
+        pytest.param(
+            linked(OXFORD), linked(LEIDEN, replace(OXFORD, rank=2)),
+            {OXFORD: "changed", LEIDEN: "new"}, id="rank",
+        ),
+        pytest.param(
+            linked(OXFORD), linked(OXFORD, ETH), {OXFORD: "confirmed", ETH: "new"}, id="one more"
+        ),
+        pytest.param(linked(OXFORD, ETH), linked(OXFORD), {OXFORD: "confirmed"}, id="one less"),
+        pytest.param(unlinked(NONE), linked(OXFORD), {OXFORD: "new"}, id="first link"),
+        pytest.param(
+            linked(OXFORD), linked(OXFORD, overrides=(1,)), {OXFORD: "confirmed"}, id="a person"
+        ),
+    ],
+)  # fmt: skip
+def test_a_link_says_what_it_is_beside_the_answer_before(
+    engine: Engine,
+    versions: Versions,
+    first: Outcome,
+    then: Outcome,
+    beginnings: dict[Link, str],
+) -> None:
+    affiliation = sent(engine, versions["A"])
+    put(engine, versions["A"], affiliation, first)
+    assert rows(engine, "SELECT DISTINCT beginning, begin_reason FROM link_history") == [
+        ("new", "source sent") for _ in first.links[:1]
+    ]
+    put(engine, versions["B"], affiliation, then)
+    reason = "override" if then.overrides else "registry release"
+    found = rows(
+        engine,
+        "SELECT ror_id, beginning, begin_reason, linked_since = resolved_at, linked_since_release,"
+        " linked_since_reason FROM link_history WHERE valid_to IS NULL",
+    )
+    assert {row[0]: row[1:] for row in found} == {
+        link.ror_id: (
+            beginning,
+            reason,
+            beginning == "new",
+            "v2.9" if beginning == "new" else "v2.8",
+            reason if beginning == "new" else "source sent",
+        )
+        for link, beginning in beginnings.items()
+    }
+    # What went to the past says still how it began.
+    assert rows(
+        engine,
+        "SELECT DISTINCT beginning, begin_reason, linked_since_release, end_release"
+        " FROM link_history WHERE valid_to IS NOT NULL",
+    ) == [("new", "source sent", "v2.8", "v2.9") for _ in first.links[:1]]
+
+
+def test_what_a_release_brought_is_told_after_a_rollback_too(
+    engine: Engine, versions: Versions
+) -> None:
+    """v2.9 brought 5 of 60 links and took 3; none of that changes by going back and forth, by
+    another model, or by what sources send meanwhile."""
+    texts = [f"Oxford {number}" for number in range(60)]
+    ids = [sent(engine, versions["A"], one, one) for one in texts]
+
+    def answered(letter: str) -> None:
+        before = letter == "A"
+        put_in_use(engine, versions[letter])
+        save(
+            engine,
+            versions[letter],
+            [
+                (
+                    one,
+                    linked(OXFORD) if (number >= 5 if before else number < 57) else unlinked(NONE),
+                )
+                for number, one in enumerate(ids)
+            ],
+        )
+
+    new, gone = cookbook("Which links a release brought"), cookbook("Which links a release took")
+
+    def told(query: str) -> set[object]:
+        return {row._mapping["external_id"] for row in _all(engine, query)}
+
+    for turn, letter in enumerate("ABABBM"):
+        answered(letter)
+        sent(engine, versions[letter], texts[20], f"later {turn}")
+        shown = letter != "A"
+        assert told(new) == (set(texts[:5]) if shown else set()), letter
+        assert told(gone) == (set(texts[57:]) if shown else set()), letter
+    # A new paper with a text that the release made linkable.
+    sent(engine, versions["M"], texts[0], "new paper")
+    assert told(new) == {*texts[:5], "new paper"}
+    assert rows(
+        engine,
+        "SELECT beginning, begin_reason, linked_since_reason FROM link_history"
+        " WHERE external_id = 'new paper'",
+    ) == [("new", "source sent", "registry release")]
+
+
+def test_another_writing_of_a_text_ends_and_begins_no_link(
+    engine: Engine, versions: Versions
+) -> None:
+    """Raw texts may differ where the normalised one is the same."""
+    version = versions["A"]
+    affiliation = sent(engine, version, "Oxford,  UK")
+    put(engine, version, affiliation, linked(OXFORD))
+    assert sent(engine, version, "Oxford, UK") == affiliation
+    put(engine, versions["B"], affiliation, linked(OXFORD))
+    assert sent(engine, versions["B"], "Oxford, UK ") == affiliation
+    assert rows(
+        engine,
+        "SELECT beginning, begin_reason, end_reason, continued FROM link_history"
+        " ORDER BY valid_from",
+    ) == [
+        ("new", "source sent", "source changed", True),
+        ("confirmed", "source sent", "registry release", True),
+        ("confirmed", "registry release", "source changed", True),
+        ("confirmed", "source sent", None, False),
+    ]
+    assert withdraw(engine, [("crossref", "a", None)]).records == 1
+    assert rows(engine, "SELECT count(*) FROM link_history WHERE NOT continued") == [(1,)]
+
+
+def test_how_an_old_link_began_stays_unknown(engine: Engine, versions: Versions) -> None:
+    affiliation = sent(engine, versions["A"])
+    put(engine, versions["A"], affiliation, linked(OXFORD))
+    with transaction(engine) as connection:
+        connection.exec_driver_sql(
+            "UPDATE outcome SET begin_reason = NULL; UPDATE link SET beginning = NULL,"
+            " since = NULL, since_version_id = NULL, since_reason = NULL"
+        )
+    put(engine, versions["B"], affiliation, linked(OXFORD, ETH))
+    assert rows(
+        engine,
+        "SELECT ror_id, beginning, begin_reason, linked_since_release FROM link_history"
+        " ORDER BY valid_from, rank",
+    ) == [
+        (OXFORD.ror_id, None, None, None),
+        (OXFORD.ror_id, "confirmed", "registry release", None),
+        (ETH.ror_id, "new", "registry release", "v2.9"),
+    ]
+
+
+def _all(engine: Engine, query: str) -> Sequence[Row[Any]]:
+    with transaction(engine) as connection:
+        return connection.exec_driver_sql(query).all()
+
+
 # Any sequence of events
 
 COMPARED = (
-    "source, source_id, position, affiliation, ror_id, ror_url, matched_name, matched_text,"
+    "source, external_id, position, affiliation, ror_id, ror_url, matched_name, matched_text,"
     " probability, score, rank, stands_for, evidence, registry_release, resolver_version, policy,"
     " resolved_at"
 )

@@ -157,7 +157,7 @@ def test_chunks_are_answered_as_their_policies_ask(deployment: Deployment) -> No
         assert 'level: "top" is not one of named' in worker.output()
     assert letters == [("resolver.resolve_chunk", davis)]
     assert deployment.rows(
-        "SELECT source_id, organisation, stands_for FROM resolved_links ORDER BY source_id"
+        "SELECT external_id, organisation, stands_for FROM resolved_links ORDER BY external_id"
     ) == [
         ("10.1/1", "University of California, Davis", []),
         ("10.1/2", "University of California System", ["05rrcem69"]),
