@@ -57,13 +57,17 @@ class RecordError(RegistryError):
 
     `index` counts records of the file from 0; `ror_id` is None when the
     record has none that can be read; `field` is the dotted path of the value.
+    `unfamiliar`: nothing is wrong with it, but a word of it is none that this version knows.
     """
 
-    def __init__(self, *, index: int, ror_id: str | None, field: str, reason: str) -> None:
+    def __init__(
+        self, *, index: int, ror_id: str | None, field: str, reason: str, unfamiliar: bool = False
+    ) -> None:
         self.index = index
         self.ror_id = ror_id
         self.field = field
         self.reason = reason
+        self.unfamiliar = unfamiliar
         super().__init__(f"record {index} ({ror_id or 'no id'}): {field}: {reason}")
 
 
