@@ -23,7 +23,8 @@
     ├── BrokerUnavailable             the message broker does not answer
     ├── QueueFull                     a queue has as many messages as it may
     ├── IntakeError                   one incoming record is refused
-    └── GoldError                     a labelled file for evaluation or training cannot be read
+    ├── GoldError                     a labelled file for evaluation or training cannot be read
+    └── DiskFull                      there is no room for what is to be written
 
 A caller prints ``str(error)``: one line, the remedy included. Nothing here is
 ever turned into "no match".
@@ -161,3 +162,7 @@ class IntakeError(ResolverError):
 
 class GoldError(ResolverError):
     """A file of labelled affiliations cannot be read; names the line."""
+
+
+class DiskFull(ResolverError):
+    """There is no room on the disk for what is to be written; what was begun of it is gone."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from resolver import intake
 from resolver.cli.policy import Choices, policy_options
@@ -76,7 +77,7 @@ def enqueue(
     say(f"{sent.records:,} records in {sent.chunks:,} messages on queue {queue}")
     if refused:
         for error in refused[:TOLD]:
-            say(f"[yellow]refused[/] {error}")
+            say(Text.assemble(("refused", "yellow"), f" {error}"))
         say(f"{len(refused):,} records refused; the others were sent")
         raise typer.Exit(2)
 
