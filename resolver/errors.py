@@ -27,7 +27,8 @@
     ├── MessageError                  a task message as a whole cannot be used
     ├── IntakeError                   one incoming record is refused
     ├── FileBroken                    a file of affiliations ends in the middle
-    └── GoldError                     a labelled file for evaluation or training cannot be read
+    ├── GoldError                     a labelled file for evaluation or training cannot be read
+    └── DiskFull                      there is no room for what is to be written
 
 A caller prints ``str(error)``: one line, the remedy included. Nothing here is
 ever turned into "no match".
@@ -65,13 +66,17 @@ class RecordError(RegistryError):
 
     `index` counts records of the file from 0; `ror_id` is None when the
     record has none that can be read; `field` is the dotted path of the value.
+    `unfamiliar`: nothing is wrong with it, but a word of it is none that this version knows.
     """
 
-    def __init__(self, *, index: int, ror_id: str | None, field: str, reason: str) -> None:
+    def __init__(
+        self, *, index: int, ror_id: str | None, field: str, reason: str, unfamiliar: bool = False
+    ) -> None:
         self.index = index
         self.ror_id = ror_id
         self.field = field
         self.reason = reason
+        self.unfamiliar = unfamiliar
         super().__init__(f"record {index} ({ror_id or 'no id'}): {field}: {reason}")
 
 
@@ -187,3 +192,7 @@ class FileBroken(ResolverError):
 
 class GoldError(ResolverError):
     """A file of labelled affiliations cannot be read; names the line."""
+
+
+class DiskFull(ResolverError):
+    """There is no room on the disk for what is to be written; what was begun of it is gone."""

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.panel import Panel
 from rich.syntax import Syntax
+from rich.text import Text
 from sqlalchemy import text
 
 from resolver import files, sample, selecting, service, switching
 from resolver.cli.incoming import Refusals, tell_remarks
-from resolver.cli.sql import rows_table
+from resolver.cli.tables import rows_table
 from resolver.cli.terminal import console, progress, say
 from resolver.database import migrating
 from resolver.domain.affiliation import SourceRecord
@@ -103,14 +104,14 @@ def _embedded(home: Path) -> Settings:
     # The worker is another process and finds the same home in its environment.
     for name in ("DATABASE_URL", "BROKER_URL", "QDRANT_URL"):
         if os.environ.pop(f"RESOLVER_{name}", None):
-            say(f"[dim]the demo is embedded: RESOLVER_{name} is not used[/]")
+            say(Text(f"the demo is embedded: RESOLVER_{name} is not used", style="dim"))
     os.environ["RESOLVER_HOME"] = str(home.absolute())
     home.mkdir(parents=True, exist_ok=True)
     return load_settings()
 
 
 def _step(number: int, what: str) -> None:
-    say(f"[bold cyan]{number}[/] {what}")
+    say(Text.assemble((str(number), "bold cyan"), f" {what}"))
 
 
 @contextmanager
@@ -173,6 +174,6 @@ def _show(engine: Engine) -> None:
         with engine.connect() as connection:
             result = connection.exec_driver_sql(query.replace("%", "%%"))
             columns, rows = list(result.keys()), [tuple(row) for row in result]
-        console.print(Panel(Syntax(query.strip(), "sql"), title=path.name, expand=False))
-        console.print(rows_table(columns, rows, one_line=True))
+        console.print(Panel(Syntax(query.strip(), "sql"), title=Text(path.name), expand=False))
+        console.print(rows_table(columns, rows))
         console.print(f"{len(rows)} rows\n")

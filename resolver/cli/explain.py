@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Annotated
 
-import orjson
 import typer
-from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
 from rich.padding import Padding
 from rich.rule import Rule
-from rich.table import Table
 from rich.text import Text
 
 from resolver import embedded, service
 from resolver.cli.matching import REASONS, as_object
 from resolver.cli.policy import Choices, policy_options
-from resolver.cli.terminal import console
+from resolver.cli.tables import Table
+from resolver.cli.terminal import console, write_json
 from resolver.database import connection
 from resolver.database import overrides as stored
 from resolver.domain.affiliation import MAX_CHARACTERS, Affiliation, unescaped
@@ -42,6 +40,9 @@ from resolver.settings import Settings, load_settings
 
 WEIGHED_SHOWN = 8
 """Kinds of evidence shown for a candidate; the rest is summed."""
+
+WIDEST_RULE = 120
+"""Characters of the line below a heading, where there is room for more."""
 
 BAR = 12
 """Characters of the longest bar."""
@@ -96,7 +97,7 @@ def explain(
     with service.matcher(choices.over(settings)) as matcher:
         (judgement,) = matcher.judgements([read], overrides=found)
         if as_json:
-            sys.stdout.buffer.write(orjson.dumps(story(judgement, matcher.policy)) + b"\n")
+            write_json(story(judgement, matcher.policy))
         else:
             tell(judgement, matcher.policy, console, shown=candidates)
 
@@ -187,15 +188,15 @@ def tell(judgement: Judgement, policy: Policy, console: Console, *, shown: int =
     raw, text = judgement.outcome.affiliation, judgement.text
     console.print(_section("The text"))
     console.print(_links_in(text, judgement) if text else Text(repr(raw[:200])))
-    about = Table.grid(padding=(0, 2))
+    about = Table(box=None, show_header=False, padding=(0, 2), pad_edge=True)
     for label, content in _about_text(raw, text, judgement):
-        about.add_row(Text(f"  {label}", style="dim"), content)
+        about.add_row(Text(label, style="dim"), content)
     if about.row_count:
         console.print(about)
     if judgement.overrides:
         console.print(_section("What persons said"))
         for override in judgement.overrides:
-            console.print(Padding(_statement(override), (0, 0, 0, 2)))
+            console.print(Padding.indent(_statement(override), 2))
     if judgement.candidates:
         found = verdicts(text, judgement.scored, policy)
         console.print(_section("Candidates"))
@@ -205,10 +206,10 @@ def tell(judgement: Judgement, policy: Policy, console: Console, *, shown: int =
             console.print(_weighed(compared))
         console.print(_section("The decision"))
         for number, step in enumerate(_steps(text, judgement, found, policy), start=1):
-            console.print(Padding(Text(f"{number}. ", style="dim").append(step), (0, 0, 0, 2)))
+            console.print(Padding.indent(Text(f"{number}. ", style="dim").append(step), 2))
     console.print(_section("The answer"))
     for answer in _answer(judgement, policy):
-        console.print(Padding(answer, (0, 0, 0, 2)))
+        console.print(Padding.indent(answer, 2))
 
 
 def would_change(judgement: Judgement, policy: Policy) -> str | None:
@@ -249,7 +250,8 @@ def would_change(judgement: Judgement, policy: Policy) -> str | None:
 
 
 def _section(title: str) -> Group:
-    return Group("", Rule(Text(title, style="bold"), align="left", style="dim"))
+    rule = Rule(Text(title, style="bold"), align="left", style="dim")
+    return Group("", Constrain(rule, WIDEST_RULE))
 
 
 def _links_in(text: str, judgement: Judgement) -> Text:
@@ -300,13 +302,11 @@ def _candidates(
 ) -> RenderableType:
     places = NamedPlaces.of(text, (s.document for s in judgement.scored))
     ranks = {c.ror_id: rank for rank, c in enumerate(judgement.candidates, start=1)}
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table()
     for name in ("1st", "words", "sense", "logit", "prob."):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("organisation", min_width=28)
-    table.add_column("place", max_width=20)
-    table.add_column("text", no_wrap=True)
-    table.add_column("step", no_wrap=True)
+        table.add_column(name, justify="right")
+    for name in ("organisation", "place", "text", "step"):
+        table.add_column(name)
     for verdict in found[:shown]:
         s = verdict.scored
         candidate, document = s.candidate, s.document
@@ -333,7 +333,7 @@ def _candidates(
     unread = len(judgement.candidates) - len(judgement.scored)
     if rest or unread:
         notes.append(f"left out: {rest} less probable, {unread} that were not reranked")
-    return Group(table, *(Text(f"  {note}", style="dim") for note in notes))
+    return Group(table, *(Padding.indent(Text(note, style="dim"), 2) for note in notes))
 
 
 def _marked_place(places: NamedPlaces, document: Document) -> Text:
@@ -370,10 +370,10 @@ def _weighed(compared: Sequence[Scored]) -> Table:
     )
     names, others = names[:WEIGHED_SHOWN], names[WEIGHED_SHOWN:]
     largest = max((abs(effect.get(n, 0.0)) for effect in effects for n in names), default=1.0)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    table.add_column("log odds", no_wrap=True)
+    table = Table()
+    table.add_column("log odds")
     for s in compared:
-        table.add_column(s.document.display_name, max_width=26)
+        table.add_column(Text(s.document.display_name))
     for name in names:
         bars = [_bar(effect.get(name, 0.0), largest or 1.0) for effect in effects]
         table.add_row(name, *bars)

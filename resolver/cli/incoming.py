@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from resolver import files
 from resolver.cli.terminal import say
@@ -103,10 +103,10 @@ class Refusals:
 
     def tell(self) -> None:
         for error in self.first:
-            say(f"[yellow]refused[/] {escape(str(error))}")
+            say(Text.assemble(("refused", "yellow"), f" {error}"))
 
 
 def tell_remarks(rows: AffiliationFile) -> None:
     """How the file was read, where it leaves that open."""
     for remark in rows.remarks():
-        say(f"[dim]file[/] {escape(remark)}")
+        say(Text.assemble(("file", "dim"), f" {remark}"))

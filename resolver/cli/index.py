@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from resolver import selecting, service, switching
+from resolver.cli.tables import Table
 from resolver.cli.terminal import console, progress, say
 from resolver.database import connection, resolvers
 from resolver.database.locks import updating_alone
@@ -116,7 +117,9 @@ def show() -> None:
     """List the index versions; the active one is marked."""
     with service.index_store(load_settings()) as store:
         active, versions = store.active(), store.versions()
-    table = Table("", "version", "release", "encoder", "organisations", "names", "from", "built")
+    table = Table(
+        "active", "version", "release", "encoder", "organisations", "names", "from", "built"
+    )
     for manifest in versions:
         mark = "●" if active and active.version == manifest.version else ""
         table.add_row(
@@ -127,7 +130,7 @@ def show() -> None:
             f"{manifest.organisations:,}",
             f"{manifest.points:,}",
             manifest.derived_from or "-",
-            manifest.built_at,
+            f"{datetime.fromisoformat(manifest.built_at):%Y-%m-%d %H:%M}",
         )
     console.print(table)
     if active is None:

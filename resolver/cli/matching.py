@@ -8,10 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from resolver import service
@@ -27,7 +25,8 @@ from resolver.cli.incoming import (
     SourceColumn,
 )
 from resolver.cli.policy import Choices, policy_options
-from resolver.cli.terminal import console, say
+from resolver.cli.tables import Table
+from resolver.cli.terminal import console, say, write_json
 from resolver.domain.affiliation import SourceRecord
 from resolver.domain.outcome import LinkEvidence, Outcome, Reason
 from resolver.errors import SettingsError
@@ -102,7 +101,7 @@ def resolve(
             for record, outcome in zip(chunk, outcomes, strict=True):
                 key = _key(record) if identified else {}
                 if as_json:
-                    sys.stdout.buffer.write(orjson.dumps(key | as_object(outcome)) + b"\n")
+                    write_json(key | as_object(outcome))
                 else:
                     console.print(for_a_person(outcome, str(key.get("id", ""))))
             sys.stdout.flush()
@@ -163,14 +162,14 @@ def for_a_person(outcome: Outcome, number: str = "") -> Group:
         return Group(
             heading, Text("  no match: ", style="yellow").append(in_words(outcome.reason)), ""
         )
-    table = Table(box=None, padding=(0, 2), show_header=False)
+    table = Table(box=None, padding=(0, 2), pad_edge=True, show_header=False)
     for link in outcome.links:
         name = Text(link.name)
         if link.matched_name != link.name:
             name.append(f"  as “{link.matched_name}”", style="dim")
         if link.stands_for:
             name.append(f"  for {', '.join(link.stands_for)}", style="dim")
-        table.add_row(f"[green]{link.ror_id}[/]", f"{link.probability:.3f}", name)
+        table.add_row(Text(link.ror_id, style="green"), f"{link.probability:.3f}", name)
     return Group(heading, table, "")
 
 

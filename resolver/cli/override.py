@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import getpass
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
-import orjson
 import typer
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from resolver import overrides, service
-from resolver.cli.terminal import console, progress, say
+from resolver.cli.tables import Table
+from resolver.cli.terminal import console, progress, say, stdout_for_programs, write_json
 from resolver.database import connection
 from resolver.database import overrides as stored
+from resolver.disk import writing
 from resolver.domain.affiliation import Affiliation
 from resolver.domain.override import (
     MAX_AUTHOR,
@@ -148,7 +145,7 @@ def import_(
     _tell_problems(problems)
     _tell_answers(change)
     if refused:
-        _tell(f"[yellow]refused[/] {escape(f'{file}, {line}')}" for line in refused)
+        _tell(Text.assemble(("refused", "yellow"), f" {file}, {line}") for line in refused)
         say(f"{len(refused):,} lines refused; the others were taken")
         raise typer.Exit(2)
 
@@ -164,7 +161,12 @@ def export(
         written = overrides.write_csv(target, current)
     say(f"{written:,} overrides")
     if forgotten := len(current) - written:
-        say(f"[yellow]warning[/] left out {forgotten:,} of texts that were forgotten")
+        left_out = f" left out {forgotten:,} of texts that were forgotten"
+        say(Text.assemble(("warning", "yellow"), left_out))
+            Text.assemble(
+                ("warning", "yellow"), f" left out {forgotten:,} of texts that were forgotten"
+            )
+        )
 
 
 @app.command()
@@ -177,7 +179,7 @@ def check(as_json: AsJson = False) -> None:
     if as_json:
         for problem in problems:
             override = _as_object(problem.override)
-            _print_json(override | {"status": problem.status, "successors": problem.successors})
+            write_json(override | {"status": problem.status, "successors": problem.successors})
     else:
         _show_problems(problems)
     if problems:
@@ -235,20 +237,18 @@ def _opened(file: Path) -> Iterator[Iterator[tuple[int, str | None]]]:
 def _writable(file: Path | None) -> Iterator[TextIO]:
     """A file, or stdout; UTF-8 whatever the terminal's encoding is."""
     if file is None:
-        lines = TextIOWrapper(sys.stdout.buffer, "utf-8", newline="")
-        yield lines
-        # Stdout stays open.
-        lines.detach()
+        with stdout_for_programs() as lines:
+            yield lines
         return
     try:
         written = file.open("w", encoding="utf-8", newline="")
     except OSError as error:
         raise SettingsError(f"{file}: {error.strerror}") from error
-    with written:
+    with writing(file), written:
         yield written
 
 
-def _tell(lines: Iterable[str]) -> None:
+def _tell(lines: Iterable[str | Text]) -> None:
     told = list(lines)
     for line in told[:TOLD]:
         say(line)
@@ -265,7 +265,9 @@ def _tell_answers(change: Change) -> None:
 
 def _tell_problems(problems: Sequence[OverrideProblem]) -> None:
     _tell(
-        f"[yellow]warning[/] {escape(_organisation(problem.override))} is {_state(problem)}"
+        Text.assemble(
+            ("warning", "yellow"), f" {_organisation(problem.override)} is {_state(problem)}"
+        )
         for problem in problems
     )
 
@@ -284,7 +286,7 @@ def _organisation(override: Override) -> str:
 def _show(found: Sequence[Override], as_json: bool) -> None:
     if as_json:
         for override in found:
-            _print_json(_as_object(override))
+            write_json(_as_object(override))
         return
     if not found:
         say("nothing was said")
@@ -343,7 +345,3 @@ def _notes(override: Override) -> str:
 
 def _as_object(override: Override) -> dict[str, object]:
     return asdict(override) | {"verdict": override.verdict.value}
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.buffer.write(orjson.dumps(value) + b"\n")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from resolver.cli import incoming
 from resolver.cli.incoming import (
@@ -95,7 +94,7 @@ def enqueue(
             )
         except (FileBroken, IntakeError) as error:
             raise _stopped(error, done) from error
-    say(f"{sent.records:,} records in {sent.chunks:,} messages on queue {escape(queue)}")
+    say(f"{sent.records:,} records in {sent.chunks:,} messages on queue {queue}")
     incoming.tell_remarks(rows)
     if refused.count:
         refused.tell()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from resolver import service
 from resolver.cli.terminal import progress, say
@@ -52,13 +52,13 @@ def withdraw(
     if done.before:
         say(f"{done.before:,} ids were withdrawn before")
     for error in refused[:TOLD]:
-        say(f"[yellow]refused[/] {escape(error.reason)}")
+        say(Text.assemble(("refused", "yellow"), f" {error.reason}"))
     if refused:
         say(f"{len(refused):,} lines refused")
     for _, external_id, _ in done.examples:
-        say(f"[yellow]not found[/] {escape(external_id)}")
+        say(Text.assemble(("not found", "yellow"), f" {external_id}"))
     if done.unknown:
-        say(f"{done.unknown:,} ids were never sent by {escape(source)}: check them, and --source")
+        say(f"{done.unknown:,} ids were never sent by {source}: check them, and --source")
     if done.unknown or refused:
         raise typer.Exit(2)
 

@@ -3,7 +3,10 @@
 Two rules decide what is refused. A value of the wrong kind, or one that ROR's
 schema requires and the record lacks, refuses the record. A word we do not know
 in a vocabulary that may grow (name types, relation types, link types) is left
-out, so that a later schema version loses no organisation.
+out, or kept where it is only passed on (organisation types, schemes of external
+ids), so that a later schema version loses no organisation; `unfamiliar` names
+it. A status we do not know refuses the record: whether it may be linked cannot
+be told.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from resolver.domain.organisation import (
     RelationKind,
 )
 from resolver.domain.outcome import Reason
+from resolver.domain.policy import TYPES
 from resolver.domain.ror_id import read_ror_id
 from resolver.errors import RecordError, RegistryError
 
@@ -40,14 +44,18 @@ _SPACE = re.compile(r"\s+")
 _STATUSES = {status.value: status for status in OrganisationStatus}
 _NAME_KINDS = {kind.value: kind for kind in NameKind}
 _RELATION_KINDS = {kind.value: kind for kind in RelationKind}
+_LINK_KINDS = frozenset({"website", "wikipedia"})
+_SCHEMES = frozenset({"fundref", "grid", "isni", "wikidata"})
+"""ROR's schema 2.1, "links" and "external_ids"."""
 
 
 class _FieldError(Exception):
     """Why a record is refused, before it is known which record it is."""
 
-    def __init__(self, field: str, reason: str) -> None:
+    def __init__(self, field: str, reason: str, *, unfamiliar: bool = False) -> None:
         self.field = field
         self.reason = reason
+        self.unfamiliar = unfamiliar
         super().__init__(field, reason)
 
 
@@ -85,15 +93,43 @@ def parse(raw: object, *, index: int) -> Organisation:
         )
     except _FieldError as fault:
         raise RecordError(
-            index=index, ror_id=ror_id, field=fault.field, reason=fault.reason
+            index=index,
+            ror_id=ror_id,
+            field=fault.field,
+            reason=fault.reason,
+            unfamiliar=fault.unfamiliar,
         ) from None
+
+
+def unfamiliar(record: Mapping[str, Any]) -> Iterator[str]:
+    """What this version does not know of a record that `parse` took: "links.type 'x' is left out".
+
+    Once for each place of the record.
+    """
+    for word in _strings(record, "types", "types"):
+        if word not in TYPES:
+            yield f"types {_shown(word)} is kept"
+    for _, name in _objects(record, "names"):
+        for word in _strings(name, "types", "types"):
+            if word not in _NAME_KINDS:
+                yield f"names.types {_shown(word)} is left out"
+    for field, known, fate in (
+        ("relationships", _RELATION_KINDS, "left out"),
+        ("links", _LINK_KINDS, "left out"),
+        ("external_ids", _SCHEMES, "kept"),
+    ):
+        for _, entry in _objects(record, field):
+            word = _required(entry.get("type"), f"{field}.type")
+            if word not in known:
+                yield f"{field}.type {_shown(word)} is {fate}"
 
 
 def _status(value: object) -> OrganisationStatus:
     text = _required(value, "status")
     status = _STATUSES.get(text)
     if status is None:
-        raise _FieldError("status", f"{_shown(text)} is none of {', '.join(_STATUSES)}")
+        reason = f"{_shown(text)} is none of {', '.join(_STATUSES)}"
+        raise _FieldError("status", reason, unfamiliar=True)
     return status
 
 
