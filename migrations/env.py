@@ -18,6 +18,8 @@ STATEMENT_TIMEOUT = "15min"
 
 
 def _run(connection: Connection) -> None:
+    # A transaction that is there is the caller's, who takes it back.
+    tried = connection.in_transaction()
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -27,7 +29,8 @@ def _run(connection: Connection) -> None:
     )
     connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
     connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"))
-    connection.commit()
+    if not tried:
+        connection.commit()
     with context.begin_transaction():
         context.run_migrations()
 

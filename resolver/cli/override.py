@@ -163,10 +163,6 @@ def export(
     if forgotten := len(current) - written:
         left_out = f" left out {forgotten:,} of texts that were forgotten"
         say(Text.assemble(("warning", "yellow"), left_out))
-            Text.assemble(
-                ("warning", "yellow"), f" left out {forgotten:,} of texts that were forgotten"
-            )
-        )
 
 
 @app.command()

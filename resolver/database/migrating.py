@@ -6,8 +6,10 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import resources
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -63,24 +65,100 @@ def grant(connection: Connection) -> None:
     connection.commit()
 
 
-def downgrade(engine: Engine, revision: str) -> None:
-    """Undo migrations down to `revision` ("base" for all of them, with all data)."""
+def downgrade(engine: Engine, revision: str) -> Losses:
+    """Undo migrations down to `revision` ("base" for all of them); returns what was lost by it."""
     with translate(engine), engine.connect() as connection, _alone(connection):
+        before = _stock(connection)
+        connection.rollback()
         command.downgrade(_config(connection), revision)
+        return _lost(before, _stock(connection))
 
 
-def migrate(engine: Engine, revision: str = "head") -> None:
-    """Go to a revision, up or down, whichever way it lies.
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What a downgrade takes: tables with their rows, and columns with their values, by name.
+
+    `rows` has those of tables that go, and those that are deleted from tables that stay; `values`
+    those of columns that go from tables that stay, by ``table.column``. What was empty is nothing.
+    """
+
+    rows: dict[str, int]
+    values: dict[str, int]
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.values)
+
+    def __str__(self) -> str:
+        told = [f"{table} ({count:,} rows)" for table, count in self.rows.items()]
+        told += [f"{column} ({count:,} values)" for column, count in self.values.items()]
+        return ", ".join(told)
+
+
+def losses(engine: Engine, revision: str) -> Losses:
+    """What `migrate` would take away on the way to a revision: nothing, on a way up.
+
+    The way down is gone, looked at and taken back, so it needs the same locks and the same time.
+
+    Raises:
+        as `migrate`.
+    """
+    if not _is_down(engine, revision):
+        return Losses({}, {})
+    with translate(engine), engine.connect() as connection, _alone(connection):
+        before = _stock(connection)
+        # In a transaction that is there already, Alembic commits nothing.
+        command.downgrade(_config(connection), revision)
+        lost = _lost(before, _stock(connection))
+        connection.rollback()
+        return lost
+
+
+def migrate(engine: Engine, revision: str = "head") -> Losses:
+    """Go to a revision, up or down, whichever way it lies; returns what was lost by it.
 
     Raises:
         DatabaseOutdated: there is no such revision, or the database has one of a later version
             of the code.
     """
+    if _is_down(engine, revision):
+        return downgrade(engine, revision)
+    upgrade(engine, revision)
+    return Losses({}, {})
+
+
+def _is_down(engine: Engine, revision: str) -> bool:
     past = _past(current(engine))
-    if revision == "base" or revision in past:
-        downgrade(engine, revision)
-    else:
-        upgrade(engine, revision)
+    return revision == "base" or revision in past
+
+
+def _stock(connection: Connection) -> dict[str, dict[str, int]]:
+    """Table → its rows, under "*", and the values of each column; one read of each table."""
+    schema = sa.inspect(connection)
+    found = {}
+    for name in sorted(set(schema.get_table_names()) - {"alembic_version"}):
+        columns: list[sa.ColumnClause[object]] = [
+            sa.column(column["name"]) for column in schema.get_columns(name)
+        ]
+        counts = [sa.func.count(column).label(column.name) for column in columns]
+        query = sa.select(sa.func.count().label("*"), *counts).select_from(sa.table(name))
+        found[name] = dict(connection.execute(query).mappings().one())
+    return found
+
+
+def _lost(before: dict[str, dict[str, int]], after: dict[str, dict[str, int]]) -> Losses:
+    rows: dict[str, int] = {}
+    values: dict[str, int] = {}
+    for table, counts in before.items():
+        left = after.get(table, {})
+        if gone := counts["*"] - left.get("*", 0):
+            rows[table] = gone
+        if table in after:
+            values |= {
+                f"{table}.{column}": count
+                for column, count in counts.items()
+                if count and column not in left
+            }
+    return Losses(rows, values)
 
 
 def check(engine: Engine) -> None:

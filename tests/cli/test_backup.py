@@ -35,6 +35,20 @@ def test_an_installation_is_moved(answered_home: Path, services_home: Path) -> N
         assert "not empty" in again.stderr
 
 
+def test_backup_and_restore_by_urls_with_a_password(
+    database_url: str, empty_database_url: str, tmp_path: Path
+) -> None:
+    before, after = ({"RESOLVER_DATABASE_URL": url} for url in (database_url, empty_database_url))
+    done = run_in(tmp_path, "backup", "x.dump", env=before)
+    assert done.returncode == 0, done.stderr
+    assert "x.dump: " in done.stderr
+    done = run_in(tmp_path, "restore", "x.dump", env=after)
+    assert done.returncode == 0, done.stderr
+    assert run_in(tmp_path, "sql", "TABLE pending", env=after).returncode == 0
+    refused = run_in(tmp_path, "restore", "x.dump", env=after)
+    assert "not empty" in refused.stderr
+
+
 def test_there_must_be_something_to_back_up(resolver_anew: Run, tmp_path: Path) -> None:
     done = resolver_anew("backup", "x.dump")
     assert done.returncode == 1

@@ -145,3 +145,26 @@ def test_sql_reads_and_does_not_write(resolver: Run) -> None:
 
 def test_migrate_twice_is_harmless(resolver: Run) -> None:
     assert "nothing to do" in resolver("migrate").stderr
+
+
+def test_going_down_says_what_it_drops_and_waits_for_yes(database_url: str, tmp_path: Path) -> None:
+    there = {"RESOLVER_DATABASE_URL": database_url}
+    loaded = run_in(tmp_path, "registry", "load", str(sample.REGISTRY), env=there)
+    assert loaded.returncode == 0, loaded.stderr
+    count = run_in(tmp_path, "sql", "--csv", "SELECT count(*) FROM organisation_version", env=there)
+    organisations = int(count.stdout.split()[1])
+    refused = run_in(tmp_path, "migrate", "base", env=there)
+    assert refused.returncode == 1
+    said = " ".join(refused.stderr.split())
+    assert f"organisation_version ({organisations:,} rows)" in said
+    assert "registry_release (1 rows)" in said
+    assert "resolver backup before.dump" in said
+    assert "resolver migrate base --yes" in said
+    assert run_in(tmp_path, "sql", "TABLE organisations", env=there).returncode == 0
+    # Nothing is lost by dropping a view.
+    assert run_in(tmp_path, "migrate", "0004", env=there).returncode == 0
+    done = run_in(tmp_path, "migrate", "base", "--yes", env=there)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stderr.split())
+    assert "database at base" in said
+    assert f"gone: organisation_version ({organisations:,} rows)" in said

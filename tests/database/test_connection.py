@@ -4,13 +4,17 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import postgres_servers
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 from standby import primary_and_standby
 
+from resolver import addresses
+from resolver.database import connection
 from resolver.database.connection import (
     APPLICATION_NAME,
     connect,
@@ -18,7 +22,7 @@ from resolver.database.connection import (
     require_writable,
     transaction,
 )
-from resolver.database.migrating import upgrade
+from resolver.database.migrating import current, upgrade
 from resolver.errors import (
     DatabaseForbidden,
     DatabaseOutdated,
@@ -273,3 +277,84 @@ def test_what_the_server_says_is_translated(
         connection.execute(
             text(f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{code}'; END $$")
         )
+
+
+def test_a_server_that_is_too_old_is_refused(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the first connection, whatever it was for."""
+    monkeypatch.setattr(connection, "SERVERS", (19, 20))
+    for ask in (require_schema, upgrade, current):
+        engine = connect(database_url)
+        with pytest.raises(DatabaseOutdated, match="versions 19 to 20 are supported") as caught:
+            ask(engine)
+        assert "upgrade the server to Postgres 19" in str(caught.value)
+        engine.dispose()
+
+
+def test_a_server_that_nobody_has_tried_is_told_once(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connection, "SERVERS", (10, 11))
+    monkeypatch.setattr(connection, "_told", set())
+    for _ in range(2):
+        engine = connect(database_url)
+        require_schema(engine)
+        engine.dispose()
+    (told,) = (r.getMessage() for r in caplog.records if r.name == connection.__name__)
+    assert "10 to 11 are supported" in told
+
+
+def test_servers_of_all_versions_are_taken(any_database_url: str) -> None:
+    engine = connect(any_database_url)
+    require_schema(engine)
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("state", "remedy"),
+    [
+        ("53100", "disk is full"),
+        ("53200", "memory"),
+        ("53300", "max_connections"),
+        ("53400", "a limit"),
+        ("54000", "a limit"),
+        ("55P03", "try again later"),
+        ("57014", "try again later"),
+        ("57P03", "stops or starts"),
+        ("40P01", "run it again"),
+        ("58030", "its log"),
+    ],
+)
+def test_the_remedy_is_for_what_the_server_says(engine: Engine, state: str, remedy: str) -> None:
+    """And not the URL, which was right, or nothing would have been said."""
+    with pytest.raises(DatabaseUnavailable) as caught, transaction(engine) as opened:
+        opened.execute(
+            text(f"DO $$ BEGIN RAISE SQLSTATE '{state}' USING MESSAGE = 'no luck'; END $$")
+        )
+    assert "no luck" in caught.value.problem
+    assert caught.value.remedy is not None
+    assert remedy in caught.value.remedy
+    assert "RESOLVER_DATABASE_URL" not in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "changed", [{"password": "wrong"}, {"user": "nobody"}, {"path": "/none"}], ids=str
+)
+def test_who_is_refused_is_sent_to_the_url(
+    database_url: str, changed: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = connect(replace(addresses.read(database_url), **changed).written())
+    with pytest.raises(DatabaseUnavailable, match="the server refuses it") as caught:
+        require_schema(engine)
+    assert "RESOLVER_DATABASE_URL" in str(caught.value)
+    assert postgres_servers.PASSWORD not in str(caught.value)
+
+
+def test_a_password_may_stand_among_the_options(database_url: str) -> None:
+    address = addresses.read(database_url)
+    options = (("password", address.password or ""),)
+    engine = connect(replace(address, password=None, options=options).written())
+    require_schema(engine)
+    assert postgres_servers.PASSWORD not in repr(engine)
+    engine.dispose()

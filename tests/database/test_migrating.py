@@ -12,7 +12,15 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from resolver.database.connection import connect, transaction
 from resolver.database.links import save
-from resolver.database.migrating import check, current, downgrade, head, migrate, upgrade
+from resolver.database.migrating import (
+    check,
+    current,
+    downgrade,
+    head,
+    losses,
+    migrate,
+    upgrade,
+)
 from resolver.database.overrides import add
 from resolver.database.resolvers import find_resolver, put_in_use, resolvers
 from resolver.database.stale import due
@@ -20,6 +28,8 @@ from resolver.domain.outcome import Link, Outcome, Reason
 from resolver.domain.override import Override, Verdict
 from resolver.domain.policy import Policy
 from resolver.errors import DatabaseOutdated, DatabaseUnavailable
+
+OXFORD = Link("052gg0110", "University of Oxford", "Oxford", 3.0, 0.8, 1)
 
 VIEWS = {
     "drift",
@@ -152,6 +162,52 @@ def test_going_back_keeps_the_newest_answer(empty: Engine) -> None:
     assert kept == [(1, 2, "linked"), (2, 3, "no_match")]
     upgrade(empty)
     check(empty)
+
+
+@pytest.mark.parametrize(
+    ("revision", "rows", "values"),
+    [
+        ("head", {}, {}),
+        ("0004", {}, {}),
+        (
+            "0001",
+            {"link": 1, "outcome": 1, "policy": 3},
+            {"link.policy_id": 4, "outcome.policy_id": 3, "source_record.policy_id": 3},
+        ),
+        (
+            "base",
+            {
+                "affiliation": 3, "link": 4, "model": 2, "outcome": 3, "policy": 3,
+                "registry_release": 1, "resolver_version": 3, "source_record": 3,
+            },
+            {},
+        ),
+    ],
+)  # fmt: skip
+def test_what_a_way_down_loses_is_known_before_and_after(
+    empty: Engine, revision: str, rows: dict[str, int], values: dict[str, int]
+) -> None:
+    upgrade(empty, "0001")
+    with transaction(empty) as connection:
+        connection.exec_driver_sql(BEFORE_POLICIES)
+    upgrade(empty)
+    # A second answer to one of the affiliations.
+    save(empty, 3, [(1, Outcome("", (OXFORD,)))], Policy(max_links=1))
+    found = losses(empty, revision)
+    # A dry run: all of it is there.
+    assert current(empty) == head()
+    check(empty)
+    with transaction(empty) as connection:
+        assert connection.execute(text("SELECT count(*) FROM link")).scalar() == 4
+    wanted = {name: found.values.get(name) for name in values}
+    assert (found.rows, wanted) == (rows, values)
+    assert migrate(empty, revision) == found
+    assert all(f"{table} ({count} rows)" in str(found) for table, count in rows.items())
+
+
+def test_nothing_is_lost_where_nothing_is_stored(empty: Engine) -> None:
+    upgrade(empty)
+    assert not losses(empty, "base")
 
 
 BEFORE_HISTORY = """

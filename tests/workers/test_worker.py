@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -31,9 +32,9 @@ from sqlalchemy import text
 from standby import primary_and_standby
 from task_document import run_example
 
-from resolver import loading, service, switching
-from resolver.database import resolvers
-from resolver.database.connection import connect
+from resolver import addresses, loading, service, switching
+from resolver.database import querying, resolvers
+from resolver.database.connection import connect, transaction
 from resolver.database.locks import updating_alone
 from resolver.database.migrating import upgrade
 from resolver.hardware import cores
@@ -53,6 +54,35 @@ def test_chunk_ends_as_links(deployment: Deployment) -> None:
         until(lambda: deployment.count("outcome") == 2, "two outcomes")
     assert linked(deployment) == ["10.1/1", "10.1/3"]
     assert deployment.dead() == []
+
+
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_worker_logs_in_as_who_may_only_write_rows(deployment: Deployment) -> None:
+    """With a password of its own, from the message to what a reader sees."""
+    users = {}
+    with transaction(deployment.engine) as connection:
+        for role in ("writer", "reader"):
+            name = f"test_{role}_{uuid.uuid4().hex[:8]}"
+            connection.exec_driver_sql(
+                f"CREATE ROLE {name} LOGIN PASSWORD 'p@/:{role}' IN ROLE resolver_{role}"
+            )
+            url = deployment.environment()["RESOLVER_DATABASE_URL"]
+            users[name] = replace(addresses.read(url), user=name, password=f"p@/:{role}").written()
+    writer, reader = users.values()
+    changed = {"database_url": SecretStr(writer)}
+    written = replace(deployment, settings=deployment.settings.model_copy(update=changed))
+    try:
+        with written.worker():
+            enqueue(CHUNK, settings=written.settings)
+            until(lambda: deployment.count("outcome") == 2, "two outcomes")
+        engine = connect(reader)
+        with querying.asking(engine, "SELECT source_id FROM resolved_links ORDER BY 1") as answer:
+            assert list(answer.rows) == [("10.1/1",), ("10.1/3",)]
+        engine.dispose()
+    finally:
+        with transaction(deployment.engine) as connection:
+            for name in users:
+                connection.exec_driver_sql(f"DROP ROLE {name}")
 
 
 def test_chunk_sent_twice_is_stored_once(deployment: Deployment) -> None:
