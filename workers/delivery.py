@@ -64,16 +64,6 @@ class GivenBack(Exception):
 class ChunkRequest(Request):  # type: ignore[misc]
     """A delivery, as the worker's parent sees it."""
 
-    deaths = 0
-    """Processes that died since a message was done last, in the whole worker."""
-
-    def on_success(self, failed__retval__runtime: Any, **kwargs: Any) -> None:
-        failed, _, _ = failed__retval__runtime
-        if not failed:
-            ChunkRequest.deaths = 0
-            telemetry.count_done()
-        super().on_success(failed__retval__runtime, **kwargs)
-
     def on_failure(
         self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
     ) -> None:
@@ -85,11 +75,11 @@ class ChunkRequest(Request):  # type: ignore[misc]
                 _stop(problem, code)
             case WorkerLostError() if self.task.acks_late:
                 # It goes back to its queue, counted.
-                ChunkRequest.deaths += 1
-                if ChunkRequest.deaths >= MOST_DEATHS:
+                deaths = telemetry.count_death()
+                if deaths >= MOST_DEATHS:
                     _stop(
-                        f"{ChunkRequest.deaths} processes died one after the other, and no message "
-                        "was done in between",
+                        f"{deaths} processes died one after the other, and no message was done in "
+                        "between",
                         os.EX_SOFTWARE,
                     )
             case Exception() if not isinstance(error, _NO_FAILURE):
@@ -214,14 +204,18 @@ class ChunkTask(Task):  # type: ignore[misc]
             return self.run(*args, **kwargs)
         if not self.acks_late:
             try:
-                return self.run(*args, **kwargs)
+                answer = self.run(*args, **kwargs)
+                telemetry.message_done()
+                return answer
             except Exception as error:
                 # It was acknowledged when it began, and goes nowhere else.
                 logger.exception("%s failed", self.name)
                 raise Buried(_told(error)) from error
         earlier = self._begun()
         try:
-            return self._deliver(args, kwargs, earlier)
+            answer = self._deliver(args, kwargs, earlier)
+            telemetry.message_done()
+            return answer
         except (Ignore, Reject, Retry):
             raise
         except OF_THE_MESSAGE as error:

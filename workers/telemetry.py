@@ -81,6 +81,11 @@ def done(report: resolving.ChunkReport | refreshing.ChunkReport) -> None:
     _tell({"chunk": figures | {"version": _version() or 0} | asdict(report.tally)})
 
 
+def message_done() -> None:
+    """Tell that a message is done, whatever its task."""
+    _tell({DONE: True})
+
+
 def failed(error: BaseException) -> None:
     """Count a failure, of a chunk or of an attempt."""
     _tell({"error": type(error).__name__})
@@ -180,9 +185,21 @@ QUEUES_SERVED, DONE = "queues", "done"
 names of its queues, and how many messages are done since it started."""
 
 
-def count_done() -> None:
-    """Count a message that is done. Celery counts those that were begun."""
-    state.SOFTWARE_INFO[DONE] = state.SOFTWARE_INFO.get(DONE, 0) + 1
+_deaths = 0
+
+
+def count_death() -> int:
+    """Count a process that died with a message; returns how many did since one was done."""
+    global _deaths
+    _deaths += 1
+    return _deaths
+
+
+def _count_done() -> None:
+    # Celery counts those that were begun.
+    global _deaths
+    _deaths = 0
+    state.SOFTWARE_INFO[DONE] += 1
 
 
 class Telemetry(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -260,6 +277,8 @@ class Telemetry(bootsteps.StartStopStep):  # type: ignore[misc]
             self._metrics.lost.inc(report["lost"])
             if "chunk" in report:
                 self._metrics.chunk(report["chunk"])
+            if DONE in report:
+                _count_done()
             if "error" in report:
                 self._metrics.errors.labels(report["error"]).inc()
 

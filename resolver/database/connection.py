@@ -224,8 +224,8 @@ _READ_ONLY = (
 )
 
 _GRANT = (
-    "have the owner of the tables run: GRANT resolver_writer TO the user of RESOLVER_DATABASE_URL, "
-    "and: resolver migrate (docs/security.md)"
+    "run resolver migrate as the owner of the tables; for all else have the owner run: GRANT "
+    "resolver_writer TO the user of RESOLVER_DATABASE_URL (docs/security.md)"
 )
 
 

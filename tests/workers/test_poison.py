@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from deployment import DEADLY, Deployment, linked, record, until
+from deployment import DEADLY, PATIENCE, Deployment, linked, record, until
 from redis import Redis
 
 from benchmarks.deadly import RAISING, WORD
-from resolver.workers import deadletters, poison
+from resolver.workers import deadletters, installation, poison
 from resolver.workers.app import create_app
 from resolver.workers.client import enqueue
-from resolver.workers.delivery import forward
+from resolver.workers.delivery import MOST_DEATHS, forward
 from resolver.workers.poison import DELIVERY_LIMIT
 from resolver.workers.queues import dead_queue
 
@@ -58,6 +59,24 @@ def test_string_that_fails_for_no_known_reason_is_buried_alone_and_says_why(
     assert (letter.records, letter.first) == (1, ("test", "10.1/1"))
     assert letter.error == "ValueError: nobody foresaw this (in each of 4 processes)"
     assert linked(deployment) == ["10.1/2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_worker_whose_processes_all_die_stops_and_buries_nothing(deployment: Deployment) -> None:
+    settings = deployment.settings.model_copy(update={"chunk_size": 1})
+    enqueue([record(n, f"{RAISING} {n}") for n in range(MOST_DEATHS + 2)], settings=settings)
+    worker = deployment.start(program=DEADLY)
+    try:
+        assert worker.process.wait(timeout=4 * PATIENCE) == os.EX_SOFTWARE
+    finally:
+        worker.kill()
+    assert "no message was done in between" in worker.log.read_text()
+    assert "ValueError: nobody foresaw this" in worker.log.read_text()
+    assert deployment.dead() == []
+    found = installation.look(settings).broker.found
+    assert found is not None
+    assert found.waiting == MOST_DEATHS + 2
 
 
 BAD = [
