@@ -9,7 +9,7 @@ from types import TracebackType
 from resolver.errors import SettingsError
 
 CACHE = 64 * 2**20
-"""Bytes kept in memory; what is beyond lies in a temporary file, some 20 bytes a record."""
+"""Bytes kept in memory; what is beyond lies in a temporary file, some 17 bytes a record."""
 
 
 class Places:

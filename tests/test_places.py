@@ -62,3 +62,13 @@ def test_full_disk_is_told() -> None:
 def _fill(places: Places) -> None:
     for number in range(100_000):
         places.next("s", str(number))
+
+
+def test_a_record_takes_few_bytes() -> None:
+    """As docs/tasks.md says: some 17."""
+    with Places() as places:
+        for number in range(100_000):
+            places.next("crossref", f"10.5555/{number}")
+        ((pages,),) = places._known.execute("PRAGMA page_count").fetchall()
+        ((size,),) = places._known.execute("PRAGMA page_size").fetchall()
+    assert 8 < pages * size / 100_000 < 20

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 
 from kombu import Producer, Queue
 
@@ -40,6 +40,10 @@ MAX_BYTES = 2**20
 MAX_SENT = MAX_CHARACTERS + 1
 """Characters sent of one affiliation: enough to show that it is too long, and no more is read of
 it."""
+
+MAX_POSITIONS = 10_000
+"""Affiliations of one record that is replaced whole: these are held in memory, and named in each of
+its messages. Physics has papers of some 3,000 authors."""
 
 RETRIES = {"max_retries": 3, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 1.0}
 """For each message; with `CONNECT_TIMEOUT` a broker that is away is reported within 25 s."""
@@ -344,25 +348,41 @@ def _groups(
     with Places() as places:
         number = 0
         for key, group in groupby(_messages(records, _FIELDS), key=lambda one: _key(one[0])):
-            messages = list(group)
-            replaced: dict[str, object] | None = None
-            if key is not None:
-                source, external_id = key
-                if places.came(source, external_id):
-                    raise IntakeError(
-                        position=number,
-                        reason=f"{source} {external_id} comes back after other records, and would "
-                        "replace what came of it before: sort by id",
-                    )
-                positions = {_whole_number(one.get("position", 0)) for one, _ in messages}
-                if None not in positions:
-                    replaced = {
-                        "source": source,
-                        "id": external_id,
-                        "positions": sorted(p for p in positions if p is not None),
-                    }
+            if key is None:
+                for one in group:
+                    number += 1
+                    yield [one], None
+                continue
+            messages = list(islice(group, MAX_POSITIONS + 1))
+            if len(messages) > MAX_POSITIONS:
+                raise IntakeError(
+                    position=number,
+                    reason=f"{' '.join(key)} has more than {MAX_POSITIONS:,} affiliations, and "
+                    "cannot be replaced whole: is that its id?",
+                )
+            if places.came(*key):
+                raise IntakeError(
+                    position=number,
+                    reason=f"{' '.join(key)} comes back after other records, and would replace "
+                    "what came of it before: sort by id",
+                )
             number += len(messages)
-            yield messages, replaced
+            yield messages, _replaced(key, [message for message, _ in messages])
+
+
+def _replaced(
+    key: tuple[str, str], messages: Sequence[Mapping[str, object]]
+) -> dict[str, object] | None:
+    """The record and all its positions; None where one of them cannot be read."""
+    positions = {_whole_number(message.get("position", 0)) for message in messages}
+    if None in positions:
+        return None
+    source, external_id = key
+    return {
+        "source": source,
+        "id": external_id,
+        "positions": sorted(position for position in positions if position is not None),
+    }
 
 
 def _key(message: Mapping[str, object]) -> tuple[str, str] | None:

@@ -32,7 +32,7 @@ from resolver.errors import (
     SettingsError,
 )
 from resolver.files import Format, read_file
-from resolver.intake import MAX_POSITION, parse_chunk
+from resolver.intake import MAX_POSITION, parse_chunk, parse_keys, parse_whole
 from resolver.registry.dump import open_release
 from resolver.registry.record import dump_record, load_record, parse
 
@@ -107,7 +107,7 @@ _MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 def task_message(data: bytes) -> None:
-    """The arguments of a message: the records, and a policy."""
+    """The arguments of a message: the records, what is replaced or withdrawn, and a policy."""
     raw = _json(data)
     try:
         records, refused = parse_chunk(raw)
@@ -120,6 +120,15 @@ def task_message(data: bytes) -> None:
             _is_good(record)
         for bad in refused:
             _is_told(bad)
+    for reading in (parse_keys, parse_whole):
+        try:
+            keys, refused = reading(raw)  # type: ignore[operator]
+        except IntakeError as error:
+            _told(error)
+        else:
+            assert len(keys) + len(refused) == len(raw or ())  # type: ignore[arg-type]
+            for bad in refused:
+                _is_told(bad)
     try:
         policy = Policy.from_object(raw, threshold_for=lambda target: target)
     except ValueError:

@@ -22,6 +22,7 @@ from resolver.settings import Settings
 from resolver.workers.app import create_app
 from resolver.workers.client import (
     LOOK,
+    MAX_POSITIONS,
     MAX_SENT,
     PAUSE,
     EnqueueReport,
@@ -303,6 +304,23 @@ def test_large_texts_of_a_whole_record_go_over_several_messages() -> None:
 def test_record_that_comes_back_is_not_replaced_by_its_rest() -> None:
     with pytest.raises(IntakeError, match="record 3: s a comes back after other records"):
         list(whole_chunks(_whole(("a", 2), ("b", 1), ("a", 1)), size=1))
+
+
+def test_record_without_end_is_no_record() -> None:
+    """Whoever names the wrong column has one id for all."""
+
+    def records() -> Iterator[SourceRecord]:
+        for place in range(10**9):
+            yield SourceRecord("s", "a", "ETH", place)
+
+    with pytest.raises(IntakeError, match="s a has more than 10,000 affiliations"):
+        list(whole_chunks(records(), size=9))
+
+
+def test_all_records_are_sent_also_those_to_be_refused() -> None:
+    bad = {"source": "s", "affiliation": "ETH"}
+    found = whole_chunks((bad for _ in range(MAX_POSITIONS + 5)), size=1000)
+    assert sum(len(chunk) for chunk, _ in found) == MAX_POSITIONS + 5
 
 
 @pytest.mark.parametrize(

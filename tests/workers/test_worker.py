@@ -43,7 +43,7 @@ from resolver.settings import Settings
 from resolver.updating import update
 from resolver.workers import deadletters, installation
 from resolver.workers.app import create_app
-from resolver.workers.client import UPDATE, enqueue, enqueue_refresh
+from resolver.workers.client import UPDATE, enqueue, enqueue_refresh, withdraw
 
 pytestmark = pytest.mark.slow
 
@@ -106,6 +106,25 @@ def test_bad_record_is_kept_and_its_neighbours_are_done(deployment: Deployment) 
         until(lambda: deployment.count("outcome") == 2, "two outcomes")
     kept = deployment.rows("SELECT external_id, reason FROM refused_record")
     assert kept == [("10.1/4", "affiliation: is null")]
+
+
+def test_record_is_replaced_whole_and_withdrawn(deployment: Deployment) -> None:
+    records = [
+        record(1, f"ETH Zurich, Switzerland, {place}") | {"position": place} for place in range(3)
+    ]
+    stored = "SELECT external_id, position FROM source_record ORDER BY 1, 2"
+    with deployment.worker() as worker:
+        enqueue([*records, record(2, "CERN")], settings=deployment.settings)
+        until(lambda: deployment.count("source_record") == 4, "all records")
+        enqueue(records[:1], settings=deployment.settings, replace=True)
+        until(lambda: deployment.count("source_record") == 2, "one affiliation of the first")
+        assert deployment.rows(stored) == [("10.1/1", 0), ("10.1/2", 0)]
+        keys = [record(1, "…"), {"source": "test", "id": "10.1/9"}]
+        withdraw(keys, settings=deployment.settings)
+        until(lambda: deployment.rows(stored) == [("10.1/2", 0)], "the other record alone")
+        until(lambda: "unknown=1" in worker.output(), "it says what it did not find")
+    assert deployment.count("past_record") == 3
+    assert deployment.dead() == []
 
 
 def test_message_of_the_document_is_worked(
