@@ -460,12 +460,18 @@ _CREATE_WITHDRAWN = """
 
 _WITHDRAW = """
     WITH gone AS (
-        DELETE FROM source_record s
-        WHERE EXISTS (
-            SELECT FROM withdrawn w
-            WHERE (w.source, w.external_id) = (s.source, s.external_id)
-            AND (w.position IS NULL OR w.position = s.position)
-        )
+        DELETE FROM source_record s USING (
+            SELECT DISTINCT r.source, r.external_id, r.position
+            FROM withdrawn w
+            -- OFFSET: by key, one after the other; else all records are read for each batch.
+            CROSS JOIN LATERAL (
+                SELECT source, external_id, position FROM source_record
+                WHERE (source, external_id) = (w.source, w.external_id)
+                AND (w.position IS NULL OR w.position = position)
+                OFFSET 0
+            ) r
+        ) k
+        WHERE (s.source, s.external_id, s.position) = (k.source, k.external_id, k.position)
         RETURNING s.*
     )
     INSERT INTO past_record
@@ -612,9 +618,11 @@ _INSERT_LINKS = """
 """
 
 _DELETE_STALE = """
-    DELETE FROM stale t USING incoming_outcome i
-    WHERE (t.affiliation_id, t.policy_id) = (i.affiliation_id, %(policy)s)
-    AND t.resolver_version_id = ANY(%(valid)s)
+    DELETE FROM stale
+    -- An array: by key; Postgres may think that it has to read the whole table.
+    WHERE affiliation_id = ANY(ARRAY(SELECT affiliation_id FROM incoming_outcome))
+    AND policy_id = %(policy)s
+    AND resolver_version_id = ANY(%(valid)s)
 """
 """Marks of a later version that was rolled back from stay: it would answer otherwise still."""
 
