@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
-from functools import partial
+from functools import cache, partial
 from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING
 
@@ -137,10 +137,13 @@ def _search(
     processes: int,
 ) -> Iterator[Callable[[Iterable[Page]], Iterator[tuple[Page, list[int]]]]]:
     """What finds on pages, in their order, the ids of affiliations that one of the names could be
-    meant in."""
+    meant in. The index is opened when there is something to look at."""
     if processes == 1:
-        with _opened(settings, version, names, encoder) as search:
-            yield lambda pages: ((page, _near(search, page)) for page in pages)
+        with ExitStack() as stack:
+            opened = cache(lambda: stack.enter_context(_opened(settings, version, names, encoder)))
+            yield lambda pages: (
+                (page, _near(opened(), page) if page.carried else []) for page in pages
+            )
         return
     # Spawned: an index is opened after a fork, not before.
     pool = ProcessPoolExecutor(
@@ -163,8 +166,10 @@ def _in_processes(
 ) -> Iterator[tuple[Page, list[int]]]:
     """`ahead` pages are read before they are asked for, and no more."""
     waiting: deque[tuple[Page, Future[list[int]]]] = deque()
+    nothing: Future[list[int]] = Future()
+    nothing.set_result([])
     for page in pages:
-        waiting.append((page, pool.submit(_near_here, page)))
+        waiting.append((page, pool.submit(_near_here, page) if page.carried else nothing))
         if len(waiting) > ahead:
             first, found = waiting.popleft()
             yield first, found.result()

@@ -813,9 +813,11 @@ _INSERT_LINKS = """
 then it stays unknown."""
 
 _DELETE_STALE = """
-    DELETE FROM stale t USING incoming_outcome i
-    WHERE (t.affiliation_id, t.policy_id) = (i.affiliation_id, %(policy)s)
-    AND t.resolver_version_id = ANY(%(valid)s)
+    DELETE FROM stale
+    -- An array: by key; Postgres may think that it has to read the whole table.
+    WHERE affiliation_id = ANY(ARRAY(SELECT affiliation_id FROM incoming_outcome))
+    AND policy_id = %(policy)s
+    AND resolver_version_id = ANY(%(valid)s)
 """
 """Marks of a later version that was rolled back from stay: it would answer otherwise still."""
 

@@ -458,36 +458,41 @@ _ASKED = """
     )
 """
 
-_MARKING = """
+# Of one version, in the order of an index that begins with it. Written as a range: were the version
+# said to be equal, Postgres might follow the primary key, through the rows of all other versions.
+_OF_VERSION = """
+    (resolver_version_id, affiliation_id, policy_id) > (v.id, {affiliation}, {policy})
+    AND resolver_version_id <= v.id
+    ORDER BY resolver_version_id, affiliation_id, policy_id
+"""
+
+_FIRST = _OF_VERSION.format(affiliation=0, policy=0)
+_NEXT = _OF_VERSION.format(affiliation="%(affiliation)s", policy="%(policy)s")
+
+_MARKING = f"""
     SELECT v.id FROM unnest(%(valid)s::integer[]) AS v(id)
-    WHERE EXISTS (SELECT FROM stale WHERE resolver_version_id = v.id)
-"""
+    CROSS JOIN LATERAL (SELECT FROM stale WHERE {_FIRST} LIMIT 1) m
+"""  # noqa: S608
 
-_INVALID = """
+_INVALID = f"""
     SELECT v.id FROM resolver_version v
+    CROSS JOIN LATERAL (SELECT FROM outcome WHERE {_FIRST} LIMIT 1) o
     WHERE v.id <> ALL(%(valid)s)
-    AND EXISTS (SELECT FROM outcome WHERE resolver_version_id = v.id)
-"""
+"""  # noqa: S608
 
-# For each version the first keys of an index that begins with it: what a page reads does not grow
-# with what is behind it. Where no version is invalid, `outcome` is not read at all.
+# What a page reads does not grow with what is behind it. Where no version is invalid, `outcome` is
+# not read at all.
 _DUE = f"""
     SELECT d.affiliation_id, d.policy_id, a.text, {_ASKED}
     FROM (
         SELECT m.affiliation_id, m.policy_id
         FROM unnest(%(marking)s::integer[]) AS v(id) CROSS JOIN LATERAL (
-            SELECT affiliation_id, policy_id FROM stale
-            WHERE resolver_version_id = v.id
-            AND (affiliation_id, policy_id) > (%(affiliation)s, %(policy)s)
-            ORDER BY affiliation_id, policy_id LIMIT %(limit)s
+            SELECT affiliation_id, policy_id FROM stale WHERE {_NEXT} LIMIT %(limit)s
         ) m
         UNION
         SELECT o.affiliation_id, o.policy_id
         FROM unnest(%(invalid)s::integer[]) AS v(id) CROSS JOIN LATERAL (
-            SELECT affiliation_id, policy_id FROM outcome
-            WHERE resolver_version_id = v.id
-            AND (affiliation_id, policy_id) > (%(affiliation)s, %(policy)s)
-            ORDER BY affiliation_id, policy_id LIMIT %(limit)s
+            SELECT affiliation_id, policy_id FROM outcome WHERE {_NEXT} LIMIT %(limit)s
         ) o
         ORDER BY affiliation_id, policy_id LIMIT %(limit)s
     ) d

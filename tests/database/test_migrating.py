@@ -271,6 +271,46 @@ def test_old_answers_are_kept_and_due(empty: Engine) -> None:
     assert [one.text for one in due(empty, 1, limit=9)] == ["Oxford", "ETH"]
 
 
+MARKED = """
+    INSERT INTO stale (affiliation_id, policy_id, cause)
+    VALUES (1, 1, 'organisation added'), (2, 1, 'override')
+"""
+
+
+def test_marks_become_those_of_a_version(empty: Engine) -> None:
+    upgrade(empty, "0002")
+    with transaction(empty) as connection:
+        connection.exec_driver_sql(BEFORE_HISTORY)
+    upgrade(empty, "0005")
+    with transaction(empty) as connection:
+        connection.exec_driver_sql(MARKED)
+    upgrade(empty)
+    check(empty)
+    marks = text("SELECT affiliation_id, resolver_version_id FROM stale ORDER BY 1")
+    with transaction(empty) as connection:
+        # The version in use, and for the override the one that gave the answer.
+        assert connection.execute(marks).fetchall() == [(1, 1), (2, 4)]
+        connection.exec_driver_sql("INSERT INTO stale VALUES (1, 1, 'override', NULL, now(), 2)")
+    downgrade(empty, "0005")
+    with transaction(empty) as connection:
+        kept = connection.execute(text("SELECT affiliation_id, cause FROM stale")).fetchall()
+    assert kept == [(1, "organisation added")]
+    upgrade(empty)
+    check(empty)
+
+
+def test_an_index_that_was_half_built_is_built_again(empty: Engine) -> None:
+    upgrade(empty, "0005")
+    with empty.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        name = "ix_outcome_resolver_version_id_affiliation_id_policy_id"
+        connection.exec_driver_sql(f"CREATE INDEX {name} ON outcome (status)")
+        connection.exec_driver_sql(
+            f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{name}'::regclass"
+        )
+    upgrade(empty)
+    check(empty)
+
+
 def test_going_back_drops_history_and_overrides(empty: Engine) -> None:
     upgrade(empty)
     corrected = BEFORE_HISTORY.replace("('v2.8', 'aa'", "('v2.9', 'aa'")
