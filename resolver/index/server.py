@@ -146,6 +146,7 @@ class ServerStore:
         else:
             begun = self._require(base)
             check_base(manifest, begun)
+            # Opened to see that all of its points are there.
             self._opened(self._collection(base), begun).close()
             statistics = self.statistics(base) if begun.statistics else None
         with self._server.named_errors():
@@ -155,8 +156,7 @@ class ServerStore:
                 f"index version {manifest.version} exists already",
                 remedy="drop it first, or build under another name",
             )
-        with self._server.named_errors():
-            self._sweep()
+        self._sweep()
         if exists:
             self._delete(collection)
         with self._server.named_errors():
