@@ -12,8 +12,8 @@ No table is rewritten or read: new columns are null, and the constraints hold fo
 (NOT VALID), which is enough, since all old ones are null. Three indexes are built while the tables
 are written to.
 
-Going back drops what the new columns say. It is refused while there are overrides of texts that
-were forgotten: end and delete these first.
+Going back drops what the new columns say. What was said of texts that were forgotten holds no more:
+the code of before finds it by its text.
 
 Revision ID: 0007
 Revises: 0006
@@ -311,6 +311,10 @@ def downgrade() -> None:
     for view in set(RENAMED) - {"link_history"}:
         op.execute(f"ALTER VIEW {view} RENAME COLUMN external_id TO source_id")
     create_resolved_links_at("source_id")
+    op.execute(
+        "UPDATE link_override SET affiliation = 'forgotten ' || encode(text_hash, 'hex')"
+        " WHERE affiliation IS NULL"
+    )
     op.alter_column("link_override", "affiliation", nullable=False)
     policies.say("link_override", "affiliation", OVERRIDE[1])
     for table in ("link", "past_link"):

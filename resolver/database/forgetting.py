@@ -54,6 +54,15 @@ class Ages:
 
 
 @dataclass(frozen=True, slots=True)
+class Records:
+    """Records that are named: what they were, however short a time ago, goes. What they are stays:
+    withdraw them first."""
+
+    source: str
+    external_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Forgotten:
     """How much goes, or went. `answers` are present ones and `past_answers` those of the past that
     go by their age or with their text; `overrides` are those whose text is forgotten."""
@@ -74,9 +83,9 @@ class Forgotten:
         return sum(asdict(self).values())
 
 
-def forgettable(engine: Engine, ages: Ages) -> Forgotten:
+def forgettable(engine: Engine, ages: Ages, records: Records | None = None) -> Forgotten:
     """What `forget` would forget now; changes nothing."""
-    limits = _limits(engine, ages)
+    limits = _limits(engine, ages, records)
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
         row = cursor.execute(_COUNT, limits).fetchone()
         assert row is not None  # a count always has a row
@@ -86,11 +95,12 @@ def forgettable(engine: Engine, ages: Ages) -> Forgotten:
 def forget(
     engine: Engine,
     ages: Ages,
+    records: Records | None = None,
     *,
     batch: int = BATCH,
     progress: Callable[[int], None] | None = None,
 ) -> Forgotten:
-    """Forget what is older than `ages`; returns how much that was.
+    """Forget what is older than `ages`, and the past of `records`; returns how much that was.
 
     `progress` is called with the sum of all that went so far.
 
@@ -100,9 +110,10 @@ def forget(
         DatabaseUnavailable: no answer.
     """
     _require_privilege(engine)
-    limits = _limits(engine, ages)
+    limits = _limits(engine, ages, records)
     done = Forgotten()
     for select, delete in (
+        (_NAMED, _forget_past_records),
         (_WITHDRAWN, _forget_withdrawn),
         (_PAST_RECORDS, _forget_past_records),
         (_PAST_OUTCOMES, _forget_past_outcomes),
@@ -122,8 +133,8 @@ def forget(
     return done
 
 
-def _limits(engine: Engine, ages: Ages) -> dict[str, Any]:
-    """Before which moment each kind goes; None: never."""
+def _limits(engine: Engine, ages: Ages, records: Records | None) -> dict[str, Any]:
+    """Before which moment each kind goes, None: never; and whose past goes, None: nobody's."""
     moment = history.now(engine)
     with transaction(engine) as connection:
         row = connection.execute(
@@ -134,7 +145,11 @@ def _limits(engine: Engine, ages: Ages) -> dict[str, Any]:
             ),
             {"now": moment, **asdict(ages)},
         ).one()
-    return dict(row._mapping)
+    named = {
+        "source": records and records.source,
+        "external_ids": records and list(records.external_ids),
+    }
+    return {**row._mapping, **named}
 
 
 def _require_privilege(engine: Engine) -> None:
@@ -199,6 +214,14 @@ def _deleted(engine: Engine, table: str, page: list[tuple[Any, ...]]) -> int:
 
 
 # Each gives the moment last, in its order.
+_NAMED = """
+    SELECT id, ended_at FROM past_record
+    WHERE source = %(source)s AND external_id = ANY(%(external_ids)s)
+    AND ended_at >= coalesce(%(after)s, '-infinity'::timestamptz)
+    ORDER BY ended_at
+    LIMIT %(batch)s
+"""
+
 _WITHDRAWN = """
     SELECT w.source, w.external_id, w.position, w.ended_at
     FROM past_record w
@@ -282,6 +305,9 @@ _DELETE_TEXTS = "DELETE FROM affiliation WHERE id = ANY(%(ids)s)"
 _COUNT = """
     WITH record AS (
         SELECT id, affiliation_id FROM past_record WHERE ended_at < %(past)s
+        UNION
+        SELECT id, affiliation_id FROM past_record
+        WHERE source = %(source)s AND external_id = ANY(%(external_ids)s)
         UNION
         SELECT p.id, p.affiliation_id FROM past_record p
         WHERE p.ended_at < %(withdrawn)s

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 
 from resolver.database import locks
 from resolver.database.connection import connect, transaction
-from resolver.database.forgetting import Ages, Forgotten, forget, forgettable
+from resolver.database.forgetting import Ages, Forgotten, Records, forget, forgettable
 from resolver.database.links import RefusedRecord, intake, refuse, save, withdraw
 from resolver.database.overrides import add, applying, current
 from resolver.database.releases import ReleaseInfo, load_release
@@ -200,6 +200,38 @@ def test_what_was_said_of_a_forgotten_text_holds_when_it_comes_again(
     # Who says it again says the text again.
     assert add(filled, [SAID]) == 0
     assert [one.affiliation for one in current(filled)] == [SAID.affiliation, "Never sent"]
+
+
+@pytest.mark.parametrize(
+    ("source", "ids", "going", "left"),
+    [
+        pytest.param(
+            "crossref",
+            ("late",),
+            Forgotten(records=1, texts=1, answers=1, past_answers=1),
+            ALL - {"Left late"},
+            id="withdrawn",
+        ),
+        pytest.param(
+            "crossref",
+            ("left", "kept"),
+            Forgotten(records=3, texts=3, answers=3, past_answers=3, overrides=1),
+            {"Kept", "Back again", "Left late"},
+            id="what they were",
+        ),
+        pytest.param("crossref", ("never",), Forgotten(), ALL, id="not there"),
+        pytest.param("datacite", ("late",), Forgotten(), ALL, id="of another source"),
+    ],
+)
+def test_a_record_that_is_named_goes_whatever_its_age(
+    filled: Engine, source: str, ids: tuple[str, ...], going: Forgotten, left: set[str]
+) -> None:
+    named = Records(source, ids)
+    present = rows(filled, "SELECT * FROM source_record ORDER BY 2")
+    assert forgettable(filled, Ages(), named) == going
+    assert forget(filled, Ages(), named, batch=1) == going
+    assert {row[0] for row in rows(filled, "SELECT text FROM affiliation")} == left
+    assert rows(filled, "SELECT * FROM source_record ORDER BY 2") == present
 
 
 class _Interrupted(Exception):

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, Engine, inspect, text
 
 from resolver.database.connection import connect, transaction
-from resolver.database.links import save
+from resolver.database.links import intake, save
 from resolver.database.migrating import (
     check,
     current,
@@ -24,6 +24,7 @@ from resolver.database.migrating import (
 from resolver.database.overrides import add
 from resolver.database.resolvers import find_resolver, put_in_use, resolvers
 from resolver.database.stale import due
+from resolver.domain.affiliation import SourceRecord
 from resolver.domain.outcome import Link, Outcome, Reason
 from resolver.domain.override import Override, Verdict
 from resolver.domain.policy import Policy
@@ -326,6 +327,29 @@ def test_going_back_drops_history_and_overrides(empty: Engine) -> None:
         versions = text("SELECT version FROM registry_release ORDER BY id")
         assert connection.execute(versions).scalars().all() == ["v2.9 aa", "v2.9"]
     assert "past_link" not in inspect(empty).get_table_names()
+    upgrade(empty)
+    check(empty)
+
+
+def test_going_back_drops_how_links_began(empty: Engine) -> None:
+    upgrade(empty)
+    with transaction(empty) as connection:
+        connection.exec_driver_sql(BEFORE_HISTORY)
+    eth = Link("05a28rw58", "ETH Zurich", "ETH Zurich", None, 1.0, 1)
+    stored = intake(empty, 1, [SourceRecord("crossref", "new", "ETH Zurich")])
+    save(empty, 1, [(one.id, Outcome("", (eth,))) for one in stored])
+    add(empty, [Override(None, "Forgotten", "05a28rw58", Verdict.IS, "ada")])
+    shown = "SELECT {}, ror_id, valid_from, valid_to, end_reason, continued FROM link_history"
+    with transaction(empty) as connection:
+        connection.exec_driver_sql("UPDATE link_override SET affiliation = NULL")
+        before = connection.exec_driver_sql(shown.format("external_id")).fetchall()
+    downgrade(empty, "0005")
+    with transaction(empty) as connection:
+        assert connection.exec_driver_sql(shown.format("source_id")).fetchall() == before
+        at = "SELECT source_id FROM resolved_links_at(now()) ORDER BY 1"
+        assert connection.exec_driver_sql(at).scalars().all() == ["Oxford", "new"]
+        said = connection.exec_driver_sql("SELECT affiliation FROM link_override").scalar_one()
+        assert said.startswith("forgotten ")
     upgrade(empty)
     check(empty)
 
