@@ -76,7 +76,7 @@ def test_worker_logs_in_as_who_may_only_write_rows(deployment: Deployment) -> No
             enqueue(CHUNK, settings=written.settings)
             until(lambda: deployment.count("outcome") == 2, "two outcomes")
         engine = connect(reader)
-        with querying.asking(engine, "SELECT source_id FROM resolved_links ORDER BY 1") as answer:
+        with querying.asking(engine, "SELECT external_id FROM resolved_links ORDER BY 1") as answer:
             assert list(answer.rows) == [("10.1/1",), ("10.1/3",)]
         engine.dispose()
     finally:
