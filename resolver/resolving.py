@@ -43,9 +43,9 @@ class ChunkReport:
     linked: int
     no_match: int
     links: int
-    withdrawn: int = 0
     meters: Meters = field(default=Meters(), compare=False, repr=False)
     tally: Tally = field(default=Tally(), compare=False, repr=False)
+    withdrawn: int = 0
 
 
 def resolve_chunk(
