@@ -132,8 +132,12 @@ def _plain(cell: object) -> str:
 
 
 def _words(text: str) -> Iterator[int]:
-    for word in text.split():
-        yield cell_len(word) if word.isascii() else min(cell_len(word), PIECE)
+    for line in text.splitlines():
+        # A line that is set in keeps that before its first word.
+        indent = len(line) - len(line.lstrip())
+        for word in line.split():
+            yield indent + (cell_len(word) if word.isascii() else min(cell_len(word), PIECE))
+            indent = 0
 
 
 def _lines(text: str) -> Iterator[int]:

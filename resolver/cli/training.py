@@ -229,7 +229,7 @@ def train(
             "seed": seed,
             "device": device,
             "threads": settings.threads,
-            "progress": errors.is_terminal,
+            "progress": errors.watched,
             **_given(
                 base=base,
                 layers=layers,

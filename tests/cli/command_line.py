@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
+import re
+import struct
 import subprocess
 import sys
-from collections.abc import Callable
+import termios
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -27,3 +32,26 @@ def run_in(home: Path, *arguments: str, **options: object) -> subprocess.Complet
         check=False,
         **options,  # type: ignore[call-overload]
     )
+
+
+def in_a_terminal(
+    command: Sequence[str], *, columns: int, env: Mapping[str, str], cwd: Path | None = None
+) -> tuple[int, str]:
+    """The exit code, and what a command shows in a real terminal of so many columns, without its
+    colours."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environment = {**env, "TERM": "xterm"}
+    process = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment, cwd=cwd)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(ours, 65_536)
+        except OSError:  # how Linux says that the other end is closed
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(ours)
+    return process.wait(), re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", shown.decode(errors="replace"))

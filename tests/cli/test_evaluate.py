@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Run, run_in
+from command_line import Run, in_a_terminal, run_in
 
 from resolver import sample
 
@@ -98,22 +100,29 @@ def test_the_curve_is_drawn(evaluated: tuple[list[dict[str, Any]], Path]) -> Non
     assert "<svg" in (evaluated[1] / "curve.svg").read_text()
 
 
-def test_evaluate_tables_fit_a_terminal(resolver: Run, sample_home: Path) -> None:
+@pytest.mark.parametrize("columns", [120, 80])
+def test_evaluate_tables_fit_a_terminal(sample_home: Path, columns: int) -> None:
     file = sample_home / "logs.jsonl"
     file.write_text("".join(sample.GOLD.read_text().splitlines(keepends=True)[:8]))
-    done = resolver(
-        "evaluate", str(file), "--latency", "2", "--bootstrap", "20", "--reliability",
-        "--accept-probability", "0.6", env={"COLUMNS": "120"},
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    code, shown = in_a_terminal(
+        [
+            sys.executable, "-m", "resolver.cli", "evaluate", str(file), "--latency", "2",
+            "--bootstrap", "20", "--reliability", "--accept-probability", "0.6",
+        ],
+        columns=columns,
+        env=environment | {"RESOLVER_HOME": str(sample_home)},
+        cwd=sample_home,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    assert code == 0, shown
+    lines = shown[shown.index("index ") :].splitlines()
     for title in ("What is linked", "Stage by stage", "Operating points", "Mistakes", "Speed"):
         assert any(line.startswith(title) for line in lines), title
-    assert "accept probability 0.6" in done.stdout
-    assert "95% interval" in done.stdout
-    assert "ner_fallback" in done.stdout
-    assert "…" not in done.stdout
-    assert max(map(len, lines)) <= 120
+    assert "accept probability 0.6" in shown
+    assert "95%" in shown
+    assert "ner_fallback" in shown
+    assert "…" not in shown
+    assert max(map(len, lines)) <= columns
 
 
 @pytest.mark.parametrize(
