@@ -1,19 +1,20 @@
-# syntax=docker/dockerfile:1
 # cpu: the built-in models on ONNX Runtime. gpu: any Hugging Face model on torch.
 #
 #   docker build --target cpu --tag affiliation-resolver:cpu .
 
-# The oldest Python that the project takes, which constraints.txt is tested with.
-ARG PYTHON=3.11-slim-bookworm
+# The oldest Python that the project takes, which constraints.txt is tested with. Every version that
+# goes into an image is named, here or there: the same sources make the same image.
+ARG PYTHON=3.11.14-slim-bookworm
 
 # The project's own wheel: what is below is made of it alone, and has no sources.
 FROM python:${PYTHON} AS wheel
 WORKDIR /source
-COPY pyproject.toml README.md ./
+COPY constraints.txt pyproject.toml README.md ./
+RUN pip install --no-cache-dir --constraint constraints.txt setuptools
 COPY resolver resolver
 COPY workers workers
 COPY migrations migrations
-RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+RUN pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels .
 
 # Dependencies come as wheels, in the versions of constraints.txt, or not at all: nothing is compiled.
 FROM python:${PYTHON} AS cpu-packages

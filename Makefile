@@ -15,7 +15,7 @@ TORCH ?= torch==2.13.0
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format types imports licences audit sbom fuzz benchmark chaos memory secrets alerts clean
+.PHONY: help demo test test-all test-fast lint format types imports licences audit sbom fuzz benchmark chaos memory secrets alerts clean
 
 help:  ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,11 @@ $(VENV)/.full: $(VENV)/.embedded
 	@echo "installing what the tests need (once, a few minutes) …"
 	@$(BIN)/python -c 'import torch' 2>/dev/null || \
 		$(PIP) install --retries 1 --timeout 20 --constraint constraints.txt \
-			--extra-index-url $(TORCH_INDEX) '$(TORCH)'
+			--extra-index-url $(TORCH_INDEX) '$(TORCH)' || { \
+		echo "error: no build of torch for CPUs could be had from $(TORCH_INDEX)"; \
+		echo "remedy: name a mirror of it (make $(or $(MAKECMDGOALS),test) TORCH_INDEX=…), or take PyPI's build, which"; \
+		echo "        brings gigabytes of CUDA (make $(or $(MAKECMDGOALS),test) TORCH=$(firstword $(subst +, ,$(TORCH))))"; \
+		exit 1; }
 	@$(PIP) install --constraint constraints.txt --editable '.[embedded,models,export,parquet,plot,dev]'
 	@touch $@
 
@@ -50,8 +54,11 @@ JOBS ?= 2
 test: lint types imports  ## All checks and all tests (JOBS=1: one after the other)
 	@$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
+test-all: lint types imports  ## The slowest tests too: whole releases, minutes each
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m '' $(PYTEST_ARGS)
+
 test-fast: $(VENV)/.full  ## The tests that take seconds
-	@$(BIN)/pytest -m 'not slow' $(PYTEST_ARGS)
+	@$(BIN)/pytest -m 'not slow and not slowest' $(PYTEST_ARGS)
 
 lint: $(VENV)/.full  ## Style
 	@$(BIN)/ruff check .

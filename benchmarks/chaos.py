@@ -459,7 +459,7 @@ def ran(
         say(f"{broker}: {options.registry.name} is taken in …")
         migrating.upgrade(engine)
         first = update(settings, engine, options.registry).version
-        store = service.index_store(settings)
+        store = stack.enter_context(service.index_store(settings))
         again = switching.index_release(
             engine, store, switching.encoder_of(settings, first), again=True
         )
@@ -696,11 +696,11 @@ def disk(run: Run) -> None:
 def flip(run: Run) -> None:
     """index and version switched, and back 2 s later."""
     first, second = run.versions
-    store = service.index_store(run.settings)
-    with run.workers.in_mid_chunk():
-        switching.put_in_use(run.engine, store, second)
-    time.sleep(2)
-    switching.put_in_use(run.engine, store, first)
+    with service.index_store(run.settings) as store:
+        with run.workers.in_mid_chunk():
+            switching.put_in_use(run.engine, store, second)
+        time.sleep(2)
+        switching.put_in_use(run.engine, store, first)
 
 
 def twice(run: Run) -> None:

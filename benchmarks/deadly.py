@@ -3,8 +3,8 @@
     python -m benchmarks.deadly --word KILLER
 
 The process kills itself in the middle of a chunk in which the word is, as a segmentation fault or
-the kernel does when memory is short. All else is `resolver worker`. For `benchmarks.chaos`
-and the tests; nothing of the product knows of it.
+the kernel does when memory is short. Of the word RAISER it raises an error that nobody foresaw. All
+else is `resolver worker`. For `benchmarks.chaos` and the tests; nothing of the product knows of it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from resolver.index.embedded import EmbeddedIndex
-from resolver.index.server import ServerIndex, ServerStore, connect
+from resolver.index.qdrant import connect
+from resolver.index.server import ServerIndex, ServerStore
 from resolver.matching import Matcher
 from resolver.settings import load_settings
 from resolver.workers import app
 
 WORD = "KILLER"
+RAISING = "RAISER"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,6 +59,8 @@ def deadly(word: str, busy: Path | None = None) -> None:
     def dying(self: Matcher, texts: Sequence[str], *others: Any, **named: Any) -> Any:
         if any(word in text for text in texts):
             os.kill(os.getpid(), signal.SIGKILL)
+        if any(RAISING in text for text in texts):
+            raise ValueError("nobody foresaw this")
         if busy is None:
             return measured(self, texts, *others, **named)
         flag = busy / str(os.getpid())
@@ -76,9 +80,9 @@ def searching_elsewhere(flag: Path, url: str) -> None:
     def elsewhere(self: EmbeddedIndex, *given: Any, **named: Any) -> Any:
         if not flag.exists():
             return search(self, *given, **named)
-        server = ServerStore(connect(url, timeout=1), retry_delays=(0.1,))._server
-        index = ServerIndex(server, "organisations", self.manifest)
-        return index.search(*given, **named)
+        with ServerStore(connect(url, timeout=1), retry_delays=(0.1,)) as store:
+            index = ServerIndex(store._server, "organisations", self.manifest)
+            return index.search(*given, **named)
 
     EmbeddedIndex.search = elsewhere  # type: ignore[method-assign]
 

@@ -33,6 +33,7 @@ from benchmarks.throughput import answered, embedded, prepare, worker
 from resolver import sample, service
 from resolver.domain.affiliation import SourceRecord
 from resolver.gold import read_gold
+from resolver.workers import broker
 from resolver.workers.client import enqueue
 
 SOURCE = "benchmark"
@@ -68,7 +69,7 @@ def measured(options: argparse.Namespace, home: Path) -> dict[str, Any]:
         SourceRecord(SOURCE, str(number), row.affiliation) for number, row in enumerate(rows)
     ]
     found: list[dict[str, float]] = []
-    with service.database(settings) as engine, service.broker(settings):
+    with service.database(settings) as engine, broker.address(settings):
         prepare(engine, registry, settings)
         with worker(log, 1) as process:
             found.append(held(process, 0))

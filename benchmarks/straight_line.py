@@ -71,8 +71,7 @@ def step_index(_: argparse.Namespace) -> dict[str, Any]:
     from resolver.settings import load_settings
 
     settings = load_settings()
-    store = service.index_store(settings)
-    with service.database(settings) as engine:
+    with service.database(settings) as engine, service.index_store(settings) as store:
         release = releases.require_release(engine)
         started = time.perf_counter()
         manifest = build(
@@ -147,6 +146,7 @@ def step_queue(options: argparse.Namespace) -> dict[str, Any]:
 
     from resolver import service
     from resolver.settings import load_settings
+    from resolver.workers import broker
     from resolver.workers.client import enqueue
 
     settings = load_settings()
@@ -154,7 +154,7 @@ def step_queue(options: argparse.Namespace) -> dict[str, Any]:
         {"source": "benchmark", "id": str(number), "affiliation": affiliation}
         for number, affiliation in enumerate(strings(options.affiliations)[: options.count])
     ]
-    with service.database(settings) as engine, service.broker(settings):
+    with service.database(settings) as engine, broker.address(settings):
 
         def ask(query: str) -> Any:
             with engine.connect() as connection:

@@ -45,6 +45,7 @@ from resolver.gold import Gold, read_gold
 from resolver.indexing import build
 from resolver.loading import load
 from resolver.settings import Settings, load_settings
+from resolver.workers import broker
 from resolver.workers.client import enqueue
 
 SOURCE, WARM = "benchmark", "warm-up"
@@ -82,7 +83,7 @@ def measured(options: argparse.Namespace, home: Path) -> dict[str, Any]:
     settings = embedded(home, options.chunk_size)
     log = home / "worker.log"
     rows = strings.distinct(read_gold(options.gold), options.count)
-    with service.database(settings) as engine, service.broker(settings):
+    with service.database(settings) as engine, broker.address(settings):
         prepare(engine, options.registry, settings)
         with worker(log, options.processes) as process:
 
@@ -149,15 +150,15 @@ def prepare(engine: Engine, registry: Path, settings: Settings) -> None:
 def index(engine: Engine, settings: Settings) -> None:
     """Index the release in use in full, for searches to find."""
     release = releases.require_release(engine)
-    store = service.index_store(settings)
-    manifest = build(
-        releases.organisations(engine, release.id),
-        release=release.version,
-        release_sha256=release.sha256,
-        encoder=service.encoder(settings),
-        store=store,
-    )
-    store.activate(manifest.version)
+    with service.index_store(settings) as store:
+        manifest = build(
+            releases.organisations(engine, release.id),
+            release=release.version,
+            release_sha256=release.sha256,
+            encoder=service.encoder(settings),
+            store=store,
+        )
+        store.activate(manifest.version)
 
 
 @contextmanager

@@ -19,7 +19,8 @@ moved, 30 are: these lie scattered, and to have nearly all takes every fifth aff
 
 It takes 0.4 ms an affiliation of one core, a sixtieth of resolving it, and 0.9 s to begin with.
 Affiliations come in a stream, and what is kept (vectors of 8,000 names: 6 MB; those of 16,000
-parts: 10 MB) does not grow with them: 100 million take 11 hours of one core, against 29 days.
+parts: 10 MB) does not grow with them: 100 million take 11 hours of one core, against 29 days, and
+processes share them (`resolver.selecting`).
 `python -m benchmarks.release` measures an update from end to end.
 """
 
@@ -298,7 +299,11 @@ class Search:
             [one for one in own if one.document.ror_id not in ids and one.fit >= least]
             for own, ids, least in zip(near, linked, map(_least_fit, answers), strict=True)
         ]
-        asked = [place for place, own in enumerate(near) if own]
+        asked = [
+            place
+            for place, (answer, own) in enumerate(zip(answers, near, strict=True))
+            if own and not _could_change(answer, own, 0.0)
+        ]
         known = self.organisations({ror_id for place in asked for ror_id in linked[place]})
         readings = [_reading(answers[place], near[place], known) for place in asked]
         named = dict.fromkeys(range(len(answers)), 0.0)

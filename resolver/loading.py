@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from resolver.database.releases import LoadReport, ReleaseInfo, load_release
 from resolver.domain.organisation import Organisation
 from resolver.registry.dump import accepted, open_release
 from resolver.registry.rejects import RejectsFile
+
+log = logging.getLogger(__name__)
 
 PROGRESS_STEP = 1_000
 """Organisations between two calls of `progress`."""
@@ -26,7 +29,8 @@ def load(
 ) -> LoadReport:
     """Load a release file and put it in use; what is refused goes to `rejects`.
 
-    `force` takes one that is older than the release in use.
+    What this version does not know of it, as a new type of relation, is left out or refused, and
+    logged as a warning. `force` takes one that is older than the release in use.
 
     `progress` is called with the number of organisations read so far, every `PROGRESS_STEP` and
     once at the end.
@@ -47,7 +51,7 @@ def load(
         organisations: Iterable[Organisation] = accepted(release.records(), rejects=refused)
         if progress is not None:
             organisations = _counted(organisations, progress)
-        return load_release(
+        report = load_release(
             engine,
             info,
             organisations,
@@ -55,6 +59,14 @@ def load(
             schema_version=lambda: release.schema_version,
             force=force,
         )
+    for what, count in release.unfamiliar.most_common():
+        log.warning(
+            "release %s: %s (%d times): this version of affiliation-resolver does not know it",
+            release.version,
+            what,
+            count,
+        )
+    return report
 
 
 def _counted(

@@ -27,9 +27,9 @@ from types import MappingProxyType
 import numpy as np
 
 from resolver.domain import lineage, override
-from resolver.domain.affiliation import MAX_CHARACTERS, normalise
+from resolver.domain.affiliation import Affiliation
 from resolver.domain.candidate import Candidate
-from resolver.domain.decision import Scored, as_said, decide, refusal
+from resolver.domain.decision import Scored, as_said, decide
 from resolver.domain.document import Document
 from resolver.domain.evidence import evidence
 from resolver.domain.judge import Judge
@@ -50,6 +50,9 @@ RERANK_FROM = 0.005
 """Probability from which a candidate is worth the reranker's time: see docs/benchmarks.md for what
 others cost and lose."""
 
+Text = str | Affiliation
+"""What is resolved: a text as it came, or what was made of one before."""
+
 Overrides = Mapping[str, Sequence[Override]]
 """Normalised text → what persons say of it and what holds."""
 
@@ -63,7 +66,7 @@ class Judgement:
     `candidates` is the first stage's list, without what the text is said not to be; `scored` is
     the part of it that the reranker judged. Both are best first by their own order, and empty when
     nothing was searched. `overrides` are what persons say of the text, `read` the pairs that the
-    reranker read for it.
+    reranker read for it. `text` is the text that was searched, normalised; "" where none was.
     """
 
     outcome: Outcome
@@ -71,6 +74,7 @@ class Judgement:
     scored: Sequence[Scored] = ()
     overrides: Sequence[Override] = ()
     read: int = 0
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ class Matcher:
 
     def resolve(
         self,
-        affiliations: Sequence[str],
+        affiliations: Sequence[Text],
         policy: Policy | None = None,
         overrides: Overrides = NO_OVERRIDES,
     ) -> list[Outcome]:
@@ -131,7 +135,7 @@ class Matcher:
 
     def measured(
         self,
-        affiliations: Sequence[str],
+        affiliations: Sequence[Text],
         policy: Policy | None = None,
         overrides: Overrides = NO_OVERRIDES,
     ) -> tuple[list[Outcome], Meters]:
@@ -143,7 +147,7 @@ class Matcher:
 
     def judgements(
         self,
-        affiliations: Sequence[str],
+        affiliations: Sequence[Text],
         policy: Policy | None = None,
         overrides: Overrides = NO_OVERRIDES,
     ) -> list[Judgement]:
@@ -152,22 +156,16 @@ class Matcher:
 
     def _judged(
         self,
-        affiliations: Sequence[str],
+        affiliations: Sequence[Text],
         policy: Policy,
         overrides: Overrides,
         *,
         explained: bool,
     ) -> tuple[list[Judgement], Meters]:
         watch = Stopwatch()
-        # Slicing first bounds the work that a text of megabytes can cause.
-        normalised = [normalise(raw[: MAX_CHARACTERS + 1]) for raw in affiliations]
-        refused = [refusal(raw, text) for raw, text in zip(affiliations, normalised, strict=True)]
+        came = [Affiliation.of(one) if isinstance(one, str) else one for one in affiliations]
         # A text is in one slice only, and with it all pairs that it could be in.
-        texts = list(
-            dict.fromkeys(
-                text for text, reason in zip(normalised, refused, strict=True) if reason is None
-            )
-        )
+        texts = list(dict.fromkeys(one.text for one in came if not one.refused))
         meters = Meters(normalise=watch.lap())
         judged: dict[str, Judgement] = {}
         with closing(self._rated(texts)) as slices:
@@ -177,8 +175,10 @@ class Matcher:
                 judged.update(zip((r.text for r in rated.found.readings), settled, strict=True))
                 meters += rated.meters + Meters(decide=watch.lap())
         judgements = [
-            Judgement(Outcome(raw, reason=reason)) if reason else _as_written(raw, judged[text])
-            for raw, text, reason in zip(affiliations, normalised, refused, strict=True)
+            Judgement(Outcome(one.raw, reason=one.refused))
+            if one.refused
+            else _as_written(one.raw, judged[one.text])
+            for one in came
         ]
         each_alone = sum(judgement.read for judgement in judgements)
         return judgements, replace(
@@ -314,13 +314,13 @@ def _judgement(
     denied = override.denied(overrides)
     if not denied:
         outcome = decide(reading.text, scored, policy)
-        return Judgement(outcome, reading.candidates, scored, overrides, len(scored))
+        return Judgement(outcome, reading.candidates, scored, overrides, len(scored), reading.text)
     left = [s for s in scored if s.candidate.ror_id not in denied]
     outcome = decide(reading.text, left, policy)
     if outcome.reason and decide(reading.text, scored, policy).links:
         outcome = replace(outcome, reason=Reason.OVERRIDDEN)
     candidates = [c for c in reading.candidates if c.ror_id not in denied]
-    return Judgement(outcome, candidates, left, overrides, len(scored))
+    return Judgement(outcome, candidates, left, overrides, len(scored), reading.text)
 
 
 def _overruled(

@@ -1,7 +1,7 @@
 """Overrides as a file, and as a change: what persons say → the database, and what it affects.
 
-The file is CSV in UTF-8 with the columns `COLUMNS`, in any order; others are ignored. What
-`write_csv` has written, `read_csv` reads back as it was.
+The file is CSV with the columns `COLUMNS`, in any order; others are ignored. What `write_csv` has
+written, in UTF-8, `read_csv` reads back as it was.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, TextIO
 
+from resolver import delimited
 from resolver.database import overrides as stored
 from resolver.database import stale
 from resolver.database.tables import Cause
@@ -20,8 +21,6 @@ from resolver.domain.override import Override, OverrideProblem, statement
 from resolver.errors import SettingsError
 
 if TYPE_CHECKING:
-    from _csv import Reader
-
     from sqlalchemy import Engine
 
 COLUMNS = ("affiliation", "ror_id", "verdict", "author", "note")
@@ -45,68 +44,69 @@ class BadLine:
         return f"line {self.line}: {self.reason}"
 
 
-def read_csv(file: TextIO, *, author: str) -> Iterator[Override | BadLine]:
+def read_csv(
+    lines: Iterable[tuple[int, str | None]], *, author: str
+) -> Iterator[Override | BadLine]:
     """What a file says, line by line; `author` is whoever says what names nobody.
 
-    Of two lines on one affiliation and organisation that differ the later one is bad: there is no
-    telling which is meant. `file` must be opened with ``newline=""``.
+    `lines` are numbered and have their ends (`resolver.lines`); between the columns is whatever
+    makes the header name them. Of two lines on one affiliation and organisation that differ the
+    later one is bad: there is no telling which is meant.
 
     Raises:
-        SettingsError: a column is missing, or the header cannot be read.
+        SettingsError: a column is missing or there twice, or the header cannot be read.
     """
-    rows = csv.reader(file, strict=True)
-    header = _header(rows)
+    numbered = iter(lines)
+    first = next(numbered, (1, ""))
+    delimiter = delimited.delimiter_of((first[1] or "").casefold(), REQUIRED[0], ",") or ","
+    rows = delimited.rows(chain([first], numbered), delimiter=delimiter, quoted=True)
+    header = _header(next(rows, None))
     seen: dict[tuple[str, str], tuple[Override, int]] = {}
-    for line, row in _numbered(rows):
-        if isinstance(row, csv.Error):
-            yield BadLine(line, str(row))
+    for row in rows:
+        if isinstance(row, delimited.BadRow):
+            yield BadLine(row.line, row.reason)
             continue
-        if not any(row):
+        if not any(row.cells):
             continue
         try:
-            override = _read(header, row, author)
+            override = _read(header, row.cells, author)
         except ValueError as error:
-            yield BadLine(line, str(error))
+            yield BadLine(row.line, str(error))
             continue
-        before, where = seen.setdefault(override.key, (override, line))
+        before, where = seen.setdefault(override.key, (override, row.line))
         if before != override:
-            yield BadLine(line, f"says otherwise of the same two than line {where}")
-        elif where == line:
+            yield BadLine(row.line, f"says otherwise of the same two than line {where}")
+        elif where == row.line:
             yield override
 
 
 def write_csv(file: TextIO, overrides: Iterable[Override]) -> int:
-    """Write overrides by affiliation and ROR id, for one state to be one file; returns how many."""
+    """Write overrides by affiliation and ROR id, for one state to be one file; returns how many.
+
+    Those of forgotten texts are left out: nobody could read them in.
+    """
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
-    ordered = sorted(overrides, key=lambda one: one.key)
+    ordered = sorted((one for one in overrides if one.affiliation), key=lambda one: one.key)
     writer.writerows(
         (one.affiliation, one.ror_id, one.verdict.value, one.author, one.note) for one in ordered
     )
     return len(ordered)
 
 
-def _numbered(rows: Reader) -> Iterator[tuple[int, list[str] | csv.Error]]:
-    """Each row, or what is wrong with it, with the number of its first line."""
-    while True:
-        line = rows.line_num + 1
-        try:
-            yield line, next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield line, error
-
-
-def _header(rows: Reader) -> list[str]:
-    try:
-        header = [name.strip().casefold() for name in next(rows, [])]
-    except csv.Error as error:
-        raise SettingsError(f"the first line cannot be read: {error}") from error
+def _header(row: delimited.Row | delimited.BadRow | None) -> list[str]:
+    if isinstance(row, delimited.BadRow):
+        raise SettingsError(f"the first line cannot be read: {row.reason}")
+    header = [name.strip().casefold() for name in row.cells] if row else []
     if missing := [column for column in REQUIRED if column not in header]:
         raise SettingsError(
             f"the file has no column {', '.join(map(repr, missing))}",
             remedy=f"its first line must name the columns: {','.join(COLUMNS)}",
+        )
+    if twice := delimited.repeated(header, COLUMNS):
+        raise SettingsError(
+            f"the file has {header.count(twice[0])} columns named {twice[0]!r}",
+            remedy="rename all but the one that is meant",
         )
     return header
 

@@ -11,15 +11,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from resolver.database import links, overrides
+from resolver.domain.affiliation import Affiliation
 from resolver.domain.meters import Meters, Stopwatch
 from resolver.domain.outcome import Outcome
 from resolver.domain.tally import Tally
-from resolver.intake import parse_chunk
+from resolver.intake import parse_chunk, parse_keys, parse_whole
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from resolver.database.links import SaveReport
+    from resolver.database.links import SaveReport, WithdrawReport
     from resolver.domain.policy import Policy
     from resolver.matching import Matcher
 
@@ -30,9 +31,9 @@ class ChunkReport:
 
     `received` = records taken + `refused`. The rest counts distinct affiliations:
     `already_resolved` had an answer that is valid and not due under this policy, `new` had none
-    and are `linked` or `no_match` now; `links` are those of the linked ones. `meters` says what it
-    cost, `tally` why there were no links and how probable those are that there were; two reports of
-    one content are equal.
+    and are `linked` or `no_match` now; `links` are those of the linked ones. `withdrawn` records
+    were stored and are not in what replaced them. `meters` says what it cost, `tally` why there
+    were no links and how probable those are that there were; two reports of one content are equal.
     """
 
     received: int
@@ -42,6 +43,7 @@ class ChunkReport:
     linked: int
     no_match: int
     links: int
+    withdrawn: int = 0
     meters: Meters = field(default=Meters(), compare=False, repr=False)
     tally: Tally = field(default=Tally(), compare=False, repr=False)
 
@@ -52,6 +54,7 @@ def resolve_chunk(
     resolver_version_id: int,
     raw: object,
     policy: Policy | None = None,
+    replace_whole: object = None,
 ) -> ChunkReport:
     """Take the records of a message, resolve the affiliations that have no answer yet, store all.
 
@@ -59,6 +62,9 @@ def resolve_chunk(
     answered under another one is resolved again, and both answers are kept.
 
     Refused records are stored with their reasons; they never stop the others.
+
+    `replace_whole` lists records of which the message says all positions (docs/tasks.md): what
+    else is stored of them is withdrawn, in the transaction that stores these.
 
     Raises:
         IntakeError: the chunk as a whole cannot be read; nothing was stored.
@@ -70,10 +76,11 @@ def resolve_chunk(
     """
     watch = Stopwatch()
     records, refused = parse_chunk(raw)
+    whole, unclear = parse_whole(replace_whole)
     policy = policy or matcher.policy
     watch.lap()
-    links.refuse(engine, refused)
-    stored = links.intake(engine, resolver_version_id, records, policy)
+    links.refuse(engine, [*refused, *unclear])
+    stored, withdrawn = links.take(engine, resolver_version_id, records, whole, policy)
     store = watch.lap()
     new = [(affiliation.id, affiliation.text) for affiliation in stored if not affiliation.resolved]
     answered = answer(engine, matcher, resolver_version_id, new, policy)
@@ -87,9 +94,22 @@ def resolve_chunk(
         linked=linked,
         no_match=len(new) - linked,
         links=tally.links,
+        withdrawn=withdrawn,
         meters=replace(answered.meters, wall=watch.total(), store=store + answered.meters.store),
         tally=tally,
     )
+
+
+def withdraw_chunk(engine: Engine, raw: object) -> WithdrawReport:
+    """Take back what a message names; what of it cannot be read is stored as refused.
+
+    Raises:
+        IntakeError: the chunk as a whole cannot be read; nothing was done.
+        DatabaseUnavailable: do it again later.
+    """
+    keys, refused = parse_keys(raw)
+    links.refuse(engine, refused)
+    return links.withdraw(engine, keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +143,9 @@ def answer(
     texts = [text for _, text in affiliations]
     said = overrides.applying(engine, texts) if texts else {}
     store = watch.lap()
-    outcomes, meters = matcher.measured(texts, policy, said) if texts else ([], Meters())
+    # As they are stored: what is said of a text is found by that, not by what could be made of it.
+    stored = list(map(Affiliation.stored, texts))
+    outcomes, meters = matcher.measured(stored, policy, said) if stored else ([], Meters())
     watch.lap()
     numbered = [
         (affiliation_id, outcome)

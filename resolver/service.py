@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resolver import embedded
-from resolver.database import connection, releases, resolvers
+from resolver.database import connection, locks, releases, resolvers
 from resolver.database.resolvers import ResolverVersion
+from resolver.domain import decision, evidence
 from resolver.domain.judge import Judge
 from resolver.domain.policy import Operating, Policy, threshold
 from resolver.domain.sieve import Sieve
 from resolver.encoder import Encoder
 from resolver.encoder.loading import load as load_encoder
 from resolver.encoder.static import WEIGHTS
-from resolver.errors import IndexMissing, ModelError, SettingsError
+from resolver.errors import IndexMissing, ModelError, PolicyError, SettingsError
 from resolver.index import Index, IndexStore, Manifest
 from resolver.indexing import require_fresh
 from resolver.judging import fingerprint, load_judge, load_operating, load_sieve
@@ -64,34 +65,27 @@ def _engine(url: str, connect_seconds: int | None) -> Iterator[Engine]:
         engine.dispose()
 
 
-@contextmanager
-def broker(settings: Settings) -> Iterator[str]:
-    """The broker's URL, with the embedded broker running for as long as the block lasts."""
-    if settings.broker_url:
-        yield settings.broker_url.get_secret_value()
-    else:
-        with embedded.redis(settings.home) as url:
-            yield url
-
-
 def index_directory(settings: Settings) -> Path:
     """Where the embedded index keeps its versions."""
     return settings.home / "index"
 
 
 def index_store(settings: Settings) -> IndexStore:
-    """The Qdrant server's versions, or the embedded ones under `settings.home`."""
+    """The Qdrant server's versions, or the embedded ones under `settings.home`.
+
+    For a `with`: what is opened from it can be used as long as that lasts, and no longer.
+    """
     if settings.qdrant_url:
-        from resolver.index import server
+        from resolver.index import qdrant, server
 
         key = settings.qdrant_api_key
-        client = server.connect(
+        client = qdrant.connect(
             settings.qdrant_url,
             api_key=key.get_secret_value() if key else None,
             timeout=settings.qdrant_timeout,
             ca_file=settings.ca_file,
         )
-        return server.ServerStore(client)
+        return server.ServerStore(client, copies=settings.qdrant_copies)
     from resolver.index.embedded import EmbeddedStore
 
     return EmbeddedStore(index_directory(settings))
@@ -159,12 +153,9 @@ def recall(settings: Settings, loaded: Encoder | None = None) -> Iterator[Recall
         IndexProblem: none is active, or it was built by another encoder.
     """
     loaded = loaded or encoder(settings)
-    index = index_store(settings).open()
-    try:
+    with index_store(settings) as store, closing(store.open()) as index:
         require_fresh(index.manifest, encoder=loaded, release=None)
         yield Recall(loaded, index)
-    finally:
-        index.close()
 
 
 @contextmanager
@@ -180,7 +171,8 @@ def matcher(settings: Settings, *, judge: Judge | None = None) -> Iterator[Match
             if judge
             else _models(settings, first_stage.encoder, scorer)
         )
-        yield _matcher(settings, first_stage.index, chosen)
+        with closing(chosen):
+            yield _matcher(settings, first_stage.index, chosen)
 
 
 def _matcher(settings: Settings, index: Index, models: Models) -> Matcher:
@@ -207,15 +199,25 @@ DECIDING = ("recall_depth", "rerank_depth", "rerank_from")
 as the answer's policy."""
 
 
+FORMS = {"evidence_form": evidence.FORM, "decision_form": decision.FORM}
+"""How this program answers beside models and settings: numbers that change with the code."""
+
+
 @dataclass(frozen=True, slots=True)
 class Models:
-    """What ranks and decides. `operating` says what threshold a target precision takes."""
+    """What ranks and decides. `operating` says what threshold a target precision takes.
+
+    Whoever loaded them closes them: a reranker on a server holds connections.
+    """
 
     encoder: Encoder
     reranker: Reranker
     judge: Judge
     sieve: Sieve | None
     operating: Operating
+
+    def close(self) -> None:
+        self.reranker.close()
 
 
 def models(settings: Settings) -> Models:
@@ -290,9 +292,35 @@ def deciding(settings: Settings, models: Models) -> dict[str, object]:
     """What every answer depends on beside release, index, encoder and reranker."""
     return {
         **settings.model_dump(include=set(DECIDING)),
+        **FORMS,
         "judge": fingerprint(models.judge),
         "sieve": models.sieve and fingerprint(models.sieve),
     }
+
+
+def answers_as(version: ResolverVersion) -> bool:
+    """Whether this program sees and decides as the one did that the version was made by."""
+    return all(version.settings.get(name) == form for name, form in FORMS.items())
+
+
+def require_forms(version: ResolverVersion) -> None:
+    """Refuse to answer in the name of a version that was made by another program.
+
+    Raises:
+        ModelError: a form differs; names it.
+    """
+    if answers_as(version):
+        return
+    differing = ", ".join(
+        f"{name.replace('_', ' ')} {version.settings.get(name, 'not named')}, here {form}"
+        for name, form in FORMS.items()
+        if version.settings.get(name) != form
+    )
+    raise ModelError(
+        f"resolver version {version.id} was made by a program that answers otherwise ({differing})",
+        remedy="to answer as this one does, run: resolver version use (every answer is due then); "
+        "else install the one that it was made by",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,15 +331,18 @@ class _Opened:
     models: Models
     matcher: Matcher
 
-    def close(self) -> None:
+    def close(self, following: _Opened | None = None) -> None:
+        """`following` is what takes its place, perhaps with the same models."""
         self.matcher.recall.index.close()
+        if following is None or following.models.reranker is not self.models.reranker:
+            self.models.close()
 
 
 class Service:
     """What a worker needs: the matcher of a resolver version, and the database.
 
     It is opened with the version in use, and changes over to another one in `follow` alone: what
-    is resolved in between is of one version.
+    is resolved in between is of one version. Whoever made the store closes it after the service.
     """
 
     def __init__(
@@ -334,10 +365,15 @@ class Service:
         """The worker's own policy with the choices of a message in place; None: as it is.
 
         Raises:
-            SettingsError: a choice is not known or makes no sense.
+            PolicyError: a choice is not known or makes no sense.
         """
         own = self.matcher.policy
-        return own if chosen is None else _policy(chosen, own, self._opened.models.operating)
+        if chosen is None:
+            return own
+        try:
+            return _policy(chosen, own, self._opened.models.operating)
+        except SettingsError as error:
+            raise PolicyError(error.problem, remedy=error.remedy) from error
 
     def follow(self) -> bool:
         """Change over to the version in use, if that is another one by now; whether it was.
@@ -354,7 +390,7 @@ class Service:
         if now is None or _same(now, before.version):
             return False
         self._opened = _open(self.settings, self._store, now, before.models)
-        before.close()
+        before.close(self._opened)
         log.warning("resolver version %d is in use now (release %s)", now.id, now.release)
         return True
 
@@ -372,10 +408,11 @@ class Service:
             IndexProblem: no index, or one of another encoder.
             ModelError: a model cannot be loaded, or is not the one that the version had.
             RerankerUnavailable: the reranker's server does not answer.
-            DatabaseProblem: Postgres does not answer or is not migrated.
+            DatabaseProblem: Postgres does not answer, is not migrated, or may not be written to.
         """
         with database(settings) as engine:
             connection.require_schema(engine)
+            connection.require_writable(engine)
             with open_service(settings, engine) as service:
                 yield service
 
@@ -383,18 +420,15 @@ class Service:
 @contextmanager
 def open_service(settings: Settings, engine: Engine) -> Iterator[Service]:
     """`Service.open` on an engine that is there."""
-    store = index_store(settings)
-    version = resolvers.current_resolver(engine)
-    if version is None or version.index_version is None:
-        version = resolvers.put_in_use(engine, _first(settings, engine, store).id)
-    else:
-        _tell_differences(settings, version)
-    _tell_newer_release(engine, version)
-    service = Service(settings, engine, store, version)
-    try:
-        yield service
-    finally:
-        service.close()
+    with index_store(settings) as store:
+        version = resolvers.current_resolver(engine)
+        if version is None or version.index_version is None:
+            version = resolvers.put_in_use(engine, _first(settings, engine, store).id)
+        else:
+            _tell_differences(settings, version)
+        _tell_newer_release(engine, version)
+        with closing(Service(settings, engine, store, version)) as service:
+            yield service
 
 
 @contextmanager
@@ -405,13 +439,12 @@ def open_version(settings: Settings, engine: Engine, version_id: int) -> Iterato
         ResolverError: there is no such version, its index version is gone, or its models are not
             here.
     """
-    service = Service(
-        settings, engine, index_store(settings), resolvers.find_resolver(engine, version_id)
-    )
-    try:
+    version = resolvers.find_resolver(engine, version_id)
+    with (
+        index_store(settings) as store,
+        closing(Service(settings, engine, store, version)) as service,
+    ):
         yield service
-    finally:
-        service.close()
 
 
 def _first(settings: Settings, engine: Engine, store: IndexStore) -> ResolverVersion:
@@ -419,7 +452,8 @@ def _first(settings: Settings, engine: Engine, store: IndexStore) -> ResolverVer
     manifest = store.active()
     if manifest is None:
         raise IndexMissing("no index is active", remedy="run: resolver index build")
-    return register(engine, settings, manifest, models(settings))
+    with closing(models(settings)) as loaded:
+        return register(engine, settings, manifest, loaded)
 
 
 def _open(
@@ -430,6 +464,7 @@ def _open(
             f"resolver version {version.id} is of a time when none named its index",
             remedy="it cannot be opened any more; see: resolver version list",
         )
+    require_forms(version)
     chosen = configured(settings, version)
     loaded = kept.encoder if kept and kept.encoder.fingerprint == version.encoder[1] else None
     scorer = kept.reranker if kept and kept.reranker.fingerprint == version.reranker[1] else None
@@ -489,7 +524,11 @@ def _tell_differences(settings: Settings, version: ResolverVersion) -> None:
 
 def _tell_newer_release(engine: Engine, version: ResolverVersion) -> None:
     release = releases.current_release(engine)
-    if release is not None and release.id != version.release_id:
+    if release is None or release.id == version.release_id:
+        return
+    if locks.updating(engine) or resolvers.used_before(engine, version, release.id):
+        log.info("release %s is loaded, the answers are by %s", release.version, version.release)
+    else:
         log.warning(
             "release %s is loaded, the answers are by %s: to take it in, run resolver update",
             release.version,

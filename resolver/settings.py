@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+import logging
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
+from dotenv import dotenv_values
 from pydantic import (
     BeforeValidator,
     Field,
@@ -18,6 +22,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from resolver import addresses
 from resolver.errors import SettingsError
+
+log = logging.getLogger(__name__)
+
+PREFIX = "RESOLVER_"
+OF_TESTS = "RESOLVER_TEST_"
+"""Names that begin so are for this project's own tests, and no settings."""
+ENV_FILE = Path(".env")
 
 BUILTIN = "builtin"
 """Name of the models that ship with the package."""
@@ -51,8 +62,8 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="RESOLVER_",
-        env_file=".env",
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
         extra="ignore",
         # An error of one value would else quote them all, passwords among them.
         hide_input_in_errors=True,
@@ -87,6 +98,9 @@ class Settings(BaseSettings):
     )
     qdrant_timeout: Annotated[float, Field(gt=0)] = Field(
         default=30.0, description="Seconds to wait for the Qdrant server."
+    )
+    qdrant_copies: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=1, description="Nodes of the Qdrant server that keep a new index version."
     )
 
     encoder: str = Field(
@@ -168,6 +182,21 @@ class Settings(BaseSettings):
         description="When to take in the newest release: a cron expression, in UTC; unset: never.",
     )
 
+    forget_schedule: str | None = Field(
+        default=None,
+        description="When to delete what is over and old: a cron expression, in UTC; unset: never.",
+    )
+    keep_withdrawn_days: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="Days that withdrawn records are kept; unset: for ever."
+    )
+    keep_past_days: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="Days that replaced answers and records are kept; unset: for ever.",
+    )
+    keep_refused_days: Annotated[int, Field(ge=0)] | None = Field(
+        default=None, description="Days that refused records are kept; unset: for ever."
+    )
+
     chunk_size: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=256, description="Affiliations in a task message."
     )
@@ -243,6 +272,31 @@ SECRETS = tuple(
 """Settings that are shown nowhere, and may come from a file."""
 
 
+NAMES = tuple(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)
+"""All settings, as the environment has them."""
+
+_warned: set[tuple[str, str]] = set()
+
+
+def _unknown() -> Iterator[tuple[str, str]]:
+    """Names in the environment and in the file beside it that look like settings and are none."""
+    try:
+        in_file = list(dotenv_values(ENV_FILE)) if ENV_FILE.is_file() else []
+    except (OSError, UnicodeDecodeError):
+        in_file = []  # Whoever reads the settings from it says what is wrong with it.
+    for where, names in (("the environment", list(os.environ)), (str(ENV_FILE), in_file)):
+        for name in names:
+            upper = name.upper()
+            if upper.startswith(PREFIX) and upper not in NAMES and not upper.startswith(OF_TESTS):
+                yield name, where
+
+
+def _meant(name: str) -> str:
+    known = [field.upper() for field in Settings.model_fields]
+    near = difflib.get_close_matches(name[len(PREFIX) :].upper(), known, n=1)
+    return f"did you mean {PREFIX}{near[0]}?" if near else "docs/settings.md lists all there are"
+
+
 def _secret(name: str, path: Path) -> str:
     """What is in the file of a secret; an error names the file and shows nothing of it."""
     variable = f"RESOLVER_{name.upper()}_FILE"
@@ -267,9 +321,15 @@ def _secret(name: str, path: Path) -> str:
 def load_settings() -> Settings:
     """Settings from the environment.
 
+    A name that is none of a setting is logged as a warning, once: what it was to set is not set.
+
     Raises:
         SettingsError: a value is of the wrong kind or out of range; names the variable.
     """
+    for name, where in _unknown():
+        if (name, where) not in _warned:
+            _warned.add((name, where))
+            log.warning("%s in %s is no setting and does nothing; %s", name, where, _meant(name))
     try:
         return Settings()
     except ValidationError as error:

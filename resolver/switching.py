@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resolver import indexing, service
-from resolver.database import releases, resolvers
+from resolver.database import releases, resolvers, stale
 from resolver.domain.document import FORM
 from resolver.errors import (
     IndexMismatch,
@@ -225,7 +226,12 @@ def find_index(store: IndexStore, version: str) -> Manifest | None:
 
 
 def successor(engine: Engine, version: ResolverVersion, manifest: Manifest) -> ResolverVersion:
-    """The same models and settings over another index version; not put in use."""
+    """The same models and settings over another index version; not put in use.
+
+    Raises:
+        ModelError: this program would answer otherwise than the one that `version` was made by.
+    """
+    service.require_forms(version)
     release = releases.find_release(engine, manifest.release, manifest.release_sha256)
     return resolvers.register(
         engine,
@@ -247,21 +253,27 @@ def of_settings(settings: Settings, engine: Engine, store: IndexStore) -> Resolv
     Raises:
         IndexMissing: there is no index of that encoder.
     """
-    models = service.models(settings)
+    with closing(service.models(settings)) as models:
+        manifest = _fitting(engine, store, models.encoder)
+        return service.register(engine, settings, manifest, models)
+
+
+def _fitting(engine: Engine, store: IndexStore, encoder: Encoder) -> Manifest:
+    """The newest index of an encoder: the one in use, else of the release in use, else any."""
     current = resolvers.current_resolver(engine)
     fitting = [
         manifest
         for manifest in store.versions()
-        if (manifest.encoder_fingerprint, manifest.form) == (models.encoder.fingerprint, FORM)
+        if (manifest.encoder_fingerprint, manifest.form) == (encoder.fingerprint, FORM)
     ]
     if not fitting:
         raise IndexMissing(
-            f"there is no index of encoder {models.encoder.name}",
+            f"there is no index of encoder {encoder.name}",
             remedy="run: resolver index build",
         )
     in_use = [m for m in fitting if current and m.version == current.index_version]
     same_release = [m for m in fitting if current and m.release == current.release]
-    return service.register(engine, settings, (in_use or same_release or fitting)[-1], models)
+    return (in_use or same_release or fitting)[-1]
 
 
 def put_in_use(engine: Engine, store: IndexStore, version: ResolverVersion) -> ResolverVersion:
@@ -270,27 +282,37 @@ def put_in_use(engine: Engine, store: IndexStore, version: ResolverVersion) -> R
     Raises:
         IndexMissing: its index version is gone.
     """
-    if version.index_version is None or find_index(store, version.index_version) is None:
-        raise IndexMissing(
-            f"the index of resolver version {version.id} is gone "
-            f"({version.index_version or 'it was never named'})",
-            remedy="choose another one: resolver version list",
-        )
+    gone = IndexMissing(
+        f"the index of resolver version {version.id} is gone "
+        f"({version.index_version or 'it was never named'})",
+        remedy="choose another one: resolver version list",
+    )
+    if version.index_version is None:
+        raise gone
     active = store.active()
     if active is None or active.version != version.index_version:
-        store.activate(version.index_version)
+        try:
+            store.activate(version.index_version)
+        except IndexMissing as error:
+            raise gone from error
     return resolvers.put_in_use(engine, version.id)
 
 
 def adopt(
     engine: Engine, store: IndexStore, encoder: Encoder, manifest: Manifest
 ) -> ResolverVersion | None:
-    """Switch to an index: where a version of its encoder is in use, its successor takes over.
+    """Switch to an index: where a version of its encoder is in use, and this program answers as the
+    one that it was made by, its successor takes over.
 
     Else the index is activated, and that is all; returns None then.
     """
     version = resolvers.current_resolver(engine)
-    if version and version.index_version and version.encoder[1] == encoder.fingerprint:
+    if (
+        version
+        and version.index_version
+        and version.encoder[1] == encoder.fingerprint
+        and service.answers_as(version)
+    ):
         return put_in_use(engine, store, successor(engine, version, manifest))
     store.activate(manifest.version)
     return None
@@ -323,11 +345,16 @@ def before(engine: Engine) -> ResolverVersion:
 def prune(engine: Engine, store: IndexStore, *, keep: int = KEEP) -> list[str]:
     """Drop the oldest index versions beyond `keep`; returns their names.
 
-    The active one stays, and what the version in use and the one before it need.
+    The active one stays, and what the version in use and the one before it need. Of versions whose
+    index is gone the marks of what they would answer otherwise are dropped, too.
     """
     wanted = (resolvers.current_resolver(engine), resolvers.previous_resolver(engine))
     needed = {v.index_version for v in wanted if v is not None and v.index_version is not None}
-    return indexing.prune(store, keep=keep, needed=needed)
+    pruned = indexing.prune(store, keep=keep, needed=needed)
+    kept = {manifest.version for manifest in store.versions()}
+    versions = resolvers.resolvers(engine)
+    stale.prune(engine, [v.id for v in versions if v.is_current or v.index_version in kept])
+    return pruned
 
 
 def encoder_of(settings: Settings, version: ResolverVersion) -> Encoder:

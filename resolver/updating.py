@@ -12,7 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,7 +123,8 @@ def told(problem: OverrideProblem) -> str:
     override = problem.override
     status = problem.status or "not in the registry"
     see = f", see {', '.join(problem.successors)}" if problem.successors else ""
-    return f"{override.affiliation!r} {override.verdict} {override.ror_id}: {status}{see}"
+    affiliation = repr(override.affiliation) if override.affiliation else "a forgotten text"
+    return f"{affiliation} {override.verdict} {override.ror_id}: {status}{see}"
 
 
 def update(
@@ -152,13 +153,14 @@ def update(
         ResolverError: what else stands in the way. The steps before it are done; an update
             goes on from there.
     """
-    with updating_alone(engine):
-        return _update(settings, engine, path, full, force, refresh, enqueue, keep, progress)
+    with updating_alone(engine), service.index_store(settings) as store:
+        return _update(settings, engine, store, path, full, force, refresh, enqueue, keep, progress)
 
 
 def _update(
     settings: Settings,
     engine: Engine,
+    store: IndexStore,
     path: Path | None,
     full: bool,
     force: bool,
@@ -181,7 +183,6 @@ def _update(
             force=force,
             progress=report,
         )
-    store = service.index_store(settings)
     before = resolvers.current_resolver(engine)
     if before is not None and before.index_version is None:
         before = None  # of a time when the settings said which index
@@ -227,12 +228,12 @@ def _update(
 def _first(
     settings: Settings, engine: Engine, store: IndexStore, full: bool, steps: _Steps
 ) -> tuple[Indexed, ResolverVersion]:
-    models = service.models(settings)
-    with steps("index", "names") as report:
-        indexed = index_release(engine, store, models.encoder, full=full, progress=report)
-    with steps("switch", "versions"):
-        version = service.register(engine, settings, indexed.manifest, models)
-        return indexed, switching.put_in_use(engine, store, version)
+    with closing(service.models(settings)) as models:
+        with steps("index", "names") as report:
+            indexed = index_release(engine, store, models.encoder, full=full, progress=report)
+        with steps("switch", "versions"):
+            version = service.register(engine, settings, indexed.manifest, models)
+            return indexed, switching.put_in_use(engine, store, version)
 
 
 def _next(
@@ -244,6 +245,7 @@ def _next(
     steps: _Steps,
 ) -> tuple[Indexed, ResolverVersion]:
     """The same models with the release that is loaded."""
+    service.require_forms(before)
     encoder = switching.encoder_of(settings, before)
     with steps("index", "names") as report:
         indexed = index_release(engine, store, encoder, full=full, progress=report)

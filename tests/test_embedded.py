@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -249,4 +250,33 @@ def test_data_that_cannot_be_read_names_the_log(
     if service is embedded.postgres:
         shutil.chown(path.parent, "pgserver") if os.geteuid() == 0 else None
     with pytest.raises(error, match=r"did not start: .+log"), service(home):  # type: ignore[attr-defined]
+        pass
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files to somebody else")
+def test_a_copy_without_its_owners_is_told(home: Path) -> None:
+    with embedded.postgres(home):
+        pass
+    data = home / "postgres"
+    copy = home / "copy" / "postgres"
+    copy.parent.mkdir()
+    subprocess.run(["cp", "-r", data, copy], check=True)
+    with (
+        pytest.raises(SettingsError, match=r"belongs to root, .*copied without its owners") as told,
+        embedded.postgres(copy.parent),
+    ):
+        pass
+    # As it says.
+    remedy = str(told.value.remedy)
+    subprocess.run(shlex.split(remedy[remedy.index("chown") :]), check=True)
+    with embedded.postgres(copy.parent) as url, psycopg.connect(url) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_home_that_cannot_be_written_is_told(home: Path) -> None:
+    (home / "redis.users").mkdir()  # root may write to every folder, but to no folder as a file
+    with (
+        pytest.raises(SettingsError, match=r"redis\.users: .*RESOLVER_HOME"),
+        embedded.redis(home),
+    ):
         pass

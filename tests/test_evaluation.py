@@ -5,6 +5,8 @@ The figures' definitions are tested in tests/domain, the whole way in tests/cli/
 
 from __future__ import annotations
 
+import gzip
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,8 +43,37 @@ def test_read_gold_takes_bare_and_full_ids_and_skips_blank_lines(tmp_path: Path)
     path.write_text(
         '{"affiliation": "a", "ror_ids": ["https://ror.org/052gg0110"], "source": "x"}\n\n'
         '{"affiliation": "", "ror_ids": []}\n'
+        '{"affiliation": "b", "ror_ids": ["052gg0110", "https://ror.org/04M01E293/"]}\n'
     )
-    assert read_gold(path) == [Gold("a", ("052gg0110",), "x"), Gold("", ())]
+    assert read_gold(path) == [
+        Gold("a", ("052gg0110",), "x"), Gold("", ()), Gold("b", ("052gg0110", "04m01e293")),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_read_gold_takes_files_as_programs_write_them(
+    tmp_path: Path, encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "gold.jsonl"
+    line = '{"affiliation": "Zürich", "ror_ids": ["05a28rw58"]}\r\n'
+    path.write_bytes(pack(line.encode(encoding)))
+    assert read_gold(path) == [Gold("Zürich", ("05a28rw58",))]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (gzip.compress(b"x" * 9, mtime=0)[:-9], "the file breaks off"),
+        (b'{"affiliation": "Z\xfcrich", "ror_ids": []}', r":1: not UTF-8 \(byte 0xfc"),
+        (b"PK\x03\x04", "an Excel workbook"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "gold.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(GoldError, match=said):
+        read_gold(path)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +84,14 @@ def test_read_gold_takes_bare_and_full_ids_and_skips_blank_lines(tmp_path: Path)
         ('{"affiliation": "a"}', ":1: not a labelled affiliation"),
         ('{"affiliation": null, "ror_ids": []}', ":1: affiliation must be a string"),
         ('{"affiliation": "a", "ror_ids": "052gg0110"}', "ror_ids a list"),
+        ('{"affiliation": "a", "ror_ids": [null]}', ":1: ror_ids: None is no ROR id"),
+        ('{"affiliation": "a", "ror_ids": [52110110]}', ":1: ror_ids: 52110110 is no ROR id"),
+        (
+            '{"affiliation": "a", "ror_ids": []}\n'
+            '{"affiliation": "a", "ror_ids": ["052gg0110", "052gg0111"]}',
+            ":2: ror_ids: '052gg0111' is no ROR id: its check digits do not fit",
+        ),
+        ('{"affiliation": "a", "ror_ids": ["grid.4991.5"]}', ":1: ror_ids: 'grid.4991.5' is no"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, content: str, said: str) -> None:

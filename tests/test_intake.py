@@ -1,27 +1,21 @@
 from __future__ import annotations
 
-import gzip
-import io
-import json
-import sys
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resolver.database.links import WholeRecord
 from resolver.database.tables import MAX_EXTERNAL_ID, MAX_SOURCE
 from resolver.domain.affiliation import SourceRecord
-from resolver.errors import IntakeError, SettingsError
+from resolver.errors import IntakeError
 from resolver.intake import (
     MAX_CHUNK,
-    MAX_LINE,
     MAX_POSITION,
-    Columns,
-    Format,
     parse_chunk,
+    parse_key,
+    parse_keys,
     parse_record,
-    read_file,
+    parse_whole,
 )
 
 GOOD = {"source": "crossref", "id": "10.1/a", "affiliation": "ETH Zürich", "position": 2}
@@ -36,6 +30,11 @@ GOOD = {"source": "crossref", "id": "10.1/a", "affiliation": "ETH Zürich", "pos
         pytest.param({}, SourceRecord("crossref", "10.1/a", "ETH Zürich", 2), id="plain"),
         pytest.param(
             {"id": 17}, SourceRecord("crossref", "17", "ETH Zürich", 2), id="number as id"
+        ),
+        pytest.param(
+            {"id": 17.0, "position": 2.0},
+            SourceRecord("crossref", "17", "ETH Zürich", 2),
+            id="whole numbers as fractions",
         ),
         pytest.param({"affiliation": ""}, SourceRecord("crossref", "10.1/a", "", 2), id="empty"),
         pytest.param(
@@ -81,6 +80,10 @@ def test_position_may_be_left_out() -> None:
         pytest.param({"id": None}, "id: is null, not a string", id="id null"),
         pytest.param({"id": True}, "id: is a boolean, not a string", id="id boolean"),
         pytest.param({"id": 1.5}, "id: is a number, not a string", id="id fraction"),
+        pytest.param({"id": 2.0**53}, "id: is a number, not a string", id="id without its digits"),
+        pytest.param(
+            {"id": float("nan")}, "id: is not a number, not a string", id="id not a number"
+        ),
         pytest.param({"id": ["x"]}, "id: is a list, not a string", id="id list"),
         pytest.param({"id": "\0"}, "id: contains NUL", id="id NUL"),
         pytest.param(
@@ -106,7 +109,7 @@ def test_position_may_be_left_out() -> None:
             {"position": True}, "position: is a boolean, not a whole number", id="position boolean"
         ),
         pytest.param(
-            {"position": 1.0}, "position: is a number, not a whole number", id="position fraction"
+            {"position": 1.5}, "position: is a number, not a whole number", id="position fraction"
         ),
         pytest.param(
             {"position": None}, "position: is null, not a whole number", id="position null"
@@ -169,266 +172,66 @@ def test_chunk_as_a_whole_is_refused(raw: object) -> None:
         parse_chunk(raw)
 
 
-# Files
-
-
-def _write(folder: Path, name: str, content: bytes) -> Path:
-    path = folder / name
-    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-    return path
-
-
-def _shown(rows: list[SourceRecord | IntakeError]) -> list[tuple[object, ...]]:
-    """Records as tuples, refusals as (position, reason without the file's name)."""
-    return [
-        (row.source, row.external_id, row.affiliation, row.position)
-        if isinstance(row, SourceRecord)
-        else (row.position, row.reason.split(", ", maxsplit=1)[1])
-        for row in rows
-    ]
-
-
-_LINES = b"""\
-{"source": "crossref", "id": "10.1/a", "affiliation": "ETH Z\xc3\xbcrich"}
-
-{"source": "crossref", "id": "10.1/b"}
-{"source": "crossref", "id": 5, "affiliation": "MIT", "position": 1, "more": [1]}
-not json
-[1]
-{"source": "crossref", "id": "10.1/c", "affiliation": "Z\xfcrich"}
-{"source": "crossref", "id": "10.1/d", "affiliation": "lone \\ud800"}"""
-
-_FROM_LINES = [
-    ("crossref", "10.1/a", "ETH Zürich", 0),
-    (1, "line 3: affiliation: missing"),
-    ("crossref", "5", "MIT", 1),
-    (3, "line 5: not JSON: Expecting value (column 1)"),
-    (4, "line 6: not an object but a list"),
-    (5, "line 7: not UTF-8 (byte 0xfc at 56)"),
-    ("crossref", "10.1/d", "lone \ud800", 0),
-]
-
-
-@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.ndjson", "A.JSONL"])
-def test_json_lines(tmp_path: Path, name: str) -> None:
-    assert _shown(list(read_file(_write(tmp_path, name, _LINES)))) == _FROM_LINES
+# What is taken back, and what is replaced
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "expected"),
+    ("raw", "expected"),
     [
-        pytest.param(
-            "gold.csv",
-            'affiliation,country\n"ETH, Zürich",CH\n\nMIT,US\n',
-            [("gold", "2", "ETH, Zürich", 0), ("gold", "4", "MIT", 0)],
-            id="csv without id and source",
-        ),
-        pytest.param(
-            "gold.csv",
-            "\ufeffaffiliation,id,source,position\nETH,a,x,3\nMIT,,x,0\nUCL,b,,0\nKTH,c,x,\n"
-            "CNRS,d,x,-1\n",
-            [
-                ("x", "a", "ETH", 3),
-                (1, "line 3: id: empty"),
-                (2, "line 4: source: empty"),
-                ("x", "c", "KTH", 0),
-                (4, "line 6: position: is a string, not a whole number"),
-            ],
-            id="csv with all columns and a byte order mark",
-        ),
-        pytest.param(
-            "gold.csv",
-            'affiliation,id\n"ETH\nZürich",a\nMIT\nUCL,b,c\n"KTH",d\n',
-            [
-                ("gold", "a", "ETH\nZürich", 0),
-                (1, "line 4: 1 cells under a header of 2"),
-                (2, "line 5: 3 cells under a header of 2"),
-                ("gold", "d", "KTH", 0),
-            ],
-            id="csv with line breaks and bad rows",
-        ),
-        pytest.param(
-            "gold.tsv.gz",
-            "id\taffiliation\na\tETH, Zürich\n",
-            [("gold", "a", "ETH, Zürich", 0)],
-            id="tsv, gzipped",
-        ),
-        pytest.param(
-            "gold.txt",
-            "\ufeffETH, Zürich\r\n\n MIT \n",
-            [("gold", "1", "ETH, Zürich", 0), ("gold", "3", " MIT ", 0)],
-            id="text",
-        ),
-        pytest.param(
-            "gold.v1.jsonl",
-            '{"affiliation": "ETH"}\n{"affiliation": "MIT"}\n',
-            [("gold", "1", "ETH", 0), ("gold", "2", "MIT", 0)],
-            id="json lines without id and source",
-        ),
-        pytest.param("gold.jsonl", "", [], id="nothing"),
+        ({"source": "s", "id": "a"}, ("s", "a", None)),
+        ({"source": "s", "id": 7, "position": 2, "affiliation": "ETH"}, ("s", "7", 2)),
+        ({"source": "s", "id": "a", "position": None}, ("s", "a", None)),
     ],
 )
-def test_file(tmp_path: Path, name: str, content: str, expected: list[tuple[object, ...]]) -> None:
-    assert _shown(list(read_file(_write(tmp_path, name, content.encode())))) == expected
+def test_key_is_taken(raw: object, expected: tuple[str, str, int | None]) -> None:
+    assert parse_key(raw, position=0) == expected
+    assert parse_keys([raw, raw]) == ([expected, expected], [])
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "expected"),
+    ("raw", "reason"),
     [
-        pytest.param(
-            "a.csv",
-            b"affiliation,id\nZ\xfcrich,a\nMIT,b\n",
-            [(0, "line 2: not UTF-8"), ("a", "b", "MIT", 0)],
-            id="csv",
-        ),
-        pytest.param(
-            "a.txt",
-            b"Z\xfcrich\nMIT\n",
-            [(0, "line 1: not UTF-8 (byte 0xfc at 1)"), ("a", "2", "MIT", 0)],
-            id="text",
-        ),
+        ("10.1/a", "not an object but a string"),
+        ({"source": "s"}, "id: missing"),
+        ({"source": "s", "id": ""}, "id: empty"),
+        ({"source": "s", "id": "a\0"}, "id: contains NUL"),
+        ({"source": "s", "id": "a", "position": -1}, "position: not between"),
     ],
 )
-def test_lines_that_are_not_utf8_are_refused(
-    tmp_path: Path, name: str, content: bytes, expected: list[tuple[object, ...]]
-) -> None:
-    assert _shown(list(read_file(_write(tmp_path, name, content)))) == expected
+def test_key_is_refused(raw: object, reason: str) -> None:
+    with pytest.raises(IntakeError, match=reason):
+        parse_key(raw, position=0)
+    keys, [refused] = parse_keys([raw, {"source": "s", "id": "b"}])
+    assert keys == [("s", "b", None)]
+    assert refused.reason.startswith(f"to be withdrawn: {reason}")
 
 
-def test_columns_and_source_by_name(tmp_path: Path) -> None:
-    path = _write(tmp_path, "a.csv", b"aff,doi,n\nETH,10.1/a,4\n")
-    columns = Columns(affiliation="aff", id="doi", position="n")
-    assert list(read_file(path, source="pubmed", columns=columns)) == [
-        SourceRecord("pubmed", "10.1/a", "ETH", 4)
+def test_whole_records() -> None:
+    raw = [
+        {"source": "s", "id": 7, "positions": [0, 2]},
+        {"source": "s", "id": "b", "positions": []},
     ]
-
-
-def test_line_beyond_the_limit_is_refused_and_the_next_one_read(tmp_path: Path) -> None:
-    path = _write(tmp_path, "a.txt", b"x" * (2 * MAX_LINE + 5) + b"\nMIT\n")
-    assert _shown(list(read_file(path))) == [
-        (0, f"line 1: longer than {MAX_LINE} bytes"),
-        ("a", "2", "MIT", 0),
-    ]
-
-
-def test_cut_gzip_file_is_told_after_its_records(tmp_path: Path) -> None:
-    line = json.dumps(GOOD).encode() + b"\n"
-    whole = gzip.compress(b"".join(line.replace(b"10.1/a", b"%d" % i) for i in range(20_000)))
-    path = tmp_path / "cut.jsonl.gz"
-    path.write_bytes(whole[: len(whole) // 2])
-    taken = []
-
-    def take() -> None:
-        for row in read_file(path):
-            taken.append(row)  # one by one: what came before the end must have come
-
-    with pytest.raises(IntakeError, match=r"cut\.jsonl\.gz, line \d+: the file breaks off"):
-        take()
-    assert [row.external_id for row in taken if isinstance(row, SourceRecord)] == [
-        str(i) for i in range(len(taken))
-    ]
-    assert 5_000 < len(taken) < 20_000
+    expected = [WholeRecord("s", "7", (0, 2)), WholeRecord("s", "b", ())]
+    assert parse_whole(raw) == (expected, [])
+    assert parse_whole(None) == ([], [])
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "problem"),
+    ("raw", "reason"),
     [
-        pytest.param("a.csv", b"name,id\nETH,1\n", "no column 'affiliation'; there are: name, id",
-                     id="no such column"),
-        pytest.param("a.csv", b"", "no column 'affiliation'; there are: none", id="empty csv"),
-        pytest.param("a.xlsx", b"", "does not tell its format", id="unknown suffix"),
-        pytest.param("a", b"", "does not tell its format", id="no suffix"),
-        pytest.param("a.parquet", b"PAR1 or not", "not a Parquet file", id="not parquet"),
+        ("a", "not an object but a string"),
+        ({"source": "s", "id": "a"}, "positions: is null, not a list"),
+        ({"source": "s", "id": "a", "positions": [0, -1]}, "position: not between"),
+        ({"source": "s" * 101, "id": "a", "positions": []}, "source: 101 characters"),
     ],
-)  # fmt: skip
-def test_unusable_file_is_told_at_once(
-    tmp_path: Path, name: str, content: bytes, problem: str
-) -> None:
-    path = _write(tmp_path, name, content)
-    with pytest.raises(SettingsError, match=problem):
-        read_file(path)
+)
+def test_whole_record_is_refused_by_itself(raw: object, reason: str) -> None:
+    whole, [refused] = parse_whole([raw, {"source": "s", "id": "b", "positions": [0]}])
+    assert whole == [WholeRecord("s", "b", (0,))]
+    assert refused.reason.startswith(f"to be replaced: {reason}")
 
 
-def test_missing_file_is_told_at_once(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"none\.jsonl: No such file or directory"):
-        read_file(tmp_path / "none.jsonl")
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        pytest.param(
-            b'{"affiliation": "ETH", "id": "a", "source": "x"}\n',
-            [SourceRecord("x", "a", "ETH")],
-            id="json lines",
-        ),
-        pytest.param(b"ETH\nMIT", [SourceRecord("stdin", "1", "ETH"),
-                                   SourceRecord("stdin", "2", "MIT")], id="text"),
-    ],
-)  # fmt: skip
-def test_standard_input(
-    monkeypatch: pytest.MonkeyPatch, content: bytes, expected: list[SourceRecord]
-) -> None:
-    pipe = io.TextIOWrapper(io.BufferedReader(io.BytesIO(content)))  # type: ignore[arg-type]
-    monkeypatch.setattr(sys, "stdin", pipe)
-    assert list(read_file(None)) == expected
-
-
-# Parquet
-
-
-def _parquet(path: Path, columns: dict[str, list[object]]) -> Path:
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
-    parquet.write_table(pyarrow.table(columns), path, row_group_size=2)
-    return path
-
-
-def test_parquet(tmp_path: Path) -> None:
-    path = _parquet(
-        tmp_path / "works.parquet",
-        {"affiliation": ["ETH", None, "MIT"], "id": [1, 2, 3], "position": [0, 0, None],
-         "abstract": ["…", "…", "…"]},
-    )  # fmt: skip
-    assert _shown(list(read_file(path))) == [
-        ("works", "1", "ETH", 0),
-        (1, "line 2: affiliation: is null"),
-        ("works", "3", "MIT", 0),
-    ]
-
-
-def test_parquet_without_ids_is_numbered(tmp_path: Path) -> None:
-    path = _parquet(tmp_path / "works.parquet", {"affiliation": ["ETH", "MIT", "UCL"]})
-    assert [row.external_id for row in read_file(path) if isinstance(row, SourceRecord)] == [
-        "1",
-        "2",
-        "3",
-    ]
-
-
-def test_parquet_string_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
-    bad = pyarrow.array([b"Z\xfcrich", b"MIT"]).view(pyarrow.string())
-    path = tmp_path / "a.parquet"
-    parquet.write_table(pyarrow.table({"affiliation": bad}), path)
-    assert _shown(list(read_file(path))) == [
-        (0, "line 1: affiliation: is of type bytes"),
-        ("a", "2", "MIT", 0),
-    ]
-
-
-def test_parquet_without_pyarrow_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = _write(tmp_path, "a.parquet", b"")
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(SettingsError, match=r"pip install 'affiliation-resolver\[parquet\]'"):
-        read_file(path)
-
-
-def test_parquet_is_not_read_from_a_pipe() -> None:
-    with pytest.raises(SettingsError, match="pipe"):
-        read_file(None, format=Format.PARQUET)
+@pytest.mark.parametrize("raw", [True, {"source": "s"}, [{}] * (MAX_CHUNK + 1)])
+def test_whole_records_as_a_whole_are_refused(raw: object) -> None:
+    with pytest.raises(IntakeError, match="the chunk"):
+        parse_whole(raw)

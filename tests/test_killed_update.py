@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killed_update import POINTS
+from killed_update import PAGE, POINTS
 from next_release import write_next_release
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
@@ -137,6 +137,50 @@ def test_an_update_killed_at(
     tmp_path: Path,
 ) -> None:
     installation = prepared.copy(copied_database, tmp_path / "home")
+    _kill(installation, point, release)
+    installation.update(release)
+    after = _state(installation)
+    for part, expected in undisturbed.items():
+        assert after[part] == expected, part
+    assert installation.update(release).idle
+    assert _state(installation) == after
+
+
+@pytest.mark.parametrize(
+    "point", [one for one in POINTS if "after a page" in one or "share" in one]
+)
+def test_a_selection_goes_on_where_it_was_killed(
+    point: str,
+    prepared: Installation,
+    release: Path,
+    copied_database: Callable[[str | None], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    installation = prepared.copy(copied_database, tmp_path / "home")
+    _kill(installation, point, release)
+    engine = connect(installation.url)
+    [(looked, last)] = _rows(
+        engine,
+        "SELECT selected_to, (SELECT max(id) FROM affiliation) FROM resolver_version"
+        " WHERE is_current",
+    )
+    engine.dispose()
+    assert looked == PAGE * (1 + POINTS[point].passes) < last
+    begun = []
+
+    def page(*arguments: Any, after: int, size: int) -> stale.Page | None:
+        begun.append(after)
+        return real(*arguments, after=after, size=size)
+
+    real = stale.page
+    monkeypatch.setattr(stale, "page", page)
+    assert installation.update(release).left == 0
+    assert begun[0] == looked
+
+
+def _kill(installation: Installation, point: str, release: Path) -> None:
+    """Have an update die at a point."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RESOLVER_")}
     killed = subprocess.run(
         [sys.executable, str(TESTS / "killed_update.py"), point, str(release)],
@@ -145,7 +189,7 @@ def test_an_update_killed_at(
             "RESOLVER_HOME": str(installation.home),
             "RESOLVER_DATABASE_URL": installation.url,
             "RESOLVER_CHUNK_SIZE": str(CHUNK),
-            "RESOLVER_THREADS": "1",
+            "RESOLVER_THREADS": "2" if "processes" in point else "1",
         },
         capture_output=True,
         text=True,
@@ -153,12 +197,6 @@ def test_an_update_killed_at(
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
-    installation.update(release)
-    after = _state(installation)
-    for part, expected in undisturbed.items():
-        assert after[part] == expected, part
-    assert installation.update(release).idle
-    assert _state(installation) == after
 
 
 def _state(installation: Installation) -> dict[str, Any]:

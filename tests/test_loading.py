@@ -131,3 +131,18 @@ def valid_ids(count: int) -> list[str]:
     """The first ids of ROR's form, with their check digits (ISO/IEC 7064 MOD 97-10)."""
     digits = "0123456789abcdefghjkmnpqrstvwxyz"
     return [f"00000{digits[n // 32]}{digits[n % 32]}{98 - n * 100 % 97:02d}" for n in range(count)]
+
+
+def test_what_a_later_version_may_say_is_told_and_loses_no_other_record(
+    engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    merged = record("027bh9e22", "Leiden University", status="merged")
+    museum = record("05a28rw58", "ETH Zurich", types=["museum"])
+    report = load(
+        engine, written(tmp_path, [OXFORD, merged, museum]), rejects=tmp_path / "rejects.jsonl"
+    )
+    assert (report.total, report.rejected) == (2, 1)
+    assert "'merged'" in (tmp_path / "rejects.jsonl").read_text()
+    told = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert [message for message in told if "'merged'" in message and "refused (1" in message]
+    assert [message for message in told if "types 'museum' is kept (1" in message]

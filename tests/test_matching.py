@@ -331,7 +331,7 @@ def test_a_broken_index_fails_a_call_of_slices(matcher: Matcher, store: Embedded
 
 # Overrides
 
-YORK_GB, YORK_CA, OXFORD, NOBODY = "04m01e293", "05fq50484", "052gg0110", "00000aa00"
+YORK_GB, YORK_CA, OXFORD, NOBODY = "04m01e293", "05fq50484", "052gg0110", "00000aa78"
 SOCIOLOGY = "Department of Sociology, University of York, York, UK"
 
 

@@ -35,7 +35,7 @@ HEADER = "affiliation,ror_id,verdict,author,note\n"
 
 
 def read(text: str) -> list[Override | BadLine]:
-    return list(read_csv(io.StringIO(text, newline=""), author="whoever runs it"))
+    return list(read_csv(enumerate(io.StringIO(text, newline=""), 1), author="whoever runs it"))
 
 
 def written(overrides: list[Override]) -> str:
@@ -89,7 +89,7 @@ def test_a_line_is_a_statement(text: str, expected: Override) -> None:
         (f"York,{YORK},is,ada,{'a' * 2001}", "note: longer than 2,000 characters"),
         (f"York,{YORK},is,ada,\x00", "note: holds NUL, or is not UTF-8"),
         (f"York,{YORK},is,\ud800,", "author: holds NUL, or is not UTF-8"),
-        (f'"York"s,{YORK},is,ada,', "',' expected after '\"'"),
+        (f'"York"s,{YORK},is,ada,', "a quote inside a quoted cell is not doubled"),
         (f"Leeds,{OXFORD},is not,ada,", "says otherwise of the same two than line 2"),
     ],
     ids=lambda value: ascii(value[-40:]),
@@ -116,10 +116,24 @@ def test_a_line_twice_is_one() -> None:
     assert len(read(HEADER + line + f" York ,{YORK.upper()},IS,ada,\n" + line)) == 1
 
 
-def test_a_quote_that_is_not_closed_is_told_with_its_line() -> None:
-    _, bad = read(HEADER + f"York,{YORK},is,ada,\n" + f'"Bath,{OXFORD},is,ada,\n')
+def test_a_quote_that_is_not_closed_is_told_and_swallows_no_line() -> None:
+    lines = f"York,{YORK},is,ada,\n" + f'"Bath,{OXFORD},is,ada,\n' + f"Leeds,{YORK},is,ada,\n"
+    _, bad, last = read(HEADER + lines)
     assert isinstance(bad, BadLine)
     assert bad.line == 3
+    assert isinstance(last, Override)
+    assert last.affiliation == "Leeds"
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_what_stands_between_columns_is_seen_by_the_header(delimiter: str) -> None:
+    line = HEADER + f"York,{YORK},is,ada,\n"
+    assert read(line.replace(",", delimiter)) == read(line)
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    with pytest.raises(SettingsError, match="2 columns named 'verdict'"):
+        read(f"affiliation,ror_id,verdict,Verdict\nYork,{YORK},is,is not\n")
 
 
 @pytest.mark.parametrize("header", ["", "affiliation,verdict\n", "York,052gg0110,is\n"])

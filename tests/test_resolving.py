@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,20 +14,25 @@ from hashing_encoder import HashingEncoder
 from sqlalchemy import Engine, text
 
 from resolver import loading
-from resolver.database import overrides, releases, resolvers
+from resolver.database import overrides, releases, resolvers, stale
+from resolver.domain.affiliation import Affiliation, text_hash
 from resolver.domain.judge import LogitJudge
 from resolver.domain.meters import Meters
-from resolver.domain.override import Override, Verdict
+from resolver.domain.override import Override, Verdict, statement
 from resolver.domain.policy import Level, Policy, Succession
 from resolver.domain.words import words
 from resolver.errors import DatabaseUnavailable, IndexUnavailable, IntakeError, ResolverSuperseded
 from resolver.index.embedded import EmbeddedStore
 from resolver.indexing import build
 from resolver.matching import Matcher
+from resolver.overrides import add as say
 from resolver.recall import Recall
 from resolver.reranker import Calibration, Pair
-from resolver.resolving import ChunkReport, resolve_chunk
+from resolver.resolving import ChunkReport, answer, resolve_chunk, withdraw_chunk
 from resolver.sample import REGISTRY
+from resolver.workers.client import chunks
+
+ETH = "05a28rw58"
 
 
 class OverlapReranker:
@@ -235,7 +241,7 @@ def test_what_a_person_said_counts_before_what_the_models_say(
     )
     chunk = [_record(1, "ETH  Zurich, Switzerland"), _record(2, "CERN, Geneva")]
     resolve_chunk(engine, matcher, version, chunk)
-    assert _rows(engine, "SELECT source_id, organisation FROM resolved_links") == [
+    assert _rows(engine, "SELECT external_id, organisation FROM resolved_links") == [
         ("10.1/1", "University of Oxford")
     ]
     assert _rows(engine, "SELECT cardinality(overrides) FROM outcome") == [(1,), (1,)]
@@ -244,8 +250,8 @@ def test_what_a_person_said_counts_before_what_the_models_say(
 LABS = [_record(1, "Université Paris-Sud, Orsay"), _record(2, "Goddard Space Flight Center")]
 
 ANSWERS = """
-    SELECT source_id, organisation, stands_for, policy ->> 'level', policy ->> 'succession'
-    FROM resolved_links ORDER BY source_id, rank
+    SELECT external_id, organisation, stands_for, policy ->> 'level', policy ->> 'succession'
+    FROM resolved_links ORDER BY external_id, rank
 """
 
 
@@ -279,7 +285,7 @@ def test_policy_of_the_matcher_is_the_default(
     assert [row[:2] for row in _rows(engine, ANSWERS)] == [
         ("10.1/2", "Goddard Space Flight Center")
     ]
-    assert _rows(engine, "SELECT source_id, policy ->> 'countries' FROM unresolved") == [
+    assert _rows(engine, "SELECT external_id, policy ->> 'countries' FROM unresolved") == [
         ("10.1/1", '["US"]')
     ]
     assert resolve_chunk(engine, matcher, version, LABS, strict).new == 0
@@ -344,5 +350,130 @@ def test_hostile_texts_get_an_outcome_each(engine: Engine, matcher: Matcher, ver
     assert report.linked + report.no_match == len(HOSTILE)
 
 
+MARKUP = "<b>" * 1_611 + "ETH Zurich" + "</b>" * 1_611
+WRAPPED = "ETH Zurich " + "&" + "amp;" * 12 + " Switzerland"
+
+DOORS = {
+    "a text": ("ETH Zurich, Switzerland", None),
+    "empty": ("", "empty"),
+    "nothing visible": ("<b>\u200b</b>\0", "empty"),
+    "markup around a name": (MARKUP, "too_long"),
+    "white space around a name": (" " * 11_000 + "ETH Zurich", "too_long"),
+    "blank": (" " * 11_000, "too_long"),
+    "escapes": ("&amp;" * 2_001, "too_long"),
+    "expands": ("\ufdfa" * 600, "too_long"),
+    "a hundred thousand": ("ETH Zurich " * 10_000, "too_long"),
+    "15 MB": ("\ufdfa" * 5_000_000, "too_long"),
+    "twelve layers": (WRAPPED, None),
+    "a number of 5,000 digits": ("ETH Zurich, Switzerland &#" + "9" * 5_000 + ";", None),
+}
+
+
+@pytest.mark.parametrize(("raw", "refused"), DOORS.values(), ids=DOORS)
+def test_all_doors_are_of_one_mind(
+    engine: Engine, matcher: Matcher, version: int, raw: str, refused: str | None
+) -> None:
+    """The matcher, the client and a worker, a message of anybody's, and a person."""
+    began = time.process_time()
+    (outcome,) = matcher.resolve([raw])
+    assert (outcome.reason in {"empty", "too_long"}) == bool(refused)
+    assert refused in (None, outcome.reason)
+    ((sent,),) = chunks([_record(1, raw)], size=1)
+    for record in (sent, _record(2, raw)):
+        resolve_chunk(engine, matcher, version, [record])
+    answers = "SELECT o.reason FROM source_record JOIN outcome o USING (affiliation_id)"
+    assert _rows(engine, answers) == [(outcome.reason,)] * 2
+    assert resolve_chunk(engine, matcher, version, [_record(3, raw)]).already_resolved == 1
+    assert stale.due_count(engine, version) == 0
+    if refused:
+        with pytest.raises(ValueError, match=r"no text|longer than 10,000"):
+            statement(raw, ETH, "is not", author="ada")
+    else:
+        overrides.add(engine, [statement(raw, ETH, "is not", author="ada")])
+        assert stale.due_count(engine, version) == 0  # until somebody marks them
+        found = overrides.applying(engine, [Affiliation.of(raw).text])
+        (outcome,) = matcher.resolve([raw], overrides=found)
+        assert ETH not in {link.ror_id for link in outcome.links}
+        assert len(outcome.overrides) == 1
+    assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize(
+    "raw", ["ETH Zurich, Switzerland", WRAPPED], ids=["a text", "twelve layers"]
+)
+def test_what_a_text_is_not_holds_after_one_refresh(
+    engine: Engine, matcher: Matcher, version: int, raw: str
+) -> None:
+    resolve_chunk(engine, matcher, version, [_record(1, raw)])
+    said = statement(raw, ETH, "is not", author="ada")
+    assert say(engine, [said]).answers == 1
+    (due,) = stale.due(engine, version, limit=9)
+    answer(engine, matcher, version, [(due.affiliation_id, due.text)], Policy())
+    assert stale.due_count(engine, version) == 0
+    assert _rows(engine, "SELECT overrides FROM outcome") == [([1],)]
+    assert (ETH,) not in _rows(engine, "SELECT ror_id FROM link")
+
+
+def test_a_text_that_was_stored_is_not_made_again(
+    engine: Engine, matcher: Matcher, version: int
+) -> None:
+    """What is said of a text is found by the text that is stored, whatever is made of it now."""
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO affiliation (text_hash, text) VALUES (:hash, :text)"),
+            {"hash": text_hash("ETH&amp;Zurich"), "text": "ETH&amp;Zurich"},
+        )
+    overrides.add(engine, [Override(None, "ETH&amp;Zurich", ETH, Verdict.IS, "ada")])
+    answered = answer(engine, matcher, version, [(1, "ETH&amp;Zurich")], Policy())
+    assert [outcome.overrides for outcome in answered.outcomes] == [(1,)]
+    assert stale.due_count(engine, version) == 0
+
+
 def test_empty_chunk(engine: Engine, matcher: Matcher, version: int) -> None:
     assert resolve_chunk(engine, matcher, version, []).received == 0
+
+
+def test_replaced_record_keeps_what_came_and_loses_the_rest(
+    engine: Engine, matcher: Matcher, version: int
+) -> None:
+    """Also where the chunk is done in parts, of which each replaces the same."""
+    before = [_record(1, "ETH Zurich, Switzerland", position=place) for place in range(4)]
+    resolve_chunk(engine, matcher, version, before)
+    now: list[object] = [_record(1, "University of Oxford", position=place) for place in range(2)]
+    whole = [{"source": "test", "id": "10.1/1", "positions": [0, 1]}]
+    reports = [
+        resolve_chunk(engine, matcher, version, part, replace_whole=whole)
+        for part in ([now[0]], [now[1]], now)
+    ]
+    assert [report.withdrawn for report in reports] == [2, 0, 0]
+    assert _rows(engine, "SELECT position, organisation FROM resolved_links ORDER BY 1") == [
+        (0, "University of Oxford"), (1, "University of Oxford"),
+    ]  # fmt: skip
+    assert _rows(engine, "SELECT end_reason, count(*) FROM past_record GROUP BY 1 ORDER BY 1") == [
+        ("changed", 2), ("withdrawn", 2),
+    ]  # fmt: skip
+
+
+def test_message_that_replaces_what_cannot_be_read_stores_nothing(
+    engine: Engine, matcher: Matcher, version: int
+) -> None:
+    with pytest.raises(IntakeError, match="the chunk is not a list"):
+        resolve_chunk(engine, matcher, version, CHUNK, replace_whole=True)
+    assert _counts(engine)["source_record"] == _counts(engine)["refused_record"] == 0
+
+
+def test_withdrawing_by_message(engine: Engine, matcher: Matcher, version: int) -> None:
+    resolve_chunk(engine, matcher, version, CHUNK)
+    chunk = [
+        {"source": "test", "id": "10.1/1"}, {"source": "test", "id": "nowhere"}, {"id": "10.1/2"},
+    ]  # fmt: skip
+    report = withdraw_chunk(engine, chunk)
+    assert (report.records, report.unknown) == (1, 1)
+    assert _rows(engine, "SELECT external_id FROM source_record ORDER BY 1") == [
+        ("10.1/2",), ("10.1/3",), ("10.1/4",),
+    ]  # fmt: skip
+    assert ("to be withdrawn: source: missing",) in _rows(
+        engine, "SELECT reason FROM refused_record"
+    )
+    again = withdraw_chunk(engine, chunk)
+    assert (again.records, again.before, again.unknown) == (0, 1, 1)

@@ -10,12 +10,13 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
 from resolver import sample, switching
-from resolver.database import releases, resolvers
+from resolver.database import releases, resolvers, stale
 from resolver.domain.policy import Level, Policy, Succession
 from resolver.errors import IndexMissing, ModelError, ResolverSuperseded, SettingsError
 from resolver.loading import load
 from resolver.resolving import resolve_chunk
 from resolver.service import (
+    FORMS,
     Service,
     configuration,
     configured,
@@ -236,6 +237,36 @@ def test_the_settings_make_a_version_that_is_switched_to(home: Settings, engine:
         assert opened.follow()
         assert opened.matcher.rerank_depth == 3
         assert switching.before(engine).id == before.id
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_code_that_answers_otherwise_makes_every_answer_due(
+    home: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A worker of a later program refuses the version of an earlier one; a switch makes its own."""
+    records = [{"source": "test", "id": "1", "affiliation": "University of Iceland, Reykjavík"}]
+    with open_service(home, engine) as opened:
+        before = opened.version
+        resolve_chunk(engine, opened.matcher, before.id, records)
+    assert before.settings[name] == FORMS[name]
+    assert stale.due_count(engine, before.id) == 0
+    monkeypatch.setitem(FORMS, name, FORMS[name] + 1)
+    what = name.replace("_", " ")
+    with (
+        pytest.raises(ModelError, match=f"{what} {FORMS[name] - 1}, here {FORMS[name]}") as told,
+        open_service(home, engine),
+    ):
+        pass
+    assert "resolver version use" in told.value.remedy
+    with pytest.raises(ModelError, match=what):
+        take_in(home, engine)
+    store = index_store(home)
+    assert switching.adopt(engine, store, models(home).encoder, store.versions()[-1]) is None
+    after = switching.put_in_use(engine, store, switching.of_settings(home, engine, store))
+    assert after.id != before.id
+    assert stale.due_count(engine, after.id) == 1
+    with open_service(home, engine) as opened:
+        assert opened.version == after
 
 
 @pytest.mark.parametrize("role", ["encoder", "reranker"])

@@ -4,6 +4,7 @@ from typing import get_args
 
 import pytest
 
+import resolver.settings
 from resolver.domain.policy import Level, Policy, Succession
 from resolver.errors import SettingsError
 from resolver.settings import Settings, load_settings
@@ -69,3 +70,48 @@ def test_choices_are_those_of_a_policy() -> None:
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESOLVER_DATABASE_URL", "postgresql://u:s3cret@host/db")
     assert "s3cret" not in repr(load_settings())
+
+
+@pytest.fixture
+def anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A working directory of its own, where nothing was warned of."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(resolver.settings, "_warned", set())
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("RESOLVER_DATABSE_URL", "did you mean RESOLVER_DATABASE_URL?"),
+        ("RESOLVER_QDRANT_APIKEY", "did you mean RESOLVER_QDRANT_API_KEY?"),
+        ("resolver_brokr_url", "did you mean RESOLVER_BROKER_URL?"),
+        ("RESOLVER_ZZZZ", "docs/settings.md"),
+        ("RESOLVER_HOME", None),
+        ("resolver_judge", None),
+        ("RESOLVER_TEST_DATABASE_URL", None),
+        ("RESOLVE_HOME", None),
+    ],
+)
+@pytest.mark.parametrize("where", ["the environment", ".env"])
+def test_names_that_are_no_settings_are_told(
+    anew: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    where: str,
+    name: str,
+    told: str | None,
+) -> None:
+    if where == ".env":
+        (anew / ".env").write_text(f"{name}=s3cret\n")
+    else:
+        monkeypatch.setenv(name, "s3cret")
+    load_settings()
+    load_settings()
+    found = [one.getMessage() for one in caplog.records if name in one.getMessage()]
+    assert len(found) == (told is not None)  # once, not at every load
+    for message in found:
+        assert f"{name} in {where} is no setting" in message
+        assert told is not None
+        assert told in message
+        assert "s3cret" not in message

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
 from resolver import refreshing, sample, selecting, service, switching
+from resolver.affected import Search
 from resolver.database import history, overrides, releases, resolvers, stale
 from resolver.database.locks import updating_alone
 from resolver.domain.override import Override, Verdict
@@ -67,7 +68,7 @@ def rows(engine: Engine, sql: str) -> list[tuple[object, ...]]:
 
 
 def links(engine: Engine) -> list[tuple[object, ...]]:
-    return rows(engine, "SELECT source_id, ror_id FROM resolved_links ORDER BY 1, 2")
+    return rows(engine, "SELECT external_id, ror_id FROM resolved_links ORDER BY 1, 2")
 
 
 def test_what_the_release_bears_on_is_resolved_again_and_the_rest_is_carried_over(
@@ -137,6 +138,59 @@ def test_what_is_selected_is_due_until_somebody_resolves_it(
         # A message that comes late.
         late = refreshing.refresh_chunk(opened, sent[0][0], [1, 2, 3])
         assert (late.received, late.resolved) == (3, 0)
+
+
+def test_processes_select_what_one_would(
+    answered: Settings, engine: Engine, release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = update(answered, engine, release, refresh=False)
+    marked = "SELECT affiliation_id, policy_id, cause, ror_id FROM stale ORDER BY 1, 2"
+    before = rows(engine, marked)
+    assert "organisation added" in {cause for _, _, cause, _ in before}
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM stale"))
+    monkeypatch.setattr(selecting, "MANY", 1)
+    monkeypatch.setattr(selecting, "PAGE", 2)
+    told: list[tuple[int, int]] = []
+    selecting.select(
+        answered.model_copy(update={"threads": 2}),
+        engine,
+        report.version,
+        again=True,
+        progress=lambda *seen: told.append(seen),
+    )
+    assert rows(engine, marked) == before
+    assert told == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_what_was_selected_stays_selected_after_a_rollback_and_back(
+    answered: Settings, engine: Engine, release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = update(answered, engine, release, refresh=False)
+    assert report.left
+    store = service.index_store(answered)
+    older = switching.put_in_use(engine, store, switching.before(engine))
+    # They are its own, and nobody has given another one.
+    assert stale.due_count(engine, older.id) == 0
+    late = [{"source": "test", "id": "late", "affiliation": "University of Iceland"}]
+    with service.open_service(answered, engine) as opened:
+        resolve_chunk(engine, opened.matcher, opened.version.id, late)
+    newer = switching.put_in_use(engine, store, switching.before(engine))
+    assert newer.id == report.version.id
+    assert stale.due_count(engine, newer.id) == report.left
+    monkeypatch.setattr(selecting, "PAGE", 2)
+    looked: list[str] = []
+
+    def affected(search: Search, answers: Sequence[stale.CarriedAffiliation]) -> list[bool]:
+        looked.extend(answer.text for answer in answers)
+        return real(search, answers)
+
+    real = Search.affected
+    monkeypatch.setattr(Search, "affected", affected)
+    selecting.select(answered, engine, newer)
+    # But that is what was answered meanwhile, and marked where it had no answer.
+    assert set(looked) <= {"University of Iceland"}
+    assert stale.due_count(engine, newer.id) == report.left + 1
 
 
 def test_all_of_it_is_resolved_again_where_that_is_asked_for(

@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from celery import Celery
-from kombu.utils.url import parse_url
+from celery.app.amqp import AMQP
 
-from resolver import addresses, trust
 from resolver.errors import BrokerUnavailable, SettingsError
-from resolver.service import broker
 from resolver.settings import Settings, load_settings
-from resolver.workers import telemetry
+from resolver.workers import broker, telemetry
+from resolver.workers.broker import CONNECT_TIMEOUT
 from resolver.workers.delivery import ChunkTask, DeadLetters
+from resolver.workers.envelopes import Connection
 from resolver.workers.opening import START_LIMIT, ServiceWatch
 from resolver.workers.queues import EXCHANGE, QUEUES, queues
 
@@ -31,14 +31,17 @@ minutes for an acknowledgement (``consumer_timeout``)."""
 VISIBILITY_TIMEOUT = TIME_LIMIT + 10 * 60
 """Seconds after which Redis gives a message of a vanished worker to another one."""
 
-CONNECT_TIMEOUT = 5.0
-"""Seconds to wait for one connection to the broker."""
+
+class Messaging(AMQP):  # type: ignore[misc]
+    """Celery's, over connections to which anything in a list on Redis is a message."""
+
+    Connection = Connection
 
 
 def create_app(settings: Settings, *, broker_url: str | None = None) -> Celery:
     """The application for these settings; connects to nothing.
 
-    `broker_url` is where an embedded broker listens (`resolver.service.broker`); without it
+    `broker_url` is where an embedded broker listens (`resolver.workers.broker.address`); without it
     `settings.broker_url` is used.
 
     Raises:
@@ -51,24 +54,11 @@ def create_app(settings: Settings, *, broker_url: str | None = None) -> Celery:
                 "no message broker is set", remedy="set RESOLVER_BROKER_URL to amqp:// or redis://"
             )
         broker_url = settings.broker_url.get_secret_value()
-    scheme, separator, _ = broker_url.partition("://")
-    if scheme not in _AMQP | _REDIS:
-        # Without a scheme the text may begin with a password.
-        problem = f"{scheme!r} is no broker known here" if separator else "not a URL"
-        raise SettingsError(
-            f"RESOLVER_BROKER_URL: {problem}",
-            remedy="use RabbitMQ (amqp://) or Redis (redis://)",
-        )
-    if not _is_readable(broker_url):
-        raise SettingsError(
-            "RESOLVER_BROKER_URL cannot be read",
-            remedy="write it as amqp://user:password@host:5672//, with what is no letter and no "
-            "digit in percent-encoding, and the password nowhere else",
-        )
-    amqp = scheme in _AMQP
+    amqp = broker.is_amqp(broker_url)
     app = Celery(
         "affiliation-resolver",
         broker=broker_url,
+        amqp=Messaging,
         task_cls=ChunkTask,
         log=telemetry.Logs,
         set_as_current=False,
@@ -107,13 +97,7 @@ def create_app(settings: Settings, *, broker_url: str | None = None) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options=_transport_options(amqp=amqp),
-        broker_use_ssl=trust.broker_options(
-            scheme,
-            ca_file=settings.ca_file,
-            certificate=settings.broker_certificate,
-            key=settings.broker_key,
-        )
-        or False,
+        broker_use_ssl=broker.tls(settings, broker_url),
     )
     app.settings = settings
     app.amqp_broker = amqp
@@ -123,43 +107,16 @@ def create_app(settings: Settings, *, broker_url: str | None = None) -> Celery:
     return app
 
 
-def _is_readable(urls: str) -> bool:
-    """Whether a broker's URL, or each of several, is plain, and kombu reads it as we do."""
-    try:
-        return all(
-            not any(name in addresses.SECRET_OPTIONS for name, _ in address.options)
-            # Of a socket kombu reads the query by itself.
-            and (address.scheme == "redis+socket" or _read_alike(address))
-            for address in addresses.read_all(urls)
-        )
-    except (KeyError, TypeError, ValueError):
-        # What they say may quote a password.
-        return False
-
-
-def _read_alike(address: addresses.Address) -> bool:
-    read = parse_url(address.written())
-    return (read["userid"] or "", read["password"] or "", read["port"]) == (
-        address.user or "",
-        address.password or "",
-        address.port,
-    )
-
-
-_AMQP = frozenset({"amqp", "amqps", "pyamqp"})
-_REDIS = frozenset({"redis", "rediss", "redis+socket", "sentinel"})
-
-
 def _transport_options(*, amqp: bool) -> dict[str, object]:
-    if amqp:
-        return {"confirm_publish": True}
-    return {
-        "visibility_timeout": VISIBILITY_TIMEOUT,
-        # Sweep for messages of vanished workers every `unacked_restore_interval` (10 s), not
-        # every tenth time.
-        "unacked_restore_throttle": 1,
-        "socket_connect_timeout": CONNECT_TIMEOUT,
-    }
+    options = broker.transport_options(amqp=amqp)
+    if not amqp:
+        options |= {
+            "visibility_timeout": VISIBILITY_TIMEOUT,
+            # Sweep for messages of vanished workers every `unacked_restore_interval` (10 s), not
+            # every tenth time.
+            "unacked_restore_throttle": 1,
+        }
+    return options
 
 
 def run_worker(
@@ -180,7 +137,7 @@ def run_worker(
         raise SettingsError(
             f"no such queue: {', '.join(unknown)}", remedy=f"choose from {', '.join(QUEUES)}"
         )
-    with broker(settings) as url:
+    with broker.address(settings) as url:
         worker = create_app(settings, broker_url=url).Worker(
             queues=list(queues),
             concurrency=concurrency,
@@ -202,6 +159,6 @@ def __getattr__(name: str) -> Celery:
     embedded = ExitStack()
     # The embedded broker, where there is one, runs as long as this process.
     atexit.register(embedded.close)
-    app = create_app(settings, broker_url=embedded.enter_context(broker(settings)))
+    app = create_app(settings, broker_url=embedded.enter_context(broker.address(settings)))
     globals()["app"] = app
     return app

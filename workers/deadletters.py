@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from resolver import addresses
 from resolver.errors import BrokerUnavailable, SettingsError
-from resolver.service import broker
-from resolver.workers import poison
-from resolver.workers.app import CONNECT_TIMEOUT, create_app
-from resolver.workers.client import REFRESH_CHUNK, RETRIES, UPDATE
+from resolver.workers import broker, poison
+from resolver.workers.app import create_app
+from resolver.workers.broker import CONNECT_TIMEOUT
+from resolver.workers.client import FORGET, REFRESH_CHUNK, RETRIES, UPDATE
 from resolver.workers.delivery import bury, forward
 from resolver.workers.queues import QUEUES, dead_queue, failures
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from resolver.settings import Settings
 
-ORIGINS = {REFRESH_CHUNK: "refresh", UPDATE: "registry"}
+ORIGINS = {REFRESH_CHUNK: "refresh", UPDATE: "registry", FORGET: "registry"}
 """Where a task goes back to when its letter does not say; all others to ``bulk``."""
 
 REASONS = {
@@ -146,7 +146,8 @@ class _Box:
 
     def keep(self) -> None:
         message = self._taken()
-        if int((message.headers or {}).get("x-delivery-count") or 0) >= LOOKS:
+        looks = message.headers.get("x-delivery-count")
+        if isinstance(looks, int) and looks >= LOOKS:
             letter = _read(message)
             bury(self._app, message, letter.error, queue=letter.queue, failed_at=letter.failed_at)
             message.ack()
@@ -180,7 +181,7 @@ class _Box:
 
 @contextmanager
 def _letters(settings: Settings) -> Iterator[_Box]:
-    with broker(settings) as url:
+    with broker.address(settings) as url:
         app = create_app(settings, broker_url=url)
         with app.connection_for_write() as connection:
             try:
@@ -233,7 +234,8 @@ def _content(message: Message) -> tuple[int | None, tuple[str, str] | None]:
         match json.loads(message.body):
             case [[list(items), *_], *_]:
                 return len(items), _first(items)
-    except (TypeError, ValueError):
+    # Anybody may have written it, as deep as they liked.
+    except (TypeError, ValueError, RecursionError):
         pass
     return None, None
 

@@ -23,6 +23,7 @@ from resolver.index import Manifest
 from resolver.settings import Settings
 from resolver.workers import traffic
 from resolver.workers.app import create_app
+from resolver.workers.broker import address
 from resolver.workers.traffic import Traffic
 
 CONNECT_SECONDS = 3
@@ -86,10 +87,12 @@ def look(
     count_seconds: float = COUNT_SECONDS,
     given_seconds: float = GIVEN_SECONDS,
     drift: bool = True,
+    asking: Asking | None = None,
 ) -> Installation:
     """Ask all parts. Embedded services that have data are started for it; nothing is made.
 
-    `count_seconds` are for each count in the database, `given_seconds` for all.
+    `count_seconds` are for each count in the database, `given_seconds` for all. Who looks more than
+    once keeps an `asking` for it.
     """
 
     def database() -> tuple[Overview, Sequence[Drift]] | None:
@@ -107,18 +110,21 @@ def look(
     def broker() -> Traffic | None:
         if not settings.broker_url and not (settings.home / "redis").is_dir():
             return None
-        with service.broker(settings) as url, ExitStack() as stack:
+        with address(settings) as url, ExitStack() as stack:
             app = create_app(settings, broker_url=url)
             stack.callback(app.close)
             app.conf.update(event_queue_exclusive=True)
             return traffic.look(app, timeout=CONNECT_SECONDS)
 
     def index() -> Manifest | None:
-        brisk = min(settings.qdrant_timeout, float(CONNECT_SECONDS))
-        return service.index_store(settings.model_copy(update={"qdrant_timeout": brisk})).active()
+        brisk = settings.model_copy(
+            update={"qdrant_timeout": min(settings.qdrant_timeout, float(CONNECT_SECONDS))}
+        )
+        with service.index_store(brisk) as store:
+            return store.active()
 
     asked: dict[str, Callable[[], Any]] = {"database": database, "broker": broker, "index": index}
-    answers = _ask(asked, given_seconds)
+    answers = (asking or Asking()).ask(asked, given_seconds)
     stored = answers["database"]
     overview, drifting = stored.found or (None, ())
     return Installation(Part(overview, stored.error), answers["index"], answers["broker"], drifting)
@@ -180,11 +186,31 @@ def _of_database(installation: Installation, today: date) -> list[Problem]:
             )
         ]
     told = []
+    if found.updating and not _in_step(found):
+        return [
+            Problem(
+                "an update is running: "
+                + (f"release {found.release.version}" if found.release else "no release")
+                + " is loaded, the answers are by "
+                + (found.version.release if found.version else "nobody yet"),
+                "wait for it to end",
+                serious=False,
+            )
+        ]
     if found.release is None:
         return [Problem("no release of the registry is loaded", "run: resolver update")]
     if found.version is None:
         told.append(
             Problem("no resolver version is in use", "run: resolver update, or start a worker")
+        )
+    elif found.before is not None:
+        told.append(
+            Problem(
+                f"release {found.release.version} is loaded, and version {found.version.id}, by "
+                f"{found.version.release}, was put in use after it",
+                f"leave it, if that is meant; forward again: resolver version use {found.before}",
+                serious=False,
+            )
         )
     elif found.version.release_id != found.release.id:
         told.append(
@@ -218,8 +244,8 @@ def _of_index(installation: Installation) -> list[Problem]:
     part, database = installation.index, installation.database.found
     if part.error:
         return [Problem(part.error.problem, part.error.remedy)]
-    if database is None or database.release is None:
-        # The registry comes first.
+    if database is None or database.release is None or database.updating:
+        # The registry comes first, and an update switches the one a moment before the other.
         return []
     if part.found is None:
         return [Problem("no index is active", "run: resolver index build")]
@@ -247,57 +273,99 @@ def _of_broker(installation: Installation) -> list[Problem]:
     if found.waiting and not found.workers:
         told.append(
             Problem(
-                f"{found.waiting:,} messages wait and no worker is heard", "run: resolver worker"
+                f"{_messages(found.waiting)} waiting and no worker is heard", "run: resolver worker"
             )
         )
+    elif found.workers:
+        told += [
+            Problem(
+                f"{_messages(queue.messages)} in queue {queue.queue} and no worker serves it",
+                f"run: resolver worker --queues {queue.queue}",
+            )
+            for queue in found.queues
+            if queue.messages and not found.serving(queue.queue)
+        ]
     told += [
         Problem(
             f"the oldest message of queue {INTERACTIVE} has waited {queue.oldest:.0f} s",
             f"run: resolver worker --queues {INTERACTIVE}",
         )
         for queue in found.queues
-        if queue.queue == INTERACTIVE and (queue.oldest or 0) > INTERACTIVE_SECONDS
+        if queue.queue == INTERACTIVE
+        and (queue.oldest or 0) > INTERACTIVE_SECONDS
+        and found.serving(INTERACTIVE)
     ]
     if found.dead.messages:
         told.append(
             Problem(
-                f"{found.dead.messages:,} messages failed for good",
+                f"{_messages(found.dead.messages)} failed for good",
                 "run: resolver deadletters list",
             )
         )
     return told
 
 
-def _ask(asked: dict[str, Callable[[], Any]], seconds: float) -> dict[str, Part[Any]]:
-    """What each answers, by name; threads that hang are left behind."""
-    answered: SimpleQueue[tuple[str, Part[Any] | BaseException]] = SimpleQueue()
+def _in_step(found: Overview) -> bool:
+    """Whether the version in use is by the release that is loaded."""
+    return bool(found.release and found.version and found.release.id == found.version.release_id)
 
-    def ask(name: str, question: Callable[[], Any]) -> None:
-        try:
-            answered.put((name, Part(question())))
-        except ResolverError as error:
-            answered.put((name, Part(error=error)))
-        except BaseException as error:  # noqa: BLE001 - raised below, where it is seen
-            answered.put((name, error))
 
-    for name, question in asked.items():
-        threading.Thread(target=ask, args=(name, question), name=name, daemon=True).start()
-    found: dict[str, Part[Any]] = {}
-    deadline = time.monotonic() + seconds
-    while len(found) < len(asked):
-        left = deadline - time.monotonic()
-        try:
-            name, answer = answered.get(timeout=max(0.01, left))
-        except Empty:
-            break
-        if isinstance(answer, BaseException):
-            raise answer
-        found[name] = answer
-    for name in asked.keys() - found.keys():
-        found[name] = Part(
-            error=ResolverError(
-                f"no answer from the {name} within {seconds:.0f} s",
-                remedy="check its URL, the network and the name server",
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count:,} messages"
+
+
+class Asking:
+    """Asks each part in a thread of its own, and waits for none longer than it is given.
+
+    A thread that hangs cannot be ended, and is left; but no other one is sent after it as long as
+    it does. So who looks again and again leaves one thread for each part at most.
+    """
+
+    def __init__(self) -> None:
+        self._hanging: dict[str, threading.Thread] = {}
+
+    def ask(self, asked: dict[str, Callable[[], Any]], seconds: float) -> dict[str, Part[Any]]:
+        """What each answers, by name.
+
+        Raises:
+            whatever a question raises that is no `ResolverError`.
+        """
+        answered: SimpleQueue[tuple[str, Part[Any] | BaseException]] = SimpleQueue()
+
+        def put(name: str, question: Callable[[], Any]) -> None:
+            try:
+                answered.put((name, Part(question())))
+            except ResolverError as error:
+                answered.put((name, Part(error=error)))
+            except BaseException as error:  # noqa: BLE001 - raised below, where it is seen
+                answered.put((name, error))
+
+        waiting: set[str] = set()
+        for name, question in asked.items():
+            hanging = self._hanging.get(name)
+            if hanging is not None and hanging.is_alive():
+                continue
+            thread = threading.Thread(target=put, args=(name, question), name=name, daemon=True)
+            self._hanging[name] = thread
+            thread.start()
+            waiting.add(name)
+        found: dict[str, Part[Any]] = {}
+        deadline = time.monotonic() + seconds
+        while waiting:
+            try:
+                name, answer = answered.get(timeout=max(0.01, deadline - time.monotonic()))
+            except Empty:
+                break
+            if isinstance(answer, BaseException):
+                raise answer
+            found[name] = answer
+            del self._hanging[name]
+            waiting.discard(name)
+        for name in asked.keys() - found.keys():
+            found[name] = Part(
+                error=ResolverError(
+                    f"no answer from the {name} within {seconds:.0f} s",
+                    remedy="check its URL, the network and the name server",
+                )
             )
-        )
-    return found
+        return found

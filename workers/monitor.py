@@ -18,7 +18,7 @@ from resolver.observing.metrics import SystemMetrics
 from resolver.observing.serving import Serving
 from resolver.settings import Settings
 from resolver.workers import installation
-from resolver.workers.installation import Installation, Part
+from resolver.workers.installation import Asking, Installation, Part
 from resolver.workers.traffic import Traffic
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class Monitor:
     def __init__(self, settings: Settings) -> None:
         self.metrics = SystemMetrics()
         self._settings = settings
+        self._asking = Asking()
         self._looked: float | None = None
         self._drift: tuple[float, Sequence[Drift]] | None = None
 
@@ -57,6 +58,7 @@ class Monitor:
             count_seconds=COUNT_SECONDS,
             given_seconds=3 * COUNT_SECONDS,
             drift=due,
+            asking=self._asking,
         )
         if due and found.database.found:
             self._drift = (began, found.drift)
@@ -142,12 +144,14 @@ class Monitor:
         metrics = self.metrics
         metrics.messages.clear()
         metrics.oldest.clear()
+        metrics.serving.clear()
         for gauge in (metrics.dead, metrics.workers, metrics.active):
             gauge.set(nan)
         if found is None:
             return
         for queue in found.queues:
             metrics.messages.labels(queue.queue).set(queue.messages)
+            metrics.serving.labels(queue.queue).set(found.serving(queue.queue))
             if queue.oldest is not None or not queue.messages:
                 metrics.oldest.labels(queue.queue).set(queue.oldest or 0)
         metrics.dead.set(found.dead.messages)

@@ -27,6 +27,7 @@ from resolver.errors import (
     IndexUnavailable,
     RerankerUnavailable,
     ResolverError,
+    ResolverSuperseded,
 )
 from resolver.service import Service
 from resolver.settings import Settings
@@ -34,7 +35,7 @@ from resolver.workers.placement import placed
 
 logger = get_logger(__name__)
 
-TRANSIENT = (DatabaseUnavailable, IndexUnavailable, RerankerUnavailable)
+TRANSIENT = (DatabaseUnavailable, IndexUnavailable, RerankerUnavailable, ResolverSuperseded)
 """What passes when it is waited for."""
 
 START_LIMIT = 10 * 60
@@ -81,7 +82,7 @@ class ServiceWatch(bootsteps.StartStopStep):  # type: ignore[misc]
             logger.info("device %s, threads %s", settings.device or "-", settings.threads or "-")
             _service = self._opened.enter_context(Service.open(settings))
         except ResolverError as error:
-            self._give_up(str(error), _exit_code(error))
+            self._give_up(str(error), exit_code(error))
         except Exception as error:
             logger.exception("the service cannot be opened")
             self._give_up(f"{type(error).__name__}: {error}", os.EX_SOFTWARE)
@@ -145,7 +146,7 @@ def _stop(problem: str, exit_code: int) -> NoReturn:
     raise WorkerShutdown(exit_code)
 
 
-def _exit_code(error: ResolverError) -> int:
+def exit_code(error: ResolverError) -> int:
     """From sysexits.h: whether to wait for a service or to mend the installation."""
     if isinstance(error, TRANSIENT):
         return os.EX_UNAVAILABLE

@@ -36,6 +36,10 @@ MAX_ID = 255
 MAX_ERROR = 1000
 """Characters of an error that are kept with a dead letter."""
 
+MALFORMED = "malformed"
+"""Header of what was found where a message should be (`resolver.workers.envelopes`): what is wrong
+with it."""
+
 KEPT = 7 * 24 * 60 * 60
 """Seconds that a count is kept on Redis: far longer than a message waits for the next worker."""
 
@@ -55,19 +59,41 @@ def malformed(message: Message) -> str | None:
         return f"the message has {len(body)} bytes; {MAX_MESSAGE} is the most"
     if not isinstance(headers, Mapping):
         return "the message has no headers"
+    if problem := headers.get(MALFORMED):
+        return str(problem)[:MAX_ERROR]
     for name, longest in (("task", MAX_ID), ("id", MAX_ID)):
         value = headers.get(name)
         if not isinstance(value, str) or not 0 < len(value) <= longest:
             return f"header {name}: not a string of 1 to {longest} characters"
+    if problem := _unfit(headers):
+        return problem
     try:
         payload = message.payload
     # kombu hands on what the decoder of the content type raises.
     except Exception as error:  # noqa: BLE001
         return f"the body cannot be read: {type(error).__name__}: {error}"[:MAX_ERROR]
     match payload:
-        case [list(), dict(), None | dict()]:
-            return None
+        case [list(), dict(), None | dict() as rest]:
+            return "the body asks for callbacks" if any((rest or {}).values()) else None
     return "the body is not [arguments, keyword arguments, {}]"
+
+
+def _unfit(headers: Mapping[str, Any]) -> str | None:
+    """Which of the headers that Celery acts upon before a process has the task cannot be: one of
+    another kind than it expects would end the worker."""
+    match headers.get("timelimit"):
+        case None | [None | int() | float(), None | int() | float()]:
+            pass
+        case _:
+            return "header timelimit: not two numbers"
+    if not isinstance(headers.get("shadow"), str | None):
+        return "header shadow: not a string"
+    if headers.get("stamped_headers"):
+        return "header stamped_headers: not known here"
+    # What has a moment that cannot be reckoned with is rejected, and on Redis that is the end.
+    if headers.get("eta") is not None:
+        return "header eta: nothing is delayed here"
+    return None
 
 
 def parts(arguments: Sequence[Any], *, size: int = PART) -> list[list[Any]]:
@@ -106,7 +132,8 @@ def counted(delivery_tag: str) -> str:
 # Labels of dead letters
 
 ERROR, QUEUE, FAILED_AT = "error", "queue", "failed_at"
-_LABELS = frozenset({ERROR, QUEUE, FAILED_AT, "redelivered"})
+_LABELS = frozenset({ERROR, QUEUE, FAILED_AT, MALFORMED, "redelivered", "compression"})
+"""The last is of a body that is not compressed any more once it was taken."""
 
 
 def labelled(

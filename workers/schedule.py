@@ -1,7 +1,7 @@
-"""Celery beat: sends `resolver.update` at the times of a cron expression.
+"""Celery beat: sends `resolver.update` and `resolver.forget` at the times of cron expressions.
 
-It only sends. A worker of the queue ``registry`` does the work, and one of ``refresh`` what that
-makes due. Run one: two would send each message twice, which is harmless and of no use.
+It only sends. A worker of the queue ``registry`` does the work, and one of ``refresh`` what an
+update makes due. Run one: two would send each message twice, which is harmless and of no use.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from celery import Celery
 from celery.schedules import ParseException, crontab
 
 from resolver.errors import SettingsError
-from resolver.service import broker
 from resolver.settings import Settings
+from resolver.workers import broker
 from resolver.workers.app import create_app
-from resolver.workers.client import UPDATE
+from resolver.workers.client import FORGET, UPDATE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 EXPIRES = 12 * 60 * 60
-"""Seconds after which an update that no worker took is not worth doing: the next one does it."""
+"""Seconds after which what no worker took is not worth doing: the next one does it."""
 
 
 def schedule_file(settings: Settings) -> Path:
@@ -35,25 +35,33 @@ def scheduled(settings: Settings, *, broker_url: str | None = None) -> Celery:
     Raises:
         SettingsError: no schedule is set, or it is no cron expression.
     """
-    expression = settings.update_schedule
-    if expression is None:
+    chosen = {
+        UPDATE: ("RESOLVER_UPDATE_SCHEDULE", settings.update_schedule),
+        FORGET: ("RESOLVER_FORGET_SCHEDULE", settings.forget_schedule),
+    }
+    if not any(expression for _, expression in chosen.values()):
         raise SettingsError(
             "no schedule is set",
-            remedy="set RESOLVER_UPDATE_SCHEDULE, as in: 0 3 * * 1 (Mondays at 03:00 UTC)",
+            remedy="set RESOLVER_UPDATE_SCHEDULE, as in: 0 3 * * 1 (Mondays at 03:00 UTC), or "
+            "RESOLVER_FORGET_SCHEDULE",
         )
     app = create_app(settings, broker_url=broker_url)
     app.conf.beat_schedule = {
-        "update": {
-            "task": UPDATE,
-            "schedule": every(expression),
+        task.removeprefix("resolver."): {
+            "task": task,
+            "schedule": every(expression, variable),
             "options": {"queue": "registry", "expires": EXPIRES},
         }
+        for task, (variable, expression) in chosen.items()
+        if expression
     }
     return app
 
 
-def every(expression: str) -> crontab:
+def every(expression: str, variable: str = "RESOLVER_UPDATE_SCHEDULE") -> crontab:
     """The times of a cron expression: minute, hour, day of the month, month, day of the week.
+
+    `variable` is the setting that has it.
 
     Raises:
         SettingsError: it is none.
@@ -62,18 +70,18 @@ def every(expression: str) -> crontab:
         return crontab.from_string(expression)
     except (ParseException, ValueError) as error:
         raise SettingsError(
-            f"RESOLVER_UPDATE_SCHEDULE: {expression!r} is no cron expression: {error}",
+            f"{variable}: {expression!r} is no cron expression: {error}",
             remedy="write five fields, as in: 0 3 * * 1 (Mondays at 03:00 UTC)",
         ) from error
 
 
 def run_schedule(settings: Settings, *, log_level: str = "INFO") -> None:
-    """Send updates until stopped. Without a broker URL it runs on the embedded Redis.
+    """Send what is scheduled until stopped. Without a broker URL it runs on the embedded Redis.
 
     Raises:
         SettingsError: no schedule is set, or it is no cron expression.
     """
     settings.home.mkdir(parents=True, exist_ok=True)
-    with broker(settings) as url:
+    with broker.address(settings) as url:
         app = scheduled(settings, broker_url=url)
         app.Beat(schedule=str(schedule_file(settings)), loglevel=log_level, quiet=True).run()

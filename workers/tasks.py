@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from celery import shared_task
 from celery.utils.log import get_task_logger
 from celery.utils.time import get_exponential_backoff_interval
 
 from resolver import refreshing, resolving, updating
-from resolver.errors import DatabaseOutdated, ResolverError, ResolverSuperseded, UpdateRunning
+from resolver.database import forgetting
+from resolver.database.connection import require_schema
+from resolver.database.forgetting import Ages
+from resolver.errors import DatabaseOutdated, MessageError, ResolverSuperseded, UpdateRunning
 from resolver.service import Service
 from resolver.workers import telemetry
-from resolver.workers.client import REFRESH_CHUNK, RESOLVE_CHUNK, UPDATE, enqueue_refresh
+from resolver.workers.client import (
+    FORGET,
+    REFRESH_CHUNK,
+    RESOLVE_CHUNK,
+    UPDATE,
+    WITHDRAW_CHUNK,
+    enqueue_refresh,
+)
 from resolver.workers.opening import TRANSIENT, service
 
 logger = get_task_logger(__name__)
@@ -36,10 +45,11 @@ _Answer = TypeVar("_Answer")
 
 
 @shared_task(name=RESOLVE_CHUNK)  # type: ignore[untyped-decorator]
-def resolve_chunk(records: object, policy: object = None) -> None:
+def resolve_chunk(records: object, policy: object = None, replace: object = None) -> None:
     """Resolve and store a chunk of records (docs/tasks.md). Doing it twice changes nothing.
 
-    `policy` has the choices that differ from the worker's own.
+    `policy` has the choices that differ from the worker's own, `replace` the records that these
+    are all of.
     """
     report = with_version_in_use(
         lambda opened: resolving.resolve_chunk(
@@ -48,14 +58,25 @@ def resolve_chunk(records: object, policy: object = None) -> None:
             opened.version.id,
             records,
             opened.policy(policy),
+            replace,
         )
     )
     telemetry.done(report)
 
 
+@shared_task(name=WITHDRAW_CHUNK)  # type: ignore[untyped-decorator]
+def withdraw_chunk(records: object) -> None:
+    """Withdraw what a source has taken back (docs/tasks.md). Done twice it finds nothing more."""
+    report = with_version_in_use(lambda opened: resolving.withdraw_chunk(opened.engine, records))
+    log = logger.warning if report.unknown else logger.info
+    log("%s", report)
+
+
 @shared_task(name=REFRESH_CHUNK)  # type: ignore[untyped-decorator]
 def refresh_chunk(affiliation_ids: list[int], policy_id: int) -> None:
     """Resolve again what of these is due (docs/tasks.md); late or twice it is a look-up."""
+    if not (isinstance(affiliation_ids, list) and all(map(_is_key, [*affiliation_ids, policy_id]))):
+        raise MessageError("not [affiliation ids, policy id]: lists of whole numbers from 1")
     report = with_version_in_use(
         lambda opened: refreshing.refresh_chunk(opened, policy_id, affiliation_ids)
     )
@@ -67,7 +88,8 @@ def update() -> None:
     """Take in the newest release, and send what it makes due to the queue ``refresh``.
 
     Acknowledged before it begins: it may take longer than RabbitMQ waits for that, and the next
-    one completes what a killed one left.
+    one completes what a killed one left. One that fails leaves a dead letter, to be seen and to be
+    sent again.
     """
     opened = service()
     try:
@@ -83,53 +105,59 @@ def update() -> None:
         logger.info("%s", line)
 
 
+@shared_task(name=FORGET, acks_late=False, time_limit=UPDATE_LIMIT)  # type: ignore[untyped-decorator]
+def forget() -> None:
+    """Delete for good what is over and older than the settings of this worker keep it.
+
+    Acknowledged before it begins, as an update is: the next one completes what this one leaves.
+    """
+    opened = service()
+    ages = Ages.of(opened.settings)
+    if ages == Ages():
+        logger.warning("nothing is forgotten: no RESOLVER_KEEP_…_DAYS is set for this worker")
+        return
+    try:
+        logger.info("%s", forgetting.forget(opened.engine, ages))
+    except UpdateRunning as error:
+        logger.warning("%s; the next one forgets the rest", error.problem)
+
+
+def _is_key(value: object) -> bool:
+    """Whether it can be a key of the database."""
+    return type(value) is int and 0 < value < 2**63
+
+
 def with_version_in_use(action: Callable[[Service], _Answer]) -> _Answer:
     """Do a chunk with the resolver version in use; again, when another one comes in meanwhile."""
 
     def attempt() -> _Answer:
         for _ in range(SWITCHES):
-            _follow()
+            service().follow()
             try:
                 return action(service())
             except ResolverSuperseded as error:
                 logger.info("%s; once more", error)
-        _follow()
+        service().follow()
         return action(service())
 
     try:
         return patiently(attempt)
-    except DatabaseOutdated as error:
-        _leave("the database was migrated meanwhile", error)
-
-
-def _follow() -> None:
-    try:
-        service().follow()
-    except TRANSIENT:
+    except DatabaseOutdated:
+        # Migrated meanwhile, most likely: which schema there is says more than what is missing.
+        require_schema(service().engine)
         raise
-    except ResolverError as error:
-        _leave("the resolver version in use cannot be opened", error)
-
-
-def _leave(problem: str, error: ResolverError) -> NoReturn:
-    """End this process: no chunk may fail for what is wrong with the installation.
-
-    Its message goes back, and the process in this one's place tells the worker why it must stop.
-    """
-    logger.critical("%s: %s", problem, error)
-    os._exit(os.EX_CONFIG)
 
 
 def patiently(
     action: Callable[[], _Answer], *, wait: Callable[[float], None] = time.sleep
 ) -> _Answer:
-    """Repeat `action` while a service is away, with growing random waits; at last give up.
+    """Repeat `action` while what it needs is away, with growing random waits; at last give up.
 
     The chunk is kept meanwhile and its worker waits with it: every other chunk would meet the
     same missing service, and a worker that went on would run the whole queue into its retries.
 
     Raises:
-        DatabaseUnavailable, IndexUnavailable, RerankerUnavailable: still away after `ATTEMPTS`.
+        one of `TRANSIENT`: so still after `ATTEMPTS`.
     """
     for attempt in range(ATTEMPTS - 1):
         try:

@@ -28,6 +28,7 @@ from resolver.observing import heartbeat, logs
 from resolver.observing.metrics import WorkMetrics
 from resolver.observing.serving import Serving
 from resolver.workers import opening
+from resolver.workers.client import SENT_AT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 task_logger = get_task_logger(__name__)
-
-SENT_AT = "sent_at"
-"""Header of a message: when it was sent, in seconds since the epoch."""
 
 GRACE = 60.0
 """Seconds beyond its time limit after which a chunk is taken to hang: the pool, which should have
@@ -49,16 +47,6 @@ PIPE_BYTES = 4096
 
 MAX_NAME = 200
 """Characters of a record's id in logs."""
-
-
-# Sending
-
-
-@signals.before_task_publish.connect  # type: ignore[untyped-decorator]
-def _stamp(headers: dict[str, Any] | None = None, **_: Any) -> None:
-    """Say in each message when it was sent; one that is sent on keeps what it says."""
-    if headers is not None:
-        headers.setdefault(SENT_AT, time.time())
 
 
 # Logs
@@ -91,6 +79,11 @@ def done(report: resolving.ChunkReport | refreshing.ChunkReport) -> None:
     figures = _figures(report)
     task_logger.info("%s %s", report, report.meters, extra={"chunk": figures})
     _tell({"chunk": figures | {"version": _version() or 0} | asdict(report.tally)})
+
+
+def message_done() -> None:
+    """Tell that a message is done, whatever its task."""
+    _tell({DONE: True})
 
 
 def failed(error: BaseException) -> None:
@@ -181,10 +174,32 @@ def _end(**_: Any) -> None:
 
 def _count_failure(exception: BaseException | None = None, **_: Any) -> None:
     if exception is not None:
-        failed(exception)
+        # What becomes of the message is said by the exception, why by its cause.
+        failed(exception.__cause__ or exception)
 
 
 # In the parent
+
+QUEUES_SERVED, DONE = "queues", "done"
+"""What a worker says with each of its heartbeats to the broker, beside what Celery has it say: the
+names of its queues, and how many messages are done since it started."""
+
+
+_deaths = 0
+
+
+def count_death() -> int:
+    """Count a process that died with a message; returns how many did since one was done."""
+    global _deaths
+    _deaths += 1
+    return _deaths
+
+
+def _count_done() -> None:
+    # Celery counts those that were begun.
+    global _deaths
+    _deaths = 0
+    state.SOFTWARE_INFO[DONE] += 1
 
 
 class Telemetry(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -222,6 +237,7 @@ class Telemetry(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, parent: Any) -> None:
         self._worker = parent
+        state.SOFTWARE_INFO |= {QUEUES_SERVED: sorted(parent.app.amqp.queues.consume_from), DONE: 0}
         port = self._settings.metrics_port
         if port is None:
             return
@@ -261,6 +277,8 @@ class Telemetry(bootsteps.StartStopStep):  # type: ignore[misc]
             self._metrics.lost.inc(report["lost"])
             if "chunk" in report:
                 self._metrics.chunk(report["chunk"])
+            if DONE in report:
+                _count_done()
             if "error" in report:
                 self._metrics.errors.labels(report["error"]).inc()
 

@@ -17,8 +17,9 @@ from kombu import Queue
 
 from resolver import addresses
 from resolver.errors import BrokerUnavailable
+from resolver.workers.client import SENT_AT
 from resolver.workers.queues import DEAD, QUEUES, failures
-from resolver.workers.telemetry import SENT_AT
+from resolver.workers.telemetry import DONE, QUEUES_SERVED
 
 BEAT = 2.0
 """Seconds between the heartbeats that Celery's workers send to each other."""
@@ -39,12 +40,14 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSeen:
-    """A worker that was heard: `active` messages in work, `processed` since it started."""
+    """A worker that was heard: `active` messages in work, `done` since it started, and the queues
+    that it serves."""
 
     name: str
     pid: int
     active: int
-    processed: int
+    done: int
+    queues: tuple[str, ...] = QUEUES
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,10 @@ class Traffic:
     @property
     def waiting(self) -> int:
         return sum(queue.messages for queue in self.queues)
+
+    def serving(self, queue: str) -> int:
+        """How many workers serve a queue."""
+        return sum(queue in worker.queues for worker in self.workers)
 
 
 def look(app: Celery, *, timeout: float, listen: float = 1.5 * BEAT) -> Traffic:
@@ -108,7 +115,7 @@ def _age(message: bytes | None) -> float | None:
     try:
         sent = json.loads(message)["headers"][SENT_AT]
         return max(0.0, time.time() - float(sent))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
 
 
@@ -121,7 +128,12 @@ def _heard(app: Celery, connection: Any, seconds: float) -> tuple[WorkerSeen, ..
             found.pop((name, pid), None)
         else:
             found[name, pid] = WorkerSeen(
-                name, pid, int(event.get("active") or 0), int(event.get("processed") or 0)
+                name,
+                pid,
+                int(event.get("active") or 0),
+                int(event.get(DONE) or 0),
+                # One that does not say is taken to serve all: nobody is to be woken for that.
+                tuple(event.get(QUEUES_SERVED) or QUEUES),
             )
 
     receiver = app.events.Receiver(

@@ -11,8 +11,7 @@ of their time. Releases that are loaded already have no rows in release_change. 
 of the past are not known.
 
 No table is rewritten: new columns are null or have a constant default. Two indexes of `link` are
-built, and it is locked for writing meanwhile: 3 s and 8 MB for a million links, of which three in
-ten have a rival.
+built while it is written to: 8 MB for a million links, of which three in ten have a rival.
 
 Going back drops history and overrides. What a person linked stays until it is resolved again, with
 the score 0; of several contents of one release version all but the newest are renamed.
@@ -28,6 +27,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
+
+from resolver.migrations.concurrently import build_indexes, drop_indexes
 
 revision: str = "0003"
 down_revision: str | None = "0002"
@@ -289,8 +290,15 @@ COMMENTS = {
 
 TIMESTAMP = postgresql.TIMESTAMP(timezone=True)
 
+INDEXES = {
+    "ix_link_runner_up": "link ((evidence ->> 'runner_up'::text))"
+    " WHERE (evidence ->> 'runner_up'::text) IS NOT NULL",
+    "ix_link_stands_for": "link USING gin (stands_for) WHERE stands_for <> '{}'::text[]",
+}
+
 
 def upgrade() -> None:
+    build_indexes(INDEXES)
     op.drop_constraint(op.f("uq_registry_release_version"), "registry_release", type_="unique")
     op.create_unique_constraint(
         op.f("uq_registry_release_version_sha256"), "registry_release", ["version", "sha256"]
@@ -325,19 +333,6 @@ def upgrade() -> None:
         ),
     )
     op.alter_column("link", "score", nullable=True)
-    op.create_index(
-        "ix_link_runner_up",
-        "link",
-        [sa.text("(evidence ->> 'runner_up'::text)")],
-        postgresql_where=sa.text("(evidence ->> 'runner_up'::text) IS NOT NULL"),
-    )
-    op.create_index(
-        "ix_link_stands_for",
-        "link",
-        ["stands_for"],
-        postgresql_using="gin",
-        postgresql_where=sa.text("stands_for <> '{}'::text[]"),
-    )
     create_stale()
     create_past()
     create_link_override()
@@ -719,8 +714,7 @@ def downgrade() -> None:
         op.execute(f"DROP VIEW {view}")
     for table in ("link_override", "past_record", "past_link", "past_outcome", "stale"):
         op.drop_table(table)
-    op.drop_index("ix_link_stands_for", table_name="link")
-    op.drop_index("ix_link_runner_up", table_name="link")
+    drop_indexes(INDEXES)
     op.execute("UPDATE link SET score = 0 WHERE score IS NULL")
     op.alter_column("link", "score", nullable=False)
     op.drop_column("outcome", "overrides")

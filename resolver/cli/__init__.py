@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import sys
@@ -13,10 +14,14 @@ from typing import Annotated, Any
 import typer
 import typer.main
 from rich.logging import RichHandler
+from rich.markup import escape
+from rich.text import Text
 from typer.core import TyperGroup
 
 import resolver
-from resolver.cli.terminal import errors
+from resolver import disk
+from resolver.cli import terminal
+from resolver.cli.terminal import console, errors, say
 from resolver.errors import ResolverError
 
 COMMANDS = {
@@ -25,6 +30,7 @@ COMMANDS = {
     "evaluate": "evaluation.evaluate",
     "enqueue": "queue.enqueue",
     "withdraw": "withdrawal.withdraw",
+    "forget": "forgetting.forget",
     "worker": "queue.worker",
     "update": "update.update",
     "refresh": "update.refresh",
@@ -73,12 +79,25 @@ def _imported(name: str) -> Any:
         alone.add_typer(found, name=name)
     else:
         alone.command(name)(found)
-    return typer.main.get_group(alone).commands[name]
+    return _literal(typer.main.get_group(alone).commands[name])
+
+
+def _literal(command: Any) -> Any:
+    """The command, with brackets in its help as they are written: Typer reads them as markup, and
+    leaves out "[the file's name]" as a style that there is none of."""
+    for described in (command, *command.params):
+        for what in ("help", "short_help", "epilog"):
+            if text := getattr(described, what, None):
+                setattr(described, what, escape(text))
+    for child in getattr(command, "commands", {}).values():
+        _literal(child)
+    return command
 
 
 class _Group(TyperGroup):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        _literal(self)
         self.commands = _Commands()
 
 
@@ -98,7 +117,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"affiliation-resolver {resolver.__version__}")
+        console.print(f"affiliation-resolver {resolver.__version__}")
         raise typer.Exit
 
 
@@ -121,27 +140,52 @@ def options(
         os.environ["RESOLVER_HOME"] = str(home)
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
-        format="%(name)s: %(message)s",
-        handlers=[RichHandler(console=errors, show_path=False)],
+        format="%(name)s: %(message)s" if errors.watched else "%(levelname)s %(name)s: %(message)s",
+        handlers=[RichHandler(console=errors, show_path=False)] if errors.watched else None,
     )
 
 
 def main() -> None:
     """Run the command line; a `ResolverError` becomes one line on stderr and exit code 1."""
+    terminal.prepare()
+    # A file that is mapped and finds the disk full ends the process; at least it says where.
+    faulthandler.enable()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except ResolverError as error:
-        errors.print(f"[bold red]error:[/] {_escaped(error.problem)}", highlight=False)
-        if error.remedy:
-            errors.print(f"[bold]remedy:[/] {_escaped(error.remedy)}", highlight=False)
-        sys.exit(1)
+        _fail(error.problem, error.remedy)
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; nothing is left to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        _drop_output()
+    except Exception as error:
+        if disk.is_full(error):
+            # Of stdout among others: what is left of it would fail once more.
+            _drop_output()
+            _fail("the disk is full", "free space on it, or write elsewhere")
+        elif isinstance(error, OSError) and error.filename is not None:
+            belongs = "run as the user that it belongs to, or give it to yours: chown"
+            _fail(
+                f"{_path(error.filename)}: {error.strerror}",
+                belongs if isinstance(error, PermissionError) else None,
+            )
+        else:
+            raise
+    sys.exit(1)
 
 
-def _escaped(text: str) -> str:
-    from rich.markup import escape
+def _fail(problem: str, remedy: str | None) -> None:
+    say(Text.assemble(("error:", "bold red"), f" {problem}"))
+    if remedy:
+        say(Text.assemble(("remedy:", "bold"), f" {remedy}"))
 
-    return escape(text)
+
+def _path(name: str | bytes | int) -> str:
+    return os.fsdecode(name) if isinstance(name, (str, bytes)) else f"file {name}"
+
+
+def _drop_output() -> None:
+    """Let what is still to be written to stdout go nowhere: Python writes it out at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

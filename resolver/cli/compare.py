@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from resolver import service
 from resolver.cli.matching import as_object
 from resolver.cli.policy import Choices, policy_options
+from resolver.cli.tables import Table
 from resolver.cli.terminal import console, progress
 from resolver.comparing import Comparison, Difference
 from resolver.comparing import compare as compared
 from resolver.database import connection, overrides, resolvers
 from resolver.database.sampling import sample as sampled
+from resolver.disk import writing
+from resolver.domain.affiliation import Affiliation
 from resolver.domain.outcome import Outcome
 from resolver.errors import SettingsError
 from resolver.settings import Settings, load_settings
@@ -129,7 +131,8 @@ def _resolved(
     ):
         began = time.perf_counter()
         for start in range(0, len(texts), CHUNK):
-            outcomes += matcher.resolve(texts[start : start + CHUNK], overrides=said)
+            chunk = list(map(Affiliation.stored, texts[start : start + CHUNK]))
+            outcomes += matcher.resolve(chunk, overrides=said)
             report(len(outcomes))
         return _Run(shown, outcomes, time.perf_counter() - began)
 
@@ -165,7 +168,8 @@ def _write(file: Path, story: dict[str, object]) -> None:
         sys.stdout.buffer.write(written)
         return
     try:
-        file.write_bytes(written)
+        with writing(file):
+            file.write_bytes(written)
     except OSError as error:
         raise SettingsError(f"{file}: {error.strerror}") from error
 
@@ -192,11 +196,10 @@ def _tell(found: Comparison, runs: Sequence[_Run], *, whole: bool, most: int) ->
     console.print(
         f"{found.links:,} links that both have: probability {found.mean_change:+.4f} in the mean, "
         f"{found.mean_shift:.4f} either way",
-        highlight=False,
     )
     seconds = ", ".join(f"{run.name} {run.seconds:.1f}" for run in runs)
     of = "all that are stored" if whole else "a sample of what is stored"
-    console.print(f"{found.affiliations:,} affiliations, {of}; seconds: {seconds}", highlight=False)
+    console.print(f"{found.affiliations:,} affiliations, {of}; seconds: {seconds}")
 
 
 def _answer(outcome: Outcome, *, beside: Outcome) -> Text:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated
 
-import orjson
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from resolver.cli.terminal import console, say
+from resolver.cli.tables import Table
+from resolver.cli.terminal import console, say, write_json
 from resolver.errors import SettingsError
 from resolver.settings import load_settings
 from resolver.workers import deadletters
@@ -37,16 +35,16 @@ def list_letters(
     found, count = deadletters.letters(load_settings(), most=limit)
     if as_json:
         for letter in found:
-            typer.echo(orjson.dumps(_object(letter)).decode())
+            write_json(_object(letter))
         return
     if not count:
         say("no dead letters: nothing has failed")
         return
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None)
     for name in ("id", "queue", "task", "records", "first record", "failed (UTC)", "error"):
-        table.add_column(name, overflow="fold", justify="right" if name == "records" else "left")
+        table.add_column(name, justify="right" if name == "records" else "left")
     for letter in found:
-        table.add_row(*(escape(text) for text in _row(letter)))
+        table.add_row(*_row(letter))
     console.print(table)
     if count > len(found):
         say(f"{count - len(found):,} more; see them with --limit {count}")

@@ -18,16 +18,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.panel import Panel
 from rich.syntax import Syntax
+from rich.text import Text
 from sqlalchemy import text
 
-from resolver import intake, sample, selecting, service, switching
-from resolver.cli.sql import rows_table
+from resolver import files, sample, selecting, service, switching
+from resolver.cli.incoming import Refusals, tell_remarks
+from resolver.cli.tables import rows_table
 from resolver.cli.terminal import console, progress, say
 from resolver.database import migrating
 from resolver.domain.affiliation import SourceRecord
 from resolver.errors import ResolverError
 from resolver.loading import load
 from resolver.settings import Settings, load_settings
+from resolver.workers import broker
 from resolver.workers.client import enqueue
 
 if TYPE_CHECKING:
@@ -49,7 +52,7 @@ def demo(
     """See raw affiliations become stored links, all of it embedded on this machine."""
     settings = _embedded(home)
     started = time.monotonic()
-    with service.database(settings) as engine, service.broker(settings):
+    with service.database(settings) as engine, broker.address(settings):
         _step(1, "Postgres and Redis run from wheels; the tables are made")
         migrating.upgrade(engine)
 
@@ -64,10 +67,12 @@ def demo(
         say(f"  {loaded}")
 
         _step(3, "embed every name and build the index in Qdrant's own engine")
-        store, encoder = service.index_store(settings), service.encoder(settings)
-        with progress("names") as report:
-            manifest = switching.index_release(engine, store, encoder, progress=report).manifest
-        if version := switching.adopt(engine, store, encoder, manifest):
+        encoder = service.encoder(settings)
+        with service.index_store(settings) as store:
+            with progress("names") as report:
+                manifest = switching.index_release(engine, store, encoder, progress=report).manifest
+            version = switching.adopt(engine, store, encoder, manifest)
+        if version:
             selecting.select(settings, engine, version, encoder=encoder)
         say(f"  {manifest.organisations:,} organisations under {manifest.points:,} names")
 
@@ -75,13 +80,14 @@ def demo(
         log = settings.home / "worker.log"
         with _worker(log) as process:
             _step(5, f"enqueue affiliations: {affiliations or 'the sample'}")
-            records = [
-                record
-                for record in intake.read_file(affiliations or sample.AFFILIATIONS)
-                if isinstance(record, SourceRecord)
-            ]
+            refused = Refusals()
+            rows = files.read_file(affiliations or sample.AFFILIATIONS)
+            records = list(refused.good(rows))
+            tell_remarks(rows)
+            refused.tell()
             sent = enqueue(records, settings=settings)
-            say(f"  {sent.records:,} records in {sent.chunks:,} messages")
+            skipped = f"; {refused.count:,} refused" if refused.count else ""
+            say(f"  {sent.records:,} records in {sent.chunks:,} messages{skipped}")
 
             _step(6, "wait for the worker")
             _wait(engine, records, process, log)
@@ -98,14 +104,14 @@ def _embedded(home: Path) -> Settings:
     # The worker is another process and finds the same home in its environment.
     for name in ("DATABASE_URL", "BROKER_URL", "QDRANT_URL"):
         if os.environ.pop(f"RESOLVER_{name}", None):
-            say(f"[dim]the demo is embedded: RESOLVER_{name} is not used[/]")
+            say(Text(f"the demo is embedded: RESOLVER_{name} is not used", style="dim"))
     os.environ["RESOLVER_HOME"] = str(home.absolute())
     home.mkdir(parents=True, exist_ok=True)
     return load_settings()
 
 
 def _step(number: int, what: str) -> None:
-    say(f"[bold cyan]{number}[/] {what}")
+    say(Text.assemble((str(number), "bold cyan"), f" {what}"))
 
 
 @contextmanager
@@ -134,7 +140,7 @@ def _wait(
     count = text(
         "SELECT count(*) FROM source_record s JOIN outcome USING (affiliation_id, policy_id) "
         "WHERE s.source = ANY(:sources) AND NOT EXISTS ("
-        "SELECT FROM outdated d WHERE (d.source, d.source_id, d.position) "
+        "SELECT FROM outdated d WHERE (d.source, d.external_id, d.position) "
         "= (s.source, s.external_id, s.position))"
     )
     done, changed = 0, time.monotonic()
@@ -168,6 +174,6 @@ def _show(engine: Engine) -> None:
         with engine.connect() as connection:
             result = connection.exec_driver_sql(query.replace("%", "%%"))
             columns, rows = list(result.keys()), [tuple(row) for row in result]
-        console.print(Panel(Syntax(query.strip(), "sql"), title=path.name, expand=False))
-        console.print(rows_table(columns, rows, one_line=True))
+        console.print(Panel(Syntax(query.strip(), "sql"), title=Text(path.name), expand=False))
+        console.print(rows_table(columns, rows))
         console.print(f"{len(rows)} rows\n")

@@ -6,14 +6,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 from rich.text import Text
 
 from resolver import mistakes, plotting, service
 from resolver.cli import figures
 from resolver.cli.policy import Choices, policy_options
-from resolver.cli.terminal import console, progress, say
+from resolver.cli.terminal import console, progress, say, write_json
+from resolver.disk import writing
 from resolver.evaluation import JUDGE, Report, measure, observe, pooled, work
 from resolver.gold import read_gold
 from resolver.hardware import Hardware, hardware
@@ -74,15 +74,17 @@ def evaluate(
     if len(observed) > 1:
         reports.append(measure(pooled(observed), resamples=bootstrap))
     if errors:
-        mistakes.write(errors, found)
+        with writing(errors):
+            mistakes.write(errors, found)
         say(f"{len(found):,} mistakes are in {errors}")
     if plot:
-        plotting.plot(curves, plot)
+        with writing(plot):
+            plotting.plot(curves, plot)
         say(f"the curves are in {plot}")
     if as_json:
         for done in reports:
             row = {**done.as_dict(), **setting, "hardware": asdict(machine)}
-            typer.echo(orjson.dumps(row))
+            write_json(row)
     else:
         _print(reports, setting, machine, show_reliability)
 

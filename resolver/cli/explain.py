@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import html
 import math
 import re
-import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Annotated
 
-import orjson
 import typer
-from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
 from rich.padding import Padding
 from rich.rule import Rule
-from rich.table import Table
 from rich.text import Text
 
 from resolver import embedded, service
 from resolver.cli.matching import REASONS, as_object
 from resolver.cli.policy import Choices, policy_options
-from resolver.cli.terminal import console
+from resolver.cli.tables import Table
+from resolver.cli.terminal import console, write_json
 from resolver.database import connection
 from resolver.database import overrides as stored
-from resolver.domain.affiliation import MAX_CHARACTERS, normalise
+from resolver.domain.affiliation import MAX_CHARACTERS, Affiliation, unescaped
 from resolver.domain.candidate import naming
 from resolver.domain.decision import Scored, Step, Verdict, verdicts
 from resolver.domain.document import Document
@@ -43,6 +40,9 @@ from resolver.settings import Settings, load_settings
 
 WEIGHED_SHOWN = 8
 """Kinds of evidence shown for a candidate; the rest is summed."""
+
+WIDEST_RULE = 120
+"""Characters of the line below a heading, where there is room for more."""
 
 BAR = 12
 """Characters of the longest bar."""
@@ -92,12 +92,12 @@ def explain(
 ) -> None:
     """Tell the whole story of one affiliation: candidates, what weighed how much, each step."""
     settings = load_settings()
-    text = normalise(affiliation[: MAX_CHARACTERS + 1])
-    found = {} if model_alone else stored_overrides(settings, text)
+    read = Affiliation.of(affiliation)
+    found = {} if model_alone else stored_overrides(settings, read.text)
     with service.matcher(choices.over(settings)) as matcher:
-        (judgement,) = matcher.judgements([affiliation], overrides=found)
+        (judgement,) = matcher.judgements([read], overrides=found)
         if as_json:
-            sys.stdout.buffer.write(orjson.dumps(story(judgement, matcher.policy)) + b"\n")
+            write_json(story(judgement, matcher.policy))
         else:
             tell(judgement, matcher.policy, console, shown=candidates)
 
@@ -113,12 +113,14 @@ def stored_overrides(settings: Settings, text: str) -> dict[str, list[Override]]
 
 def changes(raw: str) -> list[str]:
     """What normalisation did to a text, in words."""
-    unescaped = html.unescape(raw)
+    # What is longer was not read.
+    raw = raw[: MAX_CHARACTERS + 1]
+    plain = unescaped(raw)
     categories = {unicodedata.category(character) for character in raw}
     found = {
-        "HTML entities resolved": unescaped != raw,
-        "tags removed": bool(re.search(r"</?[A-Za-z][^<>]{0,200}>", unescaped)),
-        "compatibility characters folded": not unicodedata.is_normalized("NFKC", unescaped),
+        "HTML entities resolved": plain != raw,
+        "tags removed": bool(re.search(r"</?[A-Za-z][^<>]{0,200}>", plain)),
+        "compatibility characters folded": not unicodedata.is_normalized("NFKC", plain),
         "invisible characters removed": "Cf" in categories,
         "control characters replaced": any(
             unicodedata.category(c) == "Cc" and not c.isspace() for c in raw
@@ -132,7 +134,7 @@ def changes(raw: str) -> list[str]:
 def story(judgement: Judgement, policy: Policy) -> dict[str, object]:
     """The JSON form: all that `tell` shows, of all candidates."""
     raw = judgement.outcome.affiliation
-    text = _text(judgement)
+    text = judgement.text
     documents = [s.document for s in judgement.scored]
     places = NamedPlaces.of(text, documents)
     steps = {v.scored.candidate.ror_id: v for v in verdicts(text, judgement.scored, policy)}
@@ -183,18 +185,18 @@ def _judged(text: str, places: NamedPlaces, s: Scored, verdict: Verdict) -> dict
 
 def tell(judgement: Judgement, policy: Policy, console: Console, *, shown: int = 10) -> None:
     """Print the story for a person."""
-    raw, text = judgement.outcome.affiliation, _text(judgement)
+    raw, text = judgement.outcome.affiliation, judgement.text
     console.print(_section("The text"))
     console.print(_links_in(text, judgement) if text else Text(repr(raw[:200])))
-    about = Table.grid(padding=(0, 2))
+    about = Table(box=None, show_header=False, padding=(0, 2), pad_edge=True)
     for label, content in _about_text(raw, text, judgement):
-        about.add_row(Text(f"  {label}", style="dim"), content)
+        about.add_row(Text(label, style="dim"), content)
     if about.row_count:
         console.print(about)
     if judgement.overrides:
         console.print(_section("What persons said"))
         for override in judgement.overrides:
-            console.print(Padding(_statement(override), (0, 0, 0, 2)))
+            console.print(Padding.indent(_statement(override), 2))
     if judgement.candidates:
         found = verdicts(text, judgement.scored, policy)
         console.print(_section("Candidates"))
@@ -204,10 +206,10 @@ def tell(judgement: Judgement, policy: Policy, console: Console, *, shown: int =
             console.print(_weighed(compared))
         console.print(_section("The decision"))
         for number, step in enumerate(_steps(text, judgement, found, policy), start=1):
-            console.print(Padding(Text(f"{number}. ", style="dim").append(step), (0, 0, 0, 2)))
+            console.print(Padding.indent(Text(f"{number}. ", style="dim").append(step), 2))
     console.print(_section("The answer"))
     for answer in _answer(judgement, policy):
-        console.print(Padding(answer, (0, 0, 0, 2)))
+        console.print(Padding.indent(answer, 2))
 
 
 def would_change(judgement: Judgement, policy: Policy) -> str | None:
@@ -216,7 +218,7 @@ def would_change(judgement: Judgement, policy: Policy) -> str | None:
     best = next(
         (
             verdict.scored
-            for verdict in verdicts(_text(judgement), judgement.scored, policy)
+            for verdict in verdicts(judgement.text, judgement.scored, policy)
             if verdict.step is Step.BELOW_THRESHOLD
         ),
         None,
@@ -247,14 +249,9 @@ def would_change(judgement: Judgement, policy: Policy) -> str | None:
             return f"a record in the registry{known}; `resolver unmatched` lists what it lacks"
 
 
-def _text(judgement: Judgement) -> str:
-    if judgement.outcome.reason is Reason.TOO_LONG:
-        return ""
-    return normalise(judgement.outcome.affiliation)
-
-
 def _section(title: str) -> Group:
-    return Group("", Rule(Text(title, style="bold"), align="left", style="dim"))
+    rule = Rule(Text(title, style="bold"), align="left", style="dim")
+    return Group("", Constrain(rule, WIDEST_RULE))
 
 
 def _links_in(text: str, judgement: Judgement) -> Text:
@@ -305,13 +302,11 @@ def _candidates(
 ) -> RenderableType:
     places = NamedPlaces.of(text, (s.document for s in judgement.scored))
     ranks = {c.ror_id: rank for rank, c in enumerate(judgement.candidates, start=1)}
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table()
     for name in ("1st", "words", "sense", "logit", "prob."):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("organisation", min_width=28)
-    table.add_column("place", max_width=20)
-    table.add_column("text", no_wrap=True)
-    table.add_column("step", no_wrap=True)
+        table.add_column(name, justify="right")
+    for name in ("organisation", "place", "text", "step"):
+        table.add_column(name)
     for verdict in found[:shown]:
         s = verdict.scored
         candidate, document = s.candidate, s.document
@@ -338,7 +333,7 @@ def _candidates(
     unread = len(judgement.candidates) - len(judgement.scored)
     if rest or unread:
         notes.append(f"left out: {rest} less probable, {unread} that were not reranked")
-    return Group(table, *(Text(f"  {note}", style="dim") for note in notes))
+    return Group(table, *(Padding.indent(Text(note, style="dim"), 2) for note in notes))
 
 
 def _marked_place(places: NamedPlaces, document: Document) -> Text:
@@ -375,10 +370,10 @@ def _weighed(compared: Sequence[Scored]) -> Table:
     )
     names, others = names[:WEIGHED_SHOWN], names[WEIGHED_SHOWN:]
     largest = max((abs(effect.get(n, 0.0)) for effect in effects for n in names), default=1.0)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    table.add_column("log odds", no_wrap=True)
+    table = Table()
+    table.add_column("log odds")
     for s in compared:
-        table.add_column(s.document.display_name, max_width=26)
+        table.add_column(Text(s.document.display_name))
     for name in names:
         bars = [_bar(effect.get(name, 0.0), largest or 1.0) for effect in effects]
         table.add_row(name, *bars)
@@ -466,7 +461,7 @@ def _noted(override: OverrideNote) -> str:
 
 def _rivals(judgement: Judgement, policy: Policy) -> list[Scored]:
     """Those that are tied, else the most probable one and its namesakes."""
-    found = verdicts(_text(judgement), judgement.scored, policy)
+    found = verdicts(judgement.text, judgement.scored, policy)
     by_id = {verdict.scored.candidate.ror_id: verdict.scored for verdict in found}
     for verdict in found:
         if verdict.step is Step.TIED and verdict.rival in by_id:

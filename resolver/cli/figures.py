@@ -1,14 +1,13 @@
-"""Figures as tables for a terminal of 120 columns."""
+"""Figures as tables."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
+from resolver.cli.tables import Table
 from resolver.domain.bootstrap import Interval
 from resolver.domain.metrics import BINS, Reliability
 from resolver.domain.mistake import Kind, Side
@@ -24,7 +23,6 @@ def decisions(reports: Iterable[Report]) -> Table:
     """What was linked, against the labels; published systems where they met the same set."""
     columns = ["strings", "P", "R", "F1", "F0.5", "exact", "no-match", "top-1"]
     table = _table("What is linked", "set", *columns)
-    table.columns[0].no_wrap = True
     for report in reports:
         measured, first = report.agreement, report.rankings[DECISION]
         published = PUBLISHED.get(report.file)
@@ -159,7 +157,6 @@ def _table(title: str | None, first: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     # A title is broken to its table's width.
     table.min_width = len(title or "") + 1
-    table.box, table.padding = box.SIMPLE_HEAD, (0, 1, 0, 0)
     table.add_column(first)
     for column in columns:
         table.add_column(column, justify="right")
@@ -171,7 +168,7 @@ def _bold(share: float | None) -> Text:
 
 
 def _interval(interval: Interval | None) -> str:
-    return "–" if interval is None else f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}"
+    return "–" if interval is None else f"{100 * interval[0]:.1f} – {100 * interval[1]:.1f}"
 
 
 def _sides(count: Mapping[Side, int]) -> str:

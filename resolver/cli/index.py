@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from resolver import selecting, service, switching
+from resolver.cli.tables import Table
 from resolver.cli.terminal import console, progress, say
 from resolver.database import connection, resolvers
 from resolver.database.locks import updating_alone
@@ -42,9 +43,12 @@ def build(
     started = time.monotonic()
     with service.database(settings) as engine:
         connection.require_schema(engine)
-        store = service.index_store(settings)
         encoder = service.encoder(settings)
-        with updating_alone(engine), progress("names") as report:
+        with (
+            service.index_store(settings) as store,
+            updating_alone(engine),
+            progress("names") as report,
+        ):
             indexed = switching.index_release(
                 engine, store, encoder, full=full, again=force, progress=report
             )
@@ -96,9 +100,12 @@ def restore(
 
 def restore_version(settings: Settings, engine: Engine, version: ResolverVersion) -> Indexed:
     """With a progress bar; the index of the version in use is active afterwards."""
-    store = service.index_store(settings)
     encoder = switching.encoder_of(settings, version)
-    with updating_alone(engine), progress("names") as report:
+    with (
+        service.index_store(settings) as store,
+        updating_alone(engine),
+        progress("names") as report,
+    ):
         restored = switching.restore_index(engine, store, encoder, version, progress=report)
         if version.is_current:
             switching.put_in_use(engine, store, version)
@@ -108,10 +115,12 @@ def restore_version(settings: Settings, engine: Engine, version: ResolverVersion
 @app.command()
 def show() -> None:
     """List the index versions; the active one is marked."""
-    store = service.index_store(load_settings())
-    active = store.active()
-    table = Table("", "version", "release", "encoder", "organisations", "names", "from", "built")
-    for manifest in store.versions():
+    with service.index_store(load_settings()) as store:
+        active, versions = store.active(), store.versions()
+    table = Table(
+        "active", "version", "release", "encoder", "organisations", "names", "from", "built"
+    )
+    for manifest in versions:
         mark = "●" if active and active.version == manifest.version else ""
         table.add_row(
             mark,
@@ -121,7 +130,7 @@ def show() -> None:
             f"{manifest.organisations:,}",
             f"{manifest.points:,}",
             manifest.derived_from or "-",
-            manifest.built_at,
+            f"{datetime.fromisoformat(manifest.built_at):%Y-%m-%d %H:%M}",
         )
     console.print(table)
     if active is None:
@@ -133,12 +142,12 @@ def activate(
     version: Annotated[str, typer.Argument(help="A version, as `resolver index show` lists it.")],
 ) -> None:
     """Let commands search another version. Workers follow `resolver version use` instead."""
-    store = service.index_store(load_settings())
-    if switching.find_index(store, version) is None:
-        raise IndexMissing(
-            f"there is no index version {version}", remedy="see: resolver index show"
-        )
-    store.activate(version)
+    with service.index_store(load_settings()) as store:
+        if switching.find_index(store, version) is None:
+            raise IndexMissing(
+                f"there is no index version {version}", remedy="see: resolver index show"
+            )
+        store.activate(version)
     say(f"index {version} is active")
 
 
@@ -150,6 +159,6 @@ def prune(
     settings = load_settings()
     with service.database(settings) as engine:
         connection.require_schema(engine)
-        with updating_alone(engine):
-            dropped = switching.prune(engine, service.index_store(settings), keep=keep)
+        with updating_alone(engine), service.index_store(settings) as store:
+            dropped = switching.prune(engine, store, keep=keep)
     say(f"dropped: {', '.join(dropped)}" if dropped else "nothing to drop")

@@ -8,17 +8,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from resolver import service
+from resolver.cli import incoming
+from resolver.cli.incoming import (
+    AffiliationColumn,
+    Delimiter,
+    Encoding,
+    FormatOption,
+    IdColumn,
+    PositionColumn,
+    Quoted,
+    SourceColumn,
+)
 from resolver.cli.policy import Choices, policy_options
-from resolver.cli.terminal import console
+from resolver.cli.tables import Table
+from resolver.cli.terminal import console, say, write_json
+from resolver.domain.affiliation import SourceRecord
 from resolver.domain.outcome import LinkEvidence, Outcome, Reason
 from resolver.errors import SettingsError
+from resolver.files import Columns, Format
 from resolver.settings import load_settings
 
 REASONS = {
@@ -44,27 +56,65 @@ def resolve(
     affiliations: Annotated[
         list[str] | None, typer.Argument(help="Affiliations; without any, --file or stdin.")
     ] = None,
-    file: Annotated[
-        Path | None, typer.Option(help="A text file, one affiliation a line; - is stdin.")
-    ] = None,
+    file: Annotated[Path | None, typer.Option(help="A file, as for enqueue; - is stdin.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line instead of a table.")
     ] = False,
+    format: FormatOption = Format.AUTO,
+    affiliation_column: AffiliationColumn = "affiliation",
+    id_column: IdColumn = "id",
+    source_column: SourceColumn = "source",
+    position_column: PositionColumn = "position",
+    delimiter: Delimiter = None,
+    quoted: Quoted = None,
+    encoding: Encoding = None,
     *,
     choices: Choices,
 ) -> None:
-    """Link affiliations to organisations and print the links. Needs the index, not the database."""
+    """Link affiliations to organisations and print the links. Needs the index, not the database.
+
+    Of a file that has ids, each JSON object has source, id and position too. A bad line is told
+    and skipped; exit code 2 then.
+    """
     if affiliations and file:
         raise SettingsError("affiliations were given both as arguments and by --file")
-    lines = iter(affiliations) if affiliations else _lines(file)
+    refused, rows = incoming.Refusals(), None
+    if affiliations:
+        records: Iterator[SourceRecord] = (
+            SourceRecord("", "", affiliation) for affiliation in affiliations
+        )
+    else:
+        rows = incoming.read(
+            file,
+            format,
+            Columns(affiliation_column, id_column, source_column, position_column),
+            delimiter,
+            quoted,
+            encoding,
+            blank=True,
+        )
+        records = refused.good(rows)
+    identified = rows is not None and rows.identified
     with service.matcher(choices.over(load_settings())) as matcher:
-        for chunk in _chunks(lines, 1 if sys.stdin.isatty() and not affiliations else CHUNK):
-            for outcome in matcher.resolve(chunk):
+        for chunk in _chunks(records, 1 if sys.stdin.isatty() and not affiliations else CHUNK):
+            outcomes = matcher.resolve([record.affiliation for record in chunk])
+            for record, outcome in zip(chunk, outcomes, strict=True):
+                key = _key(record) if identified else {}
                 if as_json:
-                    sys.stdout.buffer.write(orjson.dumps(as_object(outcome)) + b"\n")
+                    write_json(key | as_object(outcome))
                 else:
-                    console.print(for_a_person(outcome))
+                    console.print(for_a_person(outcome, str(key.get("id", ""))))
             sys.stdout.flush()
+    if rows is not None:
+        incoming.tell_remarks(rows)
+    if refused.count:
+        refused.tell()
+        say(f"{refused.count:,} lines refused; the others were answered")
+        raise typer.Exit(2)
+
+
+def _key(record: SourceRecord) -> dict[str, object]:
+    return {"source": record.source, "id": record.external_id, "position": record.position}
 
 
 def in_words(reason: Reason) -> str:
@@ -103,41 +153,30 @@ def _evidence(evidence: LinkEvidence) -> dict[str, object]:
     return rounded | {"weighed": {name: round(added, 4) for name, added in evidence.weighed}}
 
 
-def for_a_person(outcome: Outcome) -> Group:
-    """One affiliation and its links."""
+def for_a_person(outcome: Outcome, number: str = "") -> Group:
+    """One affiliation and its links; `number` is the id of its record."""
     heading = Text(outcome.affiliation, style="bold")
+    if number:
+        heading = Text(f"{number}  ", style="dim").append_text(heading)
     if outcome.reason:
         return Group(
             heading, Text("  no match: ", style="yellow").append(in_words(outcome.reason)), ""
         )
-    table = Table(box=None, padding=(0, 2), show_header=False)
+    table = Table(box=None, padding=(0, 2), pad_edge=True, show_header=False)
     for link in outcome.links:
         name = Text(link.name)
         if link.matched_name != link.name:
             name.append(f"  as “{link.matched_name}”", style="dim")
         if link.stands_for:
             name.append(f"  for {', '.join(link.stands_for)}", style="dim")
-        table.add_row(f"[green]{link.ror_id}[/]", f"{link.probability:.3f}", name)
+        table.add_row(Text(link.ror_id, style="green"), f"{link.probability:.3f}", name)
     return Group(heading, table, "")
 
 
-def _lines(file: Path | None) -> Iterator[str]:
-    if file is None or str(file) == "-":
-        source = sys.stdin.buffer
-    else:
-        try:
-            source = file.open("rb")
-        except OSError as error:
-            raise SettingsError(f"{file}: {error.strerror}") from error
-    with source:
-        for line in source:
-            yield line.decode("utf-8", "replace").rstrip("\r\n")
-
-
-def _chunks(lines: Iterable[str], size: int) -> Iterator[list[str]]:
-    chunk: list[str] = []
-    for line in lines:
-        chunk.append(line)
+def _chunks(records: Iterable[SourceRecord], size: int) -> Iterator[list[SourceRecord]]:
+    chunk: list[SourceRecord] = []
+    for record in records:
+        chunk.append(record)
         if len(chunk) == size:
             yield chunk
             chunk = []

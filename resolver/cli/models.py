@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
+from resolver.cli.tables import Table
 from resolver.cli.terminal import console, say
+from resolver.disk import writing
 from resolver.settings import BUILTIN, load_settings
 
 app = typer.Typer(
@@ -84,9 +86,9 @@ def check(
     reranker = service.reranker(settings.model_copy(update=update))
     checks = checking.check(reranker, name, golden=None if write_golden else golden)
     table = Table("check", "", "found")
+    marks = {True: Text("ok", "green"), False: Text("FAILED", "bold red"), None: Text("–")}
     for one in checks:
-        mark = {True: "[green]ok[/]", False: "[bold red]FAILED[/]", None: "–"}[one.passed]
-        table.add_row(one.name, mark, one.detail)
+        table.add_row(one.name, marks[one.passed], one.detail)
     console.print(table)
     if any(one.passed is False for one in checks):
         raise typer.Exit(1)
@@ -106,4 +108,5 @@ def convert(
     """
     from resolver.weights import checkpoints
 
-    say(f"wrote {checkpoints.convert(name, out)}")
+    with writing(out):
+        say(f"wrote {checkpoints.convert(name, out)}")

@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import getpass
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
-import orjson
 import typer
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from resolver import overrides, service
-from resolver.cli.terminal import console, progress, say
+from resolver.cli.tables import Table
+from resolver.cli.terminal import console, progress, say, stdout_for_programs, write_json
 from resolver.database import connection
 from resolver.database import overrides as stored
-from resolver.domain.affiliation import normalise
+from resolver.disk import writing
+from resolver.domain.affiliation import Affiliation
 from resolver.domain.override import (
     MAX_AUTHOR,
     MAX_NOTE,
     Override,
     OverrideProblem,
     Verdict,
-    read_ror_id,
     remark,
     statement,
 )
+from resolver.domain.ror_id import read_ror_id
 from resolver.errors import SettingsError
+from resolver.lines import opened
 from resolver.overrides import BadLine, Change
 from resolver.settings import load_settings
 
@@ -47,7 +45,7 @@ app = typer.Typer(
 TOLD = 10
 """Bad lines and problems that are told one by one; the rest are counted."""
 
-Affiliation = Annotated[str, typer.Argument(help="The affiliation, in any writing of it.")]
+AffiliationArgument = Annotated[str, typer.Argument(help="The affiliation, in any writing of it.")]
 Author = Annotated[str | None, typer.Option(help="Who says so [your user name].")]
 Note = Annotated[str, typer.Option(help="Why, for whoever reads it later.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
@@ -55,7 +53,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line ins
 
 @app.command()
 def add(
-    affiliation: Affiliation,
+    affiliation: AffiliationArgument,
     ror_id: Annotated[str, typer.Argument(help="The organisation: a ROR id or its address.")],
     is_not: Annotated[
         bool, typer.Option("--is-not", help="It is not this organisation, whatever else it is.")
@@ -81,7 +79,7 @@ def add(
 
 @app.command()
 def remove(
-    affiliation: Affiliation,
+    affiliation: AffiliationArgument,
     ror_id: Annotated[
         str | None, typer.Argument(help="The organisation; without it, all that was said.")
     ] = None,
@@ -90,7 +88,7 @@ def remove(
 ) -> None:
     """End what was said of an affiliation; the model decides again. The history keeps it."""
     with _refused():
-        text = normalise(affiliation)
+        text = Affiliation.of(affiliation).text
         wanted = read_ror_id(ror_id) if ror_id else None
         who = remark("author", _author(author), MAX_AUTHOR)
         why = remark("note", note, MAX_NOTE)
@@ -118,10 +116,10 @@ def list_(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def history(affiliation: Affiliation, as_json: AsJson = False) -> None:
+def history(affiliation: AffiliationArgument, as_json: AsJson = False) -> None:
     """Show all that was ever said of an affiliation, by whom, and who ended it."""
     with _database() as engine:
-        _show(stored.history(engine, normalise(affiliation)), as_json)
+        _show(stored.history(engine, Affiliation.of(affiliation).text), as_json)
 
 
 @app.command("import")
@@ -147,7 +145,7 @@ def import_(
     _tell_problems(problems)
     _tell_answers(change)
     if refused:
-        _tell(f"[yellow]refused[/] {escape(f'{file}, {line}')}" for line in refused)
+        _tell(Text.assemble(("refused", "yellow"), f" {file}, {line}") for line in refused)
         say(f"{len(refused):,} lines refused; the others were taken")
         raise typer.Exit(2)
 
@@ -159,9 +157,12 @@ def export(
     """Write what holds as CSV, for import elsewhere or for keeping under version control."""
     with _database() as engine:
         current = stored.current(engine)
-    with _writable(file) as opened:
-        written = overrides.write_csv(opened, current)
+    with _writable(file) as target:
+        written = overrides.write_csv(target, current)
     say(f"{written:,} overrides")
+    if forgotten := len(current) - written:
+        left_out = f" left out {forgotten:,} of texts that were forgotten"
+        say(Text.assemble(("warning", "yellow"), left_out))
 
 
 @app.command()
@@ -174,7 +175,7 @@ def check(as_json: AsJson = False) -> None:
     if as_json:
         for problem in problems:
             override = _as_object(problem.override)
-            _print_json(override | {"status": problem.status, "successors": problem.successors})
+            write_json(override | {"status": problem.status, "successors": problem.successors})
     else:
         _show_problems(problems)
     if problems:
@@ -222,34 +223,28 @@ def _good(
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[TextIO]:
-    """What is not UTF-8 becomes surrogates, for its line to be refused by itself."""
-    try:
-        source = sys.stdin.buffer if str(file) == "-" else file.open("rb")
-    except OSError as error:
-        raise SettingsError(f"{file}: {error.strerror}") from error
-    with TextIOWrapper(source, "utf-8-sig", errors="surrogateescape", newline="") as lines:
-        yield lines
+def _opened(file: Path) -> Iterator[Iterator[tuple[int, str | None]]]:
+    """The lines; what is not UTF-8 becomes surrogates, for its line to be refused by itself."""
+    with opened(None if str(file) == "-" else file) as start:
+        yield start.lines(start.encoding())
 
 
 @contextmanager
 def _writable(file: Path | None) -> Iterator[TextIO]:
     """A file, or stdout; UTF-8 whatever the terminal's encoding is."""
     if file is None:
-        lines = TextIOWrapper(sys.stdout.buffer, "utf-8", newline="")
-        yield lines
-        # Stdout stays open.
-        lines.detach()
+        with stdout_for_programs() as lines:
+            yield lines
         return
     try:
-        opened = file.open("w", encoding="utf-8", newline="")
+        written = file.open("w", encoding="utf-8", newline="")
     except OSError as error:
         raise SettingsError(f"{file}: {error.strerror}") from error
-    with opened:
-        yield opened
+    with writing(file), written:
+        yield written
 
 
-def _tell(lines: Iterable[str]) -> None:
+def _tell(lines: Iterable[str | Text]) -> None:
     told = list(lines)
     for line in told[:TOLD]:
         say(line)
@@ -266,7 +261,9 @@ def _tell_answers(change: Change) -> None:
 
 def _tell_problems(problems: Sequence[OverrideProblem]) -> None:
     _tell(
-        f"[yellow]warning[/] {escape(_organisation(problem.override))} is {_state(problem)}"
+        Text.assemble(
+            ("warning", "yellow"), f" {_organisation(problem.override)} is {_state(problem)}"
+        )
         for problem in problems
     )
 
@@ -285,7 +282,7 @@ def _organisation(override: Override) -> str:
 def _show(found: Sequence[Override], as_json: bool) -> None:
     if as_json:
         for override in found:
-            _print_json(_as_object(override))
+            write_json(_as_object(override))
         return
     if not found:
         say("nothing was said")
@@ -295,7 +292,7 @@ def _show(found: Sequence[Override], as_json: bool) -> None:
         style = "dim" if override.ended else ""
         denied = override.verdict is Verdict.IS_NOT
         table.add_row(
-            Text(override.affiliation),
+            _text(override),
             Text(override.verdict, style="yellow" if denied else ""),
             Text(_organisation(override), style="green" if not override.ended else ""),
             Text(override.author),
@@ -314,7 +311,7 @@ def _show_problems(problems: Sequence[OverrideProblem]) -> None:
     for problem in problems:
         override = problem.override
         table.add_row(
-            Text(override.affiliation),
+            _text(override),
             override.verdict,
             Text(_organisation(override), style="green"),
             Text(_state(problem), style="yellow"),
@@ -322,6 +319,10 @@ def _show_problems(problems: Sequence[OverrideProblem]) -> None:
             Text(override.note),
         )
     console.print(table)
+
+
+def _text(override: Override) -> Text:
+    return Text(override.affiliation) if override.affiliation else Text("forgotten", style="dim")
 
 
 def _spell(override: Override) -> str:
@@ -340,7 +341,3 @@ def _notes(override: Override) -> str:
 
 def _as_object(override: Override) -> dict[str, object]:
     return asdict(override) | {"verdict": override.verdict.value}
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.buffer.write(orjson.dumps(value) + b"\n")

@@ -2,93 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from resolver import intake
+from resolver.cli import incoming
+from resolver.cli.incoming import (
+    AffiliationColumn,
+    Delimiter,
+    Encoding,
+    FormatOption,
+    IdColumn,
+    PositionColumn,
+    Quoted,
+    SourceColumn,
+)
 from resolver.cli.policy import Choices, policy_options
 from resolver.cli.terminal import progress, say
-from resolver.domain.affiliation import SourceRecord
-from resolver.errors import IntakeError
+from resolver.errors import FileBroken, IntakeError, ResolverError
+from resolver.files import Columns, Format
 from resolver.settings import load_settings
 from resolver.workers import app as workers_app
 from resolver.workers import client
 from resolver.workers import schedule as workers_schedule
 from resolver.workers.queues import QUEUES
 
-TOLD = 10
-"""Bad lines that are told one by one; the rest are counted."""
-
 
 @policy_options
 def enqueue(
     file: Annotated[
         Path | None,
-        typer.Argument(help="jsonl, csv, tsv, txt (also .gz) or parquet; none or - is stdin."),
+        typer.Argument(help="jsonl, csv, tsv, txt or parquet, also .gz; none or - is stdin."),
     ] = None,
-    format: Annotated[
-        intake.Format, typer.Option(help="How the file is written.")
-    ] = intake.Format.AUTO,
     queue: Annotated[str, typer.Option(help="bulk, or interactive to overtake it.")] = "bulk",
     source: Annotated[
-        str | None, typer.Option(help="Source of records that name none [the file's name].")
+        str | None, typer.Option(help="Source of records that name none; else the file's name.")
     ] = None,
-    affiliation_column: Annotated[str, typer.Option(help="Its name in the file.")] = "affiliation",
-    id_column: Annotated[str, typer.Option(help="Its name in the file.")] = "id",
-    source_column: Annotated[str, typer.Option(help="Its name in the file.")] = "source",
-    position_column: Annotated[str, typer.Option(help="Its name in the file.")] = "position",
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Records are whole: withdraw what else is stored of them."),
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="While the queue is full, wait instead of ending.")
     ] = False,
+    format: FormatOption = Format.AUTO,
+    affiliation_column: AffiliationColumn = "affiliation",
+    id_column: IdColumn = "id",
+    source_column: SourceColumn = "source",
+    position_column: PositionColumn = "position",
+    delimiter: Delimiter = None,
+    quoted: Quoted = None,
+    encoding: Encoding = None,
     *,
     choices: Choices,
 ) -> None:
     """Send affiliations to the workers. A bad line is told and skipped; exit code 2 then.
 
-    Sending a file twice is harmless: a record that is known is not resolved again. What is not
-    said of what to link is for the workers' settings to say.
+    Sending a file twice is harmless: a record that is known is not resolved again. Rows of one id
+    that have no position get theirs by their order. What is not said of what to link is for the
+    workers' settings to say.
     """
     policy = choices.as_object()
-    rows = intake.read_file(
-        None if file is None or str(file) == "-" else file,
-        format=format,
+    rows = incoming.read(
+        file,
+        format,
+        Columns(affiliation_column, id_column, source_column, position_column),
+        delimiter,
+        quoted,
+        encoding,
         source=source,
-        columns=intake.Columns(
-            affiliation=affiliation_column,
-            id=id_column,
-            source=source_column,
-            position=position_column,
-        ),
     )
-    refused: list[IntakeError] = []
+    refused = incoming.Refusals()
+    done = 0
     with progress("records sent") as report:
-        sent = client.enqueue(
-            _good(rows, refused),
-            settings=load_settings(),
-            queue=queue,
-            policy=policy,
-            wait=wait,
-            progress=report,
-        )
+
+        def count(records: int) -> None:
+            nonlocal done
+            done = records
+            report(records)
+
+        try:
+            sent = client.enqueue(
+                refused.good(rows),
+                settings=load_settings(),
+                queue=queue,
+                policy=policy,
+                wait=wait,
+                replace=replace,
+                progress=count,
+            )
+        except (FileBroken, IntakeError) as error:
+            raise _stopped(error, done) from error
     say(f"{sent.records:,} records in {sent.chunks:,} messages on queue {queue}")
-    if refused:
-        for error in refused[:TOLD]:
-            say(f"[yellow]refused[/] {error}")
-        say(f"{len(refused):,} records refused; the others were sent")
+    incoming.tell_remarks(rows)
+    if refused.count:
+        refused.tell()
+        say(f"{refused.count:,} records refused; the others were sent")
         raise typer.Exit(2)
 
 
-def _good(
-    rows: Iterator[SourceRecord | IntakeError], refused: list[IntakeError]
-) -> Iterator[SourceRecord]:
-    for row in rows:
-        if isinstance(row, IntakeError):
-            refused.append(row)
-        else:
-            yield row
+def _stopped(error: FileBroken | IntakeError, done: int) -> ResolverError:
+    return ResolverError(
+        f"{error.problem}; {done:,} records were sent before",
+        remedy=error.remedy or "mend the file, and send it again: what was sent is known",
+    )
 
 
 def worker(
@@ -115,5 +133,6 @@ def schedule(
     """Send an update to the workers whenever RESOLVER_UPDATE_SCHEDULE says, until stopped.
 
     A worker of the queue registry takes in the newest release then, one of refresh what is due.
+    RESOLVER_FORGET_SCHEDULE says likewise when to delete what is over and old (resolver forget).
     """
     workers_schedule.run_schedule(load_settings(), log_level=log_level)

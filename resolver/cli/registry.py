@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
-from rich.table import Table
+from rich.text import Text
 
 from resolver import service
-from resolver.cli.terminal import console, progress, say
+from resolver.cli.tables import Table
+from resolver.cli.terminal import console, progress, say, write_json
 from resolver.database import connection, releases
 from resolver.domain.change import ChangeKind
-from resolver.domain.organisation import ROR_URL, Organisation
+from resolver.domain.organisation import Organisation
+from resolver.domain.ror_id import ROR_URL, read_ror_id
 from resolver.errors import RegistryError
 from resolver.loading import load as load_release
 from resolver.registry.zenodo import fetch as fetch_release
@@ -66,7 +66,7 @@ def fetch(
             base_url=base_url or settings.registry_url,
             progress=report,
         )
-    typer.echo(path)
+    console.print(str(path))
     say(f"next: resolver update {path}")
 
 
@@ -85,10 +85,19 @@ def show(
             if len(loaded := releases.releases(engine)) > 1:
                 console.print(_releases_table(loaded, release.id))
             return
-        organisation = releases.find(engine, ror_id.strip().removeprefix(ROR_URL))
+        organisation = releases.find(engine, _read(ror_id))
         if organisation is None:
             raise RegistryError(f"{ror_id} is not in release {release.version}")
         console.print(_organisation_table(organisation))
+
+
+def _read(ror_id: str) -> str:
+    try:
+        return read_ror_id(ror_id)
+    except ValueError as error:
+        raise RegistryError(
+            str(error), remedy="give the id or the address of an organisation"
+        ) from None
 
 
 @app.command()
@@ -109,7 +118,7 @@ def diff(
         )
     if as_json:
         for change in changes:
-            sys.stdout.buffer.write(orjson.dumps(asdict(change)) + b"\n")
+            write_json(asdict(change))
         return
     counts = Counter(change.kind for change in changes)
     summary = Table(show_header=False, box=None)
@@ -130,7 +139,7 @@ def diff(
 
 
 def _releases_table(loaded: Sequence[releases.StoredRelease], current: int) -> Table:
-    table = Table("", "release", "released on", "organisations", "loaded at")
+    table = Table("in use", "release", "released on", "organisations", "loaded at")
     for release in loaded:
         table.add_row(
             "●" if release.id == current else "",
@@ -161,12 +170,12 @@ def _organisation_table(organisation: Organisation) -> Table:
     table.add_row("types", ", ".join(organisation.types))
     for name in organisation.names:
         kinds = ", ".join(sorted(name.kinds))
-        table.add_row("", f"{name.value}  [dim]{kinds} {name.language or ''}[/]")
+        table.add_row("", Text.assemble(name.value, (f"  {kinds} {name.language or ''}", "dim")))
     for place in organisation.places:
         parts = (place.city, place.region, place.country)
         table.add_row("place", ", ".join(part for part in parts if part))
     for relation in organisation.relations:
-        table.add_row(relation.kind, f"{relation.label}  [dim]{relation.ror_id}[/]")
+        table.add_row(relation.kind, Text.assemble(relation.label, (f"  {relation.ror_id}", "dim")))
     for website in organisation.websites:
         table.add_row("website", website)
     return table

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from decimal import Decimal
-from io import TextIOWrapper
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
-from rich import box
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
 
 from resolver import service
 from resolver.cli import exporting
-from resolver.cli.terminal import console, say
+from resolver.cli.tables import rows_table
+from resolver.cli.terminal import console, say, stdout_for_programs
 from resolver.database import connection, migrating, querying
 from resolver.database.querying import Answer
 from resolver.errors import SettingsError
@@ -70,23 +64,12 @@ def sql(
         with querying.asking(engine, statement, typed=parquet is not None) as answer:
             if parquet:
                 written = exporting.write_parquet(parquet, answer)
-                say(f"{escape(str(parquet))}: {written:,} rows")
+                say(f"{parquet}: {written:,} rows")
             elif as_csv:
-                with _utf8() as file:
+                with stdout_for_programs() as file:
                     exporting.write_csv(file, answer)
             else:
                 _print(answer)
-
-
-@contextmanager
-def _utf8() -> Iterator[TextIO]:
-    """Standard output for data: UTF-8 whatever the terminal's encoding is."""
-    file = TextIOWrapper(sys.stdout.buffer, "utf-8", newline="")
-    try:
-        yield file
-    finally:
-        # Stdout stays open.
-        file.detach()
 
 
 def _print(answer: Answer) -> None:
@@ -99,48 +82,5 @@ def _print(answer: Answer) -> None:
 
 def _cell(value: object) -> object:
     """Numbers as they are, for they stand on the right; all else as text."""
-    numeric = isinstance(value, NUMBERS) and not isinstance(value, bool)
+    numeric = isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)
     return value if numeric or value is None else exporting.shown(value)
-
-
-NUMBERS = (int, float, Decimal)
-SHORT = 24
-"""Columns whose values are at most this wide are never broken: ids, numbers, dates."""
-
-
-def rows_table(
-    columns: Sequence[str], rows: Sequence[tuple[object, ...]], *, one_line: bool = False
-) -> Table:
-    """A query's result for a person.
-
-    Long values are wrapped, or cut with `one_line`. Where there are too many columns for the
-    terminal, each row becomes a block of lines.
-    """
-    shown = [["" if value is None else str(value) for value in row] for row in rows]
-    widths = [max(map(len, values)) for values in zip(columns, *shown, strict=True)]
-    long = sum(width > SHORT for width in widths)
-    left = console.width - sum(width + 3 for width in widths if width <= SHORT)
-    if left < (SHORT + 3) * long:
-        return _blocks(columns, shown)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, (column, width) in enumerate(zip(columns, widths, strict=True)):
-        table.add_column(
-            column,
-            no_wrap=one_line or width <= SHORT,
-            max_width=left // long - 3 if width > SHORT else None,
-            justify="right" if any(isinstance(row[number], NUMBERS) for row in rows) else "left",
-        )
-    for row in shown:
-        table.add_row(*map(Text, row))
-    return table
-
-
-def _blocks(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
-    table.add_column(style="dim")
-    table.add_column()
-    for row in rows:
-        for column, value in zip(columns, row, strict=True):
-            table.add_row(column, Text(value))
-        table.add_section()
-    return table

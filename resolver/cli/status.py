@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 from collections.abc import Sequence
@@ -10,11 +9,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from resolver import __version__
-from resolver.cli.terminal import console
+from resolver.cli.tables import Table
+from resolver.cli.terminal import console, write_json
 from resolver.database.monitoring import Drift, Overview
 from resolver.index import Manifest
 from resolver.observing import logs
@@ -38,7 +37,7 @@ def status(
     found = installation.look(load_settings())
     wrong = installation.problems(found)
     if as_json:
-        typer.echo(json.dumps(_as_object(found, wrong), default=str, ensure_ascii=False))
+        write_json(_as_object(found, wrong))
     else:
         _show(found, wrong)
     if any(problem.serious for problem in wrong):
@@ -64,8 +63,8 @@ def monitor(
 
 
 def _show(found: Installation, wrong: Sequence[Problem]) -> None:
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
+    table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
     table.add_column()
     for name, line in (
         ("database", _database(found.database)),
@@ -78,36 +77,38 @@ def _show(found: Installation, wrong: Sequence[Problem]) -> None:
         ("drift", _drift(found.drift)),
     ):
         table.add_row(name, line)
-    console.print(table, highlight=False)
+    console.print(table)
     console.print()
     for problem in wrong:
-        mark = "[bold red]✗[/]" if problem.serious else "[bold yellow]![/]"
-        console.print(f"{mark} {escape(problem.problem)}", highlight=False, soft_wrap=True)
+        mark = ("✗", "bold red") if problem.serious else ("!", "bold yellow")
+        console.print(Text.assemble(mark, f" {problem.problem}"), soft_wrap=True)
         if problem.remedy:
-            console.print(f"  [dim]{escape(problem.remedy)}[/]", highlight=False, soft_wrap=True)
+            console.print(Text(f"  {problem.remedy}", style="dim"), soft_wrap=True)
     if not wrong:
-        console.print("[bold green]✓[/] all is well")
+        console.print(Text.assemble(("✓", "bold green"), " all is well"))
 
 
-NONE = "[dim]–[/]"
+NONE = Text("–", style="dim")
+"""For what there is nothing to say of."""
 
 
-def _away(part: Part[Any]) -> str | None:
+def _away(part: Part[Any]) -> Text | None:
     if part.error:
-        return "[red]away[/]"
-    return None if part.found else "[dim]not set up[/]"
+        return Text("away", style="red")
+    return None if part.found else Text("not set up", style="dim")
 
 
-def _database(part: Part[Overview]) -> str:
+def _database(part: Part[Overview]) -> str | Text:
     found = part.found
     if found is None:
         return _away(part) or NONE
     if found.migrated:
         return f"reachable, schema {found.schema}"
-    return f"reachable, schema [red]{found.schema or 'none'}[/] instead of {found.needed}"
+    schema = (found.schema or "none", "red")
+    return Text.assemble("reachable, schema ", schema, f" instead of {found.needed}")
 
 
-def _registry(found: Overview | None) -> str:
+def _registry(found: Overview | None) -> str | Text:
     if found is None or found.release is None:
         return NONE
     release = found.release
@@ -118,7 +119,7 @@ def _registry(found: Overview | None) -> str:
         else ""
     )
     return (
-        f"{escape(release.version)}, {release.organisation_count:,} organisations, {age}"
+        f"{release.version}, {release.organisation_count:,} organisations, {age}"
         f"loaded {release.loaded_at:%Y-%m-%d %H:%M}"
     )
 
@@ -127,28 +128,30 @@ def _resolver(found: Overview | None) -> str:
     package = f"affiliation-resolver {__version__}"
     if found is None or found.version is None:
         return package
-    return f"version {found.version.id}, release {escape(found.version.release)}, {package}"
+    return f"version {found.version.id}, release {found.version.release}, {package}"
 
 
-def _index(part: Part[Manifest]) -> str:
+def _index(part: Part[Manifest]) -> str | Text:
     if part.found is None:
         return _away(part) or NONE
     return f"{part.found.version}"
 
 
-def _due(found: Overview | None) -> str:
+def _due(found: Overview | None) -> str | Text:
     if found is None or found.version is None:
         return NONE
-    return "[dim]not counted in time[/]" if found.due is None else f"{found.due:,}"
+    return Text("not counted in time", style="dim") if found.due is None else f"{found.due:,}"
 
 
-def _queues(part: Part[Traffic]) -> list[tuple[str, str]]:
+def _queues(part: Part[Traffic]) -> list[tuple[str, str | Text]]:
     if part.found is None:
         return [("queues", _away(part) or NONE)]
-    lines = [(f"queue {one.queue}", _waiting(one)) for one in part.found.queues]
+    lines: list[tuple[str, str | Text]] = [
+        (f"queue {one.queue}", _waiting(one)) for one in part.found.queues
+    ]
     dead = part.found.dead
-    colour = "red" if dead.messages else "none"
-    return [*lines, ("dead letters", f"[{colour}]{_waiting(dead)}[/]")]
+    colour = "red" if dead.messages else ""
+    return [*lines, ("dead letters", Text(_waiting(dead), style=colour))]
 
 
 def _waiting(one: Waiting) -> str:
@@ -158,20 +161,20 @@ def _waiting(one: Waiting) -> str:
     return f"{one.messages:,} {'message' if one.messages == 1 else 'messages'}{oldest}"
 
 
-def _workers(part: Part[Traffic]) -> str:
+def _workers(part: Part[Traffic]) -> str | Text:
     if part.found is None:
         return _away(part) or NONE
     if not part.found.workers:
         return "none heard"
     named = [
-        f"{escape(worker.name)} ({worker.active} in work, {worker.processed:,} done)"
+        f"{worker.name} ({', '.join(worker.queues)}: {worker.active} in work, {worker.done:,} done)"
         for worker in part.found.workers
     ]
     more = len(named) - WORKERS_TOLD
     return "\n".join([*named[:WORKERS_TOLD], *([f"and {more} more"] if more > 0 else [])])
 
 
-def _drift(weeks: Sequence[Drift]) -> str:
+def _drift(weeks: Sequence[Drift]) -> str | Text:
     """The newest week of all sources together, and the weeks before."""
     if not weeks:
         return NONE
@@ -230,7 +233,8 @@ def _as_object(found: Installation, wrong: Sequence[Problem]) -> dict[str, Any]:
                 "name": one.name,
                 "pid": one.pid,
                 "active": one.active,
-                "processed": one.processed,
+                "done": one.done,
+                "queues": list(one.queues),
             }
             for one in broker.workers
         ],

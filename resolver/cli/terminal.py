@@ -1,11 +1,22 @@
-"""What a person sees: progress and messages on stderr, results on stdout."""
+"""What a person sees: progress and messages on stderr, results on stdout.
+
+Nothing that is printed is read as markup: a name in brackets is a name in brackets. Styles are
+given as `rich.text.Text`. What is meant for programs (JSON, CSV) goes to stdout as UTF-8, whatever
+the terminal's encoding.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import codecs
+import io
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
-from rich.console import Console
+import orjson
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,12 +26,89 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 
-console = Console()
+UNBOUNDED = 100_000
+"""Columns of what is no terminal: nothing there is ever cut or wrapped."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What a terminal would obey; tab and line feed are not among it."""
+
+_LOOKALIKES = str.maketrans(
+    {
+        "–": "-", "—": "-", "−": "-", "‑": "-", "…": "...", "·": "*", "•": "*", "●": "*",
+        "✓": "v", "✗": "x", "×": "x", "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'",
+        "→": "->", "←": "<-", "≥": ">=", "≤": "<=", "¦": "|", "█": "#", "░": ".", "━": "=",
+        "─": "-", "│": "|", "┃": "|", "╸": "=", "╺": "=",
+    }
+)  # fmt: skip
+"""Signs of our own texts and tables for a terminal that lacks them."""
+
+READABLE = "readable"
+"""Name of the way to write what a stream's encoding lacks."""
+
+
+class Terminal(Console):
+    """Prints what it is given as it is: without markup, whole, and without control characters."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    @property
+    def watched(self) -> bool:
+        """Whether a person sees it now, and not only a file or another program."""
+        return self.file.isatty()
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        return super().size if self.watched else ConsoleDimensions(UNBOUNDED, 25)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
+
+    @property
+    def encoding(self) -> str:
+        # Rich takes a console without a file of its own for UTF-8.
+        return (getattr(self.file, "encoding", None) or "utf-8").lower()
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if not segment.control and _CONTROL.search(segment.text):
+                yield Segment(_CONTROL.sub("\ufffd", segment.text), segment.style)
+            else:
+                yield segment
+
+
+console = Terminal()
 """Results."""
 
-errors = Console(stderr=True)
+errors = Terminal(stderr=True)
 """Everything else, so that results can be piped."""
+
+
+def prepare() -> None:
+    """Let the standard streams take every text, whatever their encoding."""
+    codecs.register_error(READABLE, _readable)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=READABLE)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        if not sys.stdin.isatty():
+            sys.stdin.reconfigure(encoding="utf-8")
+        sys.stdin.reconfigure(errors="replace")
+
+
+def _readable(error: UnicodeError) -> tuple[str | bytes, int]:
+    """A sign that looks alike, or else the character's number: never a failure."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    missing = error.object[error.start : error.end]
+    # The rest of the box drawings are corners and crossings.
+    shown = re.sub("[\u2500-\u257f]", "+", missing.translate(_LOOKALIKES))
+    return shown.encode("ascii", "backslashreplace").decode("ascii"), error.end
 
 
 @contextmanager
@@ -30,15 +118,15 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[..., Non
     Yields ``report(done, total=None)``: how many are done in all, not since the last call.
     """
     columns = [
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
+        SpinnerColumn("dots" if errors.encoding.startswith("utf") else "line"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     ]
     # Where nobody watches, a bar is noise in a log.
-    with Progress(*columns, console=errors, disable=not errors.is_terminal) as bar:
+    with Progress(*columns, console=errors, disable=not errors.watched) as bar:
         task = bar.add_task(title, total=total)
 
         def report(done: int, total: int | None = None) -> None:
@@ -47,5 +135,24 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[..., Non
         yield report
 
 
-def say(message: str) -> None:
-    errors.print(message, highlight=False, soft_wrap=True)
+def say(message: RenderableType) -> None:
+    """One line on stderr, broken by nothing but the terminal."""
+    errors.print(message, soft_wrap=True)
+
+
+def write_json(value: object) -> None:
+    """One JSON value in a line of stdout, in UTF-8."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
+
+
+@contextmanager
+def stdout_for_programs() -> Iterator[TextIO]:
+    """Stdout as UTF-8 and with line ends as they are written, for CSV and the like."""
+    sys.stdout.flush()
+    written = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
+    try:
+        yield written
+    finally:
+        written.flush()
+        written.detach()

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from resolver import service
 from resolver.cli.figures import reliability_table
+from resolver.cli.tables import Table
 from resolver.cli.terminal import console, errors, progress, say
 from resolver.database import connection, releases
+from resolver.disk import writing
 from resolver.domain.judge import LogitJudge
 from resolver.domain.metrics import reliability
 from resolver.domain.organisation import Organisation
@@ -209,10 +210,14 @@ def train(
     """
     settings = load_settings()
     if part is Part.CALIBRATION:
-        _calibrate(settings, gold, out)
+        with writing(out):
+            _calibrate(settings, gold, out)
         return
     if part is Part.JUDGE:
-        _train_judge(settings, gold, out, seed, fold_rerankers or [], incomplete or [], material)
+        with writing(out):
+            _train_judge(
+                settings, gold, out, seed, fold_rerankers or [], incomplete or [], material
+            )
         return
     with _installed():
         from resolver.training import card, presets, processes, recipe
@@ -261,7 +266,8 @@ def train(
         encoder = EncoderTraining(
             base=made.training.base, out=out, seed=seed, device=device, **given
         )
-        say(f"encoder in {recipe.make_encoder(made.data, encoder, _organisations(settings))}")
+        with writing(out):
+            say(f"encoder in {recipe.make_encoder(made.data, encoder, _organisations(settings))}")
         return
     with _installed():
         launcher = processes.launcher(device)
@@ -272,7 +278,8 @@ def train(
         license=model_license,
         data_license=data_license,
     )
-    _train_reranker(settings, made, about, hard=hard, overwrite=overwrite, export=export)
+    with writing(out):
+        _train_reranker(settings, made, about, hard=hard, overwrite=overwrite, export=export)
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,13 +14,14 @@ import orjson
 import typer
 
 from resolver import service
-from resolver.cli.terminal import progress, say
+from resolver.cli.terminal import progress, say, stdout_for_programs
 from resolver.database import connection
 from resolver.database.unresolved import unresolved
+from resolver.disk import writing
 from resolver.domain.country import ENGLISH_NAMES
 from resolver.domain.document import Document
-from resolver.domain.organisation import ROR_URL
 from resolver.domain.outcome import Reason
+from resolver.domain.ror_id import ROR_URL
 from resolver.domain.unmatched import Group, Unmatched, grouped
 from resolver.errors import SettingsError
 from resolver.settings import Settings, load_settings
@@ -172,11 +172,12 @@ _NOBODY = Group("", None, names=Counter([""]), reasons=Counter([""]))
 @contextmanager
 def _opened(out: Path | None) -> Iterator[TextIO]:
     if out is None:
-        yield sys.stdout
+        with stdout_for_programs() as file:
+            yield file
         return
     try:
         file = out.open("w", encoding="utf-8", newline="")
     except OSError as error:
         raise SettingsError(f"{out}: {error.strerror}") from error
-    with file:
+    with writing(out), file:
         yield file

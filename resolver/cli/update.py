@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from resolver import refreshing, selecting, service, switching, updating
+from resolver.cli.tables import Table
 from resolver.cli.terminal import console, progress, say
 from resolver.database import connection, resolvers, stale
 from resolver.database.locks import updating_alone
@@ -65,7 +65,7 @@ def update(
     else:
         console.print(_table(report))
     for problem in report.problems:
-        say(f"[yellow]override[/] {escape(updating.told(problem))}")
+        say(Text.assemble(("override", "yellow"), f" {updating.told(problem)}"))
     if report.left and not report.enqueued:
         say(f"{report.left:,} answers are due; run: resolver refresh")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
 from resolver import service, switching
+from resolver.cli.tables import Table
 from resolver.cli.terminal import console, say
 from resolver.database import connection, resolvers, stale
 from resolver.database.locks import updating_alone
@@ -27,8 +28,9 @@ def list_() -> None:
     with service.database(settings) as engine:
         connection.require_schema(engine)
         versions = resolvers.resolvers(engine)
-    indexes = {manifest.version for manifest in service.index_store(settings).versions()}
-    table = Table("", "id", "release", "index", "encoder", "reranker", "carries", "made")
+    with service.index_store(settings) as store:
+        indexes = {manifest.version for manifest in store.versions()}
+    table = Table("in use", "id", "release", "index", "encoder", "reranker", "carries", "made")
     for version in versions:
         table.add_row(
             "●" if version.is_current else "",
@@ -45,10 +47,12 @@ def list_() -> None:
         say("there is none yet; the first worker or update makes one")
 
 
-def _index(version: ResolverVersion, indexes: set[str]) -> str:
+def _index(version: ResolverVersion, indexes: set[str]) -> Text:
     if version.index_version is None:
-        return "[dim]not named[/]"
-    return version.index_version if version.index_version in indexes else "[dim]gone[/]"
+        return Text("not named", style="dim")
+    if version.index_version in indexes:
+        return Text(version.index_version)
+    return Text.assemble(version.index_version, ("  gone", "dim"))
 
 
 @app.command()
@@ -68,8 +72,8 @@ def show(
     table.add_row("id", f"{version.id}{', in use' if version.is_current else ''}")
     table.add_row("release", version.release)
     table.add_row("index version", version.index_version or "not named")
-    table.add_row("encoder", f"{version.encoder[0]}  [dim]{version.encoder[1]}[/]")
-    table.add_row("reranker", f"{version.reranker[0]}  [dim]{version.reranker[1]}[/]")
+    table.add_row("encoder", _model(version.encoder))
+    table.add_row("reranker", _model(version.reranker))
     for name, value in version.settings.items():
         table.add_row(name, str(value))
     if version.carries_id is not None:
@@ -78,6 +82,11 @@ def show(
     if due is not None:
         table.add_row("answers due", f"{due:,}")
     console.print(table)
+
+
+def _model(of: tuple[str, str]) -> Text:
+    name, fingerprint = of
+    return Text.assemble(name, (f"  {fingerprint}", "dim"))
 
 
 def _in_use(version: ResolverVersion | None) -> ResolverVersion:
@@ -98,8 +107,7 @@ def use(
     settings = load_settings()
     with service.database(settings) as engine:
         connection.require_schema(engine)
-        store = service.index_store(settings)
-        with updating_alone(engine):
+        with updating_alone(engine), service.index_store(settings) as store:
             if number is None:
                 version = switching.of_settings(settings, engine, store)
             else:
@@ -116,11 +124,11 @@ def rollback() -> None:
     settings = load_settings()
     with service.database(settings) as engine:
         connection.require_schema(engine)
-        with updating_alone(engine):
+        with updating_alone(engine), service.index_store(settings) as store:
             version = switching.before(engine)
             switching.check(settings, engine, version)
             now = resolvers.current_resolver(engine)
-            version = switching.put_in_use(engine, service.index_store(settings), version)
+            version = switching.put_in_use(engine, store, version)
         _tell(version, now, stale.due_count(engine, version.id))
 
 

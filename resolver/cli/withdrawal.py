@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
+from rich.text import Text
 
 from resolver import service
-from resolver.cli.terminal import say
+from resolver.cli.terminal import progress, say
 from resolver.database import connection, links
-from resolver.errors import SettingsError
+from resolver.database.links import Key
+from resolver.errors import IntakeError, SettingsError
+from resolver.files import Format, form_of
+from resolver.intake import parse_key
+from resolver.lines import not_in, opened
 from resolver.settings import load_settings
+
+TOLD = 10
+"""Ids that are told one by one; the rest are counted."""
 
 
 def withdraw(
@@ -25,24 +33,66 @@ def withdraw(
         Path | None, typer.Option(help="A text file of ids, one a line; - is standard input.")
     ] = None,
     position: Annotated[
-        int | None, typer.Option(min=0, help="One affiliation of each record [all of them].")
+        int | None, typer.Option(min=0, help="One affiliation of each record; else all of them.")
     ] = None,
 ) -> None:
-    """Take records out that their source has withdrawn. Their history stays."""
+    """Take records out that their source has withdrawn. Their history stays.
+
+    Ids that this source never sent are told, and the exit code is 2 then. Done twice it is
+    harmless.
+    """
     if not ids and file is None:
         raise SettingsError("no record was named", remedy="use --id or --file")
-    keys = [(source, number, position) for number in (*(ids or ()), *_lines(file))]
-    with service.database(load_settings()) as engine:
+    refused: list[IntakeError] = []
+    keys = _keys(source, position, chain(enumerate(ids or (), 1), _lines(file)), refused)
+    with service.database(load_settings()) as engine, progress("ids") as report:
         connection.require_schema(engine)
-        withdrawn = links.withdraw(engine, keys)
-    say(f"{withdrawn:,} records withdrawn")
+        done = links.withdraw(engine, keys, progress=report)
+    say(f"{done.records:,} records withdrawn, of {done.found:,} ids of {done.keys:,}")
+    if done.before:
+        say(f"{done.before:,} ids were withdrawn before")
+    for error in refused[:TOLD]:
+        say(Text.assemble(("refused", "yellow"), f" {error.reason}"))
+    if refused:
+        say(f"{len(refused):,} lines refused")
+    for _, external_id, _ in done.examples:
+        say(Text.assemble(("not found", "yellow"), f" {external_id}"))
+    if done.unknown:
+        say(f"{done.unknown:,} ids were never sent by {source}: check them, and --source")
+    if done.unknown or refused:
+        raise typer.Exit(2)
 
 
-def _lines(file: Path | None) -> Iterator[str]:
+def _keys(
+    source: str,
+    position: int | None,
+    ids: Iterator[tuple[int, str | None]],
+    refused: list[IntakeError],
+) -> Iterator[Key]:
+    for number, one in ids:
+        try:
+            yield parse_key({"source": source, "id": one, "position": position}, position=number)
+        except IntakeError as error:
+            refused.append(IntakeError(position=number, reason=f"line {number}: {error.reason}"))
+
+
+def _lines(file: Path | None) -> Iterator[tuple[int, str | None]]:
+    """The lines that are not blank.
+
+    Raises:
+        SettingsError: the file cannot be read, or is none of ids.
+    """
     if file is None:
         return
-    try:
-        with click.open_file(str(file), encoding="utf-8") as lines:
-            yield from (line.strip() for line in lines if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file}: {error}") from error
+    path = None if str(file) == "-" else file
+    with opened(path) as start:
+        form = form_of(path, start)
+        if form is not Format.TXT:
+            raise SettingsError(
+                f"{start.name} is not a file of ids, one a line, but {form}",
+                remedy="give the ids alone: jq -r .id FILE | resolver withdraw --file -",
+            )
+        encoding = start.encoding()
+        for number, line in start.lines(encoding):
+            if line is None or line.strip():
+                yield number, None if line is None or not_in(encoding, line) else line.strip()

@@ -10,6 +10,7 @@
 `links`        take affiliations in, store their outcomes and links, keep the past
 `overrides`    what persons say of texts
 `stale`        which answers are to be given anew
+`forgetting`   what is over and old goes for good
 `history`      what became of answers that were given anew
 `sampling`     some of the stored affiliations
 `unresolved`   what was never linked

@@ -13,12 +13,17 @@ import orjson
 import psycopg
 from psycopg import errors as postgres_errors
 from psycopg import pq
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy import exc as sqlalchemy_errors
 
 from resolver import addresses
 from resolver.addresses import SECRET_OPTIONS, Address
-from resolver.errors import DatabaseOutdated, DatabaseUnavailable, SettingsError
+from resolver.errors import (
+    DatabaseForbidden,
+    DatabaseOutdated,
+    DatabaseUnavailable,
+    SettingsError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +134,10 @@ _told: set[int] = set()
 def translate(engine: Engine) -> Iterator[None]:
     """Turn what the driver raises inside the block into errors that carry a remedy.
 
-    A server that cannot be reached, stops, or gives up on a lock or a full disk is
-    `DatabaseUnavailable`; a table or column that is not there is `DatabaseOutdated`. The rest
-    is a mistake of the program and passes through.
+    A server that cannot be reached, stops, takes no writes, or gives up on a lock or a full disk is
+    `DatabaseUnavailable`; a missing grant is `DatabaseForbidden`; a table or column that is not
+    there is `DatabaseOutdated`. What is left is about values and about SQL itself: a mistake of
+    the program, which passes through.
     """
     try:
         yield
@@ -181,11 +187,69 @@ def require_schema(engine: Engine) -> None:
         )
 
 
+def require_writable(engine: Engine) -> None:
+    """Go on only where this user may write, as `resolver_writer` may.
+
+    Raises:
+        DatabaseForbidden: a grant is missing; names it.
+        DatabaseUnavailable: no answer, or a server that takes no writes, as a standby.
+    """
+    with transaction(engine) as connection:
+        read_only = connection.execute(text("SELECT current_setting('transaction_read_only')"))
+        if read_only.scalar_one() == "on":
+            raise DatabaseUnavailable(
+                f"Postgres at {place(engine)} takes no writes", remedy=_READ_ONLY
+            )
+        missing = connection.execute(text(_MISSING_GRANTS)).all()
+    if missing:
+        told = "; ".join(f"{privileges} on {table}" for table, privileges in missing[:5])
+        more = f" and {len(missing) - 5} tables more" if len(missing) > 5 else ""
+        raise DatabaseForbidden(f"the database user may not {told}{more}", remedy=_GRANT)
+
+
+_MISSING_GRANTS = """
+    SELECT c.relname, string_agg(p, ', ' ORDER BY p)
+    FROM pg_class c CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p
+    WHERE c.relkind IN ('r', 'p') AND c.relname <> 'alembic_version'
+        AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'link'::regclass)
+        AND c.relowner = (SELECT relowner FROM pg_class WHERE oid = 'link'::regclass)
+        AND NOT has_table_privilege(c.oid, p)
+    GROUP BY c.relname ORDER BY c.relname
+"""
+"""Of our tables: others in the schema are another owner's."""
+
+_READ_ONLY = (
+    "name the server that takes writes in RESOLVER_DATABASE_URL (of several hosts, it is found by "
+    "target_session_attrs=read-write), or switch off default_transaction_read_only"
+)
+
+_GRANT = (
+    "run resolver migrate as the owner of the tables; for all else have the owner run: GRANT "
+    "resolver_writer TO the user of RESOLVER_DATABASE_URL (docs/security.md)"
+)
+
+
 def _translated(engine: Engine, error: BaseException | None) -> Exception | None:
     match error:
-        case postgres_errors.UndefinedTable() | postgres_errors.UndefinedColumn():
+        case (
+            postgres_errors.UndefinedTable()
+            | postgres_errors.UndefinedColumn()
+            | postgres_errors.InvalidSchemaName()
+        ):
             return DatabaseOutdated(_first_line(engine, error), remedy="run: resolver migrate")
-        case psycopg.OperationalError() | psycopg.InterfaceError():
+        case postgres_errors.InsufficientPrivilege():
+            return DatabaseForbidden(
+                f"Postgres at {place(engine)}: {_first_line(engine, error)}", remedy=_GRANT
+            )
+        case postgres_errors.ReadOnlySqlTransaction():
+            # A server that was the primary may be alive still: whoever connects anew is led on.
+            engine.dispose()
+            return DatabaseUnavailable(
+                f"Postgres at {place(engine)} takes no writes: {_first_line(engine, error)}",
+                remedy=_READ_ONLY,
+            )
+        # The latter: ended by the server for its time, and damaged data.
+        case psycopg.OperationalError() | psycopg.InterfaceError() | psycopg.InternalError():
             return DatabaseUnavailable(
                 f"Postgres at {place(engine)}: {_first_line(engine, error)}", remedy=_remedy(error)
             )

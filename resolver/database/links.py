@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 
@@ -26,7 +26,7 @@ from resolver.database import policies
 from resolver.database.connection import driver, transaction
 from resolver.database.resolvers import SWITCH_LOCK, valid_versions
 from resolver.database.tables import MAX_EXTERNAL_ID, MAX_PAYLOAD, MAX_SOURCE
-from resolver.domain.affiliation import MAX_CHARACTERS, SourceRecord, normalise, text_hash
+from resolver.domain.affiliation import MAX_CHARACTERS, Affiliation, SourceRecord, text_hash
 from resolver.domain.outcome import LinkEvidence, Outcome
 from resolver.domain.policy import Policy
 from resolver.errors import IntakeError, ModelError, ResolverSuperseded
@@ -37,9 +37,9 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _MAX_POSITION = 2**31 - 1
 """The largest `integer` of Postgres."""
 
-_RECORD_LOCK = 0x726F7205
+RECORD_LOCK = 0x726F7205
 """Key of the advisory lock that intake shares and a withdrawal has alone: a record that comes in
-again begins after it was withdrawn."""
+again begins after it was withdrawn. Forgetting has it alone, too, lest a text go that comes in."""
 
 _Cursor = psycopg.Cursor[tuple[object, ...]]
 
@@ -72,6 +72,41 @@ class RefusedRecord:
     source: str | None = None
     external_id: str | None = None
     position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WholeRecord:
+    """A record of a source, of which `positions` are all there are: what else is stored of it
+    the source has taken back."""
+
+    source: str
+    external_id: str
+    positions: tuple[int, ...]
+
+
+Key = tuple[str, str, int | None]
+"""Source, external id and position; None for all positions of that record."""
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawReport:
+    """What became of `keys` = `found` + `before` + `unknown`.
+
+    `found` ones were there, with `records` (a key without a position may have several), `before`
+    ones had been taken back earlier, `unknown` ones were never sent; `examples` are the first of
+    these.
+    """
+
+    keys: int
+    found: int
+    before: int
+    unknown: int
+    records: int
+    examples: tuple[Key, ...] = ()
+
+
+MAX_EXAMPLES = 10
+"""Unknown keys that a `WithdrawReport` names."""
 
 
 def check_key(record: SourceRecord, *, position: int) -> None:
@@ -117,24 +152,65 @@ def intake(
     Raises:
         IntakeError: the key of a record cannot be stored (see `check_key`); nothing was stored.
     """
+    stored, _ = take(engine, version_id, records, (), policy)
+    return stored
+
+
+def take(
+    engine: Engine,
+    version_id: int,
+    records: Sequence[SourceRecord],
+    whole: Sequence[WholeRecord],
+    policy: Policy = _DEFAULT_POLICY,
+) -> tuple[list[StoredAffiliation], int]:
+    """`intake`, and in the same transaction withdraw what is stored of `whole` records beside
+    their positions and those in `records`; returns also how many that were.
+
+    Raises:
+        as `intake`.
+    """
     rows = []
     for ordinal, record in enumerate(records):
         check_key(record, position=ordinal)
-        normalised = normalise(record.affiliation)
+        text = Affiliation.of(record.affiliation).text
         rows.append(
             (
                 ordinal,
                 record.source,
                 record.external_id,
                 record.position,
-                text_hash(normalised),
-                # One character more than is taken shows that the text is too long.
-                normalised[: MAX_CHARACTERS + 1],
+                text_hash(text),
+                text,
                 _storable(record.affiliation[:MAX_CHARACTERS]),
             )
         )
-    if not rows:
-        return []
+    if not rows and not whole:
+        return [], 0
+    try:
+        return _taken(engine, version_id, rows, whole, policy, alone=False)
+    except _SomethingLeft:
+        return _taken(engine, version_id, rows, whole, policy, alone=True)
+
+
+class _SomethingLeft(Exception):
+    """There is something to withdraw, and that takes the lock alone."""
+
+
+def _taken(
+    engine: Engine,
+    version_id: int,
+    rows: Sequence[tuple[object, ...]],
+    whole: Sequence[WholeRecord],
+    policy: Policy,
+    *,
+    alone: bool,
+) -> tuple[list[StoredAffiliation], int]:
+    """`take`, with the lock shared or alone.
+
+    Raises:
+        _SomethingLeft: it is shared, and there is something to withdraw; nothing was stored.
+    """
+    withdrawn = 0
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
         keys: dict[str, object] = {"policy": policies.key(cursor, policy)}
         cursor.execute(_CREATE_INCOMING_RECORD)
@@ -144,33 +220,67 @@ def intake(
             ("int4", "text", "text", "int4", "bytea", "text", "text"),
             rows,
         )
+        lock = _LOCK_FOR_WITHDRAWAL if alone else _LOCK_FOR_INTAKE
+        cursor.execute(lock, {"lock": RECORD_LOCK})
         cursor.execute(_INSERT_AFFILIATIONS)
-        cursor.execute(_LOCK_FOR_INTAKE, {"lock": _RECORD_LOCK})
         (taken,) = cursor.execute(_TAKE_SOURCE_RECORDS, keys).fetchone() or (0,)
         if taken:
             cursor.execute(_REPLACE_SOURCE_RECORDS, keys)
+        if whole:
+            cursor.execute(_CREATE_INCOMING_WHOLE)
+            _copy(
+                cursor,
+                "incoming_whole",
+                ("text", "text", "int4[]"),
+                [(one.source, one.external_id, list(one.positions)) for one in whole],
+            )
+            cursor.execute(_CREATE_LEAVING)
+            if cursor.execute(_FIND_LEFT).rowcount:
+                if not alone:
+                    raise _SomethingLeft
+                withdrawn = cursor.execute(_WITHDRAW).rowcount
         keys["valid"] = valid_versions(cursor, version_id)
         cursor.execute(_READ_AFFILIATIONS, keys)
-        return [StoredAffiliation(*row) for row in cursor.fetchall()]
+        return [StoredAffiliation(*row) for row in cursor.fetchall()], withdrawn
 
 
 def withdraw(
-    engine: Engine, keys: Iterable[tuple[str, str, int | None]], *, batch: int = 1_000
-) -> int:
-    """A source takes records back; returns how many there were.
+    engine: Engine,
+    keys: Iterable[Key],
+    *,
+    batch: int = 1_000,
+    progress: Callable[[int], None] | None = None,
+) -> WithdrawReport:
+    """A source takes records back; done twice, the second time finds nothing and says so.
 
-    A key is source, external id and position; None for the position means all of that record.
-    They and their links stay in the past (`link_history`). One transaction for every `batch` keys.
+    They and their links stay in the past (`link_history`). One transaction for every `batch` keys;
+    `progress` gets the number of keys done so far, after each.
     """
     iterator = iter(keys)
-    count = 0
+    report = WithdrawReport(0, 0, 0, 0, 0)
     while rows := list(islice(iterator, batch)):
         with transaction(engine) as connection, driver(connection).cursor() as cursor:
-            cursor.execute(_LOCK_FOR_WITHDRAWAL, {"lock": _RECORD_LOCK})
+            cursor.execute(_LOCK_FOR_WITHDRAWAL, {"lock": RECORD_LOCK})
             cursor.execute(_CREATE_WITHDRAWN)
             _copy(cursor, "withdrawn", ("text", "text", "int4"), rows)
-            count += cursor.execute(_WITHDRAW).rowcount
-    return count
+            cursor.execute(_CREATE_LEAVING)
+            cursor.execute(_FIND_LEAVING)
+            absent = cursor.execute(_FIND_ABSENT).fetchall()
+            records = cursor.execute(_WITHDRAW).rowcount
+        unknown = [
+            (source, external_id, place) for source, external_id, place, b in absent if not b
+        ]
+        report = WithdrawReport(
+            keys=report.keys + len(rows),
+            found=report.found + len(rows) - len(absent),
+            before=report.before + len(absent) - len(unknown),
+            unknown=report.unknown + len(unknown),
+            records=report.records + records,
+            examples=(*report.examples, *unknown)[:MAX_EXAMPLES],
+        )
+        if progress:
+            progress(report.keys)
+    return report
 
 
 def save(
@@ -183,9 +293,9 @@ def save(
 
     An answer under another policy stays beside it. The one before goes to the past, unless it is
     the same: of the same resolver version, with the same overrides, reason and links, numbers
-    equal but for rounding. In either case the affiliation is not stale any more, but where what
-    persons say of it changed while it was being resolved. Of an affiliation twice in one chunk the
-    later counts.
+    equal but for rounding. In either case the answer is not stale any more, but where what persons
+    say of it changed while it was being resolved. Of an affiliation twice in one chunk the
+    later counts. One that was forgotten meanwhile has no answer any more.
 
     Raises:
         ResolverSuperseded: this version is not in use; nothing was stored.
@@ -207,10 +317,12 @@ def save(
             ("int8", "text", "int2", "float4", "float4", "text", "text", "text[]", "text"),
             links,
         )
+        known = len(outcomes) - cursor.execute(_LEAVE_FORGOTTEN).rowcount
         (new,) = cursor.execute(_TAKE_OUTCOMES, keys).fetchone() or (0,)
         assert isinstance(new, int)
         stored = new
-        if new < len(outcomes):
+        if new < known:
+            keys["valid"] = valid_versions(cursor, version_id)
             stored += cursor.execute(_FIND_REPLACED, keys).rowcount
             if stored > new:
                 cursor.execute(_KEEP_PAST, keys)
@@ -219,7 +331,7 @@ def save(
             cursor.execute(_DELETE_STALE, keys)
         linked = cursor.execute(_INSERT_LINKS, keys).rowcount
         cursor.execute(_MARK_OVERRIDDEN_MEANWHILE, keys)
-    return SaveReport(outcomes=stored, links=linked, unchanged=len(outcomes) - stored)
+    return SaveReport(outcomes=stored, links=linked, unchanged=known - stored)
 
 
 def _answer_rows(
@@ -443,6 +555,7 @@ _READ_AFFILIATIONS = """
         AND NOT EXISTS (
             SELECT FROM stale t
             WHERE (t.affiliation_id, t.policy_id) = (o.affiliation_id, o.policy_id)
+            AND t.resolver_version_id = ANY(%(valid)s)
         )
     FROM (SELECT text_hash, min(ordinal) AS ordinal FROM incoming_record GROUP BY text_hash) i
     JOIN affiliation a USING (text_hash)
@@ -456,14 +569,69 @@ _CREATE_WITHDRAWN = """
     ) ON COMMIT DELETE ROWS
 """
 
+_CREATE_INCOMING_WHOLE = """
+    CREATE TEMP TABLE IF NOT EXISTS incoming_whole (
+        source text, external_id text, positions integer[]
+    ) ON COMMIT DELETE ROWS
+"""
+
+_CREATE_LEAVING = """
+    CREATE TEMP TABLE IF NOT EXISTS leaving (
+        source text, external_id text, position integer
+    ) ON COMMIT DELETE ROWS
+"""
+
+# LATERAL and LIMIT: by key, one after the other; of a temporary table Postgres knows nothing, and
+# may think that it has to read the whole of the other one.
+
+_FIND_LEFT = """
+    INSERT INTO leaving (source, external_id, position)
+    SELECT DISTINCT w.source, w.external_id, s.position
+    FROM incoming_whole w
+    CROSS JOIN LATERAL (
+        SELECT position FROM source_record
+        WHERE (source, external_id) = (w.source, w.external_id)
+        LIMIT 2147483647
+    ) s
+    WHERE s.position <> ALL(w.positions)
+    AND NOT EXISTS (
+        SELECT FROM incoming_record i
+        WHERE (i.source, i.external_id, i.position) = (w.source, w.external_id, s.position)
+    )
+"""
+
+_FIND_LEAVING = """
+    INSERT INTO leaving (source, external_id, position)
+    SELECT DISTINCT w.source, w.external_id, s.position
+    FROM withdrawn w
+    CROSS JOIN LATERAL (
+        SELECT position FROM source_record
+        WHERE (source, external_id) = (w.source, w.external_id)
+        LIMIT 2147483647
+    ) s
+    WHERE w.position IS NULL OR w.position = s.position
+"""
+
+_FIND_ABSENT = """
+    SELECT w.source, w.external_id, w.position, p.position IS NOT NULL
+    FROM withdrawn w
+    LEFT JOIN LATERAL (
+        SELECT position FROM past_record
+        WHERE (source, external_id) = (w.source, w.external_id)
+        AND (w.position IS NULL OR w.position = position)
+        LIMIT 1
+    ) p ON true
+    WHERE NOT EXISTS (
+        SELECT FROM leaving l
+        WHERE (l.source, l.external_id) = (w.source, w.external_id)
+        AND (w.position IS NULL OR w.position = l.position)
+    )
+"""
+
 _WITHDRAW = """
     WITH gone AS (
-        DELETE FROM source_record s
-        WHERE EXISTS (
-            SELECT FROM withdrawn w
-            WHERE (w.source, w.external_id) = (s.source, s.external_id)
-            AND (w.position IS NULL OR w.position = s.position)
-        )
+        DELETE FROM source_record s USING leaving l
+        WHERE (s.source, s.external_id, s.position) = (l.source, l.external_id, l.position)
         RETURNING s.*
     )
     INSERT INTO past_record
@@ -487,34 +655,54 @@ _CREATE_INCOMING_ANSWER = """
         affiliation_id bigint, ror_id text, rank smallint, score real, probability real,
         name text, matched_name text, stands_for text[], evidence text
     ) ON COMMIT DELETE ROWS;
-    CREATE TEMP TABLE IF NOT EXISTS stored_outcome (affiliation_id bigint) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE IF NOT EXISTS stored_outcome (
+        affiliation_id bigint, moment timestamptz, reason text
+    ) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS replaced_outcome (
-        affiliation_id bigint, moment timestamptz
+        affiliation_id bigint, moment timestamptz, reason text
+    ) ON COMMIT DELETE ROWS;
+    CREATE TEMP TABLE IF NOT EXISTS replaced_link (
+        affiliation_id bigint, ror_id text, rank smallint, matched_name text, stands_for text[],
+        since timestamptz, since_version_id integer, since_reason text
     ) ON COMMIT DELETE ROWS
 """
+
+_LEAVE_FORGOTTEN = """
+    DELETE FROM incoming_outcome i
+    WHERE NOT EXISTS (SELECT FROM affiliation a WHERE a.id = i.affiliation_id)
+"""
+"""Under the lock that `_require_in_use` took nothing is forgotten meanwhile."""
 
 _TAKE_OUTCOMES = """
     WITH inserted AS (
         INSERT INTO outcome AS o
             (affiliation_id, policy_id, resolver_version_id, status, reason, overrides,
-             resolved_at)
+             resolved_at, begin_reason)
         SELECT
             i.affiliation_id, %(policy)s, %(version)s, i.status, i.reason, i.overrides,
-            statement_timestamp()
+            statement_timestamp(), 'source sent'
         FROM incoming_outcome i
         ORDER BY i.affiliation_id
         ON CONFLICT (affiliation_id, policy_id) DO UPDATE SET status = o.status WHERE false
-        RETURNING o.affiliation_id
+        RETURNING o.affiliation_id, o.resolved_at, o.begin_reason
     ), stored AS (
-        INSERT INTO stored_outcome SELECT affiliation_id FROM inserted
+        INSERT INTO stored_outcome SELECT * FROM inserted
     )
     SELECT count(*)::integer FROM inserted
 """
 """Inserts first answers and locks those that are there, in one order of keys."""
 
 _FIND_REPLACED = """
-    INSERT INTO replaced_outcome (affiliation_id, moment)
-    SELECT i.affiliation_id, greatest(statement_timestamp(), o.resolved_at)
+    INSERT INTO replaced_outcome (affiliation_id, moment, reason)
+    SELECT
+        i.affiliation_id,
+        greatest(statement_timestamp(), o.resolved_at),
+        CASE
+            WHEN o.overrides <> i.overrides THEN 'override'
+            WHEN was.release_id <> now.release_id THEN 'registry release'
+            WHEN was.id <> now.id THEN 'resolver change'
+            ELSE 'resolved again'
+        END
     FROM incoming_outcome i
     -- LIMIT: by key, one after the other; Postgres may think that it has to read the whole table.
     CROSS JOIN LATERAL (
@@ -522,6 +710,8 @@ _FIND_REPLACED = """
         WHERE (affiliation_id, policy_id) = (i.affiliation_id, %(policy)s)
         LIMIT 1
     ) o
+    JOIN resolver_version was ON was.id = o.resolver_version_id
+    JOIN resolver_version now ON now.id = %(version)s
     WHERE NOT EXISTS (SELECT FROM stored_outcome s WHERE s.affiliation_id = i.affiliation_id)
     AND (
         o.resolver_version_id <> %(version)s
@@ -549,30 +739,21 @@ _KEEP_PAST = """
     WITH past AS (
         INSERT INTO past_outcome
             (affiliation_id, policy_id, resolver_version_id, status, reason, overrides,
-             resolved_at, ended_at, ended_by, end_reason)
+             resolved_at, begin_reason, ended_at, ended_by, end_reason)
         SELECT
             o.affiliation_id, o.policy_id, o.resolver_version_id, o.status, o.reason, o.overrides,
-            o.resolved_at, r.moment, %(version)s,
-            CASE
-                WHEN o.overrides <> i.overrides THEN 'override'
-                WHEN was.release_id <> now.release_id THEN 'registry release'
-                WHEN was.id <> now.id THEN 'resolver change'
-                ELSE 'resolved again'
-            END
+            o.resolved_at, o.begin_reason, r.moment, %(version)s, r.reason
         FROM replaced_outcome r
-        JOIN incoming_outcome i USING (affiliation_id)
         JOIN outcome o ON (o.affiliation_id, o.policy_id) = (r.affiliation_id, %(policy)s)
-        JOIN resolver_version was ON was.id = o.resolver_version_id
-        JOIN resolver_version now ON now.id = %(version)s
         ORDER BY o.affiliation_id
         RETURNING id, affiliation_id, policy_id
     )
     INSERT INTO past_link
         (past_outcome_id, ror_id, rank, score, probability, name, matched_name, stands_for,
-         evidence, continued)
+         evidence, beginning, since, since_version_id, since_reason, continued)
     SELECT
         p.id, l.ror_id, l.rank, l.score, l.probability, l.name, l.matched_name, l.stands_for,
-        l.evidence,
+        l.evidence, l.beginning, l.since, l.since_version_id, l.since_reason,
         EXISTS (
             SELECT FROM incoming_link n
             WHERE (n.affiliation_id, n.ror_id) = (l.affiliation_id, l.ror_id)
@@ -581,8 +762,15 @@ _KEEP_PAST = """
 """
 
 _DELETE_LINKS = """
-    DELETE FROM link l USING replaced_outcome r
-    WHERE (l.affiliation_id, l.policy_id) = (r.affiliation_id, %(policy)s)
+    WITH deleted AS (
+        DELETE FROM link l USING replaced_outcome r
+        WHERE (l.affiliation_id, l.policy_id) = (r.affiliation_id, %(policy)s)
+        RETURNING l.*
+    )
+    INSERT INTO replaced_link
+    SELECT affiliation_id, ror_id, rank, matched_name, stands_for,
+           since, since_version_id, since_reason
+    FROM deleted
 """
 
 _REPLACE_OUTCOMES = """
@@ -592,31 +780,50 @@ _REPLACE_OUTCOMES = """
             status = i.status,
             reason = i.reason,
             overrides = i.overrides,
-            resolved_at = r.moment
+            resolved_at = r.moment,
+            begin_reason = r.reason
         FROM replaced_outcome r JOIN incoming_outcome i USING (affiliation_id)
         WHERE (o.affiliation_id, o.policy_id) = (r.affiliation_id, %(policy)s)
-        RETURNING o.affiliation_id
+        RETURNING o.affiliation_id, o.resolved_at, o.begin_reason
     )
-    INSERT INTO stored_outcome SELECT affiliation_id FROM replaced
+    INSERT INTO stored_outcome SELECT * FROM replaced
 """
 
 _INSERT_LINKS = """
     INSERT INTO link (affiliation_id, policy_id, ror_id, resolver_version_id, rank, score,
-                      probability, name, matched_name, stands_for, evidence)
+                      probability, name, matched_name, stands_for, evidence, beginning,
+                      since, since_version_id, since_reason)
     SELECT i.affiliation_id, %(policy)s, i.ror_id, %(version)s, i.rank, i.score,
-           i.probability, i.name, i.matched_name, i.stands_for, i.evidence::jsonb
-    FROM incoming_link i JOIN stored_outcome s USING (affiliation_id)
+           i.probability, i.name, i.matched_name, i.stands_for, i.evidence::jsonb,
+           CASE
+               WHEN r.ror_id IS NULL THEN 'new'
+               WHEN (r.rank, r.matched_name, r.stands_for)
+                   = (i.rank, i.matched_name, i.stands_for) THEN 'confirmed'
+               ELSE 'changed'
+           END,
+           CASE WHEN r.ror_id IS NULL THEN s.moment ELSE r.since END,
+           CASE WHEN r.ror_id IS NULL THEN %(version)s ELSE r.since_version_id END,
+           CASE WHEN r.ror_id IS NULL THEN s.reason ELSE r.since_reason END
+    FROM incoming_link i
+    JOIN stored_outcome s USING (affiliation_id)
+    LEFT JOIN replaced_link r USING (affiliation_id, ror_id)
     ORDER BY i.affiliation_id, i.rank
 """
+"""What the answer before has linked already began then, not now. It may not be known when that was:
+then it stays unknown."""
 
 _DELETE_STALE = """
-    DELETE FROM stale t USING incoming_outcome i
-    WHERE (t.affiliation_id, t.policy_id) = (i.affiliation_id, %(policy)s)
+    DELETE FROM stale
+    -- An array: by key; Postgres may think that it has to read the whole table.
+    WHERE affiliation_id = ANY(ARRAY(SELECT affiliation_id FROM incoming_outcome))
+    AND policy_id = %(policy)s
+    AND resolver_version_id = ANY(%(valid)s)
 """
+"""Marks of a later version that was rolled back from stay: it would answer otherwise still."""
 
 _MARK_OVERRIDDEN_MEANWHILE = """
-    INSERT INTO stale (affiliation_id, policy_id, cause)
-    SELECT i.affiliation_id, %(policy)s, 'override'
+    INSERT INTO stale (affiliation_id, policy_id, resolver_version_id, cause)
+    SELECT i.affiliation_id, %(policy)s, %(version)s, 'override'
     FROM incoming_outcome i
     WHERE coalesce(i.reason, '') NOT IN ('empty', 'too_long')
     AND i.overrides <> ARRAY(
@@ -626,7 +833,7 @@ _MARK_OVERRIDDEN_MEANWHILE = """
         ORDER BY x.id
     )
     ORDER BY i.affiliation_id
-    ON CONFLICT (affiliation_id, policy_id) DO NOTHING
+    ON CONFLICT (affiliation_id, policy_id, resolver_version_id) DO NOTHING
 """
 """Somebody said something of the text, or ended what was said, between the look at its overrides
 and this. What is refused unread takes no overrides."""

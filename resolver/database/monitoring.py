@@ -14,7 +14,7 @@ from typing import TypeVar
 from psycopg.errors import QueryCanceled
 from sqlalchemy import Connection, Engine, event, text
 
-from resolver.database import migrating, releases, resolvers, stale
+from resolver.database import locks, migrating, releases, resolvers, stale
 from resolver.database.connection import driver, transaction
 from resolver.database.releases import StoredRelease
 from resolver.database.resolvers import ResolverVersion
@@ -49,7 +49,13 @@ class Drift:
 @dataclass(frozen=True, slots=True)
 class Overview:
     """The state of the database. What is None could not be counted in time, or is not there yet;
-    with another schema than `needed` there is nothing but that."""
+    with another schema than `needed` there is nothing but that. Many that are `due` are counted
+    roughly (`stale.about_due`).
+
+    `updating`: a process takes in a release or switches versions. `before` is the version that was
+    in use before the present one and is of the release that is loaded, where the present one is
+    not: somebody went back.
+    """
 
     schema: str | None
     needed: str
@@ -57,6 +63,8 @@ class Overview:
     version: ResolverVersion | None = None
     due: int | None = None
     counted: bool = True
+    updating: bool = False
+    before: int | None = None
 
     @property
     def migrated(self) -> bool:
@@ -73,12 +81,16 @@ def overview(engine: Engine, *, seconds: float) -> Overview:
     if schema != needed:
         return Overview(schema, needed)
     release, version = releases.current_release(engine), resolvers.current_resolver(engine)
+    updating = locks.updating(engine)
     if version is None:
-        return Overview(schema, needed, release)
+        return Overview(schema, needed, release, updating=updating)
     limited = within(engine, seconds)
     number = version.id
-    due = _in_time(lambda: stale.due_count(limited, number))
-    return Overview(schema, needed, release, version, due, counted=due is not None)
+    due = _in_time(lambda: stale.about_due(limited, number))
+    before = None
+    if release and release.id != version.release_id:
+        before = resolvers.used_before(engine, version, release.id)
+    return Overview(schema, needed, release, version, due, due is not None, updating, before)
 
 
 def drift(engine: Engine, *, seconds: float, today: date | None = None) -> list[Drift] | None:

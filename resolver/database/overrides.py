@@ -7,7 +7,8 @@ are marked with `resolver.database.stale.mark_texts`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Engine, Row, text
@@ -55,6 +56,7 @@ def add(engine: Engine, overrides: Iterable[Override]) -> int:
                 copy.write_row(row)
         moment = cursor.execute("SELECT statement_timestamp()").fetchone()
         assert moment is not None  # a function has a result
+        cursor.execute(_NAME_FORGOTTEN)
         values = {"note": REPLACED, "moment": moment[0]}
         cursor.execute(_END_REPLACED, values)
         return cursor.execute(_INSERT, values).rowcount
@@ -79,8 +81,8 @@ def end(engine: Engine, keys: Iterable[tuple[str, str]], author: str, note: str 
 
 
 def current(engine: Engine) -> list[Override]:
-    """All that hold, by text and ROR id."""
-    return _read(engine, "x.ended_at IS NULL", order="x.affiliation, x.ror_id")
+    """All that hold, by text and ROR id; those of forgotten texts first."""
+    return _read(engine, "x.ended_at IS NULL", order=_BY_TEXT)
 
 
 def history(engine: Engine, affiliation: str | None = None) -> list[Override]:
@@ -95,13 +97,10 @@ def applying(engine: Engine, texts: Collection[str]) -> dict[str, list[Override]
     nothing is said of is left out."""
     by_hash = {text_hash(affiliation): affiliation for affiliation in texts}
     found: dict[str, list[Override]] = defaultdict(list)
-    for override in _read(
-        engine,
-        "x.ended_at IS NULL AND x.text_hash = ANY(:hashes)",
-        order="x.id",
-        hashes=list(by_hash),
-    ):
-        found[override.affiliation].append(override)
+    condition = "x.ended_at IS NULL AND x.text_hash = ANY(:hashes)"
+    for row in _rows(engine, condition, order="x.id", hashes=list(by_hash)):
+        affiliation = by_hash[row.text_hash]
+        found[affiliation].append(replace(_override(row), affiliation=affiliation))
     return dict(found)
 
 
@@ -112,7 +111,7 @@ def problems(engine: Engine) -> list[OverrideProblem]:
             text(
                 f"SELECT {_COLUMNS}, p.status, p.successors"  # noqa: S608
                 " FROM override_problems p JOIN link_override x ON x.id = p.override_id"
-                " ORDER BY x.affiliation, x.ror_id"
+                f" ORDER BY {_BY_TEXT}"
             )
         ).all()
     return [
@@ -126,18 +125,21 @@ def problems(engine: Engine) -> list[OverrideProblem]:
 
 
 def _read(engine: Engine, condition: str, *, order: str, **values: object) -> list[Override]:
+    return [_override(row) for row in _rows(engine, condition, order=order, **values)]
+
+
+def _rows(engine: Engine, condition: str, *, order: str, **values: object) -> Sequence[Row[Any]]:
     with transaction(engine) as connection:
-        rows = connection.execute(
+        return connection.execute(
             text(f"SELECT {_COLUMNS} FROM link_override x WHERE {condition} ORDER BY {order}"),  # noqa: S608
             values,
         ).all()
-    return [_override(row) for row in rows]
 
 
 def _override(row: Row[Any]) -> Override:
     return Override(
         id=row.id,
-        affiliation=row.affiliation,
+        affiliation=row.affiliation or "",
         ror_id=row.ror_id,
         verdict=Verdict(row.verdict),
         author=row.author,
@@ -148,8 +150,10 @@ def _override(row: Row[Any]) -> Override:
     )
 
 
+_BY_TEXT = "x.affiliation NULLS FIRST, x.ror_id, x.id"
+
 _COLUMNS = """
-    x.id, x.affiliation, x.ror_id, x.verdict, x.author, x.note, x.created_at,
+    x.id, x.text_hash, x.affiliation, x.ror_id, x.verdict, x.author, x.note, x.created_at,
     x.ended_at, x.ended_by_author, x.ended_note,
     (
         SELECT v.name FROM organisation_version v
@@ -163,6 +167,13 @@ _CREATE_INCOMING = """
         author text, note text
     ) ON COMMIT DELETE ROWS
 """
+
+_NAME_FORGOTTEN = """
+    UPDATE link_override x SET affiliation = i.affiliation
+    FROM incoming_override i
+    WHERE x.text_hash = i.text_hash AND x.affiliation IS NULL
+"""
+"""A person says the text again: it is known again."""
 
 _END_REPLACED = """
     UPDATE link_override x SET

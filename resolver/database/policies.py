@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 
 from resolver.database.connection import driver, transaction
 from resolver.domain.policy import Policy
-from resolver.errors import SettingsError
+from resolver.errors import PolicyError
 
 _FIND = "SELECT id FROM policy WHERE fingerprint = %(fingerprint)s"
 
@@ -28,20 +28,20 @@ def find(engine: Engine, policy_id: int) -> Policy:
     """The policy of this key.
 
     Raises:
-        SettingsError: there is none, or it was stored by a version that knew other choices.
+        PolicyError: there is none, or it was stored by a version that knew other choices.
     """
     with transaction(engine) as connection:
         settings = connection.execute(
             text("SELECT settings FROM policy WHERE id = :id"), {"id": policy_id}
         ).scalar()
     if settings is None:
-        raise SettingsError(
+        raise PolicyError(
             f"there is no policy {policy_id}", remedy="its records are gone; send them again"
         )
     try:
         return Policy.from_object(settings)
     except ValueError as error:
-        raise SettingsError(
+        raise PolicyError(
             f"policy {policy_id} cannot be used: {error}",
             remedy="it is of another version of the code; send its records with one of today",
         ) from error

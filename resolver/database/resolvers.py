@@ -37,7 +37,8 @@ class ResolverVersion:
 
     `generation` grows with each version that comes in use, None for one that never did.
     `carries_id` is the version whose valid answers this one's are valid with, and `selected_at`
-    when it was known which of them are stale: None as long as they are not.
+    when it was known which of them are stale: None as long as that is not known. `selected_to` is
+    the affiliation up to which a selection that is under way has looked, None before it has begun.
     """
 
     id: int
@@ -51,6 +52,7 @@ class ResolverVersion:
     carries_id: int | None
     generation: int | None
     selected_at: datetime | None
+    selected_to: int | None
     created_at: datetime
     is_current: bool
 
@@ -137,7 +139,8 @@ def put_in_use(engine: Engine, version_id: int) -> ResolverVersion:
 
     It carries over the valid answers of the version that was in use before, if only the release
     differs: same models and settings. Which of them are stale is then to be found out
-    (`selected_at` is None). Three exceptions:
+    (`selected_at` is None); where it carried that version before, only of what was answered since.
+    Three exceptions:
 
     - The version before is itself not through with that: nothing is carried, since nobody knows
       which of its answers are valid. Finish its selection first.
@@ -153,28 +156,34 @@ def put_in_use(engine: Engine, version_id: int) -> ResolverVersion:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": SWITCH_LOCK})
         version = _require(connection, version_id)
         if not version.is_current:
-            before = _find(connection, "v.is_current")
-            values: dict[str, object] = {"id": version_id}
-            if before is not None and _carries(connection, version, before):
-                values |= {"carries": before.id, "selected": None}
-            elif _returns_as_it_was(connection, version):
-                values |= {"carries": version.carries_id, "selected": version.selected_at}
-            else:
-                # Nothing is carried, so nothing is left to be found out.
-                values |= {"carries": None, "selected": _now(connection)}
+            carries, selected_at, selected_to = _carried(connection, version)
             connection.execute(
                 text("UPDATE resolver_version SET is_current = false WHERE is_current")
             )
             connection.execute(
-                text(
-                    "UPDATE resolver_version SET is_current = true, carries_id = :carries,"
-                    " selected_at = :selected, generation ="
-                    " (SELECT coalesce(max(generation), 0) + 1 FROM resolver_version)"
-                    " WHERE id = :id"
-                ),
-                values,
+                text(_PUT_IN_USE),
+                {
+                    "id": version_id,
+                    "carries": carries,
+                    "selected_at": selected_at,
+                    "selected_to": selected_to,
+                    "again": carries == version.carries_id,
+                },
             )
         return _require(connection, version_id)
+
+
+_PUT_IN_USE = """
+    UPDATE resolver_version SET
+        is_current = true,
+        generation = (SELECT coalesce(max(generation), 0) + 1 FROM resolver_version),
+        carries_id = :carries,
+        selected_at = :selected_at,
+        selected_to = :selected_to,
+        selected_until = CASE WHEN :again THEN selected_until END,
+        selected_of = CASE WHEN :again THEN selected_of END
+    WHERE id = :id
+"""
 
 
 def carry_nothing(engine: Engine, version_id: int) -> None:
@@ -217,6 +226,24 @@ def previous_resolver(engine: Engine) -> ResolverVersion | None:
         )
 
 
+def used_before(engine: Engine, version: ResolverVersion, release_id: int) -> int | None:
+    """The version of a release that was in use before this one came in use, the last of them; None
+    where there is none.
+
+    Of the release that is loaded, it tells a switch back, which somebody meant, from an update that
+    is not through.
+    """
+    with transaction(engine) as connection:
+        found = connection.execute(
+            text(
+                "SELECT id FROM resolver_version WHERE release_id = :release"
+                " AND generation < :generation ORDER BY generation DESC LIMIT 1"
+            ),
+            {"release": release_id, "generation": version.generation},
+        ).scalar()
+    return None if found is None else int(found)
+
+
 def find_resolver(engine: Engine, version_id: int) -> ResolverVersion:
     """The version of this number.
 
@@ -255,6 +282,19 @@ _VALID = """
 """There is no cycle (see `_carries`); if a hand made one, this still ends."""
 
 
+def _carried(
+    connection: Connection, version: ResolverVersion
+) -> tuple[int | None, datetime | None, int | None]:
+    """`carries_id`, `selected_at` and `selected_to` of a version that comes in use."""
+    before = _find(connection, "v.is_current")
+    if before is not None and _carries(connection, version, before):
+        return before.id, None, None
+    if _returns_as_it_was(connection, version):
+        return version.carries_id, version.selected_at, version.selected_to
+    # Nothing is carried, so nothing is left to be found out.
+    return None, _now(connection), None
+
+
 def _carries(connection: Connection, version: ResolverVersion, before: ResolverVersion) -> bool:
     """Whether the answers of the version before are this one's but for the release."""
     return (
@@ -288,7 +328,7 @@ _SELECT = """
         v.id, v.release_id, r.version AS release, v.index_version, v.configuration, v.settings,
         e.name AS encoder_name, e.fingerprint AS encoder_fingerprint,
         k.name AS reranker_name, k.fingerprint AS reranker_fingerprint,
-        v.carries_id, v.generation, v.selected_at, v.created_at, v.is_current
+        v.carries_id, v.generation, v.selected_at, v.selected_to, v.created_at, v.is_current
     FROM resolver_version v
     JOIN registry_release r ON r.id = v.release_id
     JOIN model e ON e.id = v.encoder_id

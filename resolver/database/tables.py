@@ -7,7 +7,7 @@ answer, and *policy* what was asked for. *link_override* is what persons say of 
 
 These are the present. What is replaced goes to *past_record*, *past_outcome* and *past_link*, with
 from when until when it held: half-open intervals, the end of one is the start of the next. *stale*
-marks present answers that are to be given anew.
+marks present answers that a version is to give anew.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Identity,
     Index,
+    Integer,
     MetaData,
     SmallInteger,
     Text,
@@ -86,6 +87,45 @@ class EndReason(StrEnum):
 def _listed(values: Iterable[str]) -> str:
     """As a list of SQL literals."""
     return ", ".join(f"'{value}'" for value in values)
+
+
+SOURCE_SENT = "source sent"
+"""Why there is a first answer: a source sent the text."""
+
+
+class Beginning(StrEnum):
+    """A link beside the answer that was replaced."""
+
+    NEW = "new"
+    """It did not link this organisation, or there was none."""
+
+    CONFIRMED = "confirmed"
+    """It linked it in the same way; numbers do not count."""
+
+    CHANGED = "changed"
+    """It linked it, too, but by another name, at another rank or for another organisation."""
+
+
+_SCORE = "The reranker's logit; null where a person said so and it was not read"
+_PROBABILITY = "The judge's, that the affiliation names it: 0 to 1; 1 where a person said so"
+
+_BEGIN_REASONS = (SOURCE_SENT, *EndReason)
+
+_BEGIN_REASON = (
+    "Why this answer was given: source sent for the first, else as past_outcome.end_reason; null"
+    " in old answers"
+)
+_BEGINNING = "new, confirmed or changed, beside the answer before; null in old answers"
+_SINCE = "Since when the answers have this organisation without a break; null: not known"
+_SINCE_VERSION = "Who gave the first of these; null: not known"
+_SINCE_REASON = "Why that one was given, as outcome.begin_reason; null: not known"
+
+
+def _begun() -> list[CheckConstraint]:
+    return [
+        CheckConstraint(f"beginning in ({_listed(Beginning)})", name="beginning"),
+        CheckConstraint(f"since_reason in ({_listed(_BEGIN_REASONS)})", name="since_reason"),
+    ]
 
 
 class Base(DeclarativeBase):
@@ -285,6 +325,15 @@ class ResolverVersion(Base):
     selected_at: Mapped[datetime | None] = mapped_column(
         comment="When what it carries and would answer otherwise was marked stale; null: not yet"
     )
+    selected_to: Mapped[int | None] = mapped_column(
+        BigInteger, comment="Affiliation up to which a selection under way has looked"
+    )
+    selected_until: Mapped[datetime | None] = mapped_column(
+        comment="Answers from before it, of versions in selected_of, were looked at by a selection"
+    )
+    selected_of: Mapped[list[int] | None] = mapped_column(
+        ARRAY(Integer), comment="Versions whose answers it looked at"
+    )
 
 
 class Policy(Base):
@@ -329,6 +378,14 @@ class SourceRecord(Base):
             f"char_length(external_id) <= {MAX_EXTERNAL_ID}", name="external_id_length"
         ),
         CheckConstraint("position >= 0", name="position"),
+        # With the policy: whether anybody asks for an answer is read off the index.
+        Index("ix_source_record_affiliation_id_policy_id", "affiliation_id", "policy_id"),
+        # The column of the view drift: its last weeks are read, not all records.
+        Index(
+            "ix_source_record_week",
+            text("((date_trunc('week'::text, (received_at AT TIME ZONE 'UTC'::text)))::date)"),
+            postgresql_using="brin",
+        ),
         {"comment": "An affiliation as a source sent it"},
     )
 
@@ -340,7 +397,7 @@ class SourceRecord(Base):
         primary_key=True, comment="Which affiliation of that record, from 0"
     )
     affiliation_id: Mapped[int] = mapped_column(
-        ForeignKey("affiliation.id"), index=True, comment="The text that is answered"
+        ForeignKey("affiliation.id"), comment="The text that is answered"
     )
     policy_id: Mapped[int] = mapped_column(
         ForeignKey("policy.id"), comment="What was asked for: which of its answers counts"
@@ -358,6 +415,14 @@ class Outcome(Base):
     __table_args__ = (
         CheckConstraint("status in ('linked', 'no_match')", name="status"),
         CheckConstraint("(status = 'linked') = (reason is null)", name="reason"),
+        CheckConstraint(f"begin_reason in ({_listed(_BEGIN_REASONS)})", name="begin_reason"),
+        # With the key: what a version answered is read in pages.
+        Index(
+            "ix_outcome_resolver_version_id_affiliation_id_policy_id",
+            "resolver_version_id",
+            "affiliation_id",
+            "policy_id",
+        ),
         {"comment": "The present answer for an affiliation under a policy"},
     )
 
@@ -374,7 +439,7 @@ class Outcome(Base):
         comment="What was asked for",
     )
     resolver_version_id: Mapped[int] = mapped_column(
-        ForeignKey("resolver_version.id"), index=True, comment="Who gave the answer"
+        ForeignKey("resolver_version.id"), comment="Who gave the answer"
     )
     status: Mapped[str] = mapped_column(comment="linked or no_match")
     reason: Mapped[str | None] = mapped_column(comment="Why there is no link; null for linked")
@@ -386,6 +451,7 @@ class Outcome(Base):
         server_default=text("'{}'"),
         comment="link_override.id of what persons had said of the text, in order",
     )
+    begin_reason: Mapped[str | None] = mapped_column(comment=_BEGIN_REASON)
 
 
 class Link(Base):
@@ -393,6 +459,7 @@ class Link(Base):
     __table_args__ = (
         CheckConstraint("probability between 0 and 1", name="probability"),
         CheckConstraint("rank >= 1", name="rank"),
+        *_begun(),
         ForeignKeyConstraint(
             ["affiliation_id", "policy_id"],
             ["outcome.affiliation_id", "outcome.policy_id"],
@@ -425,10 +492,8 @@ class Link(Base):
         ForeignKey("resolver_version.id"), comment="Who gave the answer"
     )
     rank: Mapped[int] = mapped_column(SmallInteger, comment="1 is the best of the affiliation")
-    score: Mapped[float | None] = mapped_column(
-        REAL, comment="The reranker's logit; null where a person said so and it was not read"
-    )
-    probability: Mapped[float] = mapped_column(REAL, comment="The score, calibrated: 0 to 1")
+    score: Mapped[float | None] = mapped_column(REAL, comment=_SCORE)
+    probability: Mapped[float] = mapped_column(REAL, comment=_PROBABILITY)
     name: Mapped[str] = mapped_column(comment="The organisation's name at that time")
     matched_name: Mapped[str] = mapped_column(comment="The name that was met")
     stands_for: Mapped[list[str]] = mapped_column(
@@ -439,6 +504,12 @@ class Link(Base):
     evidence: Mapped[dict[str, Any] | None] = mapped_column(
         JSONB, comment="Why: part of the text, places, scores, runner-up; null in old answers"
     )
+    beginning: Mapped[str | None] = mapped_column(comment=_BEGINNING)
+    since: Mapped[datetime | None] = mapped_column(comment=_SINCE)
+    since_version_id: Mapped[int | None] = mapped_column(
+        ForeignKey("resolver_version.id"), comment=_SINCE_VERSION
+    )
+    since_reason: Mapped[str | None] = mapped_column(comment=_SINCE_REASON)
 
 
 class Stale(Base):
@@ -450,7 +521,13 @@ class Stale(Base):
             ondelete="CASCADE",
         ),
         CheckConstraint(f"cause in ({_listed(Cause)})", name="cause"),
-        {"comment": "A present answer that is to be given anew; gone when it is"},
+        Index(
+            "ix_stale_resolver_version_id_affiliation_id_policy_id",
+            "resolver_version_id",
+            "affiliation_id",
+            "policy_id",
+        ),
+        {"comment": "An answer that a version is to give anew; gone when it has"},
     )
 
     affiliation_id: Mapped[int] = mapped_column(
@@ -458,6 +535,12 @@ class Stale(Base):
     )
     policy_id: Mapped[int] = mapped_column(
         primary_key=True, autoincrement=False, comment="What was asked for"
+    )
+    resolver_version_id: Mapped[int] = mapped_column(
+        ForeignKey("resolver_version.id"),
+        primary_key=True,
+        autoincrement=False,
+        comment="The version that is to give it anew; so are all that carry this one",
     )
     cause: Mapped[str] = mapped_column(
         comment="organisation changed, organisation added, no answer before, or override"
@@ -471,9 +554,11 @@ class PastOutcome(Base):
     __table_args__ = (
         CheckConstraint("status in ('linked', 'no_match')", name="status"),
         CheckConstraint("(status = 'linked') = (reason is null)", name="reason"),
+        CheckConstraint(f"begin_reason in ({_listed(_BEGIN_REASONS)})", name="begin_reason"),
         CheckConstraint(f"end_reason in ({_listed(EndReason)})", name="end_reason"),
         CheckConstraint("resolved_at <= ended_at", name="spell"),
         Index("ix_past_outcome_affiliation_id_policy_id", "affiliation_id", "policy_id"),
+        Index("ix_past_outcome_ended_at", "ended_at"),
         {"comment": "An answer that another one took the place of"},
     )
 
@@ -500,11 +585,15 @@ class PastOutcome(Base):
     end_reason: Mapped[str] = mapped_column(
         comment="registry release, resolver change, override or resolved again"
     )
+    begin_reason: Mapped[str | None] = mapped_column(comment=_BEGIN_REASON)
 
 
 class PastLink(Base):
     __tablename__ = "past_link"
-    __table_args__ = ({"comment": "An organisation that an affiliation named, by a past answer"},)
+    __table_args__ = (
+        *_begun(),
+        {"comment": "An organisation that an affiliation named, by a past answer"},
+    )
 
     past_outcome_id: Mapped[int] = mapped_column(
         ForeignKey("past_outcome.id", ondelete="CASCADE"), primary_key=True, comment="The answer"
@@ -513,8 +602,8 @@ class PastLink(Base):
         primary_key=True, index=True, comment="Nine characters after https://ror.org/"
     )
     rank: Mapped[int] = mapped_column(SmallInteger, comment="1 is the best of the affiliation")
-    score: Mapped[float | None] = mapped_column(REAL, comment="The reranker's logit")
-    probability: Mapped[float] = mapped_column(REAL, comment="The score, calibrated: 0 to 1")
+    score: Mapped[float | None] = mapped_column(REAL, comment=_SCORE)
+    probability: Mapped[float] = mapped_column(REAL, comment=_PROBABILITY)
     name: Mapped[str] = mapped_column(comment="The organisation's name at that time")
     matched_name: Mapped[str] = mapped_column(comment="The name that was met")
     stands_for: Mapped[list[str]] = mapped_column(
@@ -524,6 +613,12 @@ class PastLink(Base):
         JSONB, comment="Why: part of the text, places, scores, runner-up; null in old answers"
     )
     continued: Mapped[bool] = mapped_column(comment="The next answer has this organisation too")
+    beginning: Mapped[str | None] = mapped_column(comment=_BEGINNING)
+    since: Mapped[datetime | None] = mapped_column(comment=_SINCE)
+    since_version_id: Mapped[int | None] = mapped_column(
+        ForeignKey("resolver_version.id"), comment=_SINCE_VERSION
+    )
+    since_reason: Mapped[str | None] = mapped_column(comment=_SINCE_REASON)
 
 
 class PastRecord(Base):
@@ -532,6 +627,7 @@ class PastRecord(Base):
         CheckConstraint("end_reason in ('changed', 'withdrawn')", name="end_reason"),
         CheckConstraint("received_at <= ended_at", name="spell"),
         Index("ix_past_record_source_external_id_position", "source", "external_id", "position"),
+        Index("ix_past_record_ended_at", "ended_at"),
         {"comment": "An affiliation as a source had sent it, before it changed or withdrew it"},
     )
 
@@ -574,7 +670,9 @@ class LinkOverride(Base):
     text_hash: Mapped[bytes] = mapped_column(
         index=True, comment="As affiliation.text_hash; the text need not have been sent"
     )
-    affiliation: Mapped[str] = mapped_column(comment="The normalised text")
+    affiliation: Mapped[str | None] = mapped_column(
+        comment="The normalised text; null: forgotten, it holds for whatever has text_hash"
+    )
     ror_id: Mapped[str] = mapped_column(comment="Nine characters after https://ror.org/")
     verdict: Mapped[str] = mapped_column(comment="is or is not")
     author: Mapped[str] = mapped_column(comment="Who says so")
@@ -587,7 +685,10 @@ class LinkOverride(Base):
 
 class RefusedRecord(Base):
     __tablename__ = "refused_record"
-    __table_args__ = ({"comment": "An incoming record that could not be taken"},)
+    __table_args__ = (
+        Index("ix_refused_record_received_at", "received_at"),
+        {"comment": "An incoming record that could not be taken"},
+    )
 
     id: Mapped[int] = mapped_column(
         BigInteger, Identity(always=True), primary_key=True, comment="Key"

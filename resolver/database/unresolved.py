@@ -31,21 +31,27 @@ def unresolved(
 
 
 _UNRESOLVED = """
-    SELECT
-        u.affiliation,
-        min(u.reason),
-        count(DISTINCT (u.source, u.source_id, u.position)),
-        array_agg(DISTINCT u.source),
-        -- DOIs first: curators ask for publications.
-        (array_agg(u.source_id ORDER BY u.source_id !~ '^10[.]', u.source_id))[1:(:kept)]
-    FROM unresolved u
-    WHERE u.reason = ANY(:reasons)
-      AND (CAST(:source AS text) IS NULL OR u.source = :source)
-      AND NOT EXISTS (
-          SELECT FROM outcome o
-          JOIN affiliation a ON a.id = o.affiliation_id
-          WHERE o.status = 'linked' AND a.text = u.affiliation
-      )
-    GROUP BY u.affiliation
+    SELECT a.text, r.reason, r.count, r.sources, r.records
+    FROM (SELECT DISTINCT affiliation_id FROM outcome WHERE reason = ANY(:reasons)) u
+    JOIN affiliation a ON a.id = u.affiliation_id
+    CROSS JOIN LATERAL (
+        SELECT
+            min(o.reason) AS reason,
+            count(*) AS count,
+            array_agg(DISTINCT s.source) AS sources,
+            -- DOIs first: curators ask for publications.
+            (array_agg(s.external_id ORDER BY s.external_id !~ '^10[.]', s.external_id))[1:(:kept)]
+                AS records
+        FROM source_record s
+        JOIN outcome o ON (o.affiliation_id, o.policy_id) = (s.affiliation_id, s.policy_id)
+        WHERE s.affiliation_id = u.affiliation_id
+        AND o.reason = ANY(:reasons)
+        AND (CAST(:source AS text) IS NULL OR s.source = :source)
+    ) r
+    WHERE r.count > 0
+    AND NOT EXISTS (
+        SELECT FROM outcome o WHERE o.affiliation_id = u.affiliation_id AND o.status = 'linked'
+    )
 """
-"""An affiliation that one policy links and another does not is no gap of the registry."""
+"""An affiliation that one policy links and another does not is no gap of the registry. Answers are
+read once, and of the rest what belongs to those that are told: each by its key."""

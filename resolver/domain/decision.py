@@ -23,7 +23,6 @@ from functools import cached_property, lru_cache
 from heapq import nlargest
 from operator import itemgetter
 
-from resolver.domain.affiliation import MAX_CHARACTERS
 from resolver.domain.candidate import Candidate, order
 from resolver.domain.document import Document
 from resolver.domain.organisation import OrganisationStatus
@@ -41,6 +40,14 @@ from resolver.domain.policy import Policy
 from resolver.domain.reading import competes
 from resolver.domain.reason import why_none
 from resolver.domain.words import fold, ground, spans, units
+
+FORM = 1
+"""Form of the decision. Raise it with every change after which the same evidence and probabilities
+could give other links, another reason, or links with other evidence: here, in
+`resolver.domain.reason`, `resolver.domain.lineage`, or in what they rest on.
+
+It is part of the resolver version, so that answers of another form are due.
+``tests/domain/test_forms.py`` fails where decisions change and this does not."""
 
 OWN_SHARE = 0.5
 """More than this share of a further link's name must stand on words no better link has claimed.
@@ -104,13 +111,6 @@ class Verdict:
     scored: Scored
     step: Step
     rival: str | None = None
-
-
-def refusal(raw: str, normalised: str) -> Reason | None:
-    """Why an affiliation is not worth a search, if so."""
-    if len(raw) > MAX_CHARACTERS:
-        return Reason.TOO_LONG
-    return None if normalised else Reason.EMPTY
 
 
 def decide(affiliation: str, scored: Sequence[Scored], policy: Policy) -> Outcome:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from resolver.domain.organisation import Organisation
+from resolver.domain.ror_id import ror_ids_in
 
-_ROR = re.compile(r"\bror\.org/(0[a-z0-9]{8})\b", re.IGNORECASE)
 _GRID = re.compile(r"\bgrid\.\d{1,6}\.[0-9a-f]{1,2}\b", re.IGNORECASE)
 _ISNI = re.compile(
     r"\bisni\W{0,12}(\d{4})[ -]?(\d{4})[ -]?(\d{4})[ -]?(\d{3}[\dX])\b", re.IGNORECASE
@@ -42,8 +42,8 @@ def identifiers_in(text: str) -> set[str]:
 
 
 def _numbers(text: str) -> Iterator[str]:
-    for ror_id in _ROR.findall(text):
-        yield f"ror:{ror_id.lower()}"
+    for ror_id in ror_ids_in(text):
+        yield f"ror:{ror_id}"
     for grid in _GRID.findall(text):
         yield f"grid:{grid.lower()}"
     for groups in _ISNI.findall(text):

@@ -62,7 +62,7 @@ class TreeJudge:
     trees: Trees
 
     def __post_init__(self) -> None:
-        self.trees.require_columns(len(FEATURES))
+        self.trees.require_columns(FEATURES)
 
     def probability(self, features: Features) -> npt.NDArray[np.float64]:
         return probability(self.trees.odds(features))

@@ -102,7 +102,3 @@ class Organisation:
     def related(self, kind: RelationKind) -> tuple[str, ...]:
         """ROR ids of the organisations that stand in this relation, in record order."""
         return tuple(relation.ror_id for relation in self.relations if relation.kind is kind)
-
-
-ROR_URL = "https://ror.org/"
-"""Prefix of a ROR id in its full form (ROR documentation, "ROR identifier pattern")."""

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
 
-from resolver.domain.affiliation import MAX_CHARACTERS, normalise
+from resolver.domain.affiliation import MAX_CHARACTERS, Affiliation
 from resolver.domain.organisation import OrganisationStatus
+from resolver.domain.outcome import Reason
+from resolver.domain.ror_id import read_ror_id
 
 MAX_AUTHOR = 200
 """Most characters of a name that a person goes by."""
@@ -41,6 +43,9 @@ class Ending:
 @dataclass(frozen=True, slots=True)
 class Override:
     """One statement. `affiliation` is normalised, `author` whoever says so.
+
+    The text is empty where it was forgotten: the statement is kept by its hash, and holds when the
+    text comes again.
 
     `id` and `created_at` are None until it is stored; `ended` is None while it holds. `name` is
     the organisation's display name as the registry had it last, where the reader knows it.
@@ -106,11 +111,10 @@ def statement(
     Raises:
         ValueError: names the part that makes no sense, and why.
     """
-    text = normalise(affiliation[: MAX_CHARACTERS + 1])
-    if not text:
+    read = Affiliation.of(affiliation)
+    if read.refused is Reason.EMPTY:
         raise ValueError("affiliation: there is no text")
-    # It may also become longer: one character can stand for a word of them.
-    if max(len(affiliation), len(text)) > MAX_CHARACTERS:
+    if read.refused:
         raise ValueError(f"affiliation: longer than {MAX_CHARACTERS:,} characters")
     try:
         said = Verdict(" ".join(verdict.casefold().replace("-", " ").replace("_", " ").split()))
@@ -120,8 +124,8 @@ def statement(
         raise ValueError("author: who says so?")
     return Override(
         None,
-        text,
-        read_ror_id(ror_id),
+        read.text,
+        _organisation(ror_id),
         said,
         remark("author", author, MAX_AUTHOR),
         remark("note", note, MAX_NOTE),
@@ -145,18 +149,9 @@ def remark(part: str, text: str, most: int) -> str:
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """What a text of Postgres cannot hold: NUL, and surrogates that belong to no pair."""
 
-_ROR_ID = re.compile(r"(?:(?:https?://)?ror\.org/)?(0[a-hj-km-np-tv-z0-9]{6}[0-9]{2})/?", re.I)
-"""Nine characters of Crockford's alphabet (no i, l, o, u), the last two a checksum in digits (ROR
-documentation, "ROR identifier pattern")."""
 
-
-def read_ror_id(text: str) -> str:
-    """The nine characters of a ROR id, given as such or as an address.
-
-    Raises:
-        ValueError: it is none.
-    """
-    found = _ROR_ID.fullmatch(text.strip())
-    if found is None:
-        raise ValueError(f"ror_id: {text.strip()[:80]!r} is no ROR id, such as 052gg0110")
-    return found[1].lower()
+def _organisation(ror_id: str) -> str:
+    try:
+        return read_ror_id(ror_id)
+    except ValueError as error:
+        raise ValueError(f"ror_id: {error}") from None

@@ -48,7 +48,7 @@ class Sieve:
     trees: Trees
 
     def __post_init__(self) -> None:
-        self.trees.require_columns(len(ASKED))
+        self.trees.require_columns(ASKED)
 
     def probability(self, readings: Sequence[Reading]) -> list[npt.NDArray[np.float64]]:
         """How probable it is of each candidate of each reading that the text names it."""

@@ -3,7 +3,7 @@ Annals of Statistics 29, 2001)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,13 +16,16 @@ Table = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trees:
-    """All nodes of all trees stand in one row of columns, each of shape (nodes,): `feature` (a
-    column of the table, int64; -1: a leaf), `threshold` (float64; to the left when the value does
+    """`columns` names what the trees were fitted to, in the order of the table that they ask.
+
+    All nodes of all trees stand in one row of arrays, each of shape (nodes,): `feature` (the place
+    of a column, int64; -1: a leaf), `threshold` (float64; to the left when the value does
     not exceed it), `left` and `right` (int64, places of nodes) and `value` (float64, what a node
     says of the log odds: the mean of the leaves below it). `roots` (trees,) says where each tree
     begins.
     """
 
+    columns: tuple[str, ...]
     roots: npt.NDArray[np.int64]
     feature: npt.NDArray[np.int64]
     threshold: npt.NDArray[np.float64]
@@ -35,8 +38,8 @@ class Trees:
         for name in ("threshold", "left", "right", "value"):
             if len(getattr(self, name)) != nodes:
                 raise ValueError(f"{name}: {len(getattr(self, name))} entries for {nodes} nodes")
-        if nodes and self.feature.min() < -1:
-            raise ValueError("feature: below -1")
+        if nodes and not -1 <= self.feature.min() <= self.feature.max() < len(self.columns):
+            raise ValueError(f"feature: not between -1 and {len(self.columns) - 1}")
         if len(self.roots) and not 0 <= self.roots.min() <= self.roots.max() < nodes:
             raise ValueError(f"roots: no node of {nodes}")
         inner = np.flatnonzero(self.feature >= 0)
@@ -46,10 +49,24 @@ class Trees:
             if (child <= inner).any() or (child >= nodes).any():
                 raise ValueError(f"{name}: a child that does not come after its parent")
 
-    def require_columns(self, count: int) -> None:
-        """Raises ValueError: a tree asks for a column beyond the first `count`."""
-        if len(self.feature) and self.feature.max() >= count:
-            raise ValueError(f"feature: not between -1 and {count - 1}")
+    def require_columns(self, columns: Sequence[str]) -> None:
+        """Refuse a table of other columns, or of the same in another order: a tree that asks for
+        the first of them would read something else, and nothing would tell.
+
+        Raises:
+            ValueError: names what is missing, new, or out of place.
+        """
+        if self.columns == tuple(columns):
+            return
+        told = [
+            f"{what} {', '.join(names)}"
+            for what, names in (
+                ("without", [name for name in columns if name not in self.columns]),
+                ("with", [name for name in self.columns if name not in columns]),
+            )
+            if names
+        ]
+        raise ValueError(f"fitted to other columns: {'; '.join(told) or 'in another order'}")
 
     def odds(self, table: Table) -> npt.NDArray[np.float64]:
         """Log odds of each row, shape (rows,)."""
@@ -79,12 +96,17 @@ class Trees:
 
     def as_object(self) -> dict[str, object]:
         """As JSON values; `of_object` reads them."""
-        return {name: getattr(self, name).tolist() for name in _COLUMNS}
+        arrays = {name: getattr(self, name).tolist() for name in _ARRAYS}
+        return {"columns": list(self.columns), **arrays}
 
     @classmethod
     def of_object(cls, stored: Mapping[str, Any]) -> Self:
         """Raises KeyError, TypeError, ValueError: it is of another form."""
+        columns = stored["columns"]
+        if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+            raise TypeError("columns: no list of names")
         trees = cls(
+            columns=tuple(columns),
             roots=np.array(stored["roots"], np.int64),
             feature=np.array(stored["feature"], np.int64),
             threshold=np.array(stored["threshold"], np.float64),
@@ -92,9 +114,9 @@ class Trees:
             right=np.array(stored["right"], np.int64),
             value=np.array(stored["value"], np.float64),
         )
-        if any(getattr(trees, name).ndim != 1 for name in _COLUMNS):
-            raise ValueError("a column of the trees is no list of numbers")
+        if any(getattr(trees, name).ndim != 1 for name in _ARRAYS):
+            raise ValueError("what the trees are made of is no list of numbers")
         return trees
 
 
-_COLUMNS = ("roots", "feature", "threshold", "left", "right", "value")
+_ARRAYS = ("roots", "feature", "threshold", "left", "right", "value")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 _MARKS = "".join(
     re.escape(chr(code))
@@ -68,6 +69,9 @@ def words(text: str) -> list[str]:
     Arabic and Hebrew words lose their article: a name may have it where a text does not.
     """
     folded = fold(text)
+    if folded.isascii():
+        # No article and no CJK: the same words, in a fifth of the time.
+        return _WORD.findall(folded)
     return [folded[start:end] for start, end in _pieces(folded)]
 
 
@@ -89,8 +93,16 @@ def _pieces(folded: str) -> Iterator[tuple[int, int]]:
 
 def holds(flat: str, phrase: str | None) -> bool:
     """Whether folded words, joined and padded by spaces, hold those of a phrase."""
-    found = " ".join(words(phrase)) if phrase else ""
-    return bool(found) and (f" {found} " in flat)
+    found = padded(phrase) if phrase else ""
+    return bool(found) and found in flat
+
+
+# Cities and regions return as organisations do.
+@lru_cache(maxsize=1 << 14)
+def padded(phrase: str) -> str:
+    """The folded words of a phrase, joined by spaces and with one at either end; empty without."""
+    found = " ".join(words(phrase))
+    return found and f" {found} "
 
 
 def units(text: str) -> list[str]:

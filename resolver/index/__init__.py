@@ -141,7 +141,22 @@ class IndexWriter(Protocol):
 
 
 class IndexStore(Protocol):
-    """All versions, wherever they are kept."""
+    """All versions, wherever they are kept.
+
+    It owns the connections of what it opens and creates: whoever made the store closes it, by
+    `with` or `close`, when nothing of it is used any more.
+    """
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
 
     def versions(self) -> list[Manifest]:
         """Complete versions, oldest first."""

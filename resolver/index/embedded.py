@@ -19,6 +19,10 @@ A derived version begins with a real copy of another one's files, for the engine
 a file system that shares blocks (Btrfs, XFS) the copy takes none. What is written then goes to a
 second, small segment of the engine, and what is removed is marked; from `_SEGMENT` names on, or
 where a fifth is removed, the optimiser makes one segment of all.
+
+The engine writes to files that it has mapped, and the kernel ends a process whose mapped file finds
+the disk full, without a word. So the room is looked at before a version is begun, before each piece
+of it is written, and before the optimiser writes it a second time.
 """
 
 from __future__ import annotations
@@ -36,10 +40,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
+from resolver import disk
 from resolver.domain.candidate import NOTHING, Results
 from resolver.domain.document import Document
 from resolver.encoder.lexical import SparseVector
-from resolver.errors import IndexBusy, IndexMissing, IndexProblem
+from resolver.errors import DiskFull, IndexBusy, IndexMissing, IndexProblem
 from resolver.index import Manifest, Point, Query
 from resolver.index.manifest import (
     check_base,
@@ -84,6 +89,15 @@ _SEGMENT = 4_000
 scanned the more slowly: 25,000 names beside 240,000 make a dense search 15 to 40 % dearer, 9,000
 10 %, fewer than 5,000 nothing that can be measured. The optimiser reads and writes all, for 5 s of
 one core; afterwards searches cost and find what they do in a full build."""
+_NAME_BYTES = 1_000
+"""What a name takes on the disk beside its dense vector: payload, words, ids. 960 bytes, as `du`
+counts, in an index of release 2.9."""
+_SPARE = 32 * 2**20
+"""Room that is to be left beside what is counted: the engine's small files, and other programs that
+write meanwhile."""
+_REWRITTEN = 0.2
+"""Share of removed names from which the optimiser writes a segment anew (Qdrant's
+`deleted_threshold`)."""
 _STATISTICS = "statistics.npz"
 _CLONE = 0x40049409
 """FICLONE of Linux, ioctl_ficlone(2): the copy shares the blocks until one of the two is written.
@@ -102,6 +116,20 @@ class EmbeddedStore:
         self._directory = directory
         self._versions = directory / "versions"
         self._current = directory / "current"
+
+    def close(self) -> None:
+        """Nothing is held between calls; an open index and a writer hold what is theirs."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
     def versions(self) -> list[Manifest]:
         if not self._versions.is_dir():
@@ -133,13 +161,20 @@ class EmbeddedStore:
             check_statistics(manifest, statistics)
         self._versions.mkdir(parents=True, exist_ok=True)
         self._sweep()
+        names = f"an index of {manifest.points:,} names"
+        if base is None:
+            disk.require(self._versions, _written_twice(manifest), names)
+        else:
+            # A file system that shares blocks needs less, which cannot be known before.
+            disk.require(self._versions, _size(self._complete(base)) + _SPARE, names)
         path.mkdir(exist_ok=True)
         lock = _lock(path, fcntl.LOCK_EX, "is being built by another process")
         try:
-            begun = None if base is None else self._copy(base, path, manifest)
-            if statistics and begun is None:
-                (path / _STATISTICS).write_bytes(statistics.to_bytes())
-            return EmbeddedWriter(path, manifest, lock, begun)
+            with disk.writing(path):
+                begun = None if base is None else self._copy(base, path, manifest)
+                if statistics and begun is None:
+                    (path / _STATISTICS).write_bytes(statistics.to_bytes())
+                return EmbeddedWriter(path, manifest, lock, begun)
         except BaseException:
             shutil.rmtree(path, ignore_errors=True)
             os.close(lock)
@@ -270,6 +305,8 @@ class EmbeddedWriter:
                 shard_path.mkdir()
                 self._shard = edge.EdgeShard.create(str(shard_path), _config(manifest.dimension))
         self._closed = False
+        self._base = base
+        self._written = self._removed = 0
         if base:
             # An engine that finds no segments starts an empty one without a word.
             check_whole(base, points=self._count())
@@ -281,7 +318,9 @@ class EmbeddedWriter:
         with _named_errors(self._manifest.version):
             for start in range(0, len(points), _UPSERT):
                 batch = [_edge_point(point) for point in points[start : start + _UPSERT]]
+                self._require_room(len(batch))
                 self._shard.update(edge.UpdateOperation.upsert_points(batch))
+        self._written += len(points)
 
     def held(self, points: Collection[UUID]) -> dict[UUID, Document]:
         with _named_errors(self._manifest.version):
@@ -290,6 +329,7 @@ class EmbeddedWriter:
 
     def rewrite(self, documents: Sequence[Document]) -> None:
         edge = _engine()
+        self._require_room(len(documents))
         with _named_errors(self._manifest.version):
             for document in documents:
                 self._shard.update(
@@ -301,6 +341,20 @@ class EmbeddedWriter:
         self._tally.meet(documents)
         with _named_errors(self._manifest.version):
             self._shard.update(edge.UpdateOperation.delete_points([*map(point_id, documents)]))
+        self._removed += len(documents)
+
+    def _require_room(self, names: int) -> None:
+        """Before names are written."""
+        needed = _bytes(names, self._manifest.dimension) + _SPARE
+        disk.require(self._path, needed, f"index version {self._manifest.version}")
+
+    def _require_room_to_optimise(self) -> None:
+        """The optimiser writes a segment anew, and only then deletes the old one."""
+        base = self._base
+        if base and self._written < _SEGMENT and self._removed < _REWRITTEN * base.points:
+            return
+        needed = _bytes(self._manifest.points, self._manifest.dimension) + _SPARE
+        disk.require(self._path, needed, f"index version {self._manifest.version}")
 
     def _count(self) -> int:
         with _named_errors(self._manifest.version):
@@ -316,6 +370,7 @@ class EmbeddedWriter:
         points = self._count()
         organisations = self._tally.organisations()
         check_counts(self._manifest, organisations=organisations, points=points)
+        self._require_room_to_optimise()
         with _named_errors(self._manifest.version):
             self._shard.flush()
             log.info("index version %s: optimising %d points", self._manifest.version, points)
@@ -330,9 +385,10 @@ class EmbeddedWriter:
             points = shard.count(edge.CountRequest(exact=True))
             shard.close()
         check_counts(self._manifest, organisations=organisations, points=points)
-        for file in self._path.rglob("*"):
-            _sync(file)
-        _write_manifest(self._path, self._manifest)
+        with disk.writing(self._path):
+            for file in self._path.rglob("*"):
+                _sync(file)
+            _write_manifest(self._path, self._manifest)
         self._release()
 
     def __enter__(self) -> Self:
@@ -599,6 +655,11 @@ def _named_errors(version: str) -> Iterator[None]:
         # The engine raises plain `Exception` and no class of its own; all others are not its.
         if type(error) is not Exception:
             raise
+        if disk.is_full(error):
+            raise DiskFull(
+                f"index version {version}: {error}",
+                remedy="free space on the disk of RESOLVER_HOME, or set it to a folder on another",
+            ) from error
         raise IndexProblem(f"index version {version}: {error}", remedy=_REBUILD) from error
 
 
@@ -620,6 +681,20 @@ def _lock(path: Path, operation: int, reason: str) -> int:
             f"index version {path.name} {reason}", remedy="wait for it, or stop that process"
         ) from error
     return descriptor
+
+
+def _bytes(names: int, dimension: int) -> int:
+    """What names take: the dense vector in full and in eight bits, and the rest."""
+    return names * (5 * dimension + _NAME_BYTES)
+
+
+def _written_twice(manifest: Manifest) -> int:
+    return 2 * _bytes(manifest.points, manifest.dimension) + _SPARE
+
+
+def _size(path: Path) -> int:
+    """Bytes on the disk, holes of files not among them."""
+    return sum(file.lstat().st_blocks * 512 for file in path.rglob("*"))
 
 
 def _is_complete(path: Path) -> bool:

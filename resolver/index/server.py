@@ -1,25 +1,25 @@
-"""A Qdrant server (1.16 or newer): one collection for each version, an alias on the active one.
+"""A Qdrant server: one collection for each version, an alias on the active one.
 
 The manifest is kept in the collection's metadata, written last: a collection without it
 is unfinished and nobody sees it. Collections are named "<alias>-<version>"; beside each is one
 without vectors, "<alias>.statistics-<version>", for what its sparse vectors were made with.
+
+A server may be several nodes. What one of them has taken, another shows a moment later, so whoever
+writes waits until the write is seen, and whoever is told of a version waits until it is there.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 from uuid import UUID
 
-from resolver import addresses, trust
 from resolver.domain.candidate import NOTHING, Results
 from resolver.domain.document import Document
 from resolver.encoder.lexical import SparseVector
@@ -48,6 +48,7 @@ from resolver.index.payload import (
     point_id,
 )
 from resolver.index.payload import document as read_document
+from resolver.index.qdrant import RETRY_DELAYS, SEEN_WITHIN, Server
 from resolver.index.tally import Tally
 
 if TYPE_CHECKING:
@@ -58,61 +59,31 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ALIAS = "organisations"
-RETRY_DELAYS = (0.5, 2.0, 8.0)
-"""Seconds before each further try of a write. Writes can be repeated: point ids are made of names.
-Reads are not tried again here; the caller's queue does that."""
 INDEXING_TIMEOUT = 3600.0
 """Seconds that `finish` waits for the server's optimiser."""
 INDEXING_THRESHOLD = 10_000
 """Kilobytes of vectors from which the server's optimiser rewrites and quantises a segment."""
 
+COPIES = 1
+"""Nodes of the server that keep a version."""
+
+_SHARDS = 1
+"""A server of several nodes would make one for each, and could not search while one is away."""
 _UPSERT = 512
 """Points in one request: 1 to 4 MB of JSON, well below the server's limit of 32 MB."""
 _PART = 1 << 20
 """Characters of the statistics in one point."""
 _MOST_PARTS = 1000
-_TRANSIENT = frozenset({429, 500, 502, 503, 504})
-_START = "check RESOLVER_QDRANT_URL and that the server runs"
-_REBUILD = "build it again: resolver index build"
-
-T = TypeVar("T")
-
-
-def connect(
-    url: str,
-    *,
-    api_key: str | None = None,
-    timeout: float = 30.0,
-    ca_file: Path | None = None,
-) -> QdrantClient:
-    """A client for `ServerStore`; `timeout` in seconds for each request. Sends nothing yet.
-
-    Over https the server's certificate must be of an authority in `ca_file` (None: the system's).
-
-    Over plain http to another machine the key would be readable on the way: qdrant_client
-    warns of it (`UserWarning`).
-    """
-    from qdrant_client import QdrantClient
-
-    try:
-        # The compatibility check would ask the server now, in a thread of its own.
-        return QdrantClient(
-            url=url,
-            api_key=api_key,
-            # The client takes whole seconds; one is the least that is not "at once".
-            timeout=max(1, round(timeout)),
-            check_compatibility=False,
-            verify=True if ca_file is None else trust.context(ca_file),
-        )
-    except ValueError as error:
-        raise IndexProblem(
-            f"{addresses.shown(url)} is not the URL of a Qdrant server",
-            remedy="set RESOLVER_QDRANT_URL to http://host:6333",
-        ) from error
 
 
 class ServerStore:
-    """Index versions on a Qdrant server, or in a client's `:memory:`."""
+    """Index versions on a Qdrant server, or in a client's `:memory:`.
+
+    It owns the client: what it opened can be used until it is closed.
+
+    `copies` is how many nodes of the server keep a version that is made here. `seen_within` is how
+    long a write may take to be seen, in seconds.
+    """
 
     def __init__(
         self,
@@ -122,16 +93,36 @@ class ServerStore:
         retry_delays: Sequence[float] = RETRY_DELAYS,
         indexing_timeout: float = INDEXING_TIMEOUT,
         poll_interval: float = 1.0,
+        copies: int = COPIES,
+        seen_within: float = SEEN_WITHIN,
     ) -> None:
-        self._server = _Server(client, retry_delays)
+        self._server = Server(
+            client,
+            retry_delays,
+            seen_within=seen_within,
+            poll_interval=poll_interval,
+        )
+        self._copies = copies
         self._alias = check_version(alias)
         self._indexing_timeout = indexing_timeout
         self._poll_interval = poll_interval
 
+    def close(self) -> None:
+        self._server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
     def versions(self) -> list[Manifest]:
-        with self._server.named_errors():
-            collections = self._server.client.get_collections().collections
-        names = [c.name for c in collections if c.name.startswith(f"{self._alias}-")]
+        names = [name for name in self._names() if name.startswith(f"{self._alias}-")]
         found = (self._manifest(name) for name in names)
         return in_order([manifest for manifest in found if manifest])
 
@@ -155,6 +146,8 @@ class ServerStore:
         else:
             begun = self._require(base)
             check_base(manifest, begun)
+            # Opened to see that all of its points are there.
+            self._opened(self._collection(base), begun).close()
             statistics = self.statistics(base) if begun.statistics else None
         with self._server.named_errors():
             exists = client.collection_exists(collection)
@@ -163,12 +156,14 @@ class ServerStore:
                 f"index version {manifest.version} exists already",
                 remedy="drop it first, or build under another name",
             )
+        self._sweep()
+        if exists:
+            self._delete(collection)
         with self._server.named_errors():
-            self._sweep()
-            if exists:
-                client.delete_collection(collection)
             client.create_collection(
                 collection,
+                shard_number=_SHARDS,
+                replication_factor=self._copies,
                 vectors_config={
                     DENSE: models.VectorParams(
                         size=manifest.dimension, distance=models.Distance.DOT
@@ -195,21 +190,29 @@ class ServerStore:
             base=begun,
         )
         try:
+            self._await(collection)
             if statistics:
                 self._keep(manifest.version, statistics)
             if base is not None:
-                self._copy(self._collection(base), collection)
+                copied = self._copy(self._collection(base), collection)
+                # What follows asks for points of the base.
+                self._server.until(
+                    lambda: writer.count() == copied,
+                    f"{copied:,} points of {base} that were copied to {collection}",
+                )
         except BaseException:
             writer.discard()
             raise
         return writer
 
-    def _copy(self, source: str, target: str) -> None:
-        """Copy all points; the server gives and takes float32 as JSON that keeps every bit."""
+    def _copy(self, source: str, target: str) -> int:
+        """Copy all points and count them. The server gives and takes float32 as JSON that keeps
+        every bit."""
         from qdrant_client import models
 
         client = self._server.client
         offset: Any = None
+        copied = 0
         while True:
             records, offset = self._server.write(
                 partial(
@@ -231,8 +234,9 @@ class ServerStore:
             ]
             if batch:
                 self._server.write(partial(client.upsert, target, batch, wait=True))
+            copied += len(batch)
             if offset is None:
-                return
+                return copied
 
     def _keep(self, version: str, statistics: Statistics) -> None:
         """The statistics in parts of a payload that no server finds too long."""
@@ -241,9 +245,15 @@ class ServerStore:
         client = self._server.client
         collection = self._statistics_collection(version)
         content = base64.b64encode(statistics.to_bytes()).decode("ascii")
+        self._delete(collection)
         with self._server.named_errors():
-            client.delete_collection(collection)
-            client.create_collection(collection, vectors_config={})
+            client.create_collection(
+                collection,
+                shard_number=_SHARDS,
+                replication_factor=self._copies,
+                vectors_config={},
+            )
+        self._await(collection)
         for part, start in enumerate(range(0, len(content), _PART)):
             point = models.PointStruct(
                 id=part, vector={}, payload={"part": content[start : start + _PART]}
@@ -254,6 +264,10 @@ class ServerStore:
         manifest = self._require(version)
         if not manifest.statistics:
             return read_statistics(manifest, None)
+        return self._server.whole(lambda: read_statistics(manifest, self._kept(version)))
+
+    def _kept(self, version: str) -> bytes | None:
+        """What the parts of the statistics make together; None where that makes no sense."""
         with self._server.named_errors():
             records, _ = self._server.client.scroll(
                 self._statistics_collection(version), limit=_MOST_PARTS, with_payload=True
@@ -261,9 +275,9 @@ class ServerStore:
         parts = {int(record.id): (record.payload or {}).get("part", "") for record in records}
         content = "".join(parts[part] for part in sorted(parts))
         try:
-            return read_statistics(manifest, base64.b64decode(content, validate=True))
+            return base64.b64decode(content, validate=True)
         except binascii.Error:
-            return read_statistics(manifest, None)
+            return None
 
     def activate(self, version: str) -> None:
         from qdrant_client import models
@@ -282,6 +296,9 @@ class ServerStore:
         with self._server.named_errors():
             # One request, which the server applies as a whole.
             self._server.client.update_collection_aliases(change_aliases_operations=operations)
+        self._server.until(
+            lambda: self._resolve() == collection, f"the alias {self._alias} on {collection}"
+        )
 
     def open(self, version: str | None = None) -> ServerIndex:
         if version is not None:
@@ -303,17 +320,19 @@ class ServerStore:
 
     def _active(self) -> tuple[str, Manifest | None]:
         """The active collection and its manifest; None where there is none."""
-        collection = self._resolve()
-        while collection is not None:
-            manifest = self._manifest(collection)
-            before, collection = collection, self._resolve()
-            if manifest or collection == before:
-                return before, manifest
-        return "", None
+        collection = None
+        for _ in self._server.looks():
+            collection = self._resolve()
+            manifest = collection and self._manifest(collection)
+            if manifest or collection is None:
+                return collection or "", manifest or None
+            # Another version was activated and this one dropped, or this node does not show its
+            # manifest yet: only what has one gets the alias.
+        return collection or "", None
 
     def _opened(self, collection: str, manifest: Manifest) -> ServerIndex:
         index = ServerIndex(self._server, collection, manifest)
-        check_whole(manifest, points=index.count())
+        self._server.whole(lambda: check_whole(manifest, points=index.count()))
         return index
 
     def drop(self, version: str) -> None:
@@ -322,18 +341,33 @@ class ServerStore:
             raise IndexProblem(
                 f"index version {version} is active", remedy="activate another one first"
             )
-        with self._server.named_errors():
-            self._server.client.delete_collection(collection)
-            self._sweep()
+        self._delete(collection)
+        self._sweep()
 
     def _sweep(self) -> None:
         """Delete the statistics of versions that are gone."""
-        names = {c.name for c in self._server.client.get_collections().collections}
+        names = self._names()
         prefix = self._statistics_collection("")
         for name in names:
             version = name.removeprefix(prefix)
             if name.startswith(prefix) and f"{self._alias}-{version}" not in names:
-                self._server.client.delete_collection(name)
+                self._delete(name)
+
+    def _names(self) -> set[str]:
+        """All collections of the server."""
+        with self._server.named_errors():
+            return {c.name for c in self._server.client.get_collections().collections}
+
+    def _await(self, collection: str) -> None:
+        self._server.until(lambda: collection in self._names(), f"the new collection {collection}")
+
+    def _delete(self, collection: str) -> None:
+        """Delete a collection, if it is there; it is not seen any more afterwards."""
+        with self._server.named_errors():
+            self._server.client.delete_collection(collection)
+        self._server.until(
+            lambda: collection not in self._names(), f"that collection {collection} is deleted"
+        )
 
     def _collection(self, version: str) -> str:
         return f"{self._alias}-{check_version(version)}"
@@ -346,14 +380,18 @@ class ServerStore:
         return self._collection(version)
 
     def _require(self, version: str) -> Manifest:
-        found = {manifest.version: manifest for manifest in self.versions()}
         check_version(version)
-        if version not in found:
-            raise IndexMissing(
-                f"no complete index version {version} at {self._server.where}",
-                remedy=f"there is: {', '.join(found) or 'none'}",
-            )
-        return found[version]
+
+        found: dict[str, Manifest] = {}
+        # Who names a version was told of it, perhaps just now and by another process.
+        for _ in self._server.looks():
+            found = {manifest.version: manifest for manifest in self.versions()}
+            if version in found:
+                return found[version]
+        raise IndexMissing(
+            f"no complete index version {version} at {self._server.where}",
+            remedy=f"there is: {', '.join(found) or 'none'}",
+        )
 
     def _resolve(self) -> str | None:
         with self._server.named_errors():
@@ -378,7 +416,7 @@ class ServerWriter:
 
     def __init__(
         self,
-        server: _Server,
+        server: Server,
         collection: str,
         manifest: Manifest,
         *,
@@ -394,6 +432,7 @@ class ServerWriter:
         self._alias = alias
         self._indexing_timeout = indexing_timeout
         self._poll_interval = poll_interval
+        self._last: tuple[UUID, Document | None] | None = None
         self._finished = False
 
     def add(self, points: Sequence[Point]) -> None:
@@ -404,8 +443,21 @@ class ServerWriter:
             self._server.write(
                 partial(self._server.client.upsert, self._collection, batch, wait=True)
             )
+        if points:
+            self._last = point_id(points[-1].document), points[-1].document
 
     def held(self, points: Collection[UUID]) -> dict[UUID, Document]:
+        if self._last is not None:
+            # Points are written in order: when the last one is seen, all are.
+            point, document = self._last
+            self._server.until(
+                lambda: self._retrieved([point]).get(point) == document,
+                f"the last point that was written to {self._collection}",
+            )
+            self._last = None
+        return self._retrieved(points)
+
+    def _retrieved(self, points: Collection[UUID]) -> dict[UUID, Document]:
         wanted = [str(point) for point in points]
         found = {}
         for start in range(0, len(wanted), _UPSERT):
@@ -440,6 +492,8 @@ class ServerWriter:
                     wait=True,
                 )
             )
+        if documents:
+            self._last = point_id(documents[-1]), documents[-1]
 
     def remove(self, documents: Sequence[Document]) -> None:
         from qdrant_client import models
@@ -452,6 +506,8 @@ class ServerWriter:
             self._server.write(
                 partial(self._server.client.delete, self._collection, points, wait=True)
             )
+        if documents:
+            self._last = point_id(documents[-1]), None
 
     def finish(self) -> None:
         """Count, have the server quantise and wait for it, then mark as complete.
@@ -463,8 +519,11 @@ class ServerWriter:
         from qdrant_client import models
 
         client = self._server.client
-        points = self._server.write(lambda: client.count(self._collection, exact=True)).count
-        check_counts(self._manifest, organisations=self._tally.organisations(), points=points)
+        self._server.whole(
+            lambda: check_counts(
+                self._manifest, organisations=self._tally.organisations(), points=self.count()
+            )
+        )
         self._server.write(
             lambda: client.update_collection(
                 self._collection,
@@ -476,14 +535,18 @@ class ServerWriter:
         self._wait_until_green()
         mark = {"alias": self._alias, "manifest": to_json(self._manifest)}
         self._server.write(lambda: client.update_collection(self._collection, metadata=mark))
-        stored = self._server.write(lambda: client.get_collection(self._collection))
-        # A server before 1.16 ignores metadata without a word.
-        if (stored.config.metadata or {}).get("manifest") != mark["manifest"]:
-            raise IndexProblem(
-                f"the server at {self._server.where} does not keep collection metadata",
-                remedy="use Qdrant 1.16 or newer",
-            )
+
+        def is_marked() -> bool:
+            stored = self._server.write(lambda: client.get_collection(self._collection))
+            return (stored.config.metadata or {}).get("manifest") == mark["manifest"]
+
+        self._server.until(is_marked, f"the manifest of {self._collection}")
         self._finished = True
+
+    def count(self) -> int:
+        """Points that are there by now."""
+        client = self._server.client
+        return self._server.write(lambda: client.count(self._collection, exact=True)).count
 
     def _wait_until_green(self) -> None:
         from qdrant_client import models
@@ -509,7 +572,9 @@ class ServerWriter:
                     f"{info.optimizer_status}",
                     remedy="see the server's log, then build again",
                 )
-            green = green + 1 if info.status is models.CollectionStatus.GREEN else 0
+            # 0 is what `create` set: a node that has not heard of the new threshold yet.
+            told = info.config.optimizer_config.indexing_threshold != 0
+            green = green + 1 if told and info.status is models.CollectionStatus.GREEN else 0
             log.info(
                 "index version %s: %s, %s vectors of %d points indexed",
                 self._manifest.version,
@@ -543,7 +608,7 @@ class ServerWriter:
 class ServerIndex:
     """One collection, open for reading. Searches may come from any thread."""
 
-    def __init__(self, server: _Server, collection: str, manifest: Manifest) -> None:
+    def __init__(self, server: Server, collection: str, manifest: Manifest) -> None:
         self._server = server
         self._collection = collection
         self._manifest = manifest
@@ -620,86 +685,6 @@ class ServerIndex:
             raise IndexProblem("the index is closed", remedy="open it again")
 
 
-class _Server:
-    """A client whose failures are told in this project's words."""
-
-    def __init__(self, client: QdrantClient, retry_delays: Sequence[float]) -> None:
-        self.client = client
-        self.where = _address(client)
-        self._retry_delays = retry_delays
-
-    def write(self, call: Callable[[], T]) -> T:
-        """The call's result; tried again after each of the delays while the failure may pass."""
-        for delay in self._retry_delays:
-            try:
-                with self.named_errors():
-                    return call()
-            except IndexUnavailable as error:
-                if not _is_transient(error.__cause__):
-                    raise
-                log.warning("%s; again in %.1f s", error.problem, delay)
-                time.sleep(delay)
-        with self.named_errors():
-            return call()
-
-    @contextlib.contextmanager
-    def named_errors(self) -> Iterator[None]:
-        from pydantic import ValidationError
-        from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-        from qdrant_client.http.exceptions import (
-            ResponseHandlingException,
-            UnexpectedResponse,
-        )
-
-        try:
-            yield
-        except ResponseHandlingException as error:
-            if isinstance(error.source, ValidationError):
-                raise IndexUnavailable(
-                    f"what answers at {self.where} is not Qdrant, or one of another version",
-                    remedy=_START,
-                ) from error
-            if trust.is_refused(error):
-                raise IndexProblem(
-                    f"the certificate of Qdrant at {self.where} cannot be verified: {error.source}",
-                    remedy=trust.REMEDY,
-                ) from error
-            raise IndexUnavailable(
-                f"Qdrant at {self.where} does not answer "
-                f"({type(error.source).__name__}: {error.source})",
-                remedy=_START,
-            ) from error
-        except ResourceExhaustedResponse as error:
-            raise IndexUnavailable(
-                f"Qdrant at {self.where} is overloaded",
-                remedy=f"try again in {error.retry_after_s} s",
-            ) from error
-        except UnexpectedResponse as error:
-            raise self._answered(error) from error
-
-    def _answered(self, error: Any) -> IndexProblem:
-        status = error.status_code
-        said = " ".join(error.content[:200].decode("utf-8", "replace").split())
-        problem = f"Qdrant at {self.where} answered {status} {error.reason_phrase}: {said}"
-        if status == 404:
-            return IndexMissing(problem, remedy=f"open the index again, or {_REBUILD}")
-        if status in (401, 403):
-            return IndexUnavailable(problem, remedy="set RESOLVER_QDRANT_API_KEY")
-        return IndexUnavailable(problem, remedy="see the server's log")
-
-
-def _is_transient(cause: BaseException | None) -> bool:
-    import httpx
-    from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-    from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
-
-    if isinstance(cause, UnexpectedResponse):
-        return cause.status_code in _TRANSIENT
-    if isinstance(cause, ResponseHandlingException):
-        return isinstance(cause.source, httpx.TransportError)
-    return isinstance(cause, ResourceExhaustedResponse)
-
-
 def _server_point(point: Point) -> models.PointStruct:
     from qdrant_client import models
 
@@ -726,11 +711,3 @@ def _server_query(query: Query) -> models.SparseVector | list[float]:
         return models.SparseVector(indices=query.indices.tolist(), values=query.values.tolist())
     values: list[float] = query.tolist()
     return values
-
-
-def _address(client: QdrantClient) -> str:
-    options = client.init_options
-    url = options.get("url")
-    if url:
-        return addresses.shown(str(url))
-    return str(options.get("location") or options.get("host") or "localhost")

@@ -21,7 +21,6 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
-    disable_created_metrics,
 )
 from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -31,14 +30,21 @@ from resolver.domain.meters import STAGES
 from resolver.domain.outcome import Reason
 from resolver.domain.tally import BUCKETS
 
-# A second series for each counter, to say when it began; nobody asks.
-disable_created_metrics()  # type: ignore[no-untyped-call]
-
 CHUNK_SECONDS = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1200)
 """Up to the time limit of a chunk."""
 
 WAIT_SECONDS = (0.1, 1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 24 * 3600)
 """From what a person does not notice to a day."""
+
+
+class _Registry(CollectorRegistry):
+    """Without the second series of each counter and histogram that says when it began: nobody asks,
+    and the library's own switch for that is one for the whole process, which may be another's."""
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in super().collect():
+            metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
+            yield metric
 
 
 def _gauge(registry: CollectorRegistry, name: str, what: str, *labels: str) -> Gauge:
@@ -49,7 +55,7 @@ class WorkMetrics:
     """What one worker did. Not for several threads to write; the parent's event loop does."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
+        self.registry = registry = _Registry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
@@ -150,7 +156,7 @@ class SystemMetrics:
     """What an installation as a whole looks like, as of the last look."""
 
     def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
+        self.registry = registry = _Registry()
 
         gauge = partial(_gauge, registry)
         self.build = gauge("build_info", "1; the version of the package", "version")
@@ -163,6 +169,7 @@ class SystemMetrics:
         )
         self.dead = gauge("dead_letters", "Messages that failed for good")
         self.workers = gauge("workers", "Workers that showed life within the last seconds")
+        self.serving = gauge("queue_workers", "Of these, those that serve a queue", "queue")
         self.active = gauge("workers_active_tasks", "Messages in work")
         self.due = gauge("answers_due", "Answers that are to be given anew")
         self.schema = gauge("schema_current", "1 if the schema is the one of this version, else 0")

@@ -11,7 +11,8 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -23,12 +24,20 @@ import ijson
 
 from resolver.domain.organisation import Organisation
 from resolver.errors import RecordError, RegistryError
-from resolver.registry.record import is_schema_1, parse
+from resolver.registry.record import is_schema_1, parse, unfamiliar
 from resolver.registry.rejects import RejectsFile
+from resolver.registry.release_name import MARK, date_in, numbers_in, version_in
 
 MAX_REJECTED_SHARE = 0.01
 """Most records of a file that may be refused. Releases 2.8 and 2.9 have none; beyond one in a
 hundred the file is damaged, or of a schema that this version does not know."""
+
+MAX_UNFAMILIAR_SHARE = 0.1
+"""Most records that may be refused because a word of them is none that this version knows. They are
+not damaged, but a registry that lacks more of its organisations answers wrongly."""
+
+MAX_UNFAMILIAR_WORDS = 100
+"""Words of which is told that this version does not know them; a damaged file has any number."""
 
 MAX_UNPACKED_BYTES = 4 * 2**30
 """A release is below 0.4 GiB unpacked; ten times as much is no release."""
@@ -44,11 +53,16 @@ MAX_DIRECTORY_BYTES = 2**20
 """Longest directory of a zip: some 10,000 members. ROR's zips have up to six. `zipfile` reads it
 whole, and keeps an object for each member."""
 
+MAX_CANDIDATES = 20
+"""Files of a zip that are looked into for the release; ROR's zips have up to two of JSON."""
+
 MAX_RECORDS = 2_000_000
 """Release 2.9 has 129,046."""
 
 MAX_REFUSED = int(MAX_RECORDS * MAX_REJECTED_SHARE)
 """From here on it is clear that a file is refused, and its reasons would only fill the disk."""
+
+MAX_UNFAMILIAR = int(MAX_RECORDS * MAX_UNFAMILIAR_SHARE)
 
 MAX_RECORD_BYTES = 16 * 2**20
 """The longest record of release 2.9 has 0.15 MiB. Bounds what the JSON reader holds."""
@@ -63,8 +77,6 @@ _ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _JSON_SPACE = b" \t\r\n"
 
-_VERSION = re.compile(r"(?<![A-Za-z0-9])(?<!schema_)v\d+(?:\.\d+)+")
-_DATE = re.compile(r"(?<!\d)\d{4}-\d{2}-\d{2}(?!\d)")
 _SUFFIXES = frozenset({".json", ".gz", ".zip"})
 _SCHEMA_VERSION = re.compile(r"\d+(?:\.\d+)*")
 
@@ -98,7 +110,8 @@ class ReleaseFile:
     """A release that can be read, as often as needed.
 
     `version` is like "v2.9" (the file's stem where no name tells it), `date` the
-    day of publication, `sha256` the hex digest of the file as given.
+    day of publication, `sha256` the hex digest of the file as given. `unfamiliar` counts what this
+    version did not know of the records read so far, and what became of it.
     """
 
     path: Path
@@ -107,6 +120,7 @@ class ReleaseFile:
     sha256: str
     _container: _Container
     _member: str | None
+    unfamiliar: Counter[str] = field(default_factory=Counter, init=False)
     _schema: tuple[int, ...] = field(default=(), init=False)
 
     @property
@@ -135,8 +149,12 @@ class ReleaseFile:
             try:
                 organisation = parse(raw, index=index)
             except RecordError as error:
+                if error.unfamiliar:
+                    self._meet(f"{error.field} {error.reason}: refused")
                 yield error
                 continue
+            for what in unfamiliar(raw):
+                self._meet(what)
             ror_id = organisation.ror_id
             earlier = first_seen.setdefault(ror_id, index)
             if earlier != index:
@@ -148,6 +166,10 @@ class ReleaseFile:
             yield organisation
         if index < 0:
             raise RegistryError(f"{self.path} holds no record", remedy=_PUBLISHED)
+
+    def _meet(self, what: str) -> None:
+        if what in self.unfamiliar or len(self.unfamiliar) < MAX_UNFAMILIAR_WORDS:
+            self.unfamiliar[what] += 1
 
     def _check_shape(self, raw: object) -> None:
         if not isinstance(raw, dict):
@@ -206,8 +228,8 @@ def open_release(path: Path) -> ReleaseFile:
     names = (PurePosixPath(member).name, path.name) if member else (path.name,)
     return ReleaseFile(
         path=path,
-        version=_version(names) or _stem(path),
-        date=_date(names),
+        version=next(filter(None, map(version_in, names)), None) or _stem(path),
+        date=next(filter(None, map(date_in, names)), None),
         sha256=sha256,
         _container=container,
         _member=member,
@@ -221,16 +243,18 @@ def accepted(
 
     Raises:
         RegistryError: at the end of the records, when more than `MAX_REJECTED_SHARE` of
-            them were refused, or after `MAX_REFUSED` of them. The caller then discards what it
-            was given.
+            them were refused, or after `MAX_REFUSED` of them; or more than `MAX_UNFAMILIAR_SHARE`
+            and more than one because of a word that this version does not know. The caller then
+            discards what it was given.
     """
-    total = refused = 0
+    total = refused = unknown = 0
     for record in records:
         total += 1
         if isinstance(record, RecordError):
-            refused += 1
+            unknown += record.unfamiliar
+            refused += not record.unfamiliar
             rejects.add(record)
-            if refused > MAX_REFUSED:
+            if refused > MAX_REFUSED or unknown > MAX_UNFAMILIAR:
                 break
         else:
             yield record
@@ -239,6 +263,12 @@ def accepted(
             f"{refused:,} of {total:,} records are refused, at most "
             f"{MAX_REJECTED_SHARE:.0%} may be",
             remedy=f"see the reasons in {rejects.path}",
+        )
+    if unknown > max(1, total * MAX_UNFAMILIAR_SHARE):
+        raise RegistryError(
+            f"{unknown:,} of {total:,} records have a word that this version does not know, at "
+            f"most {MAX_UNFAMILIAR_SHARE:.0%} may",
+            remedy=f"install a newer version of affiliation-resolver; see {rejects.path}",
         )
 
 
@@ -266,7 +296,11 @@ def _opened(path: Path, container: _Container, member: str | None) -> Iterator[_
         case _Container.ZIP:
             assert member is not None
             with _archive(path) as archive, archive.open(member) as inner:
-                yield inner
+                if member.lower().endswith(".gz"):
+                    with gzip.open(inner) as unpacked:
+                        yield unpacked
+                else:
+                    yield inner
         case _Container.GZIP:
             with gzip.open(path) as unpacked:
                 yield unpacked
@@ -301,29 +335,69 @@ class _Archive(io.BufferedReader):
 
 
 def _json_member(path: Path) -> str:
-    """Name of the one JSON file of a release's zip."""
+    """Name of the file of a release's zip that holds its records, in ROR's schema 2.
+
+    Beside it there may be CSV, the same records in schema 1, other versions, or files about them.
+    """
     with _archive(path) as archive:
         found = [
-            info
+            info.filename
             for info in archive.infolist()
             if not info.is_dir()
-            and info.filename.lower().endswith(".json")
+            and _is_json(PurePosixPath(info.filename).name.lower())
             and "__MACOSX" not in info.filename
         ]
-    if not found:
-        raise RegistryError(f"{path} is a zip without a JSON file", remedy=_PUBLISHED)
-    for mark in ("_schema_v2", "ror-data", ""):
-        marked = [info for info in found if mark in PurePosixPath(info.filename).name]
-        if len(marked) == 1:
-            return _checked(marked[0], path)
-        if marked:
-            break
+        if not found:
+            raise RegistryError(f"{path} is a zip without a JSON file", remedy=_PUBLISHED)
+        if len(found) > 1:
+            found = _chosen(found, path)
+        if len(found) == 1:
+            return _checked(archive.getinfo(found[0]), path)
     raise RegistryError(
         f"{path} holds {len(found)} JSON files, and which one is the release cannot be told: "
         # A name may hold anything, also what a terminal would obey.
-        + ", ".join(info.filename[:100].encode("unicode_escape").decode() for info in found[:5]),
+        + ", ".join(name[:100].encode("unicode_escape").decode() for name in found[:5]),
         remedy="unpack it and give the JSON file",
     )
+
+
+def _is_json(name: str) -> bool:
+    return name.endswith((".json", ".json.gz")) and not name.startswith(".")
+
+
+def _chosen(found: list[str], path: Path) -> list[str]:
+    """Of several files those that may be the release: each rule that any of them meets leaves out
+    the others."""
+    names = {member: PurePosixPath(member).name for member in found}
+    firsts = {member: _first_record(path, member) for member in found[:MAX_CANDIDATES]}
+    newest = max(map(numbers_in, names.values()))
+    wanted = numbers_in(path.name)
+    rules: tuple[Callable[[str], bool], ...] = (
+        lambda member: bool(firsts.get(member)),
+        lambda member: not is_schema_1(firsts.get(member) or {}),
+        lambda member: "_schema_v2" in names[member],
+        lambda member: numbers_in(names[member]) == wanted,
+        lambda member: numbers_in(names[member]) == newest,
+        lambda member: MARK in names[member],
+        lambda member: names[member].lower().endswith(".json"),
+    )
+    for rule in rules:
+        found = list(filter(rule, found)) or found
+    return found
+
+
+def _first_record(path: Path, member: str) -> dict[str, Any]:
+    """The first record of a file in a zip; empty where it is no array of ROR records."""
+    try:
+        with _opened(path, _Container.ZIP, member) as stream:
+            text = _JsonText(stream, path, _Container.ZIP)
+            first = next(ijson.items(text, "item", use_float=True, buf_size=_READ_BYTES), None)
+    except (RegistryError, RuntimeError, *_UNREADABLE):
+        # Encrypted, damaged, an object, JSON lines: told by whoever reads it, should it be chosen.
+        return {}
+    if isinstance(first, dict) and "id" in first and {"name", "names"} & first.keys():
+        return first
+    return {}
 
 
 def _checked(info: zipfile.ZipInfo, path: Path) -> str:
@@ -428,21 +502,6 @@ def _schema_version(raw: dict[str, Any]) -> tuple[int, ...]:
     if not isinstance(version, str) or not _SCHEMA_VERSION.fullmatch(version):
         return ()
     return tuple(map(int, version.split(".")))
-
-
-def _version(names: Iterable[str]) -> str | None:
-    found = (_VERSION.search(name) for name in names)
-    return next((match[0] for match in found if match), None)
-
-
-def _date(names: Iterable[str]) -> date | None:
-    for name in names:
-        if match := _DATE.search(name):
-            try:
-                return date.fromisoformat(match[0])
-            except ValueError:
-                continue
-    return None
 
 
 def _stem(path: Path) -> str:

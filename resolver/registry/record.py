@@ -3,7 +3,10 @@
 Two rules decide what is refused. A value of the wrong kind, or one that ROR's
 schema requires and the record lacks, refuses the record. A word we do not know
 in a vocabulary that may grow (name types, relation types, link types) is left
-out, so that a later schema version loses no organisation.
+out, or kept where it is only passed on (organisation types, schemes of external
+ids), so that a later schema version loses no organisation; `unfamiliar` names
+it. A status we do not know refuses the record: whether it may be linked cannot
+be told.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from resolver.domain.affiliation import MAX_CHARACTERS, normalise
+from resolver.domain.affiliation import MAX_CHARACTERS, Affiliation
 from resolver.domain.organisation import (
     Identifier,
     Name,
@@ -24,17 +27,14 @@ from resolver.domain.organisation import (
     Relation,
     RelationKind,
 )
+from resolver.domain.outcome import Reason
+from resolver.domain.policy import TYPES
+from resolver.domain.ror_id import read_ror_id
 from resolver.errors import RecordError, RegistryError
 
 LATEST_YEAR = 9999
 LARGEST_GEONAMES_ID = 2**31 - 1
 """Bounds of what a four-digit year and a Postgres `integer` hold."""
-
-_ID = re.compile(r"(?:https://ror\.org/)?(0[a-hj-km-np-tv-z0-9]{6}[0-9]{2})")
-"""ROR documentation, "ROR identifier pattern", in the full form or without its prefix."""
-
-_CROCKFORD_DIGITS = str.maketrans("abcdefghjkmnpqrstvwxyz", "abcdefghijklmnopqrstuv")
-"""Crockford's base 32 (no i, l, o, u) to the digits that `int(text, 32)` reads."""
 
 _COUNTRY_CODE = re.compile(r"[A-Z]{2}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -44,35 +44,19 @@ _SPACE = re.compile(r"\s+")
 _STATUSES = {status.value: status for status in OrganisationStatus}
 _NAME_KINDS = {kind.value: kind for kind in NameKind}
 _RELATION_KINDS = {kind.value: kind for kind in RelationKind}
+_LINK_KINDS = frozenset({"website", "wikipedia"})
+_SCHEMES = frozenset({"fundref", "grid", "isni", "wikidata"})
+"""ROR's schema 2.1, "links" and "external_ids"."""
 
 
 class _FieldError(Exception):
     """Why a record is refused, before it is known which record it is."""
 
-    def __init__(self, field: str, reason: str) -> None:
+    def __init__(self, field: str, reason: str, *, unfamiliar: bool = False) -> None:
         self.field = field
         self.reason = reason
+        self.unfamiliar = unfamiliar
         super().__init__(field, reason)
-
-
-def parse_id(text: str) -> str:
-    """The nine characters of a ROR id, given in full (``https://ror.org/…``) or bare.
-
-    The last two are the check digits of ISO/IEC 7064 MOD 97-10 over the rest,
-    read as a number in Crockford's base 32 (ROR documentation, "ROR identifier
-    pattern"). Every id of releases 2.8 and 2.9 satisfies it.
-
-    Raises:
-        ValueError: not of this form, or with other check digits.
-    """
-    match = _ID.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{_shown(text)} is not a ROR id")
-    ror_id = match[1]
-    number = int(ror_id[:7].translate(_CROCKFORD_DIGITS), 32)
-    if 98 - number * 100 % 97 != int(ror_id[7:]):
-        raise ValueError(f"the check digits of {_shown(text)} do not fit")
-    return ror_id
 
 
 def is_schema_1(raw: Mapping[str, object]) -> bool:
@@ -109,15 +93,43 @@ def parse(raw: object, *, index: int) -> Organisation:
         )
     except _FieldError as fault:
         raise RecordError(
-            index=index, ror_id=ror_id, field=fault.field, reason=fault.reason
+            index=index,
+            ror_id=ror_id,
+            field=fault.field,
+            reason=fault.reason,
+            unfamiliar=fault.unfamiliar,
         ) from None
+
+
+def unfamiliar(record: Mapping[str, Any]) -> Iterator[str]:
+    """What this version does not know of a record that `parse` took: "links.type 'x' is left out".
+
+    Once for each place of the record.
+    """
+    for word in _strings(record, "types", "types"):
+        if word not in TYPES:
+            yield f"types {_shown(word)} is kept"
+    for _, name in _objects(record, "names"):
+        for word in _strings(name, "types", "types"):
+            if word not in _NAME_KINDS:
+                yield f"names.types {_shown(word)} is left out"
+    for field, known, fate in (
+        ("relationships", _RELATION_KINDS, "left out"),
+        ("links", _LINK_KINDS, "left out"),
+        ("external_ids", _SCHEMES, "kept"),
+    ):
+        for _, entry in _objects(record, field):
+            word = _required(entry.get("type"), f"{field}.type")
+            if word not in known:
+                yield f"{field}.type {_shown(word)} is {fate}"
 
 
 def _status(value: object) -> OrganisationStatus:
     text = _required(value, "status")
     status = _STATUSES.get(text)
     if status is None:
-        raise _FieldError("status", f"{_shown(text)} is none of {', '.join(_STATUSES)}")
+        reason = f"{_shown(text)} is none of {', '.join(_STATUSES)}"
+        raise _FieldError("status", reason, unfamiliar=True)
     return status
 
 
@@ -144,9 +156,10 @@ def _names(record: Mapping[str, Any]) -> tuple[Name, ...]:
 
 def _name_value(value: object, field: str) -> str:
     text = _required(value, field)
-    if len(text) > MAX_CHARACTERS:
+    refused = Affiliation.of(text).refused
+    if refused is Reason.TOO_LONG:
         raise _FieldError(field, f"longer than {MAX_CHARACTERS:,} characters")
-    if not normalise(text):
+    if refused:
         raise _FieldError(field, "holds nothing visible")
     return text
 
@@ -199,7 +212,7 @@ def _websites(record: Mapping[str, Any]) -> Iterator[str]:
 def _id(value: object, field: str) -> str:
     text = _required(value, field)
     try:
-        return parse_id(text)
+        return read_ror_id(text)
     except ValueError as error:
         raise _FieldError(field, str(error)) from None
 

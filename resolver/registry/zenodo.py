@@ -1,7 +1,9 @@
 """The newest release, downloaded from ROR's community on Zenodo.
 
-The steps are those of ROR's documentation ("Retrieve ROR data from Zenodo"): list the
-records of the community ``ror-data``, newest first, and take the zip of the first one.
+The steps are those of ROR's documentation ("Retrieve ROR data from Zenodo"): list the newest
+records of the community ``ror-data``, and take the zip of the highest version. The order of the
+list says nothing of that: a record may hold several files, and an old release may be published
+again.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import httpx
 
 from resolver import __version__, addresses
 from resolver.errors import FetchError
+from resolver.registry.release_name import MARK, date_in, numbers_in
 from resolver.retrying import PassingError, asked_wait, retrying
 
 BASE_URL = "https://zenodo.org"
@@ -39,7 +42,7 @@ _LISTED = 10
 """Records listed: the community also holds some that are no release."""
 
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
-_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._ -]{0,199}\.zip")
+_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._ -]{0,199}\.zip", re.IGNORECASE)
 _CHECKSUM = re.compile(r"(md5|sha1|sha256|sha512):([0-9a-f]{32,128})")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
 
@@ -116,7 +119,7 @@ def fetch(
 
 
 def newest_release(client: httpx.Client, base_url: str = BASE_URL) -> Published:
-    """The newest zip in ROR's community.
+    """The zip of the highest version among the newest records of ROR's community.
 
     Raises:
         FetchError: the answer is not Zenodo's, or lists no release.
@@ -136,19 +139,19 @@ def newest_release(client: httpx.Client, base_url: str = BASE_URL) -> Published:
     with _reporting_network(url):
         content = _listing(client, url)
     try:
-        files = _release_files(json.loads(content))
+        file = _release_file(json.loads(content))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FetchError(
             f"{addresses.shown(url)} answered with something else than Zenodo's list of records",
             remedy="check the base URL, and whether zenodo.org is under maintenance",
         ) from error
-    if files is None:
+    if file is None:
         raise FetchError(
             f"{addresses.shown(url)} lists no release: none of its records has a .zip file",
             remedy=f"look at https://zenodo.org/communities/{COMMUNITY}, "
             "download the zip by hand, and load that file",
         )
-    return _published(files, url)
+    return _published(file, url)
 
 
 def _listing(client: httpx.Client, url: str) -> bytes:
@@ -164,15 +167,33 @@ def _listing(client: httpx.Client, url: str) -> bytes:
     return bytes(content)
 
 
-def _release_files(answer: Any) -> dict[str, Any] | None:
-    """The zip of the first record that has one; of several, the one that is named as ROR's are."""
-    for record in answer["hits"]["hits"]:
-        zips = [file for file in record.get("files") or () if file["key"].endswith(".zip")]
-        zips.sort(key=lambda file: "ror-data" in file["key"])
-        if zips:
-            chosen: dict[str, Any] = zips[-1]
-            return chosen
-    return None
+def _release_file(answer: Any) -> dict[str, Any] | None:
+    """The zip of the highest version. One that is named as ROR's are goes before all others; where
+    two are of one version, the one published last does, then the one listed first."""
+    zips = [
+        (_precedence(file["key"], record), file)
+        for record in answer["hits"]["hits"]
+        for file in record.get("files") or ()
+        if file["key"].lower().endswith(".zip")
+    ]
+    if not zips:
+        return None
+    chosen: dict[str, Any] = max(zips, key=lambda found: found[0])[1]
+    return chosen
+
+
+def _precedence(name: str, record: dict[str, Any]) -> tuple[bool, tuple[int, ...], str, bool]:
+    """By what files are ordered, the best one last; what the name does not tell, the record may."""
+    metadata = record.get("metadata") or {}
+    told = (name, *(f"{metadata.get(field) or ''}" for field in ("version", "title")))
+    day = date_in(name) or date_in(f"{metadata.get('publication_date') or ''}")
+    return (
+        MARK in name,
+        next(filter(None, map(numbers_in, told)), ()),
+        str(day or ""),
+        # A release of both schemas may come as two files.
+        "_schema_v2" in name,
+    )
 
 
 def _published(file: dict[str, Any], url: str) -> Published:

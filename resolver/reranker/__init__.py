@@ -9,8 +9,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from resolver.domain.affiliation import normalise
+from resolver.domain.affiliation import Affiliation
 from resolver.domain.odds import probability
+from resolver.domain.outcome import Reason
 from resolver.errors import PairError
 
 Pair = tuple[str, str]
@@ -63,12 +64,16 @@ class Reranker(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Give back what it holds outside of this process; it can be used again afterwards."""
+        ...
+
 
 def require_texts(pairs: Sequence[Pair]) -> None:
     """Refuse a pair with an empty text: its score would say nothing about either.
 
-    Empty is what has nothing to read after `resolver.domain.affiliation.normalise`: white space,
-    control characters and invisible formatting are not text.
+    Empty is what `resolver.domain.affiliation.Affiliation` refuses as such: white space, control
+    characters and invisible formatting are not text.
 
     Raises:
         PairError: names the first such pair, counted from 0, and which of its texts is empty.
@@ -87,4 +92,4 @@ def require_texts(pairs: Sequence[Pair]) -> None:
 
 def _is_empty(text: str) -> bool:
     # Most texts begin with a letter, and normalising is dear.
-    return not (text[:1].isalnum() or normalise(text))
+    return not text[:1].isalnum() and Affiliation.of(text).refused is Reason.EMPTY

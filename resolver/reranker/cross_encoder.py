@@ -91,6 +91,9 @@ class CrossEncoderReranker:
         """The model itself, in float32: `predict` and `rank`."""
         return self._model
 
+    def close(self) -> None:
+        """Nothing outside of this process is held."""
+
     def score(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
         require_texts(pairs)
         if not pairs:

@@ -81,6 +81,9 @@ class OnnxReranker:
     def truncated(self) -> int:
         return self._tokens.truncated
 
+    def close(self) -> None:
+        """Nothing outside of this process is held."""
+
     def score(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
         require_texts(pairs)
         distinct = {pair: number for number, pair in enumerate(dict.fromkeys(pairs))}

@@ -1,4 +1,4 @@
 SELECT affiliation, organisation, ror_id,
        round(probability::numeric, 2) AS probability
 FROM resolved_links
-ORDER BY source, source_id, position, rank;
+ORDER BY source, external_id, position, rank;

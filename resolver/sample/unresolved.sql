@@ -1,3 +1,3 @@
 SELECT affiliation, reason
 FROM unresolved
-ORDER BY reason, source, source_id, position;
+ORDER BY reason, source, external_id, position;

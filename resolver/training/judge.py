@@ -18,7 +18,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from resolver.domain.affiliation import normalise
 from resolver.domain.candidate import Candidate
 from resolver.domain.decision import Scored, Step, verdicts
 from resolver.domain.evidence import FEATURES, Features, evidence
@@ -303,7 +302,7 @@ def fit_sieve(
     tables: list[tuple[Columns, npt.NDArray[np.bool_], npt.NDArray[np.float64]]] = []
     for start in range(0, len(weighted), BATCH):
         part = weighted[start : start + BATCH]
-        texts = [normalise(item.affiliation) for item, _ in part]
+        texts = [item.affiliation for item, _ in part]
         for (item, weight), text, candidates in zip(
             part, texts, recall.candidates(texts, depth=depth), strict=True
         ):
@@ -325,7 +324,7 @@ def fit_sieve(
     y = np.concatenate([one for _, one, _ in tables] or [np.empty(0, np.bool_)])
     _require_enough(y, columns=len(ASKED), what="sieve")
     weights = np.concatenate([one for _, _, one in tables])
-    return Sieve(_trees(x, y, weights, rounds=SIEVE_ROUNDS))
+    return Sieve(_trees(ASKED, x, y, weights, rounds=SIEVE_ROUNDS))
 
 
 def fit_judge(
@@ -384,11 +383,16 @@ def _require_enough(y: npt.NDArray[np.bool_], *, columns: int, what: str) -> Non
 
 
 def _fit(x: Features, y: npt.NDArray[np.bool_], weight: npt.NDArray[np.float64]) -> TreeJudge:
-    return TreeJudge(_trees(x, y, weight, rounds=ROUNDS))
+    return TreeJudge(_trees(FEATURES, x, y, weight, rounds=ROUNDS))
 
 
 def _trees(
-    x: Columns, y: npt.NDArray[np.bool_], weight: npt.NDArray[np.float64], *, rounds: int
+    names: tuple[str, ...],
+    x: Columns,
+    y: npt.NDArray[np.bool_],
+    weight: npt.NDArray[np.float64],
+    *,
+    rounds: int,
 ) -> Trees:
     import lightgbm
 
@@ -397,11 +401,12 @@ def _trees(
         lightgbm.Dataset(x, y, weight=weight, free_raw_data=True),
         rounds,
     )
-    return trees_of(trained.dump_model())
+    return trees_of(trained.dump_model(), names)
 
 
-def trees_of(dumped: Mapping[str, Any]) -> Trees:
-    """The trees of a dumped LightGBM model; parents come before their children."""
+def trees_of(dumped: Mapping[str, Any], names: tuple[str, ...]) -> Trees:
+    """The trees of a dumped LightGBM model that was fitted to the columns `names`; parents come
+    before their children."""
     roots: list[int] = []
     columns: dict[str, list[Any]] = {
         name: [] for name in ("feature", "threshold", "left", "right", "value")
@@ -423,6 +428,7 @@ def trees_of(dumped: Mapping[str, Any]) -> Trees:
     for tree in dumped["tree_info"]:
         roots.append(add(tree["tree_structure"]))
     return Trees(
+        names,
         np.array(roots, np.int64),
         np.array(columns["feature"], np.int64),
         np.array(columns["threshold"], np.float64),

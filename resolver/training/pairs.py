@@ -9,13 +9,14 @@ well be meant is dropped, neither 1 nor 0.
 from __future__ import annotations
 
 import hashlib
+import logging
 import random
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from resolver.domain.affiliation import normalise
+from resolver.domain.affiliation import Affiliation
 from resolver.domain.candidate import Candidate
 from resolver.domain.document import Document, documents
 from resolver.domain.organisation import Organisation, RelationKind
@@ -23,6 +24,8 @@ from resolver.domain.words import words
 from resolver.gold import read_gold
 from resolver.reranker import Reranker
 from resolver.training.mentions import ground, mention, share
+
+log = logging.getLogger(__name__)
 
 HELD_OUT_SHARE = 20
 """One organisation in so many is held out: its strings calibrate and evaluate, never train."""
@@ -87,19 +90,21 @@ class FirstStage(Protocol):
 
 def read_labelled(path: Path, incomplete: Collection[str] = ()) -> list[Labelled]:
     """The strings of a gold file, in file order; the labels of `incomplete` sources are not all
-    that a string names.
+    that a string names. Those that are refused unread (empty, too long) teach nothing: they are
+    left out, with a warning.
 
     Raises:
         GoldError: a line is not a labelled affiliation; names the line.
     """
-    return [
-        Labelled(
-            normalise(gold.affiliation),
-            frozenset(gold.ror_ids),
-            complete=gold.source not in incomplete,
-        )
-        for gold in read_gold(path)
+    rows = [(gold, Affiliation.of(gold.affiliation)) for gold in read_gold(path)]
+    labelled = [
+        Labelled(read.text, frozenset(gold.ror_ids), complete=gold.source not in incomplete)
+        for gold, read in rows
+        if not read.refused
     ]
+    if refused := len(rows) - len(labelled):
+        log.warning("%s: %d strings are empty or too long, and left out", path, refused)
+    return labelled
 
 
 def fold(affiliation: str, folds: int) -> int:

@@ -166,3 +166,15 @@ def test_sizing(tmp_path: Path) -> None:
     assert hundred["database_bytes"] - ten["database_bytes"] == pytest.approx(90e6 * each)
     assert million["database_bytes"] < million["database_bytes_after_a_year"]
     assert "| 100,000,000 |" in printed
+
+
+def test_millions(tmp_path: Path) -> None:
+    found, printed = run("millions", tmp_path, "--strings", "60", "--affiliations", "300")
+    assert found["rows"]["affiliation"] == 300
+    assert found["rows"]["source_record"] == 60 + 2 * 240
+    assert {"fill", "select", "select again"} <= set(found["seconds"])
+    asked = found["questions"]
+    due = {when: asked[when]["due, by cause"]["answer"] for when in asked}
+    assert due["before the release"] == due["rolled back"] == 0 < due["selected"]
+    assert asked["selected"]["due, the first page"]["answer"] == min(due["selected"], 256)
+    assert "| due, by cause | 0 |" in printed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,9 +40,10 @@ TORONTO = scored("York University", 0.6, "Toronto", "CA", 2)
 
 
 def judged(raw: str, *candidates: Scored, policy: Policy | None = None) -> Judgement:
-    outcome = decide(normalise(raw), candidates, policy or Policy())
+    text = normalise(raw)
+    outcome = decide(text, candidates, policy or Policy())
     outcome = Outcome(raw, outcome.links, outcome.reason)
-    return Judgement(outcome, [s.candidate for s in candidates], candidates)
+    return Judgement(outcome, [s.candidate for s in candidates], candidates, text=text)
 
 
 def told(judgement: Judgement, width: int = 100) -> str:
@@ -61,6 +63,7 @@ def told(judgement: Judgement, width: int = 100) -> str:
         ("Yo\x00rk", ["control characters replaced"]),
         ("Yo\ud800rk", ["broken characters replaced"]),
         (" a  b\n", ["white space made single"]),
+        ("&#" + "9" * 5_000 + ";", ["HTML entities resolved"]),
     ],
     ids=ascii,
 )
@@ -157,11 +160,21 @@ def test_what_a_person_said_is_told_before_what_the_model_found() -> None:
 def test_what_a_person_took_away_is_told() -> None:
     denied = replace(TORONTO_SAID, ror_id="x", verdict=Verdict.IS_NOT, note="", name=None)
     outcome = Outcome(TEXT, reason=Reason.OVERRIDDEN, overrides=(1,))
-    shown = " ".join(told(Judgement(outcome, overrides=[denied])).split())
+    shown = " ".join(told(Judgement(outcome, overrides=[denied], text=TEXT)).split())
     assert "is not x ada, 2026-03-01" in shown
     assert "overridden: a person said that it is not what it would be linked to" in shown
     assert "an end of what was said (`resolver override remove`)" in shown
     assert would_change(Judgement(outcome), Policy()) is not None
+
+
+def test_a_text_of_15_mb_is_told_as_soon_as_any() -> None:
+    judgement = Judgement(Outcome("\ufdfa" * 5_000_000, reason=Reason.TOO_LONG))
+    began = time.process_time()
+    shown = told(judgement)
+    story(judgement, Policy())
+    assert time.process_time() - began < 2
+    assert "compatibility characters folded" in shown
+    assert len(shown) < 2_000
 
 
 def test_where_there_is_no_database_nothing_was_said(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 Override = Callable[..., CompletedProcess[str]]
 
-MIT, OXFORD, NOBODY = "042nb2s44", "052gg0110", "00000aa00"
+MIT, OXFORD, NOBODY = "042nb2s44", "052gg0110", "00000aa78"
 PHYSICS = "Department of Physics, Massachusetts Institute of Technology, Cambridge, MA 02139, USA"
 MANUKAU = "School of Computing, Manukau Institute of Technology (MIT), Otara, Auckland"
 
@@ -95,7 +95,7 @@ def test_what_it_is_not_is_not_linked(override: Override, answered_home: Path) -
         (("add", "York", OXFORD, "--author", " "), "author: who says so?"),
         (("add", "York", OXFORD, "--note", "x" * 2_001), "note: longer than 2,000 characters"),
         (("remove", "York"), "nothing of this kind was said"),
-        (("remove", "York", "York"), "ror_id: 'York' is no ROR id"),
+        (("remove", "York", "York"), "'York' is no ROR id"),
         (("import", "missing.csv"), "No such file"),
         (("export", "missing/there.csv"), "No such file"),
     ],

@@ -72,12 +72,18 @@ def test_hostile_lines_each_get_an_answer_and_stop_nothing(resolver: Run) -> Non
             assert expected in (answer["reason"], *ids), (name, answer)
 
 
-def test_invalid_utf8_is_answered(sample_home: Path, resolver: Run) -> None:
+def test_what_is_not_utf8_is_refused_or_read_as_what_it_is(
+    sample_home: Path, resolver: Run
+) -> None:
+    """A garbled name is never matched."""
     file = sample_home / "latin1.txt"
-    file.write_bytes("Universität Zürich\nUniversity of Oxford\n".encode("latin-1"))
-    answers = objects(resolver("resolve", "--json", "--file", str(file)).stdout)
-    assert len(answers) == 2
-    assert answers[1]["status"] == "linked"
+    file.write_bytes("Universität Zürich, Zürich\nUniversity of Oxford\n".encode("latin-1"))
+    done = resolver("resolve", "--json", "--file", str(file))
+    assert done.returncode == 2
+    assert "line 1: not UTF-8 (byte 0xe4 at 9)" in done.stderr
+    assert [answer["status"] for answer in objects(done.stdout)] == ["linked"]
+    done = resolver("resolve", "--json", "--encoding", "latin-1", "--file", str(file))
+    assert [answer["status"] for answer in objects(done.stdout)] == 2 * ["linked"]
 
 
 def test_a_reason_is_told_in_plain_words(resolver: Run) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from pathlib import Path
 
 import pytest
@@ -110,7 +109,6 @@ def test_a_release_is_taken_in_and_taken_back(services_home: Path) -> None:
             (("version", "use", "2"), "resolver version 2 is in use (release v3.0)"),
             (("version", "use"), "resolver version 2 is in use already"),
             (("index", "prune", "--keep", "1"), "nothing to drop"),
-            (("withdraw", "--source", "test", "--id", "10.1/1"), "0 records"),
         ):
             done = run_in(home, *arguments)
             assert done.returncode == 0, done.stderr
@@ -143,18 +141,6 @@ def test_sql_reads_and_does_not_write(resolver: Run) -> None:
     wrong = resolver("sql", "SELECT nothing FROM nowhere")
     assert wrong.returncode == 1
     assert "nowhere" in wrong.stderr
-
-
-def test_enqueue_tells_bad_lines_and_sends_the_others(resolver: Run, sample_home: Path) -> None:
-    file = sample_home / "mixed.jsonl"
-    good = {"source": "test", "id": "1", "affiliation": "University of Oxford"}
-    file.write_text(
-        "\n".join([json.dumps(good), '{"id": 5}', "nonsense", json.dumps(good | {"id": "2"})])
-    )
-    done = resolver("enqueue", str(file))
-    assert done.returncode == 2
-    assert "2 records in 1 messages" in done.stderr
-    assert "2 records refused" in done.stderr
 
 
 def test_migrate_twice_is_harmless(resolver: Run) -> None:

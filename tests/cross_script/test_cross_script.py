@@ -16,13 +16,13 @@ import pytest
 from resolver import service
 from resolver.domain.affiliation import normalise
 from resolver.domain.organisation import Organisation, OrganisationStatus
+from resolver.domain.ror_id import read_ror_id
 from resolver.encoder.loading import load as load_encoder
 from resolver.gold import read_gold
 from resolver.index.embedded import EmbeddedStore
 from resolver.indexing import build
 from resolver.matching import Matcher
 from resolver.registry.dump import open_release
-from resolver.registry.record import parse_id
 from resolver.settings import BUILTIN, Settings
 
 CASES = Path(__file__).with_name("cases.jsonl")
@@ -77,7 +77,7 @@ def test_there_are_enough_cases_of_every_kind() -> None:
 def test_every_organisation_is_named_by_a_valid_id() -> None:
     for case in cases():
         assert case.ror_ids, case
-        assert {parse_id(ror_id) for ror_id in case.ror_ids} == case.ror_ids
+        assert {read_ror_id(ror_id) for ror_id in case.ror_ids} == case.ror_ids
 
 
 def test_no_string_and_no_organisation_comes_twice() -> None:

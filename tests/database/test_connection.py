@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 import socket
+import time
+import uuid
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import postgres_servers
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+from standby import primary_and_standby
 
 from resolver import addresses
 from resolver.database import connection
@@ -13,10 +19,16 @@ from resolver.database.connection import (
     APPLICATION_NAME,
     connect,
     require_schema,
+    require_writable,
     transaction,
 )
 from resolver.database.migrating import current, upgrade
-from resolver.errors import DatabaseOutdated, DatabaseUnavailable, SettingsError
+from resolver.errors import (
+    DatabaseForbidden,
+    DatabaseOutdated,
+    DatabaseUnavailable,
+    SettingsError,
+)
 
 SECRET = "s3cret-word"
 
@@ -127,6 +139,144 @@ def test_the_schema_of_an_earlier_version_asks_for_the_migration(engine: Engine)
         connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
     with pytest.raises(DatabaseOutdated, match=r"has schema 0002.*run: resolver migrate"):
         require_schema(engine)
+
+
+# A database that is there, and may not be written to
+
+
+WRITE = "INSERT INTO policy (fingerprint, settings) VALUES ('\\x01', '{}')"
+
+
+def test_a_server_that_takes_no_writes_is_unavailable_until_it_does(
+    engine: Engine, postgres_url: str
+) -> None:
+    require_writable(engine)
+    name = engine.url.database
+    other = connect(postgres_url)
+    with transaction(other) as connection:
+        connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+        connection.execute(
+            text("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = :n"),
+            {"n": name},
+        )
+    with pytest.raises(DatabaseUnavailable, match=r"takes no writes.*target_session_attrs"):
+        require_writable(engine)
+    with (
+        pytest.raises(DatabaseUnavailable, match=r"takes no writes.*default_transaction_read_only"),
+        transaction(engine) as connection,
+    ):
+        connection.execute(text(WRITE))
+    with transaction(other) as connection:
+        connection.execute(text(f'ALTER DATABASE "{name}" RESET default_transaction_read_only'))
+    other.dispose()
+    # Without a new engine: the connections of then were given up.
+    with transaction(engine) as connection:
+        connection.execute(text(WRITE))
+
+
+@pytest.mark.slow
+def test_a_standby_takes_no_writes_and_is_the_server_once_it_is_promoted(
+    services_home: Path,
+) -> None:
+    folder = services_home / "failover"
+    folder.mkdir()
+    with primary_and_standby(folder) as (primary, standby):
+        upgrade(connect(primary))
+        engine = connect(standby)
+        _until_followed(engine)
+        require_schema(engine)
+        with pytest.raises(DatabaseUnavailable, match="takes no writes"):
+            require_writable(engine)
+        with (
+            pytest.raises(DatabaseUnavailable, match=r"takes no writes.*read-only transaction"),
+            transaction(engine) as connection,
+        ):
+            connection.execute(text(WRITE))
+        with transaction(engine) as connection:
+            assert connection.execute(text("SELECT pg_promote()")).scalar()
+        require_writable(engine)
+        with transaction(engine) as connection:
+            connection.execute(text(WRITE))
+        engine.dispose()
+
+
+def _until_followed(engine: Engine) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return require_schema(engine)
+        except DatabaseOutdated:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def writer(engine: Engine, postgres_url: str) -> Iterator[Engine]:
+    """An engine of a user that is in `resolver_writer`."""
+    name = f"writer_{uuid.uuid4().hex[:8]}"
+    with transaction(engine) as connection:
+        connection.execute(
+            text(f"CREATE ROLE {name} LOGIN PASSWORD 'secret' IN ROLE resolver_writer")
+        )
+    url = engine.url.set(username=name, password="secret")
+    own = connect(url.render_as_string(hide_password=False))
+    yield own
+    own.dispose()
+    with transaction(engine) as connection:
+        connection.execute(text(f"DROP ROLE {name}"))
+
+
+def test_a_user_in_the_role_may_write(writer: Engine) -> None:
+    require_schema(writer)
+    require_writable(writer)
+
+
+def test_a_missing_grant_is_named(engine: Engine, writer: Engine) -> None:
+    with transaction(engine) as connection:
+        connection.execute(text("REVOKE INSERT, DELETE ON policy FROM resolver_writer"))
+    with pytest.raises(DatabaseForbidden, match=r"DELETE, INSERT on policy.*GRANT resolver_writer"):
+        require_writable(writer)
+    with (
+        pytest.raises(DatabaseForbidden, match=r"permission denied for table policy"),
+        transaction(writer) as connection,
+    ):
+        connection.execute(text(WRITE))
+
+
+def test_a_table_of_somebody_else_is_none_of_our_business(engine: Engine, writer: Engine) -> None:
+    other = f"other_{uuid.uuid4().hex[:8]}"
+    with transaction(engine) as connection:
+        connection.execute(text(f"CREATE ROLE {other}"))
+        connection.execute(text("CREATE TABLE notes (id int)"))
+        connection.execute(text("REVOKE ALL ON notes FROM resolver_writer"))
+        connection.execute(text(f"ALTER TABLE notes OWNER TO {other}"))
+    require_writable(writer)
+    with transaction(engine) as connection:
+        connection.execute(text("DROP TABLE notes"))
+        connection.execute(text(f"DROP ROLE {other}"))
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        ("25P03", DatabaseUnavailable),  # idle in transaction for too long
+        ("XX001", DatabaseUnavailable),  # damaged data
+        ("53100", DatabaseUnavailable),  # disk full
+        ("40P01", DatabaseUnavailable),  # deadlock
+        ("42501", DatabaseForbidden),
+        ("42P01", DatabaseOutdated),
+        ("3F000", DatabaseOutdated),
+        ("22P02", DBAPIError),  # a value that is none: a mistake of the program
+        ("42601", DBAPIError),
+    ],
+)
+def test_what_the_server_says_is_translated(
+    engine: Engine, code: str, error: type[Exception]
+) -> None:
+    with pytest.raises(error), transaction(engine) as connection:
+        connection.execute(
+            text(f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{code}'; END $$")
+        )
 
 
 def test_a_server_that_is_too_old_is_refused(

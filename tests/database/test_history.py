@@ -10,16 +10,26 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, Row, text
 
-from resolver.database.connection import transaction
-from resolver.database.links import SaveReport, intake, save, withdraw
+from resolver.database.connection import connect, transaction
+from resolver.database.links import (
+    SaveReport,
+    WholeRecord,
+    WithdrawReport,
+    intake,
+    save,
+    take,
+    withdraw,
+)
 from resolver.database.overrides import add
 from resolver.database.releases import ReleaseInfo, load_release
 from resolver.database.resolvers import put_in_use, register
-from resolver.database.stale import mark
+from resolver.database.stale import Page, mark_page
 from resolver.domain.affiliation import SourceRecord
 from resolver.domain.organisation import Name, NameKind, Organisation, OrganisationStatus, Place
 from resolver.domain.outcome import CountryAgreement, Link, LinkEvidence, Outcome, Reason
@@ -217,8 +227,10 @@ def test_what_a_source_changes_and_withdraws_is_kept(engine: Engine, versions: V
     save(engine, version, [(first, linked(OXFORD))])
     second = sent(engine, version, "ETH Zurich")  # the same record
     save(engine, version, [(second, linked(ETH))])
-    assert withdraw(engine, [("crossref", "a", None), ("crossref", "b", 0)]) == 1
-    assert withdraw(engine, [("crossref", "a", None)]) == 0
+    assert withdraw(engine, [("crossref", "a", None), ("crossref", "b", 0)]) == WithdrawReport(
+        2, 1, 0, 1, 1, (("crossref", "b", 0),)
+    )
+    assert withdraw(engine, [("crossref", "a", None)]) == WithdrawReport(1, 0, 1, 0, 0)
     assert sent(engine, version, "Oxford") == first
     assert rows(
         engine,
@@ -254,15 +266,288 @@ def test_withdrawing(
 ) -> None:
     records = [SourceRecord("s", "a", f"Text {i}", i) for i in range(3)]
     intake(engine, versions["B"], [*records, SourceRecord("s", "b", "Text 0")])
-    assert withdraw(engine, iter(keys), batch=2) == 4 - len(left)
+    assert withdraw(engine, iter(keys), batch=2).records == 4 - len(left)
     assert set(rows(engine, "SELECT external_id, position FROM source_record")) == left
     assert rows(engine, "SELECT count(*) FROM past_record") == [(4 - len(left),)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        pytest.param([("s", "a", None)], WithdrawReport(1, 1, 0, 0, 2), id="all of it"),
+        pytest.param([("s", "a", 1)], WithdrawReport(1, 1, 0, 0, 1), id="a position"),
+        pytest.param([("s", "gone", None)], WithdrawReport(1, 0, 1, 0, 0), id="before"),
+        pytest.param(
+            [("s", "x", None), ("t", "a", None), ("s", "a", 7)],
+            WithdrawReport(3, 0, 0, 3, 0, (("s", "x", None), ("t", "a", None), ("s", "a", 7))),
+            id="unknown",
+        ),
+        pytest.param(
+            [("s", str(i), None) for i in range(25)],
+            WithdrawReport(25, 0, 0, 25, 0, tuple(("s", str(i), None) for i in range(10))),
+            id="many unknown",
+        ),
+        pytest.param(
+            [("s", "a", None), ("s", "a", None), ("s", "a", None)],
+            WithdrawReport(3, 2, 1, 0, 2),  # two in a batch, one in the next
+            id="twice",
+        ),
+    ],
+)
+def test_withdrawing_says_what_was_found(
+    engine: Engine,
+    versions: Versions,
+    keys: list[tuple[str, str, int | None]],
+    expected: WithdrawReport,
+) -> None:
+    records = [SourceRecord("s", "a", f"Text {i}", i) for i in range(2)]
+    intake(engine, versions["B"], [*records, SourceRecord("s", "gone", "Text 0")])
+    withdraw(engine, [("s", "gone", 0)])
+    done: list[int] = []
+    assert withdraw(engine, keys, batch=2, progress=done.append) == expected
+    assert done[-1] == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("sent", "whole", "left", "withdrawn"),
+    [
+        pytest.param(["T0"], {"a": [0]}, {("a", 0), ("b", 0)}, 2, id="fewer"),
+        pytest.param(["T0", "T1", "T2"], {"a": [0, 1, 2]}, {("a", 0), ("a", 1), ("a", 2), ("b", 0)}, 0, id="the same"),
+        pytest.param(["new"], {"a": [0, 2]}, {("a", 0), ("a", 2), ("b", 0)}, 1, id="others in another message"),
+        pytest.param([], {"a": []}, {("b", 0)}, 3, id="nothing"),
+        pytest.param(["T0"], {"a": []}, {("a", 0), ("b", 0)}, 2, id="what is sent stays"),
+        pytest.param(["T0"], {"a": [0], "x": [0]}, {("a", 0), ("b", 0)}, 2, id="unknown"),
+        pytest.param(["T0"], {}, {("a", 0), ("a", 1), ("a", 2), ("b", 0)}, 0, id="not whole"),
+    ],
+)  # fmt: skip
+def test_replacing_a_whole_record(
+    engine: Engine,
+    versions: Versions,
+    sent: list[str],
+    whole: dict[str, list[int]],
+    left: set[tuple[str, int]],
+    withdrawn: int,
+) -> None:
+    version = versions["B"]
+    records = [SourceRecord("s", "a", f"T{i}", i) for i in range(3)]
+    intake(engine, version, [*records, SourceRecord("s", "b", "T0")])
+    again = [SourceRecord("s", "a", affiliation, i) for i, affiliation in enumerate(sent)]
+    replaced = [WholeRecord("s", name, tuple(places)) for name, places in whole.items()]
+    for expected in (withdrawn, 0):  # a message may come twice
+        stored, count = take(engine, version, again, replaced)
+        assert count == expected
+        assert [affiliation.text for affiliation in stored] == sent
+        assert set(rows(engine, "SELECT external_id, position FROM source_record")) == left
+    assert rows(engine, "SELECT count(*) FROM past_record WHERE end_reason = 'withdrawn'") == [
+        (withdrawn,)
+    ]
+    check_spells(engine)
+
+
+def test_failed_replacement_changes_nothing(
+    engine: Engine, versions: Versions, database_url: str
+) -> None:
+    intake(engine, versions["B"], [SourceRecord("s", "a", f"T{i}", i) for i in range(3)])
+    before = rows(engine, "SELECT * FROM source_record ORDER BY position")
+    mark = "&" if "?" in database_url else "?"
+    impatient = connect(f"{database_url}{mark}options=-c%20lock_timeout%3D300")
+    with engine.begin() as other:
+        other.execute(text("LOCK TABLE past_record IN EXCLUSIVE MODE"))
+        new = [SourceRecord("s", "a", "new", 3)]
+        with pytest.raises(DatabaseUnavailable):
+            take(impatient, versions["B"], new, [WholeRecord("s", "a", (3,))])
+    assert rows(engine, "SELECT * FROM source_record ORDER BY position") == before
+    take(impatient, versions["B"], new, [WholeRecord("s", "a", (3,))])
+    assert rows(engine, "SELECT position FROM source_record") == [(3,)]
+    impatient.dispose()
+
+
+def test_replacements_at_once_leave_one_whole_record(engine: Engine, versions: Versions) -> None:
+    """Each has other positions; whichever is last, none of another one stays."""
+
+    def send(number: int) -> None:
+        records = [SourceRecord("s", "a", f"T{number}", place) for place in range(number)]
+        for _ in range(5):
+            take(engine, versions["B"], records, [WholeRecord("s", "a", tuple(range(number)))])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(send, [1, 2, 3, 5]))
+    found = rows(engine, "SELECT position, raw_text FROM source_record ORDER BY position")
+    assert found == [(place, f"T{len(found)}") for place in range(len(found))]
+    check_spells(engine)
+
+
+# How a link began
+
+
+def cookbook(title: str) -> str:
+    """The query of docs/sql.md below this heading."""
+    section = (Path(__file__).parents[2] / "docs/sql.md").read_text().split(f"## {title}\n")[1]
+    return section.split("```sql\n")[1].split("```")[0]
+
+
+OTHER_NAME = replace(OXFORD, matched_name="Oxford Univ.")
+STANDS_FOR = replace(OXFORD, stands_for=("03gq8fr08",))
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "beginnings"),
+    [
+        pytest.param(linked(OXFORD), linked(OXFORD), {OXFORD: "confirmed"}, id="the same"),
+        pytest.param(
+            linked(OXFORD), linked(replace(OXFORD, score=1.0, probability=0.6)),
+            {OXFORD: "confirmed"}, id="numbers",
+        ),
+        pytest.param(linked(OXFORD), linked(OTHER_NAME), {OXFORD: "changed"}, id="name"),
+        pytest.param(linked(OXFORD), linked(STANDS_FOR), {OXFORD: "changed"}, id="stands for"),
+        pytest.param(
+            linked(OXFORD), linked(LEIDEN, replace(OXFORD, rank=2)),
+            {OXFORD: "changed", LEIDEN: "new"}, id="rank",
+        ),
+        pytest.param(
+            linked(OXFORD), linked(OXFORD, ETH), {OXFORD: "confirmed", ETH: "new"}, id="one more"
+        ),
+        pytest.param(linked(OXFORD, ETH), linked(OXFORD), {OXFORD: "confirmed"}, id="one less"),
+        pytest.param(unlinked(NONE), linked(OXFORD), {OXFORD: "new"}, id="first link"),
+        pytest.param(
+            linked(OXFORD), linked(OXFORD, overrides=(1,)), {OXFORD: "confirmed"}, id="a person"
+        ),
+    ],
+)  # fmt: skip
+def test_a_link_says_what_it_is_beside_the_answer_before(
+    engine: Engine,
+    versions: Versions,
+    first: Outcome,
+    then: Outcome,
+    beginnings: dict[Link, str],
+) -> None:
+    affiliation = sent(engine, versions["A"])
+    put(engine, versions["A"], affiliation, first)
+    assert rows(engine, "SELECT DISTINCT beginning, begin_reason FROM link_history") == [
+        ("new", "source sent") for _ in first.links[:1]
+    ]
+    put(engine, versions["B"], affiliation, then)
+    reason = "override" if then.overrides else "registry release"
+    found = rows(
+        engine,
+        "SELECT ror_id, beginning, begin_reason, linked_since = resolved_at, linked_since_release,"
+        " linked_since_reason FROM link_history WHERE valid_to IS NULL",
+    )
+    assert {row[0]: row[1:] for row in found} == {
+        link.ror_id: (
+            beginning,
+            reason,
+            beginning == "new",
+            "v2.9" if beginning == "new" else "v2.8",
+            reason if beginning == "new" else "source sent",
+        )
+        for link, beginning in beginnings.items()
+    }
+    # What went to the past says still how it began.
+    assert rows(
+        engine,
+        "SELECT DISTINCT beginning, begin_reason, linked_since_release, end_release"
+        " FROM link_history WHERE valid_to IS NOT NULL",
+    ) == [("new", "source sent", "v2.8", "v2.9") for _ in first.links[:1]]
+
+
+def test_what_a_release_brought_is_told_after_a_rollback_too(
+    engine: Engine, versions: Versions
+) -> None:
+    """v2.9 brought 5 of 60 links and took 3; none of that changes by going back and forth, by
+    another model, or by what sources send meanwhile."""
+    texts = [f"Oxford {number}" for number in range(60)]
+    ids = [sent(engine, versions["A"], one, one) for one in texts]
+
+    def answered(letter: str) -> None:
+        before = letter == "A"
+        put_in_use(engine, versions[letter])
+        save(
+            engine,
+            versions[letter],
+            [
+                (
+                    one,
+                    linked(OXFORD) if (number >= 5 if before else number < 57) else unlinked(NONE),
+                )
+                for number, one in enumerate(ids)
+            ],
+        )
+
+    new, gone = cookbook("Which links a release brought"), cookbook("Which links a release took")
+
+    def told(query: str) -> set[object]:
+        return {row._mapping["external_id"] for row in _all(engine, query)}
+
+    for turn, letter in enumerate("ABABBM"):
+        answered(letter)
+        sent(engine, versions[letter], texts[20], f"later {turn}")
+        shown = letter != "A"
+        assert told(new) == (set(texts[:5]) if shown else set()), letter
+        assert told(gone) == (set(texts[57:]) if shown else set()), letter
+    # A new paper with a text that the release made linkable.
+    sent(engine, versions["M"], texts[0], "new paper")
+    assert told(new) == {*texts[:5], "new paper"}
+    assert rows(
+        engine,
+        "SELECT beginning, begin_reason, linked_since_reason FROM link_history"
+        " WHERE external_id = 'new paper'",
+    ) == [("new", "source sent", "registry release")]
+
+
+def test_another_writing_of_a_text_ends_and_begins_no_link(
+    engine: Engine, versions: Versions
+) -> None:
+    """Raw texts may differ where the normalised one is the same."""
+    version = versions["A"]
+    affiliation = sent(engine, version, "Oxford,  UK")
+    put(engine, version, affiliation, linked(OXFORD))
+    assert sent(engine, version, "Oxford, UK") == affiliation
+    put(engine, versions["B"], affiliation, linked(OXFORD))
+    assert sent(engine, versions["B"], "Oxford, UK ") == affiliation
+    assert rows(
+        engine,
+        "SELECT beginning, begin_reason, end_reason, continued FROM link_history"
+        " ORDER BY valid_from",
+    ) == [
+        ("new", "source sent", "source changed", True),
+        ("confirmed", "source sent", "registry release", True),
+        ("confirmed", "registry release", "source changed", True),
+        ("confirmed", "source sent", None, False),
+    ]
+    assert withdraw(engine, [("crossref", "a", None)]).records == 1
+    assert rows(engine, "SELECT count(*) FROM link_history WHERE NOT continued") == [(1,)]
+
+
+def test_how_an_old_link_began_stays_unknown(engine: Engine, versions: Versions) -> None:
+    affiliation = sent(engine, versions["A"])
+    put(engine, versions["A"], affiliation, linked(OXFORD))
+    with transaction(engine) as connection:
+        connection.exec_driver_sql(
+            "UPDATE outcome SET begin_reason = NULL; UPDATE link SET beginning = NULL,"
+            " since = NULL, since_version_id = NULL, since_reason = NULL"
+        )
+    put(engine, versions["B"], affiliation, linked(OXFORD, ETH))
+    assert rows(
+        engine,
+        "SELECT ror_id, beginning, begin_reason, linked_since_release FROM link_history"
+        " ORDER BY valid_from, rank",
+    ) == [
+        (OXFORD.ror_id, None, None, None),
+        (OXFORD.ror_id, "confirmed", "registry release", None),
+        (ETH.ror_id, "new", "registry release", "v2.9"),
+    ]
+
+
+def _all(engine: Engine, query: str) -> Sequence[Row[Any]]:
+    with transaction(engine) as connection:
+        return connection.exec_driver_sql(query).all()
 
 
 # Any sequence of events
 
 COMPARED = (
-    "source, source_id, position, affiliation, ror_id, ror_url, matched_name, matched_text,"
+    "source, external_id, position, affiliation, ror_id, ror_url, matched_name, matched_text,"
     " probability, score, rank, stands_for, evidence, registry_release, resolver_version, policy,"
     " resolved_at"
 )
@@ -320,6 +605,15 @@ def test_every_moment_is_shown_as_it_was(engine: Engine, versions: Versions, see
     def take_back() -> None:
         withdraw(engine, [("s", chance.choice("abc"), chance.choice([None, 0, 1]))])
 
+    def replace_whole() -> None:
+        name = chance.choice("abc")
+        records = [
+            SourceRecord("s", name, chance.choice(TEXTS), place)
+            for place in range(chance.randrange(4))
+        ]
+        whole = [WholeRecord("s", name, tuple(range(len(records))))]
+        take(engine, versions["B"], records, whole, chance.choice(POLICIES))
+
     def answer() -> None:
         ids = [one for (one,) in rows(engine, "SELECT id FROM affiliation ORDER BY id")]
         version = put_in_use(engine, chance.choice(list(versions.values()))).id
@@ -329,7 +623,7 @@ def test_every_moment_is_shown_as_it_was(engine: Engine, versions: Versions, see
         for _ in range(chance.choice([1, 1, 2])):
             save(engine, version, answers, chance.choice(POLICIES))  # type: ignore[arg-type]
 
-    events: Sequence[Callable[[], None]] = [send, take_back, answer, answer, answer]
+    events: Sequence[Callable[[], None]] = [send, take_back, replace_whole, answer, answer, answer]
     for step in range(40):
         (chance.choice(events) if step else send)()
         ((moment,),) = rows(engine, "SELECT clock_timestamp()")
@@ -464,6 +758,6 @@ def test_what_is_stored_is_not_stale_any_more(engine: Engine, versions: Versions
     affiliation = sent(engine, versions["A"])
     put(engine, versions["A"], affiliation, linked(OXFORD))
     put_in_use(engine, versions["B"])
-    assert mark(engine, versions["B"], [affiliation], "organisation added") == 1
+    assert mark_page(engine, versions["B"], Page(0, affiliation, ()), [affiliation]) == 1
     save(engine, versions["B"], [(affiliation, linked(OXFORD))])
     assert rows(engine, "SELECT * FROM stale") == []

@@ -429,13 +429,13 @@ def test_an_affiliation_has_an_answer_for_each_policy(
     save(engine, newer, [(strict.id, linked(OXFORD))], STRICT)
     (loose,) = intake(engine, newer, [record("Oxford and ETH", "10.1/b")], LOOSE)
     assert (loose.id, loose.resolved) == (strict.id, False)
-    assert rows(engine, "SELECT source_id, policy ->> 'accept_probability' FROM pending") == [
+    assert rows(engine, "SELECT external_id, policy ->> 'accept_probability' FROM pending") == [
         ("10.1/b", "0.2")
     ]
     save(engine, newer, [(loose.id, linked(OXFORD, ETH))], LOOSE)
     query = (
-        "SELECT source_id, ror_id, (policy ->> 'accept_probability')::real"
-        " FROM resolved_links ORDER BY source_id, rank"
+        "SELECT external_id, ror_id, (policy ->> 'accept_probability')::real"
+        " FROM resolved_links ORDER BY external_id, rank"
     )
     answers = [
         ("10.1/a", "052gg0110", pytest.approx(0.9)),
@@ -446,7 +446,7 @@ def test_an_affiliation_has_an_answer_for_each_policy(
     # An answer that is given again replaces the one of its own policy alone.
     save(engine, newer, [(loose.id, unlinked(NONE))], LOOSE)
     assert rows(engine, query) == answers[:1]
-    assert rows(engine, "SELECT source_id, reason FROM unresolved") == [("10.1/b", NONE.value)]
+    assert rows(engine, "SELECT external_id, reason FROM unresolved") == [("10.1/b", NONE.value)]
     assert intake(engine, newer, [record("Oxford and ETH", "10.1/a")], STRICT)[0].resolved
     assert not intake(engine, newer, [record("Oxford and ETH", "10.1/c")])[0].resolved
 
@@ -457,11 +457,11 @@ def test_a_record_sent_again_under_another_policy_moves_to_its_answer(
     newer = resolvers[1]
     (stored,) = intake(engine, newer, [record("Oxford and ETH", doi) for doi in "ab"], STRICT)
     save(engine, newer, [(stored.id, linked(OXFORD))], STRICT)
-    shown = "SELECT source_id, ror_id FROM resolved_links ORDER BY source_id, rank"
+    shown = "SELECT external_id, ror_id FROM resolved_links ORDER BY external_id, rank"
     for _ in range(2):  # a message may come twice
         intake(engine, newer, [record("Oxford and ETH", "b")], LOOSE)
         assert rows(engine, shown) == [("a", "052gg0110")]
-        assert rows(engine, "SELECT source_id FROM pending") == [("b",)]
+        assert rows(engine, "SELECT external_id FROM pending") == [("b",)]
     version = "SELECT xmin::text FROM source_record WHERE external_id = 'b'"
     before = rows(engine, version)
     save(engine, newer, [(stored.id, linked(ETH))], LOOSE)
@@ -496,9 +496,9 @@ def test_analysts_see_links_no_links_and_what_is_pending(
     )
     assert rows(
         engine,
-        "SELECT source, source_id, position, affiliation, ror_url, organisation, country_code,"
+        "SELECT source, external_id, position, affiliation, ror_url, organisation, country_code,"
         " country, city, organisation_status, registry_release, resolver_version, rank"
-        " FROM resolved_links ORDER BY source_id, rank",
+        " FROM resolved_links ORDER BY external_id, rank",
     ) == [
         ("crossref", doi, position, "Oxford and ETH", *organisation, "v2.9", resolvers[1], rank)
         for doi, position in (("10.1/a", 0), ("10.1/b", 3))
@@ -519,9 +519,9 @@ def test_analysts_see_links_no_links_and_what_is_pending(
         )
     ]
     assert rows(
-        engine, "SELECT source_id, affiliation, reason, registry_release FROM unresolved"
+        engine, "SELECT external_id, affiliation, reason, registry_release FROM unresolved"
     ) == [("10.1/c", "Nowhere", "not_in_registry", "v2.9")]
-    assert rows(engine, "SELECT source_id, affiliation FROM pending") == [("10.1/d", "Later")]
+    assert rows(engine, "SELECT external_id, affiliation FROM pending") == [("10.1/d", "Later")]
 
 
 # Refused records

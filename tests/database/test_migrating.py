@@ -1,13 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 
 from resolver.database.connection import connect, transaction
-from resolver.database.links import save
+from resolver.database.links import intake, save
 from resolver.database.migrating import (
     check,
     current,
@@ -20,10 +24,11 @@ from resolver.database.migrating import (
 from resolver.database.overrides import add
 from resolver.database.resolvers import find_resolver, put_in_use, resolvers
 from resolver.database.stale import due
+from resolver.domain.affiliation import SourceRecord
 from resolver.domain.outcome import Link, Outcome, Reason
 from resolver.domain.override import Override, Verdict
 from resolver.domain.policy import Policy
-from resolver.errors import DatabaseOutdated
+from resolver.errors import DatabaseOutdated, DatabaseUnavailable
 
 OXFORD = Link("052gg0110", "University of Oxford", "Oxford", 3.0, 0.8, 1)
 
@@ -229,7 +234,8 @@ BEFORE_HISTORY = """
 
 def test_old_answers_are_kept_and_due(empty: Engine) -> None:
     upgrade(empty, "0002")
-    shown = text("SELECT source_id, ror_id, score, resolved_at FROM resolved_links")
+    columns = "ror_id, score, resolved_at"
+    shown = text(f"SELECT source_id, {columns} FROM resolved_links")
     with transaction(empty) as connection:
         connection.exec_driver_sql(BEFORE_HISTORY)
         before = connection.execute(shown).fetchall()
@@ -242,6 +248,7 @@ def test_old_answers_are_kept_and_due(empty: Engine) -> None:
         }
     upgrade(empty)
     check(empty)
+    shown = text(f"SELECT external_id, {columns} FROM resolved_links")
     with transaction(empty) as connection:
         assert connection.execute(shown).fetchall() == before
         assert {
@@ -252,7 +259,7 @@ def test_old_answers_are_kept_and_due(empty: Engine) -> None:
         } == files  # no table was rewritten
         moment = connection.execute(text("SELECT now()")).scalar_one()
         then = connection.execute(
-            text("SELECT source_id, ror_id, score, resolved_at FROM resolved_links_at(:moment)"),
+            text(f"SELECT external_id, {columns} FROM resolved_links_at(:moment)"),
             {"moment": moment},
         ).fetchall()
     assert then == before
@@ -263,6 +270,46 @@ def test_old_answers_are_kept_and_due(empty: Engine) -> None:
     assert current_version.selected_at is not None
     assert (current_version.index_version, current_version.configuration) == (None, {})
     assert [one.text for one in due(empty, 1, limit=9)] == ["Oxford", "ETH"]
+
+
+MARKED = """
+    INSERT INTO stale (affiliation_id, policy_id, cause)
+    VALUES (1, 1, 'organisation added'), (2, 1, 'override')
+"""
+
+
+def test_marks_become_those_of_a_version(empty: Engine) -> None:
+    upgrade(empty, "0002")
+    with transaction(empty) as connection:
+        connection.exec_driver_sql(BEFORE_HISTORY)
+    upgrade(empty, "0005")
+    with transaction(empty) as connection:
+        connection.exec_driver_sql(MARKED)
+    upgrade(empty)
+    check(empty)
+    marks = text("SELECT affiliation_id, resolver_version_id FROM stale ORDER BY 1")
+    with transaction(empty) as connection:
+        # The version in use, and for the override the one that gave the answer.
+        assert connection.execute(marks).fetchall() == [(1, 1), (2, 4)]
+        connection.exec_driver_sql("INSERT INTO stale VALUES (1, 1, 'override', NULL, now(), 2)")
+    downgrade(empty, "0005")
+    with transaction(empty) as connection:
+        kept = connection.execute(text("SELECT affiliation_id, cause FROM stale")).fetchall()
+    assert kept == [(1, "organisation added")]
+    upgrade(empty)
+    check(empty)
+
+
+def test_an_index_that_was_half_built_is_built_again(empty: Engine) -> None:
+    upgrade(empty, "0005")
+    with empty.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        name = "ix_outcome_resolver_version_id_affiliation_id_policy_id"
+        connection.exec_driver_sql(f"CREATE INDEX {name} ON outcome (status)")
+        connection.exec_driver_sql(
+            f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{name}'::regclass"
+        )
+    upgrade(empty)
+    check(empty)
 
 
 def test_going_back_drops_history_and_overrides(empty: Engine) -> None:
@@ -280,6 +327,29 @@ def test_going_back_drops_history_and_overrides(empty: Engine) -> None:
         versions = text("SELECT version FROM registry_release ORDER BY id")
         assert connection.execute(versions).scalars().all() == ["v2.9 aa", "v2.9"]
     assert "past_link" not in inspect(empty).get_table_names()
+    upgrade(empty)
+    check(empty)
+
+
+def test_going_back_drops_how_links_began(empty: Engine) -> None:
+    upgrade(empty)
+    with transaction(empty) as connection:
+        connection.exec_driver_sql(BEFORE_HISTORY)
+    eth = Link("05a28rw58", "ETH Zurich", "ETH Zurich", None, 1.0, 1)
+    stored = intake(empty, 1, [SourceRecord("crossref", "new", "ETH Zurich")])
+    save(empty, 1, [(one.id, Outcome("", (eth,))) for one in stored])
+    add(empty, [Override(None, "Forgotten", "05a28rw58", Verdict.IS, "ada")])
+    shown = "SELECT {}, ror_id, valid_from, valid_to, end_reason, continued FROM link_history"
+    with transaction(empty) as connection:
+        connection.exec_driver_sql("UPDATE link_override SET affiliation = NULL")
+        before = connection.exec_driver_sql(shown.format("external_id")).fetchall()
+    downgrade(empty, "0005")
+    with transaction(empty) as connection:
+        assert connection.exec_driver_sql(shown.format("source_id")).fetchall() == before
+        at = "SELECT source_id FROM resolved_links_at(now()) ORDER BY 1"
+        assert connection.exec_driver_sql(at).scalars().all() == ["Oxford", "new"]
+        said = connection.exec_driver_sql("SELECT affiliation FROM link_override").scalar_one()
+        assert said.startswith("forgotten ")
     upgrade(empty)
     check(empty)
 
@@ -305,6 +375,154 @@ def test_several_processes_may_migrate_at_once(empty: Engine) -> None:
     assert current(empty) == head()
 
 
+# Large tables that are in use
+
+
+@pytest.fixture
+def apart(empty: Engine, empty_database_url: str) -> Iterator[Callable[[], Connection]]:
+    """Opens further connections to the empty database."""
+    engine = connect(empty_database_url)
+    opened: list[Connection] = []
+
+    def another() -> Connection:
+        opened.append(engine.connect())
+        return opened[-1]
+
+    yield another
+    for connection in opened:
+        connection.close()
+    engine.dispose()
+
+
+def waits_for(connection: Connection, what: str, *, seconds: float = 30) -> None:
+    """Until another process of this database is in such a statement and waits for a lock."""
+    deadline = time.monotonic() + seconds
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND wait_event_type = 'Lock' AND query LIKE :what"
+    )
+    while not connection.execute(query, {"what": f"%{what}%"}).scalar_one():
+        connection.rollback()
+        assert time.monotonic() < deadline, f"nobody waits in {what}"
+        time.sleep(0.05)
+    connection.rollback()
+
+
+LOCK_TIMEOUT_OF_MIGRATIONS = 5.0
+"""Seconds, as env.py sets it."""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "index"),
+    [
+        pytest.param("0002", "0003", "ix_link_runner_up", id="links"),
+        pytest.param("0005", "0006", "pk_stale_of_version", id="marks"),
+        pytest.param("0006", "0007", "ix_past_outcome_ended_at", id="the past"),
+    ],
+)
+def test_who_writes_does_not_wait_for_an_index(
+    empty: Engine, apart: Callable[[], Connection], before: str, after: str, index: str
+) -> None:
+    upgrade(empty, "0002")
+    with transaction(empty) as connection:
+        connection.exec_driver_sql(BEFORE_HISTORY)
+    upgrade(empty, before)
+    reader, writer = apart(), apart()
+    reader.execution_options(isolation_level="REPEATABLE READ")
+    reader.execute(text("SELECT count(*) FROM link"))  # a query that takes long
+    with ThreadPoolExecutor(1) as pool:
+        migration = pool.submit(upgrade, empty, after)
+        try:
+            waits_for(writer, f"INDEX CONCURRENTLY {index}")
+            # Longer than a migration waits for a lock that would make others wait.
+            time.sleep(LOCK_TIMEOUT_OF_MIGRATIONS + 0.5)
+            writer.execute(text("SET lock_timeout = '1s'"))
+            for table in ("link", "outcome", "past_outcome", "past_record", "refused_record"):
+                if inspect(writer).has_table(table):
+                    writer.execute(text(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE"))
+            writer.execute(text("UPDATE link SET rank = 2"))
+            writer.commit()
+        finally:
+            reader.rollback()
+        migration.result(timeout=60)
+    assert current(empty) == after
+
+
+def test_two_migrations_at_once_do_not_wait_for_each_other_for_ever(
+    empty: Engine, empty_database_url: str, apart: Callable[[], Connection]
+) -> None:
+    """Who builds an index waits for all transactions, also for one that waits for the lock."""
+    upgrade(empty, "0002")
+    reader, watcher = apart(), apart()
+    reader.execution_options(isolation_level="REPEATABLE READ")
+    reader.execute(text("SELECT count(*) FROM link"))
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(upgrade, empty)
+        waits_for(watcher, "CREATE INDEX CONCURRENTLY")
+        # Another process, since Alembic's context belongs to one.
+        second = subprocess.Popen(
+            [sys.executable, "-m", "resolver.cli", "migrate"],
+            env=os.environ | {"RESOLVER_DATABASE_URL": empty_database_url},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        advisory = text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND query LIKE '%advisory_lock%'"
+        )
+        while not watcher.execute(advisory).scalar_one() and second.poll() is None:
+            watcher.rollback()
+            time.sleep(0.05)
+        watcher.rollback()
+        time.sleep(1)
+        reader.rollback()
+        first.result(timeout=120)
+    _, said = second.communicate(timeout=120)
+    assert second.returncode == 0, said
+    assert current(empty) == head()
+
+
+@pytest.mark.parametrize("broken_off", ["in the index", "behind it"])
+def test_a_migration_that_broke_off_is_completed_by_the_next(
+    empty: Engine, apart: Callable[[], Connection], broken_off: str
+) -> None:
+    upgrade(empty, "0002")
+    with transaction(empty) as connection:
+        connection.exec_driver_sql(BEFORE_HISTORY)
+    other = apart()
+    whole = text(
+        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('ix_link_runner_up')"
+    )
+    if broken_off == "in the index":
+        other.execution_options(isolation_level="REPEATABLE READ")
+        other.execute(text("SELECT count(*) FROM link"))
+        watcher = apart()
+        with ThreadPoolExecutor(1) as pool:
+            migration = pool.submit(upgrade, empty)
+            waits_for(watcher, "CREATE INDEX CONCURRENTLY ix_link_runner_up")
+            watcher.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <>"
+                    " pg_backend_pid() AND query LIKE 'CREATE INDEX CONCURRENTLY%'"
+                )
+            )
+            with pytest.raises(DatabaseUnavailable):
+                migration.result(timeout=60)
+        assert watcher.execute(whole).scalar_one() is False
+    else:
+        other.execute(text("LOCK TABLE outcome IN ACCESS SHARE MODE"))
+        with pytest.raises(DatabaseUnavailable):
+            upgrade(empty)
+        assert other.execute(whole).scalar_one() is True
+    other.rollback()
+    assert current(empty) == "0002"
+    upgrade(empty)
+    check(empty)
+    with transaction(empty) as connection:
+        assert connection.execute(whole).scalar_one() is True
+        assert connection.execute(text("SELECT count(*) FROM link")).scalar_one() == 1
+
+
 def test_timeouts_of_migrations_do_not_stay_on_pooled_connections(empty: Engine) -> None:
     upgrade(empty)
     with transaction(empty) as connection:
@@ -316,6 +534,28 @@ def test_check_finds_a_column_that_is_missing(engine: Engine) -> None:
         connection.execute(text("ALTER TABLE model DROP COLUMN first_used_at"))
     with pytest.raises(DatabaseOutdated, match="first_used_at"):
         check(engine)
+
+
+def test_one_thing_has_one_name_in_tables_and_views(engine: Engine) -> None:
+    """What holds a sender's record calls its key alike."""
+    columns: dict[str, set[str]] = {}
+    with transaction(engine) as connection:
+        for table, column in connection.exec_driver_sql(
+            "SELECT table_name, column_name FROM information_schema.columns"
+            " WHERE table_schema = 'public'"
+        ):
+            columns.setdefault(table, set()).add(column)
+        (arguments,) = connection.exec_driver_sql(
+            "SELECT proargnames FROM pg_proc WHERE proname = 'resolved_links_at'"
+        ).scalars()
+    keyed = {name: found for name, found in columns.items() if "position" in found}
+    assert set(keyed) == {
+        *("source_record", "past_record", "refused_record"),
+        *("resolved_links", "unresolved", "pending", "link_history", "outdated"),
+    }
+    for name, found in {**keyed, "resolved_links_at": set(arguments)}.items():
+        assert {"source", "external_id", "position"} <= found, name
+        assert not {"source_id", "id_in_source", "record_id"} & found, name
 
 
 def test_every_table_view_and_column_says_what_it_is(engine: Engine) -> None:

@@ -7,8 +7,9 @@ from datetime import date
 import pytest
 from sqlalchemy import Engine, text
 
-from resolver.database import monitoring
+from resolver.database import locks, monitoring, releases, resolvers
 from resolver.database.connection import transaction
+from resolver.database.locks import updating_alone
 from resolver.database.monitoring import REST, SOURCES, Drift
 
 TODAY = date(2026, 11, 18)
@@ -96,8 +97,9 @@ def test_the_overview_counts_what_is_due(filled: Engine) -> None:
     send(filled, "crossref", "2026-11-17", 1, 10)
     with transaction(filled) as connection:
         connection.exec_driver_sql(
-            "INSERT INTO stale (affiliation_id, policy_id, cause)"
-            " SELECT affiliation_id, policy_id, 'override' FROM outcome LIMIT 3"
+            "INSERT INTO stale (affiliation_id, policy_id, resolver_version_id, cause)"
+            " SELECT affiliation_id, policy_id, resolver_version_id, 'override'"
+            " FROM outcome LIMIT 3"
         )
     found = monitoring.overview(filled, seconds=30)
     assert found.migrated
@@ -118,3 +120,42 @@ def test_a_count_that_takes_too_long_is_left_out(filled: Engine) -> None:
     # The limit was that count's alone.
     with transaction(filled) as connection:
         assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "0"
+
+
+def test_an_update_that_runs_is_seen(filled: Engine) -> None:
+    assert monitoring.overview(filled, seconds=30).updating is False
+    with updating_alone(filled):
+        assert monitoring.overview(filled, seconds=30).updating is True
+    assert locks.updating(filled) is False
+
+
+def test_who_went_back_is_told_from_who_is_not_through(filled: Engine) -> None:
+    with transaction(filled) as connection:
+        connection.exec_driver_sql(
+            """
+            UPDATE resolver_version SET generation = 1, selected_at = now();
+            UPDATE registry_release SET is_current = false;
+            INSERT INTO registry_release
+                (version, sha256, source, organisation_count, rejected_count, is_current)
+            VALUES ('v3.0', repeat('1', 64), 'v3.0.zip', 1, 0, true);
+            """
+        )
+    first = resolvers.current_resolver(filled)
+    release = releases.current_release(filled)
+    assert first is not None
+    assert release is not None
+    # Loaded, and nobody has switched to it.
+    assert monitoring.overview(filled, seconds=30).before is None
+    later = resolvers.register(
+        filled,
+        release_id=release.id,
+        encoder=first.encoder,
+        reranker=first.reranker,
+        settings=first.settings,
+        index_version="v3.0-1",
+    )
+    assert monitoring.overview(filled, seconds=30).before is None
+    resolvers.put_in_use(filled, later.id)
+    assert monitoring.overview(filled, seconds=30).before is None
+    resolvers.put_in_use(filled, first.id)
+    assert monitoring.overview(filled, seconds=30).before == later.id

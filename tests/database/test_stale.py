@@ -19,16 +19,19 @@ from resolver.database.stale import (
     CarriedLink,
     Cause,
     Due,
-    carried,
-    carried_count,
+    Page,
+    about_due,
     causes,
     due,
     due_among,
     due_count,
-    mark,
+    last_affiliation,
     mark_linked,
+    mark_page,
     mark_texts,
-    mark_unlinked,
+    page,
+    prune,
+    selection_begun,
     selection_done,
 )
 from resolver.domain.affiliation import SourceRecord, text_hash
@@ -36,6 +39,7 @@ from resolver.domain.organisation import Name, NameKind, Organisation, Organisat
 from resolver.domain.outcome import CountryAgreement, Link, LinkEvidence, Outcome, Reason
 from resolver.domain.override import Override, Verdict
 from resolver.domain.policy import Policy
+from resolver.errors import ResolverSuperseded
 
 OXFORD = Link("052gg0110", "University of Oxford", "Oxford University", 4.25, 0.97, 1)
 ETH = Link("05a28rw58", "ETH Zurich", "ETH", 1.5, 0.75, 2)
@@ -109,6 +113,13 @@ def versions(engine: Engine) -> tuple[int, int]:
 # Marking
 
 CHANGED = Cause.ORGANISATION_CHANGED.value
+ALL = Page(0, 99, ())
+
+
+def mark(engine: Engine, version_id: int, affiliation_ids: list[int]) -> int:
+    return mark_page(engine, version_id, ALL, affiliation_ids)
+
+
 Marking = Callable[[Engine, int], int]
 
 
@@ -141,12 +152,19 @@ Marking = Callable[[Engine, int], int]
         pytest.param(lambda e, v: mark_linked(e, v, ["000aaaa02"]), [], id="nobody"),
         pytest.param(lambda e, v: mark_linked(e, v, []), [], id="none at all"),
         pytest.param(
-            lambda e, v: mark_unlinked(e, v, [Reason.NOT_IN_REGISTRY, Reason.AMBIGUOUS]),
+            lambda e, v: mark_page(
+                e, v, ALL, [], wanting=[Reason.NOT_IN_REGISTRY, Reason.AMBIGUOUS]
+            ),
             [("Either", "no answer before", None), ("Nowhere", "no answer before", None)],
             id="unlinked",
         ),
         pytest.param(
-            lambda e, v: mark(e, v, [1, 5, 99], Cause.ORGANISATION_ADDED),
+            lambda e, v: mark_page(e, v, Page(5, 6, ()), [], wanting=list(Reason)),
+            [("Either", "no answer before", None)],
+            id="unlinked, on a page",
+        ),
+        pytest.param(
+            lambda e, v: mark(e, v, [1, 5, 99]),
             [("Nowhere", "organisation added", None), ("Oxford", "organisation added", None)],
             id="by affiliation",
         ),
@@ -180,7 +198,7 @@ def test_marks(
 def test_the_first_cause_stays(engine: Engine, versions: tuple[int, int]) -> None:
     now = versions[1]
     mark_linked(engine, now, ["05a28rw58"])
-    assert mark(engine, now, [2], Cause.ORGANISATION_ADDED) == 0
+    assert mark(engine, now, [2]) == 0
     assert marked(engine) == [("Oxford and ETH", CHANGED, "05a28rw58")]
 
 
@@ -190,7 +208,7 @@ def test_marks_are_of_every_policy(engine: Engine, versions: tuple[int, int]) ->
     (stored,) = intake(engine, before, [SourceRecord("s", "strict", "Oxford")], STRICT)
     save(engine, before, [(stored.id, outcome("Oxford"))], STRICT)
     put_in_use(engine, now)
-    assert mark(engine, now, [stored.id], Cause.ORGANISATION_ADDED) == 2
+    assert mark(engine, now, [stored.id]) == 2
     strict = policies.register(engine, STRICT)
     assert policies.find(engine, strict) == STRICT
     assert due(engine, now, limit=10) == [
@@ -208,7 +226,6 @@ def test_what_is_due_comes_in_pages(engine: Engine, versions: tuple[int, int]) -
     now = versions[1]
     with transaction(engine) as connection:
         connection.execute(text("UPDATE resolver_version SET carries_id = NULL"))
-    mark(engine, now, [], Cause.OVERRIDE)
     assert due_count(engine, now) == len(OUTCOMES)
     assert causes(engine, now) == {"resolver change": len(OUTCOMES)}
     pages, after = [], (0, 0)
@@ -222,7 +239,7 @@ def test_what_is_due_comes_in_pages(engine: Engine, versions: tuple[int, int]) -
 
 def test_what_no_source_asks_for_is_not_due(engine: Engine, versions: tuple[int, int]) -> None:
     now = versions[1]
-    mark(engine, now, [1, 2], Cause.ORGANISATION_ADDED)
+    mark(engine, now, [1, 2])
     withdraw(engine, [("s", "0", None)])
     assert [one.text for one in due(engine, now, limit=5)] == ["Oxford and ETH"]
     assert due_count(engine, now) == 1
@@ -234,6 +251,7 @@ def test_what_no_source_asks_for_is_not_due(engine: Engine, versions: tuple[int,
     assert rows(engine, "SELECT affiliation, cause FROM outdated") == [
         ("Oxford and ETH", "organisation added")
     ]
+    assert [about_due(engine, now), about_due(engine, now, few=1)] == [1, 2]
     # When it is asked for again, the mark is still there.
     assert not intake(engine, now, [SourceRecord("t", "0", "Oxford")])[0].resolved
     assert due_count(engine, now) == 2
@@ -252,21 +270,152 @@ def test_going_back_finds_the_answers_since_due(engine: Engine, versions: tuple[
     assert mark_linked(engine, now, ["052gg0110"]) == 3  # 2 is its own
 
 
+# Marks and versions
+
+
+def due_ids(engine: Engine, version_id: int) -> list[int]:
+    return [one.affiliation_id for one in due(engine, version_id, limit=99)]
+
+
+def looked_at(engine: Engine, version_id: int, *, size: int = 99) -> list[int]:
+    """Ids of what a selection that begins now looks at."""
+    after, ids = selection_begun(engine, version_id), []
+    while found := page(engine, version_id, after=after, size=size):
+        ids += sorted(one.id for one in found.carried)
+        mark_page(engine, version_id, found, [])
+        after = found.to
+    return ids
+
+
+def test_marks_belong_to_the_version_that_made_them(
+    engine: Engine, versions: tuple[int, int]
+) -> None:
+    before, now = versions
+    mark(engine, now, [1, 2, 3])
+    selection_done(engine, now)
+    save(engine, now, [(3, outcome("Oxford or Brookes"))])
+    put_in_use(engine, before)
+    # What it answered itself is as it was, whatever the later version makes of it.
+    assert due_ids(engine, before) == [3]
+    assert causes(engine, before) == {"resolver change": 1}
+    assert rows(engine, "SELECT affiliation FROM outdated") == [("Oxford or Brookes",)]
+    default = policies.register(engine, Policy())
+    assert [one.affiliation_id for one in due_among(engine, before, default, [1, 2, 3])] == [3]
+    assert intake(engine, before, [SourceRecord("t", "1", "Oxford")])[0].resolved
+    # An answer that is given anew is not what the later version would say.
+    save(engine, before, [(1, Outcome("Oxford", reason=Reason.AMBIGUOUS))])
+    assert due_count(engine, before) == 1
+    put_in_use(engine, now)
+    assert due_ids(engine, now) == [1, 2]
+    assert not intake(engine, now, [SourceRecord("t", "1", "Oxford")])[0].resolved
+    assert rows(engine, "SELECT DISTINCT affiliation FROM outdated ORDER BY 1") == [
+        ("Oxford",), ("Oxford and ETH",),
+    ]  # fmt: skip
+
+
+def test_what_was_looked_at_is_not_looked_at_again(
+    engine: Engine, versions: tuple[int, int]
+) -> None:
+    before, now = versions
+    assert looked_at(engine, now) == [1, 2, 3, 4, 5, 6, 7]
+    selection_done(engine, now)
+    put_in_use(engine, before)
+    [late] = intake(engine, before, [SourceRecord("s", "late", "Late")])
+    save(
+        engine, before, [(1, Outcome("", reason=Reason.AMBIGUOUS)), (2, outcome("Oxford and ETH"))]
+    )
+    save(engine, before, [(late.id, Outcome("Late", reason=Reason.AMBIGUOUS))])
+    put_in_use(engine, now)
+    assert looked_at(engine, now) == [1, late.id]  # 2 is the same answer
+    selection_done(engine, now)
+    assert looked_at(engine, now) == []
+    assert selection_begun(engine, now, again=True) == 0
+    assert looked_at(engine, now) == [1, 2, 3, 4, 5, 6, 7, late.id]
+
+
+def test_what_another_version_carries_is_looked_at_in_full(
+    engine: Engine, versions: tuple[int, int]
+) -> None:
+    before, now = versions
+    looked_at(engine, now)
+    selection_done(engine, now)
+    with transaction(engine) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO registry_release"
+                " (version, sha256, source, organisation_count, rejected_count)"
+                " VALUES ('v3.0', 'v3.0', 'v3.0.json', 0, 0)"
+            )
+        )
+        release_id = connection.execute(text("SELECT max(id) FROM registry_release")).scalar_one()
+    parts = {"encoder": ("builtin", "e"), "reranker": ("builtin", "r"), "settings": {}}
+    later = register(engine, release_id=release_id, **parts).id  # type: ignore[arg-type]
+    put_in_use(engine, before)
+    put_in_use(engine, later)
+    assert looked_at(engine, later) == [1, 2, 3, 4, 5, 6, 7]
+    selection_done(engine, later)
+    put_in_use(engine, now)
+    assert looked_at(engine, now) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_an_answer_that_two_versions_marked_is_due_once(
+    engine: Engine, versions: tuple[int, int]
+) -> None:
+    now = versions[1]
+    mark(engine, now, [1])
+    add(engine, [Override(None, "Oxford", "052gg0110", Verdict.IS_NOT, "ada")])
+    assert mark_texts(engine, [text_hash("Oxford")]) == 1
+    assert due_ids(engine, now) == [1]
+    assert causes(engine, now) == {"organisation added": 1}
+    assert rows(engine, "SELECT affiliation FROM outdated") == [("Oxford",)]
+    save(engine, now, [(1, outcome("Oxford", (1,)))])
+    assert marked(engine) == []
+
+
+def test_what_a_person_says_holds_after_going_back(
+    engine: Engine, versions: tuple[int, int]
+) -> None:
+    before, now = versions
+    selection_done(engine, now)
+    add(engine, [Override(None, "Oxford", "052gg0110", Verdict.IS_NOT, "ada")])
+    mark_texts(engine, [text_hash("Oxford")])
+    assert due_ids(engine, now) == [1]
+    put_in_use(engine, before)
+    assert due_ids(engine, before) == [1]
+
+
+def test_marks_of_versions_that_do_not_come_back_are_dropped(
+    engine: Engine, versions: tuple[int, int]
+) -> None:
+    before, now = versions
+    mark(engine, now, [1, 2, 3])
+    selection_done(engine, now)
+    assert prune(engine, [now]) == 0
+    put_in_use(engine, before)
+    assert prune(engine, [before], batch=2) == 3
+    assert marked(engine) == []
+    put_in_use(engine, now)
+    assert looked_at(engine, now) == [1, 2, 3, 4, 5, 6, 7]
+
+
 # Selecting
 
 
-def test_what_is_carried_is_read_in_batches(engine: Engine, versions: tuple[int, int]) -> None:
+def test_a_page_has_what_is_carried(engine: Engine, versions: tuple[int, int]) -> None:
     before, now = versions
     put_in_use(engine, before)
     intake(engine, before, [SourceRecord("s", "strict", "Oxford")], STRICT)
     save(engine, before, [(1, Outcome("", reason=Reason.BELOW_THRESHOLD))], STRICT)
     put_in_use(engine, now)
-    mark(engine, now, [2], Cause.ORGANISATION_CHANGED)
+    mark(engine, now, [2])
     withdraw(engine, [("s", "5", None)])  # nobody asks for it, and it may be asked for again
     save(engine, now, [(3, outcome("Oxford or Brookes"))])
-    batches = list(carried(engine, now, batch=2))
-    assert [len(batch) for batch in batches] == [2, 2, 1]
-    found = sorted((one for batch in batches for one in batch), key=lambda one: one.id)
+    pages, after = [], 0
+    while one := page(engine, now, after=after, size=3):
+        pages.append(one)
+        after = one.to
+    assert [(one.after, one.to) for one in pages] == [(0, 3), (3, 6), (6, 7)]
+    found = sorted((one for each in pages for one in each.carried), key=lambda one: one.id)
     assert [(one.id, one.text, sorted(map(str, one.reasons))) for one in found] == [
         (1, "Oxford", ["None", "below_threshold"]),
         (4, "Rutherford", ["None"]),
@@ -276,8 +425,47 @@ def test_what_is_carried_is_read_in_batches(engine: Engine, versions: tuple[int,
     ]
     link = CarriedLink("052gg0110", "Oxford University", pytest.approx(0.97), 0.5, None, None)  # type: ignore[arg-type]
     assert [one.links for one in found] == [(link,), (link,), (), (), ()]
-    assert carried_count(engine, now) == 6  # with the stale one
-    assert list(carried(engine, before)) == []  # it carries nothing
+    assert last_affiliation(engine) == 7
+    first = page(engine, before, after=0, size=3)
+    assert first is not None
+    assert first.carried == ()  # it carries nothing
+
+
+def test_a_selection_goes_on_where_it_was(engine: Engine, versions: tuple[int, int]) -> None:
+    now = versions[1]
+    assert selection_begun(engine, now) == 0
+    first = page(engine, now, after=0, size=3)
+    assert first is not None
+    assert mark_page(engine, now, first, [2]) == 1
+    assert selection_begun(engine, now) == 3
+    assert put_in_use(engine, now).selected_to == 3
+    assert selection_begun(engine, now, again=True) == 0
+
+
+def test_a_selection_that_was_rolled_back_in_its_midst_begins_anew(
+    engine: Engine, versions: tuple[int, int]
+) -> None:
+    before, now = versions
+    mark_page(engine, now, Page(0, 3, ()), [2])
+    put_in_use(engine, before)
+    put_in_use(engine, now)
+    assert selection_begun(engine, now) == 0
+    assert due_ids(engine, now) == [2]
+
+
+def test_nothing_is_marked_for_a_version_that_is_not_in_use(
+    engine: Engine, versions: tuple[int, int]
+) -> None:
+    before, now = versions
+    put_in_use(engine, before)
+    for step in (
+        lambda: selection_begun(engine, now),
+        lambda: mark_page(engine, now, ALL, [1]),
+        lambda: selection_done(engine, now),
+    ):
+        with pytest.raises(ResolverSuperseded):
+            step()
+    assert marked(engine) == []
 
 
 # Overrides

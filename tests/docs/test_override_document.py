@@ -28,6 +28,6 @@ def test_the_evidence_has_these_fields() -> None:
 
 @pytest.mark.parametrize("block", re.findall(r"<<'CSV'\n(.*?)^CSV$", DOCUMENT, re.M | re.S))
 def test_the_files_have_no_bad_line(block: str) -> None:
-    found = list(read_csv(io.StringIO(block, newline=""), author="x"))
+    found = list(read_csv(enumerate(io.StringIO(block, newline=""), 1), author="x"))
     assert len(found) == block.count("\n") - 1 > 0
     assert all(isinstance(one, Override) for one in found)

@@ -219,7 +219,7 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
         == ["University of Oxford", "ETH Zurich", "Paul Scherrer Institute"]
     ),
     "Papers of one organisation": lambda r: (
-        [x["source_id"] for x in r] == ["10.1234/physics.7", "10.1234/physics.8", "10.5555/g"]
+        [x["external_id"] for x in r] == ["10.1234/physics.7", "10.1234/physics.8", "10.5555/g"]
     ),
     "Organisations with the most affiliations": lambda r: (
         (
@@ -341,7 +341,7 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
         r
         == [
             {
-                "source_id": "10.5555/a",
+                "external_id": "10.5555/a",
                 "position": 3,
                 "affiliation": "Rutherford Lab",
                 "before": ["052gg0110"],
@@ -355,14 +355,33 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
         == [(0, "University of Oxford", "v2.8"), (1, "ETH Zurich", "v2.8")]
     ),
     "The history of a paper": lambda r: (
-        [(x["organisation"], float(x["probability"]), x["end_reason"], x["continued"]) for x in r]
+        [(x["organisation"], x["beginning"], x["end_reason"], x["continued"]) for x in r]
         == [
-            ("University of Oxford", 0.98, None, False),
-            ("ETH Zurich", 0.88, "registry release", True),
-            ("ETH Zurich", 0.9, None, False),
-            ("Paul Scherrer Institute", 0.6, None, False),
+            ("University of Oxford", "new", None, False),
+            ("ETH Zurich", "new", "registry release", True),
+            ("ETH Zurich", "confirmed", None, False),
+            ("Paul Scherrer Institute", "new", None, False),
         ]
         and r[1]["valid_from"] == date(2026, 9, 15)
+    ),
+    "Which links a release brought": lambda r: (
+        [(x["external_id"], x["organisation"]) for x in r]
+        == [
+            ("10.1234/physics.7", "Paul Scherrer Institute"),
+            ("10.5555/a", "Rutherford Laboratory"),
+        ]
+    ),
+    "Which links a release took": lambda r: (
+        [(x["external_id"], x["organisation"]) for x in r]
+        == [("10.5555/a", "University of Oxford")]
+    ),
+    "What became of the links when a release came": lambda r: (
+        [tuple(x.values()) for x in r]
+        == [
+            ("new", "registry release", 2),
+            ("new", "source sent", 2),
+            ("confirmed", "registry release", 1),
+        ]
     ),
     "Which model said so, and how sure it was": lambda r: (
         [(x["organisation"], x["said_by"], x["score"], float(x["probability"])) for x in r]

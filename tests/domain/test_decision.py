@@ -1,16 +1,12 @@
-from datetime import UTC, datetime
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolver.domain.affiliation import MAX_CHARACTERS
 from resolver.domain.candidate import Candidate
-from resolver.domain.decision import Scored, Step, as_said, decide, refusal, verdicts
+from resolver.domain.decision import Scored, Step, decide, verdicts
 from resolver.domain.document import Document
 from resolver.domain.organisation import OrganisationStatus
-from resolver.domain.outcome import CountryAgreement, LinkEvidence, OverrideNote, Reason
-from resolver.domain.override import Override, Verdict
+from resolver.domain.outcome import CountryAgreement, Reason
 from resolver.domain.policy import Policy
 
 COUNTRIES = {"AU": "Australia", "CA": "Canada", "DE": "Germany", "FR": "France"} | {
@@ -278,104 +274,3 @@ def test_links_are_probable_ordered_distinct_and_independent_of_input_order(
         s.candidate.ror_id
         for s in sorted(candidates, key=lambda s: (-s.probability, -s.score, s.candidate.ror_id))
     ]
-
-
-@pytest.mark.parametrize(
-    ("raw", "normalised", "expected"),
-    [
-        ("", "", Reason.EMPTY),
-        ("\x00", "", Reason.EMPTY),
-        ("x" * (MAX_CHARACTERS + 1), "x", Reason.TOO_LONG),
-        ("x" * MAX_CHARACTERS, "x", None),
-    ],
-    ids=["empty", "nothing visible", "too long", "just short enough"],
-)
-def test_refusal(raw: str, normalised: str, expected: Reason | None) -> None:
-    assert refusal(raw, normalised) is expected
-
-
-# What persons said
-
-YORK = scored(
-    "University of York", 0.2, "york", city="York", country="GB", weighed=(("logit", 1.0),)
-)
-LEEDS = scored("University of Leeds", 0.1, "leeds", city="Leeds", country="GB")
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-def said(ror_id: str, **more: object) -> Override:
-    return Override(7, ONE, ror_id, Verdict.IS, "ada", "by hand", NOON, **more)  # type: ignore[arg-type]
-
-
-def test_a_person_s_link_has_what_the_model_found_as_evidence() -> None:
-    (link,) = as_said(ONE, [said("york")], [YORK.candidate], [YORK], {})
-    assert (link.ror_id, link.name, link.probability, link.score) == (
-        "york", "University of York", 1.0, -3.0,
-    )  # fmt: skip
-    assert link.evidence == LinkEvidence(
-        text="University of York",
-        start=23,
-        end=41,
-        country=CountryAgreement.NAMED,
-        city_named=True,
-        first_stage_rank=1,
-        sparse=None,
-        dense=None,
-        weighed=(("logit", 1.0),),
-        override=OverrideNote(7, "ada", "by hand", NOON.date()),
-    )
-
-
-@pytest.mark.parametrize(
-    ("candidates", "known", "name", "score", "rank"),
-    [
-        pytest.param([YORK], {}, "University of York", -3.0, 1, id="reranked"),
-        pytest.param([LEEDS, YORK], {}, "University of York", -3.0, 2, id="second"),
-        pytest.param([], {"york": YORK.document}, "University of York", None, None, id="not found"),
-        pytest.param([], {"york": None}, "as once known", None, None, id="not in the index"),
-    ],
-)
-def test_a_person_s_link_stands_whatever_was_found(
-    candidates: list[Scored],
-    known: dict[str, Document | None],
-    name: str,
-    score: float | None,
-    rank: int | None,
-) -> None:
-    found = [s.candidate for s in candidates]
-    (link,) = as_said(ONE, [said("york", name="as once known")], found, candidates, known)
-    assert (link.name, link.score, link.probability) == (name, score, 1.0)
-    assert link.evidence is not None
-    assert link.evidence.first_stage_rank == rank
-    assert link.evidence.override is not None
-
-
-def test_an_organisation_that_nobody_knows_is_called_by_its_id() -> None:
-    (link,) = as_said(ONE, [said("york")], [], [], {})
-    assert (link.name, link.matched_name) == ("york", "york")
-    assert link.evidence is not None
-    assert (link.evidence.text, link.evidence.start, link.evidence.end) == ("", 0, 0)
-
-
-def test_a_candidate_that_was_not_reranked_has_its_place_and_no_score() -> None:
-    found = [LEEDS.candidate, YORK.candidate]
-    leeds, york = as_said(ONE, [said("leeds"), said("york")], found, [LEEDS], {})
-    assert [(one.rank, one.score) for one in (leeds, york)] == [(1, -4.0), (2, None)]
-    assert york.evidence is not None
-    assert york.evidence.first_stage_rank == 2
-
-
-@pytest.mark.parametrize(
-    ("name", "on"),
-    [
-        ("University of York", "University of York"),
-        ("York University", "University of York"),
-        ("Oxford Institute of Technology", ""),
-        ("Oxford", ""),
-    ],
-)
-def test_a_person_s_link_stands_on_most_of_its_name_or_on_nothing(name: str, on: str) -> None:
-    (link,) = as_said(ONE, [said("x")], [], [], {"x": scored(name, 0.9).document})
-    assert link.evidence is not None
-    assert link.evidence.text == on
-    assert ONE[link.evidence.start : link.evidence.end] == on

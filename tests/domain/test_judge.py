@@ -20,6 +20,7 @@ def evidence_of(*rows: tuple[float, float]) -> np.ndarray:
 # Tree 0: logit > 0 ? (coverage > 0.5 ? 3 : 1) : -2; tree 1: nothing but 0.5.
 TREES = TreeJudge(
     Trees(
+        columns=FEATURES,
         roots=np.array([0, 5]),
         feature=np.array([LOGIT, -1, COVERAGE, -1, -1, -1]),
         threshold=np.array([0.0, 0.0, 0.5, 0.0, 0.0, 0.0]),
@@ -100,8 +101,11 @@ def test_trees_that_ask_for_other_columns_are_refused() -> None:
     leaf = np.array([-1, -1, -1])
     other = np.array([len(FEATURES), -1, -1])
     left, right = np.array([1, -1, -1]), np.array([2, -1, -1])
-    asks = Trees(np.array([0]), other, np.zeros(3), left, right, np.zeros(3))
+    rest = (np.zeros(3), left, right, np.zeros(3))
     with pytest.raises(ValueError, match="not between"):
-        TreeJudge(asks)
+        Trees(FEATURES, np.array([0]), other, *rest)
+    one_more = Trees((*FEATURES, "novelty"), np.array([0]), other, *rest)
+    with pytest.raises(ValueError, match="fitted to other columns: with novelty"):
+        TreeJudge(one_more)
     with pytest.raises(ValueError, match="entries for"):
-        judge_of({**asks.as_object(), "feature": leaf[:2].tolist()})
+        judge_of({**one_more.as_object(), "feature": leaf[:2].tolist()})

@@ -14,6 +14,7 @@ COVERAGE = ASKED.index("coverage")
 # A name of which the text holds more than 0.9 has odds of 2, one of more than 0.4 of 0, else -3.
 SIEVE = Sieve(
     Trees(
+        columns=ASKED,
         roots=np.array([0]),
         feature=np.array([COVERAGE, COVERAGE, -1, -1, -1]),
         threshold=np.array([0.9, 0.4, 0.0, 0.0, 0.0]),
@@ -72,3 +73,5 @@ def test_a_column_that_it_may_not_ask_for_is_refused() -> None:
     stored = {**SIEVE.as_object(), "feature": [len(ASKED), COVERAGE, -1, -1, -1]}
     with pytest.raises(ValueError, match="not between"):
         Sieve.of_object(stored)
+    with pytest.raises(ValueError, match="fitted to other columns: without"):
+        Sieve.of_object({**SIEVE.as_object(), "columns": ["novelty", *ASKED[1:]]})

@@ -8,6 +8,7 @@ from resolver.domain.trees import Trees
 
 # Tree 0: first > 0 ? (second > 0.5 ? 3 : 1) : -2; tree 1: nothing but 0.5.
 TREES = Trees(
+    columns=("first", "second"),
     roots=np.array([0, 5]),
     feature=np.array([0, -1, 1, -1, -1, -1]),
     threshold=np.array([0.0, 0.0, 0.5, 0.0, 0.0, 0.0]),
@@ -39,7 +40,8 @@ def test_they_come_back_from_json() -> None:
     ("column", "values", "said"),
     [
         ("value", [0.0], "1 entries for 6 nodes"),
-        ("feature", [-2, -1, -1, -1, -1, -1], "below -1"),
+        ("feature", [-2, -1, -1, -1, -1, -1], "not between -1 and 1"),
+        ("feature", [2, -1, -1, -1, -1, -1], "not between -1 and 1"),
         ("roots", [6], "no node"),
         ("left", [0, -1, 3, -1, -1, -1], "does not come after"),
         ("right", [9, -1, 4, -1, -1, -1], "does not come after"),
@@ -50,10 +52,20 @@ def test_trees_that_make_no_sense_are_refused(column: str, values: list[float], 
         replace(TREES, **{column: np.array(values)})
 
 
-def test_a_column_that_is_not_there_is_refused() -> None:
-    TREES.require_columns(2)
-    with pytest.raises(ValueError, match="not between -1 and 0"):
-        TREES.require_columns(1)
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (["third", "first", "second"], "without third"),
+        (["first", "second", "third"], "without third"),
+        (["first"], "with second"),
+        (["first", "third"], "without third; with second"),
+        (["second", "first"], "in another order"),
+    ],
+)
+def test_a_table_of_other_columns_is_refused(columns: list[str], said: str) -> None:
+    TREES.require_columns(["first", "second"])
+    with pytest.raises(ValueError, match=f"fitted to other columns: {said}$"):
+        TREES.require_columns(columns)
 
 
 @pytest.mark.parametrize(

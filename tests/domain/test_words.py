@@ -28,6 +28,11 @@ def test_words(text: str, expected: list[str]) -> None:
     assert words(text) == expected
 
 
+@given(st.text(st.characters(max_codepoint=0x7F)))
+def test_words_of_ascii_are_those_of_any_text(text: str) -> None:
+    assert words(text) == words(f"{text} \u0436")[:-1]
+
+
 def test_units_count_cjk_characters() -> None:
     assert units("東京大学 Tokyo") == ["東", "京", "大", "学", "tokyo"]
 

@@ -20,17 +20,19 @@ from typing import Any
 from resolver import overrides
 from resolver.database.links import RefusedRecord
 from resolver.database.tables import MAX_EXTERNAL_ID, MAX_SOURCE
-from resolver.domain.affiliation import SourceRecord, normalise, text_hash
+from resolver.domain.affiliation import Affiliation, SourceRecord, normalise, text_hash
 from resolver.domain.override import Override
 from resolver.domain.policy import Policy
 from resolver.errors import (
+    FileBroken,
     IntakeError,
     RecordError,
     RegistryError,
     ResolverError,
     SettingsError,
 )
-from resolver.intake import MAX_POSITION, Format, parse_chunk, read_file
+from resolver.files import Format, read_file
+from resolver.intake import MAX_POSITION, parse_chunk, parse_keys, parse_whole
 from resolver.registry.dump import open_release
 from resolver.registry.record import dump_record, load_record, parse
 
@@ -66,13 +68,9 @@ def normalisation(data: bytes) -> None:
     assert text == text.strip()
     assert len(text_hash(text)) == 16
     assert not any(ord(character) < 32 for character in text)
-    # Each pass of normalising peels up to eight layers of escaping.
-    for _ in range(len(data)):
-        again = normalise(text)
-        assert _storable(again)
-        if again == text:
-            return
-        text = again
+    assert normalise(text) == text
+    made = Affiliation.of(_text(data))
+    assert Affiliation.of(made.text).text == made.text
 
 
 def registry_record(data: bytes) -> None:
@@ -109,7 +107,7 @@ _MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 def task_message(data: bytes) -> None:
-    """The arguments of a message: the records, and a policy."""
+    """The arguments of a message: the records, what is replaced or withdrawn, and a policy."""
     raw = _json(data)
     try:
         records, refused = parse_chunk(raw)
@@ -122,6 +120,15 @@ def task_message(data: bytes) -> None:
             _is_good(record)
         for bad in refused:
             _is_told(bad)
+    for reading in (parse_keys, parse_whole):
+        try:
+            keys, refused = reading(raw)  # type: ignore[operator]
+        except IntakeError as error:
+            _told(error)
+        else:
+            assert len(keys) + len(refused) == len(raw or ())  # type: ignore[arg-type]
+            for bad in refused:
+                _is_told(bad)
     try:
         policy = Policy.from_object(raw, threshold_for=lambda target: target)
     except ValueError:
@@ -165,7 +172,7 @@ def _read(path: Path) -> None:
                 _told(record)
             else:
                 _is_good(record)
-    except (SettingsError, IntakeError) as error:
+    except (SettingsError, FileBroken) as error:
         _told(error)
 
 
@@ -175,7 +182,7 @@ def overrides_file(data: bytes) -> None:
         io.BytesIO(data), encoding="utf-8-sig", errors="surrogateescape", newline=""
     )
     try:
-        for said in overrides.read_csv(file, author="ada"):
+        for said in overrides.read_csv(enumerate(file, 1), author="ada"):
             if isinstance(said, Override):
                 assert _storable(said.affiliation)
                 assert _storable(said.note)

@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from index_points import NAMES, documents_of, manifest_of, points_of
@@ -15,7 +16,9 @@ from resolver.index import IndexStore, Manifest, Point
 from resolver.index.embedded import EmbeddedStore
 
 SERVER_URL = os.environ.get("RESOLVER_TEST_QDRANT_URL")
-ADAPTERS = ["embedded", "server-in-memory", *(["server"] if SERVER_URL else [])]
+ADAPTERS = [
+    "embedded", "server-in-memory", "server-of-several-nodes", *(["server"] if SERVER_URL else []),
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -45,17 +48,27 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IndexStore
     if request.param == "embedded":
         yield EmbeddedStore(tmp_path / "index")
         return
+    from lagging_client import LaggingClient
     from qdrant_client import QdrantClient
 
-    from resolver.index.server import ServerStore, connect
+    from resolver.index.qdrant import connect
+    from resolver.index.server import ServerStore
 
     if request.param == "server-in-memory":
-        yield ServerStore(QdrantClient(":memory:"), poll_interval=0.001)
+        with ServerStore(QdrantClient(":memory:"), poll_interval=0.001, seen_within=0) as store:
+            yield store
+        return
+    if request.param == "server-of-several-nodes":
+        several: Any = LaggingClient(late=2)
+        with ServerStore(several, poll_interval=0.001, seen_within=0.5) as store:
+            yield store
         return
     assert SERVER_URL is not None
     client = connect(SERVER_URL, api_key=os.environ.get("RESOLVER_TEST_QDRANT_API_KEY"))
     alias = f"test_{uuid.uuid4().hex[:12]}"
-    yield ServerStore(client, alias=alias, poll_interval=0.1)
-    for collection in client.get_collections().collections:
-        if collection.name.startswith(f"{alias}-"):
-            client.delete_collection(collection.name)
+    with ServerStore(client, alias=alias, poll_interval=0.1, seen_within=2) as store:
+        yield store
+        for collection in client.get_collections().collections:
+            # Its versions, and the statistics beside them.
+            if collection.name.startswith((f"{alias}-", f"{alias}.")):
+                client.delete_collection(collection.name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -491,3 +493,39 @@ def test_json_of_the_manifest_is_readable(
     written = json.loads((directory / "current" / "manifest.json").read_text())
     assert written["version"] == "v1"
     assert written["points"] == len(NAMES)
+
+
+NAMESPACE = ("unshare", "--mount") if os.getuid() == 0 else ("unshare", "--mount", "--user", "-r")
+MAY_MOUNT = (
+    shutil.which("unshare")
+    and not subprocess.run(
+        [*NAMESPACE, "mount", "-t", "tmpfs", "tmpfs", "/tmp"], capture_output=True, check=False
+    ).returncode
+)
+
+
+@pytest.mark.skipif(not MAY_MOUNT, reason="needs a file system of its own: root, or namespaces")
+@pytest.mark.parametrize(
+    ("names", "filled_after", "left", "told"),
+    [
+        pytest.param(30_000, 40_000, 0, "an index of 30,000 names needs", id="before it begins"),
+        pytest.param(5_000, 1_000, 20_000_000, "index version v1.0-", id="while it is written"),
+        pytest.param(5_000, 5_000, 34_000_000, "index version v1.0-", id="before it is optimised"),
+    ],
+)
+def test_a_full_disk(tmp_path: Path, names: int, filled_after: int, left: int, told: str) -> None:
+    """It is told with what is needed and what is there; nothing half-built stays."""
+    script = Path(__file__).with_name("full_disk.py")
+    arguments = [str(tmp_path), *map(str, (names, filled_after, left))]
+    done = subprocess.run(
+        [*NAMESPACE, sys.executable, str(script), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    said, complete, files = done.stdout.splitlines()
+    assert told in said
+    assert re.search(r"needs [\d,.]+ MB in .*, where [\d,.]+ MB are free", said)
+    assert (complete, files) == ("[]", "[]")

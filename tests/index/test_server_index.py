@@ -5,103 +5,42 @@ The servers here are real HTTP servers that answer as a Qdrant in trouble does.
 
 from __future__ import annotations
 
-import json
+import re
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
+from http_server import OK, Answer, answer, collection, failure, serving, version
 from index_points import manifest_of, statistics_of
+from lagging_client import LaggingClient
 from qdrant_client import QdrantClient
 from searching import search
 
 from resolver.errors import IndexMissing, IndexProblem, IndexUnavailable
 from resolver.index import Manifest, Point
-from resolver.index.server import ServerIndex, ServerStore, ServerWriter, connect
+from resolver.index.qdrant import connect
+from resolver.index.server import ServerIndex, ServerStore, ServerWriter
 from resolver.indexing import prune
 
 Publish = Callable[..., Manifest]
-Answer = tuple[int, dict[str, object], float]
-"""HTTP status, body, seconds before it comes."""
-
 pytestmark = pytest.mark.filterwarnings("ignore:Local mode performs exact")
 
-OK: Answer = (200, {"result": {"operation_id": 1, "status": "completed"}, "status": "ok"}, 0)
 KEY = "a-secret-key"
-
-
-class Server:
-    """Gives "METHOD /path", or else "*", the answers listed for it, the last one for good."""
-
-    def __init__(self, answers: dict[str, list[Answer]]) -> None:
-        self.answers = answers
-        self.requests: list[tuple[str, str]] = []
-        self.keys: set[str | None] = set()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def _answer(self) -> None:
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                path = self.path.partition("?")[0]
-                outer.requests.append((self.command, path))
-                outer.keys.add(self.headers.get("api-key"))
-                request = f"{self.command} {path}"
-                left = outer.answers[request if request in outer.answers else "*"]
-                status, body, delay = left.pop(0) if len(left) > 1 else left[0]
-                time.sleep(delay)
-                content = json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
-                if status == 429:
-                    self.send_header("Retry-After", "1")
-                self.end_headers()
-                self.wfile.write(content)
-
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-
-    @contextmanager
-    def running(self) -> Iterator[Server]:
-        thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._http.shutdown()
-            self._http.server_close()
-            thread.join()
-
-
-@contextmanager
-def serving(answers: dict[str, list[Answer]]) -> Iterator[Server]:
-    with Server(answers).running() as server:
-        yield server
-
-
-def failure(status: int, message: str = "trouble", delay: float = 0) -> Answer:
-    return (status, {"status": {"error": message}, "result": None}, delay)
 
 
 def store_of(url: str, *, timeout: float = 5) -> ServerStore:
     client = connect(url, timeout=timeout)
-    return ServerStore(client, retry_delays=(0.01, 0.01), poll_interval=0.01)
+    return ServerStore(client, retry_delays=(0.01, 0.01), poll_interval=0.01, seen_within=0)
 
 
 def writer_of(url: str, points: list[Point], *, indexing_timeout: float = 5) -> ServerWriter:
     """A writer on a collection that the server need not have made."""
-    store = ServerStore(connect(url, timeout=5), retry_delays=(0.01, 0.01))
+    store = store_of(url)
     return ServerWriter(
         store._server,
         "organisations-v1",
@@ -136,7 +75,7 @@ def test_a_server_that_is_down(points: list[Point]) -> None:
         (failure(500, "disk is full"), IndexUnavailable, "answered 500 .*disk is full"),
         (failure(400, "Wrong input"), IndexUnavailable, "answered 400 .*Wrong input"),
         (failure(401), IndexUnavailable, "401.*RESOLVER_QDRANT_API_KEY"),
-        (failure(403), IndexUnavailable, "403.*RESOLVER_QDRANT_API_KEY"),
+        (failure(403), IndexUnavailable, "403.*full key.*read-only one is enough to answer"),
         (failure(404), IndexMissing, "404.*open the index again"),
         (failure(429), IndexUnavailable, "overloaded.*try again in 1 s"),
         (failure(200, delay=1.5), IndexUnavailable, "does not answer .*timed out"),
@@ -157,8 +96,7 @@ def test_a_failed_search_is_never_an_empty_answer(
 
 def test_the_key_is_sent_and_never_told(points: list[Point]) -> None:
     with serving({"*": [failure(500)]}) as server:
-        with pytest.warns(UserWarning, match="insecure connection"):
-            client = connect(server.url, api_key=KEY)
+        client = connect(server.url, api_key=KEY)
         with pytest.raises(IndexUnavailable) as raised:
             ServerStore(client).versions()
         assert server.keys == {KEY}
@@ -203,29 +141,6 @@ def test_a_write_is_not_tried_for_ever(points: list[Point], status: int, tries: 
         assert len(server.requests) == tries
 
 
-def collection(status: str, *, optimiser: object = "ok", indexed: int = 0) -> Answer:
-    """What Qdrant says of a collection."""
-    result = {
-        "status": status,
-        "optimizer_status": optimiser,
-        "indexed_vectors_count": indexed,
-        "points_count": 14,
-        "segments_count": 1,
-        "config": {
-            "params": {"vectors": {"dense": {"size": 64, "distance": "Dot"}}},
-            "hnsw_config": {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000},
-            "optimizer_config": {
-                "deleted_threshold": 0.2,
-                "vacuum_min_vector_number": 1000,
-                "default_segment_number": 0,
-                "flush_interval_sec": 5,
-            },
-        },
-        "payload_schema": {},
-    }
-    return (200, {"result": result, "status": "ok", "time": 0.0}, 0)
-
-
 @pytest.mark.parametrize(
     ("states", "says"),
     [
@@ -235,23 +150,21 @@ def collection(status: str, *, optimiser: object = "ok", indexed: int = 0) -> An
             [collection("yellow", optimiser={"error": "no space left"})],
             "could not index organisations-v1: .*no space left",
         ),
-        # All goes well, except that metadata was not kept.
+        # All goes well, except that metadata is not seen.
         (
             [collection("green"), collection("yellow"), collection("green")],
-            "use Qdrant 1.16 or newer",
+            "does not show it after 0 s: the manifest of organisations-v1 .*all of its nodes",
         ),
     ],
-    ids=["too slow", "red", "optimiser failed", "before 1.16"],
+    ids=["too slow", "red", "optimiser failed", "no metadata"],
 )
 def test_an_index_that_does_not_become_ready(
     points: list[Point], states: list[Answer], says: str
 ) -> None:
-    done: Answer = (200, {"result": True, "status": "ok", "time": 0.0}, 0)
-    count: Answer = (200, {"result": {"count": len(points)}, "status": "ok", "time": 0.0}, 0)
     answers = {
         "PUT /collections/organisations-v1/points": [OK],
-        "POST /collections/organisations-v1/points/count": [count],
-        "PATCH /collections/organisations-v1": [done],
+        "POST /collections/organisations-v1/points/count": [answer({"count": len(points)})],
+        "PATCH /collections/organisations-v1": [answer(True)],
         "GET /collections/organisations-v1": states,
     }
     with serving(answers) as server:
@@ -281,7 +194,7 @@ def test_two_aliases_on_one_server_do_not_mix(points: list[Point], publish: Publ
 
 def test_a_collection_that_lost_points_is_refused(points: list[Point], publish: Publish) -> None:
     client = QdrantClient(":memory:")
-    store = ServerStore(client, poll_interval=0.001)
+    store = ServerStore(client, poll_interval=0.001, seen_within=0)
     publish(store, "v1", points)
     from qdrant_client import models
 
@@ -341,7 +254,7 @@ def test_long_statistics_are_kept_in_parts(
 ) -> None:
     monkeypatch.setattr("resolver.index.server._PART", 100)
     client = QdrantClient(":memory:")
-    store = ServerStore(client, poll_interval=0.001)
+    store = ServerStore(client, poll_interval=0.001, seen_within=0)
     statistics = statistics_of([point.document for point in points])
     manifest = manifest_of("v1", points, statistics=statistics.fingerprint)
     with store.create(manifest, statistics) as writer:
@@ -369,3 +282,145 @@ def test_nothing_is_left_of_what_is_dropped(points: list[Point], publish: Publis
         writer.finish()
     store.drop("v1")
     assert [c.name for c in client.get_collections().collections] == ["organisations-v2"]
+
+
+# Which server it is
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        ("1.18.3", ""),
+        ("1.21.0-dev", ""),
+        ("v1.20.1", ""),
+        ("1.22.0", "client here of 1.20.*upgrade qdrant-client"),
+        ("1.17.9", "refused"),
+        ("1.16.3", "refused"),
+        ("0.11.7", "refused"),
+        ("2.0.0", "refused"),
+        ("", "refused"),
+        ("nonsense", "refused"),
+    ],
+)
+def test_which_servers_are_supported(
+    number: str, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving({"GET /": [version(number)], "*": [answer({"collections": []})]}) as server:
+        store = store_of(server.url)
+        if says == "refused":
+            for call in (store.versions, store.active):
+                with pytest.raises(
+                    IndexProblem,
+                    match=rf"{server.url} is of version {number}.* Qdrant 1.18 or newer, below 2.0",
+                ) as raised:
+                    call()
+                assert not isinstance(raised.value, IndexUnavailable), "nothing that passes"
+            assert server.requests == []
+            return
+        assert store.versions() == []
+        assert store.versions() == []
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == bool(says), "not once"
+    assert re.search(says, "".join(told))
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://qdrant.example.org:6333", True),
+        ("http://203.0.114.9:6333", True),
+        ("https://qdrant.example.org:6333", False),
+        ("http://qdrant:6333", False),
+        ("http://localhost:6333", False),
+        ("http://127.0.0.1:6333", False),
+        ("http://10.0.0.7:6333", False),
+        ("http://[::1]:6333", False),
+    ],
+)
+def test_a_key_as_plain_text_is_told_where_it_may_be_overheard(
+    url: str, told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        connect(url).close()
+        assert not caplog.records
+        connect(url, api_key=KEY).close()
+    assert ["use https" in record.getMessage() for record in caplog.records] == [True] * told
+    assert KEY not in caplog.text
+
+
+# Several nodes
+
+
+def test_every_collection_is_one_shard_in_so_many_copies(
+    points: list[Point], publish: Publish
+) -> None:
+    class Recording(QdrantClient):
+        def create_collection(self, collection_name: str, **named: Any) -> bool:
+            made[collection_name] = named["shard_number"], named["replication_factor"]
+            return super().create_collection(collection_name, **named)
+
+    made: dict[str, tuple[int, int]] = {}
+    store = ServerStore(Recording(":memory:"), copies=3, poll_interval=0.001)
+    statistics = statistics_of([point.document for point in points])
+    manifest = manifest_of("v1", points, statistics=statistics.fingerprint)
+    with store.create(manifest, statistics) as writer:
+        writer.add(points)
+        writer.finish()
+    store.create(replace(manifest, version="v2", derived_from="v1"), base="v1").discard()
+    assert made == {
+        f"organisations{what}-v{number}": (1, 3)
+        for what in ("", ".statistics")
+        for number in (1, 2)
+    }
+
+
+@pytest.mark.parametrize(
+    ("first", "unseen"),
+    [
+        (("create_collection", "vectors_config"), "the new collection organisations-v2"),
+        (("upsert", "wait"), "14 points of v1 that were copied to organisations-v2"),
+        (("update_collection", "metadata"), "the manifest of organisations-v2"),
+        (("update_collection_aliases", ""), "the alias organisations on organisations-v2"),
+        (("delete_collection", ""), "that collection organisations-v2 is deleted"),
+    ],
+    ids=["create", "copy", "finish", "activate", "drop"],
+)
+def test_a_write_that_is_never_seen_is_told(
+    points: list[Point], publish: Publish, first: tuple[str, str], unseen: str
+) -> None:
+    """`first` is the first write that does not reach the node that is asked."""
+    client: Any = LaggingClient(late=0)
+    store = ServerStore(client, poll_interval=0.001, seen_within=0.2)
+    publish(store, "v1", points)
+    manifest = replace(manifest_of("v2", points), derived_from="v1")
+
+    def make() -> None:
+        with store.create(manifest, base="v1") as writer:
+            writer.finish()
+
+    steps = {
+        "update_collection_aliases": lambda: store.activate("v2"),
+        "delete_collection": lambda: store.drop("v2"),
+    }
+    if first[0] in steps:
+        make()
+    client.first_unseen = first
+    with pytest.raises(IndexUnavailable, match=rf"not show it after 0.2 s: {unseen} .*its nodes"):
+        steps.get(first[0], make)()
+    active = store.active()
+    assert active is not None
+    assert active.version == "v1"
+
+
+def test_a_version_that_one_was_told_of_is_waited_for(
+    points: list[Point], publish: Publish
+) -> None:
+    """By another process, which wrote to another node."""
+    client: Any = LaggingClient(late=3)
+    publish(ServerStore(client.where_it_is_written(), poll_interval=0.001), "v1", points)
+    with pytest.raises(IndexMissing, match="no complete index version v1"):
+        ServerStore(client, poll_interval=0.001, seen_within=0).open("v1")
+    index = ServerStore(client, poll_interval=0.001, seen_within=5).open("v1")
+    (found,) = search(index, [points[0].dense], limit=100)
+    assert len(found) == len(points)

@@ -113,3 +113,9 @@ def test_names_follow_the_conventions(metrics: type[WorkMetrics | SystemMetrics]
         assert not re.search(r"_(total|count|sum|bucket|ms|minutes|percent)$", family.name)
         if family.type == "histogram":
             assert family.name.endswith(("_seconds", "_probability"))
+
+
+def test_no_series_says_when_another_began() -> None:
+    metrics = WorkMetrics()
+    metrics.chunk(CHUNK | asdict(Tally.of(OUTCOMES)))
+    assert not [name for name, _ in exposed(metrics.registry) if name.endswith("_created")]

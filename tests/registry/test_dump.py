@@ -43,6 +43,8 @@ SCHEMA_1 = json.dumps(
     [{"id": "https://ror.org/05a28rw58", "name": "ETH Zurich", "status": "active"}]
 ).encode()
 CSV = b"id,name\n"
+JSON_LINES = b"".join(json.dumps(one).encode() + b"\n" for one in RECORDS)
+NOT_READ = json.dumps(RECORDS[:1]).encode()
 
 
 def zipped(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> None:
@@ -109,6 +111,36 @@ def test_forms(tmp_path: Path, name: str, content: bytes) -> None:
             "v2.9",
             None,
             id="other JSON beside it",
+        ),
+        pytest.param(
+            {
+                "v2.9-ror-data-manifest.json": b'{"sha256": "0"}',
+                "v2.9-ror-data-files.json": b'[{"file": "v2.9-ror-data.json", "sha256": "0"}]',
+                "v2.9-ror-data-schema.json": b'["id", "names"]',
+                "v2.9-ror-data.jsonl": JSON_LINES,
+                "v2.9-ror-data.json.gz": gzip.compress(JSON),
+                ".v2.9-ror-data.json": JSON,
+                "v2.9-ror-data.json": JSON,
+            },
+            "v2.9",
+            None,
+            id="files about it, and other forms of it",
+        ),
+        pytest.param(
+            {"v2.9-ror-data.json.gz": gzip.compress(JSON), "manifest.json": b"{}"},
+            "v2.9",
+            None,
+            id="gzipped in the zip",
+        ),
+        pytest.param(
+            {"v2.9-ror-data.json": NOT_READ, "v2.10-ror-data.json": JSON},
+            "v2.10",
+            None,
+            id="two versions",
+        ),
+        pytest.param({"old.json": SCHEMA_1, "new.json": JSON}, "x", None, id="schemas by content"),
+        pytest.param(
+            {"manifest.json": b"{", "v2.9-data.json": JSON}, "v2.9", None, id="damaged file beside"
         ),
         pytest.param({"../../v2.9-ror-data.json": JSON}, "v2.9", None, id="path traversal"),
         pytest.param({"organisations.json": JSON}, "v3.1", date(2027, 1, 5), id="from the zip"),
@@ -271,6 +303,12 @@ def write_encrypted_zip(path: Path) -> None:
             write_zip({"a.json": JSON, "b.json": JSON}), "2 JSON files.*: a.json, b.json", id="two"
         ),
         pytest.param(
+            write_zip({"a.json": b"{}", "b.json": b"[]", "c.jsonl": JSON_LINES}),
+            "2 JSON files.*: a.json, b.json",
+            id="none with records",
+        ),
+        pytest.param(write_zip({"a.jsonl": JSON_LINES}), "without a JSON file", id="JSON lines"),
+        pytest.param(
             write_zip({"a.json": JSON}, method=zipfile.ZIP_LZMA), "method 14", id="LZMA zip"
         ),
         pytest.param(
@@ -347,6 +385,84 @@ def test_accepted(tmp_path: Path, good: int, bad: int, fails: bool) -> None:
     if error is not None:
         assert f"{bad} of {good + bad} records" in str(error)
         assert str(path) in str(error)
+
+
+UNFAMILIAR = RecordError(
+    index=0, ror_id=None, field="status", reason="'merged' is none of …", unfamiliar=True
+)
+
+
+@pytest.mark.parametrize(
+    ("good", "unknown", "fails"),
+    [
+        pytest.param(2, 1, False, id="one"),
+        pytest.param(90, 10, False, id="a tenth"),
+        pytest.param(88, 10, True, id="more than a tenth"),
+        pytest.param(0, 2, True, id="all"),
+    ],
+)
+def test_words_of_a_later_version(tmp_path: Path, good: int, unknown: int, fails: bool) -> None:
+    taken: list[Organisation] = []
+    with RejectsFile(tmp_path / "rejects.jsonl") as rejects:
+        found = accepted([UNFAMILIAR] * unknown + outcomes(good, 0), rejects=rejects)
+        if fails:
+            with pytest.raises(RegistryError, match=r"does not know.*newer version"):
+                taken += found
+        else:
+            taken += found
+            assert len(taken) == good
+    assert rejects.count == unknown
+
+
+def test_what_is_not_known_is_counted(tmp_path: Path) -> None:
+    """A record of a later schema is kept but for what this version does not know; one of a new
+    status is refused alone."""
+    path = tmp_path / "v3.0-ror-data.json"
+    later = {
+        **RECORDS[1],
+        "types": ["education", "museum"],
+        "names": [
+            *RECORDS[1]["names"],
+            {"value": "T", "types": ["nickname", "label"], "lang": "x"},
+        ],
+        "relationships": [{"type": "sibling", "id": f"https://ror.org/{IDS[0]}", "label": "S"}],
+        "links": [{"type": "mastodon", "value": "https://a"}, {"type": "website", "value": "b"}],
+        "external_ids": [{"type": "ringgold", "all": ["1"], "preferred": None}],
+    }
+    path.write_text(json.dumps([{**RECORDS[0], "status": "merged"}, later, RECORDS[2]]))
+    release = open_release(path)
+    refused, kept, whole = release.records()
+    assert isinstance(refused, RecordError)
+    assert isinstance(kept, Organisation)
+    assert (refused.ror_id, refused.field, refused.unfamiliar) == (IDS[0], "status", True)
+    assert kept.types == ("education", "museum")
+    assert [one.scheme for one in kept.identifiers] == ["ringgold"]
+    assert (kept.relations, kept.websites) == ((), ("b",))
+    assert isinstance(whole, Organisation)
+    assert release.unfamiliar == {
+        "status 'merged' is none of active, inactive, withdrawn: refused": 1,
+        "types 'museum' is kept": 1,
+        "names.types 'nickname' is left out": 1,
+        "relationships.type 'sibling' is left out": 1,
+        "links.type 'mastodon' is left out": 1,
+        "external_ids.type 'ringgold' is kept": 1,
+    }
+
+
+@pytest.mark.skipif(not RELEASE.exists(), reason="needs ../shared/data/registry")
+@pytest.mark.slow
+def test_this_version_knows_all_of_a_release() -> None:
+    release = open_release(RELEASE)
+    assert sum(1 for _ in release.records()) == 129_046
+    assert not release.unfamiliar
+
+
+def test_unfamiliar_words_are_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "ror.json"
+    path.write_text(json.dumps([{**RECORDS[0], "types": [f"t{n}" for n in range(500)]}]))
+    release = open_release(path)
+    assert len(list(release.records())) == 1
+    assert len(release.unfamiliar) == dump.MAX_UNFAMILIAR_WORDS
 
 
 MEASURE = """

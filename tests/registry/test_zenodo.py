@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from resolver.errors import FetchError
+from resolver.registry import zenodo
 from resolver.registry.zenodo import fetch
 
 KEY = "v2.9-2026-10-28-ror-data.zip"
@@ -183,11 +184,93 @@ def test_other_checksum(server: Zenodo, tmp_path: Path) -> None:
             lambda s: ([s.file()], [{"files": [s.file(key="v2.8-ror-data.zip")]}]),
             id="older beside",
         ),
+        pytest.param(
+            lambda s: ([s.file(), s.file(key="v2.10-2026-11-30-ror-data.zip")], []),
+            id="v2.9 listed before v2.10",
+        ),
+        pytest.param(
+            lambda s: ([s.file(key="v2.10-2026-11-30-ror-data.zip"), s.file()], []),
+            id="v2.9 listed after v2.10",
+        ),
+        pytest.param(
+            lambda s: ([s.file()], [{"files": [s.file(key="v2.10-2026-11-30-ror-data.zip")]}]),
+            id="an old release published again",
+        ),
+        pytest.param(
+            lambda s: (
+                [s.file(key="v2.10-2026-11-30-ror-data.zip"), s.file(key="v9.0-figures.zip")],
+                [],
+            ),
+            id="another zip of a higher version",
+        ),
     ],
 )
 def test_choice(server: Zenodo, tmp_path: Path, choose: Callable[[Zenodo], Any]) -> None:
     server.files, server.older = choose(server)
-    assert fetched(server, tmp_path).name == KEY
+    listed = json.dumps([server.files, server.older])
+    newest = "v2.10-2026-11-30-ror-data.zip" if "v2.10" in listed else KEY
+    assert fetched(server, tmp_path).name == newest
+
+
+def named(key: str, **record: object) -> dict[str, Any]:
+    return {"files": [{"key": key}], **record}
+
+
+@pytest.mark.parametrize(
+    ("records", "chosen"),
+    [
+        pytest.param(
+            [named("v1.74-2025-11-24-ror-data.zip"), named("v2.0-2025-12-16-ror-data.zip")],
+            "v2.0-2025-12-16-ror-data.zip",
+            id="of two records",
+        ),
+        pytest.param(
+            [named("v1.49.1-2024-07-29-ror-data.zip"), named("v1.49-2024-07-11-ror-data.zip")],
+            "v1.49.1-2024-07-29-ror-data.zip",
+            id="a correction",
+        ),
+        pytest.param(
+            [named("v2.9-2026-10-28-ror-data.zip"), named("v2.9-2026-11-02-ror-data.zip")],
+            "v2.9-2026-11-02-ror-data.zip",
+            id="one version twice: the later day",
+        ),
+        pytest.param(
+            [
+                named("a-ror-data.zip", metadata={"version": "v2.9"}),
+                named("b-ror-data.zip", metadata={"version": "v2.10"}),
+                named("c-ror-data.zip", metadata={"title": "ROR Data v2.8"}),
+            ],
+            "b-ror-data.zip",
+            id="the record tells the version",
+        ),
+        pytest.param(
+            [named("b-ror-data.zip"), named("a-ror-data.zip")], "b-ror-data.zip", id="nothing told"
+        ),
+        pytest.param(
+            [named("V2.10-ROR.ZIP"), named("v2.9-ror-data.zip")],
+            "v2.9-ror-data.zip",
+            id="ROR's name",
+        ),
+        pytest.param(
+            [
+                {
+                    "files": [
+                        {"key": "v1.60-2025-01-09-ror-data_schema_v2.zip"},
+                        {"key": "v1.60-2025-01-09-ror-data.zip"},
+                        {"key": "v1.60-2025-01-09-ror-data.csv"},
+                    ]
+                }
+            ],
+            "v1.60-2025-01-09-ror-data_schema_v2.zip",
+            id="a file for each schema",
+        ),
+        pytest.param([named("v2.9-ror-data.csv"), {}, {"files": None}], None, id="no zip"),
+    ],
+)
+def test_release_file(records: list[dict[str, Any]], chosen: str | None) -> None:
+    for order in (records, records[::-1] if chosen != "b-ror-data.zip" else records):
+        found = zenodo._release_file({"hits": {"hits": order}})
+        assert (found and found["key"]) == chosen
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from resolver import intake, sample
+from resolver import files, sample
 from resolver.domain.affiliation import SourceRecord, normalise
 from resolver.domain.organisation import (
-    ROR_URL,
     NameKind,
     Organisation,
     OrganisationStatus,
     RelationKind,
 )
+from resolver.domain.ror_id import ROR_URL
 from resolver.registry.dump import open_release
 from resolver.registry.record import parse
 
@@ -285,7 +285,7 @@ def test_labels_are_in_the_script_of_their_language() -> None:
 
 
 def test_affiliations_can_be_enqueued() -> None:
-    records = list(intake.read_file(sample.AFFILIATIONS))
+    records = list(files.read_file(sample.AFFILIATIONS))
     assert [record for record in records if not isinstance(record, SourceRecord)] == []
     keys = [(r.source, r.external_id, r.position) for r in records if isinstance(r, SourceRecord)]
     assert len(set(keys)) == len(keys) == len(affiliations())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resolver import intake
+from resolver import intake, lines
 from resolver.domain.affiliation import MAX_CHARACTERS
 from resolver.domain.reason import Reason
 from resolver.registry import dump, zenodo
@@ -31,7 +31,7 @@ def test_every_test_is_there() -> None:
         (dump.MAX_RECORD_BYTES, f"{16 * 2**20}"),
         (zenodo.MAX_RELEASE_BYTES, f"{2 * 2**30}"),
         (zenodo.MAX_LISTING_BYTES, f"{16 * 2**20}"),
-        (intake.MAX_LINE, f"{16 * 2**20}"),
+        (lines.MAX_LINE, f"{16 * 2**20}"),
     ],
 )
 def test_bounds_in_units(bound: int, written: str) -> None:

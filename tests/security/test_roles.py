@@ -19,9 +19,11 @@ from sqlalchemy import Engine, text
 
 from resolver import addresses, overrides, sample, switching
 from resolver.database.connection import connect, driver, require_schema, transaction
+from resolver.database.forgetting import Ages, Forgotten, forget, forgettable
 from resolver.database.links import withdraw
 from resolver.database.migrating import current, downgrade, head, upgrade
 from resolver.domain.override import Override, Verdict
+from resolver.errors import DatabaseProblem
 from resolver.loading import load
 from resolver.refreshing import refresh
 from resolver.resolving import resolve_chunk
@@ -114,13 +116,18 @@ def work(tmp_path: Path, writer: Engine, reader: Engine) -> None:
         update(settings, writer, write_next_release(tmp_path), refresh=False)
         assert opened.follow()
         assert refresh(opened).resolved > 0
-    assert withdraw(writer, [("crossref", "10.1/a", None)]) == 1
+    assert withdraw(writer, [("crossref", "10.1/a", None)]).records == 1
+    assert forgettable(reader, Ages(withdrawn=0)).texts == 1
+    with pytest.raises(DatabaseProblem, match="may not delete"):
+        forget(reader, Ages(withdrawn=0))
 
     with transaction(reader) as connection:
         found = {name: len(connection.exec_driver_sql(sql).all()) for name, sql in QUERIES.items()}
         for table in ("refused_record", "past_record", "past_outcome"):
             assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 1
     assert found["Links that a person made"] == 1
+    assert forget(writer, Ages(withdrawn=0, past=0, refused=0)).texts == 1
+    assert forgettable(reader, Ages(withdrawn=0, past=0, refused=0)) == Forgotten()
 
 
 FORBIDDEN = {

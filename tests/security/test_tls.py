@@ -184,7 +184,10 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         result = {"collections": []} if self.path.startswith("/collections") else {"aliases": []}
-        body = json.dumps({"result": result, "status": "ok", "time": 0.0}).encode()
+        said = {"title": "qdrant - vector search engine", "version": "1.18.3"}
+        if self.path != "/":
+            said = {"result": result, "status": "ok", "time": 0.0}
+        body = json.dumps(said).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -213,7 +216,8 @@ def _serving(context: ssl.SSLContext) -> Iterator[str]:
 
 
 def qdrant(url: str, ca_file: Path | None) -> object:
-    return index_store(settings(qdrant_url=url, ca_file=ca_file)).versions()
+    with index_store(settings(qdrant_url=url, ca_file=ca_file)) as store:
+        return store.versions()
 
 
 def reranker(url: str, ca_file: Path | None) -> object:

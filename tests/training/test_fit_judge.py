@@ -120,7 +120,7 @@ def test_the_trees_are_those_of_the_library() -> None:
     trained = lightgbm.train(
         {**TREES, "verbosity": -1, "num_threads": 1}, lightgbm.Dataset(x, y), 20
     )
-    judge = TreeJudge(trees_of(trained.dump_model()))
+    judge = TreeJudge(trees_of(trained.dump_model(), FEATURES))
     assert judge.probability(x) == pytest.approx(trained.predict(x))
 
 

@@ -202,16 +202,19 @@ def test_held_out_organisations_take_no_part() -> None:
     assert list(pairs([other], registry, Finds(), negatives=3, seed=1)) == []
 
 
-def test_read_labelled(tmp_path: Path) -> None:
+def test_read_labelled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "gold.jsonl"
     path.write_text(
         '{"affiliation": "Texas A&amp;M", "ror_ids": ["https://ror.org/01f5ytq51"]}\n\n'
+        '{"affiliation": "<b></b>", "ror_ids": []}\n'
+        f'{{"affiliation": "{"x" * 10_001}", "ror_ids": ["01f5ytq51"]}}\n'
         '{"affiliation": "Nowhere", "ror_ids": []}\n'
     )
     assert read_labelled(path) == [
         Labelled("Texas A&M", frozenset({"01f5ytq51"})),
         Labelled("Nowhere", frozenset()),
     ]
+    assert "2 strings are empty or too long, and left out" in caplog.text
 
 
 @pytest.mark.parametrize(

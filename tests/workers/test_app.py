@@ -19,7 +19,7 @@ from resolver.errors import (
 )
 from resolver.settings import Settings
 from resolver.workers.app import TIME_LIMIT, VISIBILITY_TIMEOUT, create_app, run_worker
-from resolver.workers.opening import _exit_code, service
+from resolver.workers.opening import exit_code, service
 from resolver.workers.queues import DEAD, QUEUES
 
 ROOT = Path(__file__).parents[2]
@@ -112,8 +112,8 @@ def test_service_exists_in_worker_processes_only() -> None:
     ("error", "code"),
     [(IndexMissing("none"), 78), (DatabaseUnavailable("away"), 69), (RerankerUnavailable("x"), 69)],
 )
-def test_exit_code_tells_mending_from_waiting(error: Exception, code: int) -> None:
-    assert _exit_code(error) == code  # type: ignore[arg-type]
+def testexit_code_tells_mending_from_waiting(error: Exception, code: int) -> None:
+    assert exit_code(error) == code  # type: ignore[arg-type]
 
 
 HEAVY = ("torch", "onnxruntime", "transformers", "sentence_transformers", "qdrant_edge", "pyarrow")

@@ -14,19 +14,23 @@ from kombu import Connection, Message
 from pydantic import SecretStr
 from task_document import run_example
 
-from resolver.domain.affiliation import SourceRecord
+from resolver.database.links import WholeRecord
+from resolver.domain.affiliation import Affiliation, SourceRecord
 from resolver.errors import BrokerUnavailable, IntakeError, QueueFull, SettingsError
-from resolver.intake import parse_chunk
+from resolver.intake import parse_chunk, parse_keys, parse_whole
 from resolver.settings import Settings
 from resolver.workers.app import create_app
 from resolver.workers.client import (
     LOOK,
+    MAX_POSITIONS,
     MAX_SENT,
     PAUSE,
     EnqueueReport,
     chunks,
     enqueue,
     enqueue_refresh,
+    whole_chunks,
+    withdraw,
 )
 
 
@@ -221,9 +225,19 @@ def test_chunks(lengths: list[int], size: int, max_bytes: int, expected: list[in
     assert [len(chunk) for chunk in chunks(records, size=size, max_bytes=max_bytes)] == expected
 
 
-def test_huge_affiliation_is_cut() -> None:
-    [[record]] = chunks([SourceRecord("s", "i", "x" * (MAX_SENT + 5))], size=1)
-    assert len(str(record["affiliation"])) == MAX_SENT
+@pytest.mark.parametrize(
+    "raw",
+    ["x" * (MAX_SENT + 5), "x" * (MAX_SENT - 1), " " * 200_000, "<b>" * 5_000 + "Bonn",
+     "&amp;" * 5_000, "\ufdfa" * 5_000_000],
+    ids=["too long", "just short enough", "blank", "markup", "escapes", "15 MB"],
+)  # fmt: skip
+def test_a_huge_affiliation_is_cut_and_means_the_same(raw: str) -> None:
+    for came in (SourceRecord("s", "i", raw), {"source": "s", "id": "i", "affiliation": raw}):
+        [[record]] = chunks([came], size=1)
+        sent = str(record["affiliation"])
+        assert len(sent) <= MAX_SENT
+        made, whole = Affiliation.of(sent), Affiliation.of(raw)
+        assert (made.text, made.refused) == (whole.text, whole.refused)
 
 
 @pytest.mark.parametrize("value", [b"bytes", datetime(2026, 1, 1), {1, 2}])
@@ -231,6 +245,119 @@ def test_what_json_cannot_say_is_told(value: object) -> None:
     good = {"source": "s", "id": "1", "affiliation": "ETH"}
     with pytest.raises(IntakeError, match="record 1: cannot be JSON"):
         list(chunks([good, good | {"id": value}], size=10))
+
+
+# Whole records
+
+
+def _whole(*groups: tuple[str, int]) -> list[SourceRecord]:
+    """Records by id, with so many positions each."""
+    return [
+        SourceRecord("s", name, f"{name} {place}", place)
+        for name, count in groups
+        for place in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("groups", "size", "expected"),
+    [
+        pytest.param([], 3, [], id="none"),
+        pytest.param([("a", 2), ("b", 1)], 3, [(3, {"a": 2, "b": 1})], id="in one message"),
+        pytest.param(
+            [("a", 2), ("b", 2)], 3, [(2, {"a": 2}), (2, {"b": 2})], id="rather whole than full"
+        ),
+        pytest.param(
+            [("a", 1), ("b", 7), ("c", 1)],
+            3,
+            # A message has what fits, and always all positions of its records.
+            [(3, {"a": 1, "b": 7}), (3, {"b": 7}), (3, {"b": 7, "c": 1})],
+            id="longer than a message",
+        ),
+    ],
+)
+def test_whole_records(
+    groups: list[tuple[str, int]], size: int, expected: list[tuple[int, dict[str, int]]]
+) -> None:
+    found = [
+        (len(chunk), {str(one["id"]): len(one["positions"]) for one in whole})  # type: ignore[arg-type]
+        for chunk, whole in whole_chunks(_whole(*groups), size=size)
+    ]
+    assert found == expected
+
+
+def test_whole_records_are_read_by_the_worker() -> None:
+    last = {"source": "s", "id": 7.0, "affiliation": "x", "position": 2.0}
+    [(chunk, whole)] = whole_chunks([*_whole(("a", 2)), last], size=9)
+    assert [one.external_id for one in parse_chunk(chunk)[0]] == ["a", "a", "7"]
+    expected = [WholeRecord("s", "a", (0, 1)), WholeRecord("s", "7", (2,))]
+    assert parse_whole(whole) == (expected, [])
+
+
+def test_large_texts_of_a_whole_record_go_over_several_messages() -> None:
+    records = [SourceRecord("s", "a", "x" * 400, place) for place in range(5)]
+    found = list(whole_chunks(records, size=10, max_bytes=1_100))
+    assert [len(chunk) for chunk, _ in found] == [2, 2, 1]
+    assert {tuple(one["positions"]) for _, [one] in found} == {(0, 1, 2, 3, 4)}  # type: ignore[arg-type]
+
+
+def test_record_that_comes_back_is_not_replaced_by_its_rest() -> None:
+    with pytest.raises(IntakeError, match="record 3: s a comes back after other records"):
+        list(whole_chunks(_whole(("a", 2), ("b", 1), ("a", 1)), size=1))
+
+
+def test_record_without_end_is_no_record() -> None:
+    """Whoever names the wrong column has one id for all."""
+
+    def records() -> Iterator[SourceRecord]:
+        for place in range(10**9):
+            yield SourceRecord("s", "a", "ETH", place)
+
+    with pytest.raises(IntakeError, match="s a has more than 10,000 affiliations"):
+        list(whole_chunks(records(), size=9))
+
+
+def test_all_records_are_sent_also_those_to_be_refused() -> None:
+    bad = {"source": "s", "affiliation": "ETH"}
+    found = whole_chunks((bad for _ in range(MAX_POSITIONS + 5)), size=1000)
+    assert sum(len(chunk) for chunk, _ in found) == MAX_POSITIONS + 5
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"id": "x"},
+        {"source": None, "id": "x"},
+        {"source": "s", "id": 1.5},
+        {"source": "s", "id": "x", "position": True},
+    ],
+)
+def test_what_cannot_be_read_replaces_nothing(bad: dict[str, object]) -> None:
+    [(chunk, whole)] = whole_chunks([bad, *_whole(("a", 1))], size=9)
+    assert chunk[0] == bad
+    assert [one["id"] for one in whole] == ["a"]
+
+
+def test_replacing_and_withdrawing_travel(broker_url: str) -> None:
+    records = _whole(("a", 2), ("b", 1))
+    assert enqueue(records, settings=_settings(broker_url), replace=True) == EnqueueReport(3, 1)
+    keys = [{"source": "s", "id": "c", "title": "…"}, {"source": "s", "id": 4, "position": 1}]
+    assert withdraw(keys, settings=_settings(broker_url)) == EnqueueReport(2, 1)
+    first, second = _messages(broker_url)
+    [sent], options, _ = json.loads(first.body)
+    assert parse_chunk(sent) == (records, [])
+    assert parse_whole(options["replace"])[0] == [
+        WholeRecord("s", "a", (0, 1)), WholeRecord("s", "b", (0,)),
+    ]  # fmt: skip
+    assert second.headers["task"] == "resolver.withdraw_chunk"
+    [sent], options, _ = json.loads(second.body)
+    assert parse_keys(sent) == ([("s", "c", None), ("s", "4", 1)], [])
+    assert options == {}
+
+
+def test_withdrawing_from_an_unknown_queue_is_refused(redis_url: str) -> None:
+    with pytest.raises(SettingsError, match="no such queue: dead"):
+        withdraw([], settings=_settings(redis_url), queue="dead")
 
 
 # The document

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -25,7 +26,7 @@ from resolver.observing.metrics import SystemMetrics
 from resolver.settings import Settings
 from resolver.workers import installation
 from resolver.workers.client import enqueue
-from resolver.workers.installation import Installation, Part
+from resolver.workers.installation import Asking, Installation, Part
 from resolver.workers.monitor import Monitor
 from resolver.workers.traffic import Traffic, Waiting, WorkerSeen
 
@@ -35,14 +36,15 @@ RELEASE = StoredRelease(
     7, "v2.9", date(2026, 10, 20), "0" * 64, "2.1", "v2.9.zip", NOW, 129_046, 0, None, True
 )
 VERSION = ResolverVersion(
-    3, 7, "v2.9", "v2.9-1234", {}, {}, ("builtin", "e"), ("builtin", "r"), None, 1, NOW, NOW, True
+    3, 7, "v2.9", "v2.9-1234", {}, {}, ("builtin", "e"), ("builtin", "r"), None, 1, NOW, None, NOW, True
 )
 OVERVIEW = Overview("0005", "0005", RELEASE, VERSION, due=0)
 MANIFEST = Manifest(**{  # type: ignore[arg-type]
     name: {"version": "v2.9-1234"}.get(name) for name in Manifest.__dataclass_fields__
 })  # fmt: skip
 QUIET = tuple(Waiting(name, 0, None) for name in ("interactive", "bulk", "registry", "refresh"))
-TRAFFIC = Traffic(QUIET, Waiting("dead", 0, None), (WorkerSeen("celery@a", 1, 0, 12),))
+BUSY = WorkerSeen("celery@a", 1, 0, 12)
+TRAFFIC = Traffic(QUIET, Waiting("dead", 0, None), (BUSY,))
 WELL = Installation(Part(OVERVIEW), Part(MANIFEST), Part(TRAFFIC), ())
 
 
@@ -88,6 +90,40 @@ CASES: dict[str, tuple[Installation, list[tuple[str, str | None, bool]]]] = {
         of_database(release=replace(RELEASE, id=8, version="v3.0")),
         [("release v3.0 is loaded, the answers are by v2.9", "run: resolver update", True)],
     ),
+    "somebody went back": (
+        of_database(release=replace(RELEASE, id=8, version="v3.0"), before=4),
+        [
+            (
+                "release v3.0 is loaded, and version 3, by v2.9, was put in use after it",
+                "leave it, if that is meant; forward again: resolver version use 4",
+                False,
+            )
+        ],
+    ),
+    "an update that runs": (
+        replace(
+            of_database(release=replace(RELEASE, id=8, version="v3.0"), updating=True),
+            index=Part(replace(MANIFEST, version="v3.0-1")),
+        ),
+        [
+            (
+                "an update is running: release v3.0 is loaded, the answers are by v2.9",
+                "wait for it to end",
+                False,
+            )
+        ],
+    ),
+    "the first update": (
+        replace(WELL, database=Part(Overview("0005", "0005", updating=True)), index=Part()),
+        [
+            (
+                "an update is running: no release is loaded, the answers are by nobody yet",
+                "wait for it to end",
+                False,
+            )
+        ],
+    ),
+    "an update that has nothing to do": (of_database(updating=True), []),
     "an old release": (
         of_database(release=replace(RELEASE, released_on=date(2026, 8, 1))),
         [("release v2.9 is 113 days old", "run: resolver update, or set RESOLVER_UPDATE_SCHEDULE", False)],
@@ -106,7 +142,21 @@ CASES: dict[str, tuple[Installation, list[tuple[str, str | None, bool]]]] = {
     ),
     "nobody works": (
         replace(WELL, broker=Part(replace(TRAFFIC, queues=(Waiting("bulk", 40, 3.0),), workers=()))),
-        [("40 messages wait and no worker is heard", "run: resolver worker", True)],
+        [("40 messages waiting and no worker is heard", "run: resolver worker", True)],
+    ),
+    "nobody serves one of the queues": (
+        replace(WELL, broker=Part(replace(
+            TRAFFIC,
+            queues=(Waiting("interactive", 1, 2.0), Waiting("bulk", 40, 3.0), Waiting("refresh", 0, None)),
+            workers=(replace(BUSY, queues=("interactive",)), replace(BUSY, pid=2, queues=("registry",))),
+        ))),
+        [("40 messages in queue bulk and no worker serves it", "run: resolver worker --queues bulk", True)],
+    ),
+    "people wait and nobody serves them": (
+        replace(WELL, broker=Part(replace(
+            TRAFFIC, queues=(Waiting("interactive", 1, 75.2),), workers=(replace(BUSY, queues=("bulk",)),)
+        ))),
+        [("1 message in queue interactive and no worker serves it", "run: resolver worker --queues interactive", True)],
     ),
     "nobody works and nothing waits": (replace(WELL, broker=Part(replace(TRAFFIC, workers=()))), []),
     "people wait": (
@@ -197,6 +247,45 @@ def test_a_part_that_hangs_is_told_as_that(tmp_path: Path) -> None:
     assert found.index == Part()
 
 
+def test_a_part_that_hangs_is_not_asked_again_while_it_does() -> None:
+    going, asked = threading.Event(), []
+
+    def hangs() -> str:
+        asked.append(threading.current_thread())
+        going.wait(60)
+        return "found"
+
+    asking = Asking()
+    for _ in range(5):
+        found = asking.ask({"database": hangs, "index": lambda: "there"}, 0.2)
+        assert found["index"] == Part("there")
+        assert "no answer from the database" in str(found["database"].error)
+    assert len(asked) == 1
+    going.set()
+    asked[0].join()
+    assert asking.ask({"database": hangs}, 5) == {"database": Part("found")}
+    # Its answer is taken, so the next question need not wait for its thread to end.
+    assert asking.ask({"database": hangs}, 5) == {"database": Part("found")}
+    assert len(asked) == 3
+
+
+def test_a_monitor_leaves_no_thread_for_each_look_at_what_hangs(tmp_path: Path) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        settings = Settings(  # type: ignore[call-arg]
+            _env_file=None,
+            home=tmp_path,
+            # It takes the connection and the startup packet, and says nothing for ever.
+            database_url=SecretStr(f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/none"),
+        )
+        asking = Asking()
+        before = threading.active_count()
+        for _ in range(5):
+            installation.look(settings, given_seconds=0.2, asking=asking)
+        assert threading.active_count() <= before + 1
+
+
 def test_the_monitor_serves_what_it_finds(
     redis_url: str, database_url: str, tmp_path: Path
 ) -> None:
@@ -218,6 +307,7 @@ def test_the_monitor_serves_what_it_finds(
     assert found["resolver_queue_messages", "interactive"] == 0
     assert 0 <= found["resolver_queue_oldest_age_seconds", "bulk"] < 600
     assert found["resolver_workers", ""] == found["resolver_dead_letters", ""] == 0
+    assert found["resolver_queue_workers", "bulk"] == 0
     assert found["resolver_monitor_seconds", ""] > 0
     # It is gone: no old figure is served.
     away = settings.model_copy(

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from deployment import DEADLY, Deployment, record, until
+from deployment import DEADLY, PATIENCE, Deployment, linked, record, until
 from redis import Redis
 
-from benchmarks.deadly import WORD
-from resolver.workers import poison
+from benchmarks.deadly import RAISING, WORD
+from resolver.workers import deadletters, installation, poison
 from resolver.workers.app import create_app
 from resolver.workers.client import enqueue
-from resolver.workers.delivery import forward
+from resolver.workers.delivery import MOST_DEATHS, forward
 from resolver.workers.poison import DELIVERY_LIMIT
 from resolver.workers.queues import dead_queue
 
@@ -42,6 +43,40 @@ def test_string_that_kills_is_buried_alone(deployment: Deployment) -> None:
     assert letters == [("resolver.resolve_chunk", [poisoned])]
     assert deployment.rows("SELECT count(DISTINCT external_id) FROM link JOIN source_record"
                            " USING (affiliation_id) WHERE name = 'ETH Zurich'") == [(RECORDS - 1,)]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_string_that_fails_for_no_known_reason_is_buried_alone_and_says_why(
+    deployment: Deployment,
+) -> None:
+    poisoned = record(1, f"{RAISING}, Zurich")
+    enqueue([poisoned, record(2, "ETH Zurich")], settings=deployment.settings)
+    with deployment.worker(program=DEADLY):
+        until(lambda: deadletters.letters(deployment.settings)[1], "the letter arrives")
+        until(lambda: deployment.count("outcome") == 1, "its neighbour is done")
+    [letter], _ = deadletters.letters(deployment.settings)
+    assert (letter.records, letter.first) == (1, ("test", "10.1/1"))
+    assert letter.error == "ValueError: nobody foresaw this (in each of 4 processes)"
+    assert linked(deployment) == ["10.1/2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_worker_whose_processes_all_die_stops_and_buries_nothing(deployment: Deployment) -> None:
+    settings = deployment.settings.model_copy(update={"chunk_size": 1})
+    enqueue([record(n, f"{RAISING} {n}") for n in range(MOST_DEATHS + 2)], settings=settings)
+    worker = deployment.start(program=DEADLY)
+    try:
+        assert worker.process.wait(timeout=4 * PATIENCE) == os.EX_SOFTWARE
+    finally:
+        worker.kill()
+    assert "no message was done in between" in worker.log.read_text()
+    assert "ValueError: nobody foresaw this" in worker.log.read_text()
+    assert deployment.dead() == []
+    found = installation.look(settings).broker.found
+    assert found is not None
+    assert found.waiting == MOST_DEATHS + 2
 
 
 BAD = [
@@ -98,6 +133,10 @@ def _message(body: bytes = b"[[], {}, {}]", headers: Any = None) -> Any:
     return Message(body=body, headers={"task": "t", "id": "1"} if headers is None else headers)
 
 
+def _headed(**headers: object) -> Any:
+    return _message(headers={"task": "t", "id": "1"} | headers)
+
+
 @pytest.mark.parametrize(
     ("message", "problem"),
     [
@@ -111,6 +150,21 @@ def _message(body: bytes = b"[[], {}, {}]", headers: Any = None) -> Any:
         pytest.param(_message(b"[["), "cannot be read", id="cut"),
         pytest.param(_message(b"[[], []]"), "the body is not", id="two"),
         pytest.param(_message(b"[{}, {}, {}]"), "the body is not", id="object"),
+        pytest.param(
+            _message(b'[[], {}, {"callbacks": null, "chain": null}]'), None, id="Celery's own"
+        ),
+        pytest.param(_message(b'[[], {}, {"callbacks": [1]}]'), "callbacks", id="callbacks"),
+        pytest.param(
+            _headed(eta=None, timelimit=[1200, None], shadow=None, group=None),
+            None,
+            id="Celery's headers",
+        ),
+        pytest.param(_headed(eta="2026-12-01"), "header eta", id="later"),
+        pytest.param(_headed(timelimit=5), "header timelimit", id="limit"),
+        pytest.param(_headed(timelimit=["1", 1]), "header timelimit", id="limits"),
+        pytest.param(_headed(shadow=[1]), "header shadow", id="name"),
+        pytest.param(_headed(stamped_headers=[1]), "header stamped", id="stamps"),
+        pytest.param(_headed(malformed="no envelope"), "no envelope", id="no message at all"),
     ],
 )
 def test_malformed(message: Any, problem: str | None) -> None:

@@ -20,10 +20,12 @@ from zenodo_server import zenodo
 
 from resolver import sample, service
 from resolver.database import resolvers, stale
+from resolver.database.links import RefusedRecord, refuse
 from resolver.database.locks import updating_alone
 from resolver.errors import SettingsError
 from resolver.settings import Settings
 from resolver.updating import update
+from resolver.workers import broker
 from resolver.workers.app import create_app
 from resolver.workers.client import UPDATE, enqueue
 from resolver.workers.schedule import every, scheduled
@@ -60,13 +62,31 @@ def test_the_schedule_is_off_by_default() -> None:
         scheduled(settings(), broker_url="redis://localhost/1")
 
 
-def test_the_update_goes_to_the_queue_of_the_registry() -> None:
-    app = scheduled(settings(update_schedule="0 3 * * 1"), broker_url="redis://localhost/1")
-    [entry] = app.conf.beat_schedule.values()
-    assert entry["task"] == "resolver.update"
-    assert entry["options"]["queue"] == "registry"
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ({"update_schedule": "0 3 * * 1"}, {"resolver.update": crontab("0", "3", "1")}),
+        ({"forget_schedule": "30 4 * * *"}, {"resolver.forget": crontab("30", "4")}),
+        (
+            {"update_schedule": "0 3 * * 1", "forget_schedule": "30 4 * * *"},
+            {"resolver.update": crontab("0", "3", "1"), "resolver.forget": crontab("30", "4")},
+        ),
+    ],
+)
+def test_what_is_scheduled_goes_to_the_queue_of_the_registry(
+    chosen: dict[str, str], expected: dict[str, crontab]
+) -> None:
+    app = scheduled(settings(**chosen), broker_url="redis://localhost/1")
+    entries = app.conf.beat_schedule.values()
+    assert {entry["task"]: entry["schedule"] for entry in entries} == expected
+    assert {entry["options"]["queue"] for entry in entries} == {"registry"}
     app.loader.import_default_modules()
-    assert entry["task"] in app.tasks
+    assert {entry["task"] for entry in entries} <= set(app.tasks)
+
+
+def test_a_bad_expression_names_its_setting() -> None:
+    with pytest.raises(SettingsError, match="RESOLVER_FORGET_SCHEDULE: 'daily'"):
+        scheduled(settings(forget_schedule="daily"), broker_url="redis://localhost/1")
 
 
 def until(condition: Callable[[], object], what: str) -> None:
@@ -100,13 +120,15 @@ def test_a_release_is_taken_in_on_schedule(database_url: str, services_home: Pat
     with (
         zenodo(write_next_release(home)) as url,
         service.database(chosen) as engine,
-        service.broker(chosen),
+        broker.address(chosen),
     ):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RESOLVER_")} | {
             "RESOLVER_HOME": str(home),
             "RESOLVER_DATABASE_URL": database_url,
             "RESOLVER_REGISTRY_URL": url,
             "RESOLVER_UPDATE_SCHEDULE": "* * * * *",
+            "RESOLVER_FORGET_SCHEDULE": "* * * * *",
+            "RESOLVER_KEEP_REFUSED_DAYS": "0",
             "RESOLVER_CHUNK_SIZE": "8",
         }
         update(chosen, engine, sample.REGISTRY)
@@ -120,13 +142,15 @@ def test_a_release_is_taken_in_on_schedule(database_url: str, services_home: Pat
                     ).scalar_one()
                 )
 
-        def outcomes() -> int:
+        def rows(table: str) -> int:
             with engine.connect() as connection:
-                return int(connection.execute(text("SELECT count(*) FROM outcome")).scalar_one())
+                count = connection.execute(text(f"SELECT count(*) FROM {table}"))
+                return int(count.scalar_one())
 
         with running(home / "worker.log", environment, "worker") as worker:
             enqueue(records, settings=chosen)
-            until(lambda: outcomes() == 153, "all are answered")
+            until(lambda: rows("outcome") == 153, "all are answered")
+            refuse(engine, [RefusedRecord("affiliation: missing", "{}")])
             assert answered(ICELAND) == 0
             # What another process does meanwhile is not done twice.
             with updating_alone(engine):
@@ -134,6 +158,7 @@ def test_a_release_is_taken_in_on_schedule(database_url: str, services_home: Pat
                 until(lambda: "this one does nothing" in worker.read_text(), "it stands back")
             with running(home / "schedule.log", environment, "schedule"):
                 until(lambda: answered(ICELAND), "the new release answers")
+                until(lambda: not rows("refused_record"), "what was refused is forgotten")
             version = resolvers.current_resolver(engine)
             assert version is not None
             assert version.release == "v3.0"
@@ -147,5 +172,5 @@ def test_a_release_is_taken_in_on_schedule(database_url: str, services_home: Pat
 
 
 def _send_update(chosen: Settings) -> None:
-    with service.broker(chosen) as url, create_app(chosen, broker_url=url) as app:
+    with broker.address(chosen) as url, create_app(chosen, broker_url=url) as app:
         app.send_task(UPDATE, queue="registry")

@@ -21,7 +21,7 @@ from resolver.domain.meters import Meters
 from resolver.observing import heartbeat
 from resolver.settings import Settings
 from resolver.workers import installation, telemetry
-from resolver.workers.client import enqueue
+from resolver.workers.client import enqueue, enqueue_refresh
 
 
 class Watched(Deployment):
@@ -61,7 +61,7 @@ def test_a_worker_tells_what_it_does(deployment: Deployment) -> None:
     watched = Watched(deployment.settings, deployment.engine, deployment.folder)
     Watched.PORT = free_port()
     records = [record(1, "University of Oxford, UK"), record(2, ""), record(3, None)]
-    with watched.worker() as worker:
+    with watched.worker("--queues", "interactive,bulk") as worker:
         until(lambda: (watched.folder / "beat").exists(), "the first beat")
         beat = heartbeat.last(watched.folder / "beat")
         assert beat is not None
@@ -90,8 +90,16 @@ def test_a_worker_tells_what_it_does(deployment: Deployment) -> None:
 
         seen = installation.look(deployment.settings)
         assert seen.broker.found is not None
-        assert [one.pid for one in seen.broker.found.workers] == [worker.process.pid]
+        [heard] = seen.broker.found.workers
+        assert heard.pid == worker.process.pid
+        assert heard.queues == ("bulk", "interactive")
+        assert heard.done == 2
         assert installation.problems(seen) == []
+        enqueue_refresh([(1, [1])], settings=deployment.settings)
+        seen = installation.look(deployment.settings)
+        assert [(one.problem, one.serious) for one in installation.problems(seen)] == [
+            ("1 message in queue refresh and no worker serves it", True)
+        ]
 
         worker.child().kill()
         replaced = "resolver_processes_replaced_total", ""

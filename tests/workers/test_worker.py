@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from deployment import (
@@ -26,18 +29,21 @@ from kombu import Connection
 from next_release import ICELAND, write_next_release
 from pydantic import SecretStr
 from sqlalchemy import text
+from standby import primary_and_standby
 from task_document import run_example
 
 from resolver import addresses, loading, service, switching
 from resolver.database import querying, resolvers
 from resolver.database.connection import connect, transaction
+from resolver.database.locks import updating_alone
 from resolver.database.migrating import upgrade
 from resolver.hardware import cores
 from resolver.sample import REGISTRY
 from resolver.settings import Settings
 from resolver.updating import update
+from resolver.workers import deadletters, installation
 from resolver.workers.app import create_app
-from resolver.workers.client import enqueue, enqueue_refresh
+from resolver.workers.client import UPDATE, enqueue, enqueue_refresh, withdraw
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +76,7 @@ def test_worker_logs_in_as_who_may_only_write_rows(deployment: Deployment) -> No
             enqueue(CHUNK, settings=written.settings)
             until(lambda: deployment.count("outcome") == 2, "two outcomes")
         engine = connect(reader)
-        with querying.asking(engine, "SELECT source_id FROM resolved_links ORDER BY 1") as answer:
+        with querying.asking(engine, "SELECT external_id FROM resolved_links ORDER BY 1") as answer:
             assert list(answer.rows) == [("10.1/1",), ("10.1/3",)]
         engine.dispose()
     finally:
@@ -100,6 +106,25 @@ def test_bad_record_is_kept_and_its_neighbours_are_done(deployment: Deployment) 
         until(lambda: deployment.count("outcome") == 2, "two outcomes")
     kept = deployment.rows("SELECT external_id, reason FROM refused_record")
     assert kept == [("10.1/4", "affiliation: is null")]
+
+
+def test_record_is_replaced_whole_and_withdrawn(deployment: Deployment) -> None:
+    records = [
+        record(1, f"ETH Zurich, Switzerland, {place}") | {"position": place} for place in range(3)
+    ]
+    stored = "SELECT external_id, position FROM source_record ORDER BY 1, 2"
+    with deployment.worker() as worker:
+        enqueue([*records, record(2, "CERN")], settings=deployment.settings)
+        until(lambda: deployment.count("source_record") == 4, "all records")
+        enqueue(records[:1], settings=deployment.settings, replace=True)
+        until(lambda: deployment.count("source_record") == 2, "one affiliation of the first")
+        assert deployment.rows(stored) == [("10.1/1", 0), ("10.1/2", 0)]
+        keys = [record(1, "…"), {"source": "test", "id": "10.1/9"}]
+        withdraw(keys, settings=deployment.settings)
+        until(lambda: deployment.rows(stored) == [("10.1/2", 0)], "the other record alone")
+        until(lambda: "unknown=1" in worker.output(), "it says what it did not find")
+    assert deployment.count("past_record") == 3
+    assert deployment.dead() == []
 
 
 def test_message_of_the_document_is_worked(
@@ -181,7 +206,7 @@ def test_chunks_are_answered_as_their_policies_ask(deployment: Deployment) -> No
         assert 'level: "top" is not one of named' in worker.output()
     assert letters == [("resolver.resolve_chunk", davis)]
     assert deployment.rows(
-        "SELECT source_id, organisation, stands_for FROM resolved_links ORDER BY source_id"
+        "SELECT external_id, organisation, stands_for FROM resolved_links ORDER BY external_id"
     ) == [
         ("10.1/1", "University of California, Davis", []),
         ("10.1/2", "University of California System", ["05rrcem69"]),
@@ -206,7 +231,7 @@ def test_parent_computes_nothing(deployment: Deployment) -> None:
 # A worker that cannot work
 
 
-def _ended(deployment: Deployment) -> tuple[int, str]:
+def _ended(deployment: Deployment, messages: int = 1) -> tuple[int, str]:
     enqueue(CHUNK, settings=deployment.settings)
     worker = deployment.start()
     try:
@@ -216,7 +241,9 @@ def _ended(deployment: Deployment) -> tuple[int, str]:
         raise
     # The message is still there for the worker that can.
     with Connection(deployment.environment()["RESOLVER_BROKER_URL"]) as connection:
-        assert connection.default_channel.queue_declare("bulk", passive=True).message_count == 1
+        assert (
+            connection.default_channel.queue_declare("bulk", passive=True).message_count == messages
+        )
     return code, worker.log.read_text()
 
 
@@ -251,7 +278,6 @@ def test_worker_that_is_migrated_away_under_its_hands_stops(deployment: Deployme
         enqueue(CHUNK, settings=deployment.settings)
         assert worker.process.wait(timeout=PATIENCE) == 78
         output = worker.log.read_text()
-        assert "the database was migrated meanwhile" in output
         assert "the database has schema 9999" in output
     # Its message waits for a worker of the later version.
     with Connection(deployment.environment()["RESOLVER_BROKER_URL"]) as connection:
@@ -264,6 +290,129 @@ def test_worker_without_a_database_stops(bare: Deployment) -> None:
     code, output = _ended(away)
     assert code == 69
     assert "RESOLVER_DATABASE_URL" in output
+
+
+# A database that is there, and may not be written to
+
+
+def waiting(deployment: Deployment) -> list[int]:
+    """How often each message of ``bulk`` was delivered before; they stay."""
+    app = create_app(deployment.settings)
+    with app.connection_for_read() as connection:
+        queue = app.amqp.queues["bulk"](connection.default_channel)
+        queue.declare()
+        found = []
+        while message := queue.get():
+            found.append(int(message.headers.get("x-delivery-count") or 0))
+        return found
+
+
+def read_only(deployment: Deployment, value: str) -> None:
+    name = deployment.engine.url.database
+    with deployment.engine.connect() as connection:
+        connection.execute(text("SET default_transaction_read_only = off"))
+        connection.commit()
+        connection.execute(
+            text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {value}')
+        )
+        # Whoever is connected has the old value; as at a failover.
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+        connection.commit()
+
+
+def test_worker_waits_for_a_database_that_takes_no_writes(deployment: Deployment) -> None:
+    with deployment.worker() as worker:
+        read_only(deployment, "on")
+        enqueue(CHUNK, settings=deployment.settings)
+        until(lambda: "takes no writes" in worker.output(), "it says what it waits for")
+        assert deployment.count("outcome") == 0
+        read_only(deployment, "off")
+        until(lambda: deployment.count("outcome") == 2, "two outcomes")
+    assert linked(deployment) == ["10.1/1", "10.1/3"]
+    assert deployment.dead() == []
+
+
+def test_worker_on_a_database_that_takes_no_writes_stops(deployment: Deployment) -> None:
+    read_only(deployment, "on")
+    code, output = _ended(deployment)
+    assert code == 69
+    assert "takes no writes" in output
+    read_only(deployment, "off")
+
+
+@pytest.fixture
+def restricted(deployment: Deployment) -> Iterator[Deployment]:
+    """The database user is in `resolver_writer`, and is not the owner."""
+    name = f"writer_{uuid.uuid4().hex[:8]}"
+    with deployment.engine.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'x' IN ROLE resolver_writer"))
+    url = deployment.engine.url.set(username=name, password="x", drivername="postgresql")
+    changed = {"database_url": SecretStr(url.render_as_string(hide_password=False))}
+    settings = deployment.settings.model_copy(update=changed)
+    yield Deployment(settings, deployment.engine, deployment.folder)
+    with deployment.engine.begin() as connection:
+        connection.execute(text(f"DROP ROLE {name}"))
+
+
+def test_worker_whose_grant_is_taken_stops_and_its_message_waits(restricted: Deployment) -> None:
+    with restricted.worker() as worker:
+        with restricted.engine.begin() as connection:
+            connection.execute(text("REVOKE INSERT ON outcome FROM resolver_writer"))
+        enqueue(CHUNK, settings=restricted.settings)
+        assert worker.process.wait(timeout=PATIENCE) == 78
+        assert "permission denied for table outcome" in worker.log.read_text()
+    # The next one does not even begin.
+    code, output = _ended(restricted, messages=2)
+    assert code == 78
+    assert "the database user may not INSERT on outcome" in output
+    # As if nobody had taken it.
+    assert waiting(restricted) == [0, 0]
+    assert restricted.dead() == []
+    with restricted.engine.begin() as connection:
+        connection.execute(text("SELECT resolver_grants()"))
+    with restricted.worker():
+        until(lambda: restricted.count("outcome") == 2, "two outcomes")
+    assert linked(restricted) == ["10.1/1", "10.1/3"]
+
+
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_worker_goes_on_with_the_standby_that_is_promoted(
+    deployment: Deployment, services_home: Path
+) -> None:
+    folder = services_home / "failover-worker"
+    folder.mkdir()
+    with primary_and_standby(folder) as (primary, standby):
+        hosts = [parse_qs(urlsplit(url).query)["host"][0] for url in (primary, standby)]
+        url = f"postgresql://postgres@/postgres?host={','.join(hosts)}&port=5432,5432"
+        engine = connect(primary)
+        upgrade(engine)
+        changed = {"database_url": SecretStr(f"{url}&target_session_attrs=read-write")}
+        settings = deployment.settings.model_copy(update=changed)
+        first = Deployment(settings, engine, deployment.folder)
+        prepare(first)
+        with first.worker() as worker:
+            enqueue(CHUNK[:2], settings=settings)
+            until(lambda: first.count("outcome") == 2, "two outcomes")
+            second = Deployment(settings, connect(standby), deployment.folder)
+            until(lambda: second.count("outcome") == 2, "the standby has them")
+            engine.dispose()
+            os.kill(int((folder / "primary/postgres/postmaster.pid").read_text().split()[0]), 9)
+            enqueue([record(5, "University of Oxford")], settings=settings)
+            until(
+                lambda: (
+                    "DatabaseUnavailable" in worker.output() or "trying again" in worker.output()
+                ),
+                "it waits",
+            )
+            second.rows("SELECT pg_promote()")
+            until(lambda: second.count("outcome") == 3, "a third outcome")
+        second.engine.dispose()
+    assert deployment.dead() == []
 
 
 def test_worker_whose_index_vanishes_stops_at_the_next_process(deployment: Deployment) -> None:
@@ -302,6 +451,40 @@ from resolver.settings import load_settings
 from resolver.workers.app import run_worker
 sys.exit(run_worker(load_settings(), queues=["bulk"], log_level="WARNING"))
 """
+
+
+# An update, which is acknowledged when it begins
+
+
+class Unfed(Deployment):
+    """Nobody answers where releases come from."""
+
+    def environment(self) -> dict[str, str]:
+        return super().environment() | {"RESOLVER_REGISTRY_URL": "http://127.0.0.1:9"}
+
+
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+def test_update_that_fails_or_is_killed_leaves_a_letter(deployment: Deployment) -> None:
+    unfed = Unfed(deployment.settings, deployment.engine, deployment.folder)
+    app = create_app(unfed.settings)
+    with unfed.worker() as worker:
+        app.send_task(UPDATE, queue="registry")
+        until(lambda: deadletters.letters(unfed.settings)[1] == 1, "the letter of the failed one")
+        with updating_alone(unfed.engine):
+            app.send_task(UPDATE, queue="registry", task_id="killed")
+            until(lambda: "resolver.update[killed] received" in worker.output(), "it begins")
+            worker.child().kill()
+            until(lambda: deadletters.letters(unfed.settings)[1] == 2, "that of the killed one")
+        [failed, killed], _ = deadletters.letters(unfed.settings)
+        assert (failed.task, failed.queue, killed.id) == (UPDATE, "registry", "killed")
+        assert failed.error.startswith("FetchError: ")
+        assert killed.error.startswith("WorkerLostError: ")
+        found = installation.problems(installation.look(unfed.settings))
+        assert ("2 messages failed for good", True) in [(one.problem, one.serious) for one in found]
+        # Sent back, it is tried again.
+        assert deadletters.retry(unfed.settings, ["killed"]) == 1
+        until(lambda: worker.output().count("resolver.update[killed] received") == 2, "again")
+    app.close()
 
 
 # Another resolver version

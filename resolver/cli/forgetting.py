@@ -1,0 +1,95 @@
+"""``resolver forget``: what is over, and old enough, goes for good."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from resolver import service
+from resolver.cli.terminal import progress, say
+from resolver.database import connection, forgetting
+from resolver.database.forgetting import Ages, Forgotten, Records
+from resolver.errors import SettingsError
+from resolver.settings import load_settings
+
+SHOWN = {
+    "records": "records that were withdrawn or replaced",
+    "texts": "affiliations that no record has any more",
+    "answers": "their answers",
+    "past_answers": "answers that were replaced",
+    "overrides": "overrides whose text is forgotten; they hold on by its hash",
+    "refused": "records that were refused",
+}
+
+
+def forget(
+    withdrawn: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="DAYS",
+            help="Keep so long what a source withdrew; without it RESOLVER_KEEP_WITHDRAWN_DAYS.",
+        ),
+    ] = None,
+    past: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="DAYS",
+            help="Keep so long what was replaced: answers and records; without it "
+            "RESOLVER_KEEP_PAST_DAYS.",
+        ),
+    ] = None,
+    refused: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="DAYS",
+            help="Keep so long what was refused; without it RESOLVER_KEEP_REFUSED_DAYS.",
+        ),
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Whose records --id names: crossref.")] = None,
+    ids: Annotated[
+        list[str] | None,
+        typer.Option("--id", help="Only what this record was, whenever; may be repeated."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; else it is only counted.")] = False,
+) -> None:
+    """Delete for good what is over: withdrawn, replaced and refused records, replaced answers.
+
+    Without --yes it says how much that is, and does nothing. A text goes with the last record that
+    had it, together with its answers. Nothing of the present goes: withdraw it first. It may be
+    stopped and run again at any time, while workers go on.
+    """
+    settings = load_settings()
+    if (source is None) != (not ids):
+        raise SettingsError("a record needs both", remedy="use --source and --id together")
+    records = Records(source, tuple(ids)) if source is not None and ids else None
+    said = {"withdrawn": withdrawn, "past": past, "refused": refused}
+    ages = replace(
+        Ages() if records else Ages.of(settings),
+        **{name: days for name, days in said.items() if days is not None},
+    )
+    if ages == Ages() and records is None:
+        raise SettingsError(
+            "everything is kept for ever: no age is set",
+            remedy="say how many days to keep it: --withdrawn, --past, --refused, or "
+            "RESOLVER_KEEP_WITHDRAWN_DAYS, _PAST_DAYS, _REFUSED_DAYS",
+        )
+    with service.database(settings) as engine:
+        connection.require_schema(engine)
+        going = forgetting.forgettable(engine, ages, records)
+        if not yes or not going.total:
+            _show(going)
+            say("run it with --yes to delete this" if going.total else "there is nothing to forget")
+            return
+        with progress("rows deleted", total=going.total) as report:
+            _show(forgetting.forget(engine, ages, records, progress=report))
+    say("deleted")
+
+
+def _show(forgotten: Forgotten) -> None:
+    for name, what in SHOWN.items():
+        typer.echo(f"{getattr(forgotten, name):>12,}  {what}")

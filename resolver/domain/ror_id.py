@@ -1,0 +1,59 @@
+"""ROR ids: read wherever one comes in, from a file, a command, a record or a text."""
+
+from __future__ import annotations
+
+import re
+
+ROR_URL = "https://ror.org/"
+"""Prefix of a ROR id in its full form (ROR documentation, "ROR identifier pattern")."""
+
+_ID = "0[a-hj-km-np-tv-z0-9]{6}[0-9]{2}"
+"""Nine characters of Crockford's alphabet (no i, l, o, u), the last two check digits (ROR
+documentation, "ROR identifier pattern")."""
+
+# Without ASCII, "ſ" and the Kelvin sign would pass for letters.
+_WRITTEN = re.compile(rf"(?:(?:https?://)?ror\.org/)?({_ID})/?", re.ASCII | re.IGNORECASE)
+_WITHIN = re.compile(rf"\bror\.org/({_ID})\b", re.ASCII | re.IGNORECASE)
+
+_CROCKFORD_DIGITS = str.maketrans("abcdefghjkmnpqrstvwxyz", "abcdefghijklmnopqrstuv")
+"""Crockford's base 32 to the digits that `int(text, 32)` reads."""
+
+_SHOWN = 80
+"""Characters of a text that an error quotes."""
+
+
+def read_ror_id(text: object) -> str:
+    """The nine characters of a ROR id, in lower case.
+
+    It may be given bare (``052gg0110``) or as an address, with or without ``https://`` and a slash
+    at the end, in either case, with white space around it. The check digits must fit: they do for
+    every id of releases 2.8 and 2.9, and a slip of the pen would name another organisation or none.
+
+    Raises:
+        ValueError: it is none; quotes it. Nothing but a `str` is one: no number, and not None.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"{_shown(text)} is no ROR id, such as 052gg0110")
+    found = _WRITTEN.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{_shown(text.strip())} is no ROR id, such as 052gg0110")
+    ror_id = found[1].lower()
+    if not _fits(ror_id):
+        raise ValueError(f"{_shown(text.strip())} is no ROR id: its check digits do not fit")
+    return ror_id
+
+
+def ror_ids_in(text: str) -> list[str]:
+    """The ROR ids that a text holds as addresses, in order; what no address is, is none."""
+    return [ror_id for ror_id in map(str.lower, _WITHIN.findall(text)) if _fits(ror_id)]
+
+
+def _fits(ror_id: str) -> bool:
+    """ISO/IEC 7064 MOD 97-10 over the first seven, read as a number in Crockford's base 32."""
+    number = int(ror_id[:7].translate(_CROCKFORD_DIGITS), 32)
+    return 98 - number * 100 % 97 == int(ror_id[7:])
+
+
+def _shown(value: object) -> str:
+    # Cut first: what quotes a text of megabytes is as long.
+    return ascii(value[:_SHOWN] if isinstance(value, str) else value)[: 4 * _SHOWN]
