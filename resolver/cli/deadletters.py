@@ -70,8 +70,9 @@ def drop(
     """Throw letters away for good. What they asked for is not done."""
     wanted = _chosen(ids, every, "drop")
     if wanted is None and not yes:
+        _, count = deadletters.letters(load_settings(), most=0)
         raise SettingsError(
-            "all dead letters would be gone for good",
+            f"all {count:,} dead letters would be gone for good",
             remedy="look at them first (resolver deadletters list); then: drop --all --yes",
         )
     say(f"{deadletters.drop(load_settings(), wanted):,} messages are gone")

@@ -226,6 +226,9 @@ def test_commands(run: Callable[..., Any], settings: Settings) -> None:
     assert run("retry", "letter-2").exit_code == 0
     assert run("drop", "letter-3").exit_code == 0
     assert [letter.id for letter in letters(settings)[0]] == ["letter-1"]
+    unsure = run("drop", "--all").exception
+    assert isinstance(unsure, SettingsError)
+    assert "all 1 dead letters would be gone for good" in str(unsure)
     assert run("drop", "--all", "--yes").exit_code == 0
     assert run("list", "--json").stdout == ""
     assert "nothing has failed" in run("list").output
@@ -237,7 +240,6 @@ def test_commands(run: Callable[..., Any], settings: Settings) -> None:
         pytest.param(["retry"], "by their ids", id="retry what"),
         pytest.param(["drop"], "by their ids", id="drop what"),
         pytest.param(["retry", "x", "--all"], "by their ids", id="both"),
-        pytest.param(["drop", "--all"], "gone for good", id="not sure"),
     ],
 )
 def test_what_is_not_clear_is_refused(
