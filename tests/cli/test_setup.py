@@ -66,11 +66,16 @@ def test_what_is_down_or_wrong_is_said_without_secrets(
 def test_registry_show(resolver: Run) -> None:
     release = resolver("registry", "show").stdout
     assert "313" in release
-    oxford = resolver("registry", "show", "https://ror.org/052gg0110").stdout
-    assert "University of Oxford" in oxford
-    missing = resolver("registry", "show", "000000000")
-    assert missing.returncode == 1
-    assert "000000000" in missing.stderr
+    for written in ("https://ror.org/052gg0110", "ror.org/052GG0110/"):
+        assert "University of Oxford" in resolver("registry", "show", written).stdout
+    for other, said in (
+        ("000000098", "000000098 is not in release"),
+        ("052gg0111", "'052gg0111' is no ROR id: its check digits do not fit"),
+        ("Oxford", "'Oxford' is no ROR id"),
+    ):
+        missing = resolver("registry", "show", other)
+        assert missing.returncode == 1
+        assert said in missing.stderr.replace("\n", " ")
 
 
 def test_index_show(resolver: Run) -> None:
