@@ -36,7 +36,8 @@ depends_on = None
 first = importlib.import_module("resolver.migrations.versions.0001_registry_affiliations_and_links")
 third = importlib.import_module("resolver.migrations.versions.0003_releases_history_and_overrides")
 
-# Of an answer that several versions have marked one row is shown. Arrays: an index is read by them.
+# Of an answer that several versions have marked one row is shown. Written so that an index is read:
+# an array, and a range of one version, of which Postgres does not expect all answers.
 OUTDATED = """
 CREATE VIEW outdated AS
 WITH RECURSIVE valid AS (
@@ -71,11 +72,13 @@ FROM (
     SELECT
         u.affiliation_id, u.policy_id, u.resolver_version_id, u.resolved_at,
         'resolver change', NULL
-    FROM outcome u
-    WHERE u.resolver_version_id = ANY(ARRAY(
-        SELECT id FROM resolver_version EXCEPT SELECT id FROM valid
-    ))
-    AND NOT EXISTS (
+    FROM (SELECT id FROM resolver_version EXCEPT SELECT id FROM valid) w
+    CROSS JOIN LATERAL (
+        SELECT * FROM outcome
+        WHERE resolver_version_id >= w.id AND resolver_version_id <= w.id
+        OFFSET 0
+    ) u
+    WHERE NOT EXISTS (
         SELECT FROM stale m
         WHERE m.affiliation_id = u.affiliation_id AND m.policy_id = u.policy_id
         AND m.resolver_version_id = ANY(ARRAY(SELECT id FROM valid))
