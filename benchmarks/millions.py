@@ -96,16 +96,16 @@ def measured(options: argparse.Namespace, home: Path, folder: Path) -> dict[str,
         progress(f"{options.affiliations:,} affiliations are filled in …")
         seconds["fill"] = timed(lambda: filled(engine, options.affiliations))
         watched = Watched(engine)
-        rows = {"before the release": asked(engine, watched)}
+        rows = {"before the release": asked(engine, watched, options.strings)}
         progress(f"{after.name} is taken in …")
         if options.mark_every:
             seconds["mark"] = timed(lambda: marked(settings, engine, after, options.mark_every))
         else:
             seconds |= update(settings, engine, after, refresh=False).seconds
-        rows["selected"] = asked(engine, watched)
+        rows["selected"] = asked(engine, watched, options.strings)
         store = service.index_store(settings)
         switching.put_in_use(engine, store, switching.before(engine))
-        rows["rolled back"] = asked(engine, watched)
+        rows["rolled back"] = asked(engine, watched, options.strings)
         version = switching.put_in_use(engine, store, switching.before(engine))
         if not options.mark_every:
             progress("the release is put in use again …")
@@ -293,13 +293,13 @@ def read(plan: Mapping[str, Any]) -> Iterator[int]:
         yield from read(below)
 
 
-def asked(engine: Engine, watched: Watched) -> dict[str, dict[str, Any]]:
+def asked(engine: Engine, watched: Watched, strings: int) -> dict[str, dict[str, Any]]:
     """Each question's answer, its seconds, and what the server read for it."""
     current = resolvers.current_resolver(engine)
     assert current is not None
     version = current.id
     found = {}
-    for name, question in questions(engine, version).items():
+    for name, question in questions(engine, version, strings).items():
         progress(f"  {name}")
         with watched.question() as plans:
             started = time.perf_counter()
@@ -314,7 +314,7 @@ def asked(engine: Engine, watched: Watched) -> dict[str, dict[str, Any]]:
     return found
 
 
-def questions(engine: Engine, version: int) -> dict[str, Callable[[], int]]:
+def questions(engine: Engine, version: int, strings: int) -> dict[str, Callable[[], int]]:
     last = count(engine, "affiliation")
     known = [
         SourceRecord(*record)
@@ -322,7 +322,8 @@ def questions(engine: Engine, version: int) -> dict[str, Callable[[], int]]:
             engine,
             # Of the strings that were resolved: the hashes of the copies are made up.
             "SELECT source, external_id, raw_text, position FROM source_record"
-            " WHERE affiliation_id <= 256",
+            " WHERE affiliation_id <= :real",
+            real=min(strings, 256),
         )
     ]
     return {

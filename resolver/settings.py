@@ -139,7 +139,8 @@ class Settings(BaseSettings):
 
     threads: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
-        description="Threads of the built-in reranker in a process; unset: one for each core.",
+        description="Threads of the built-in reranker in a process, and processes of a large "
+        "selection; unset: one for each core.",
     )
 
     recall_depth: Annotated[int, Field(ge=1, le=1000)] = Field(

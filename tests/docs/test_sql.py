@@ -18,7 +18,7 @@ from resolver.database.links import RefusedRecord, intake, refuse, save, withdra
 from resolver.database.overrides import add
 from resolver.database.releases import ReleaseInfo, load_release
 from resolver.database.resolvers import put_in_use, register
-from resolver.database.stale import Cause, mark
+from resolver.database.stale import Page, mark_page
 from resolver.domain.affiliation import SourceRecord
 from resolver.domain.organisation import (
     Name,
@@ -180,9 +180,8 @@ def filled(engine: Engine) -> Engine:
 
     resolver = version(engine, load(engine, "v2.9", [OXFORD, ETH, PSI, RUTHERFORD]))
     withdraw(engine, [("datacite", "10.5555/h", None)])
-    mark(
-        engine, resolver, [a.id for a in stored if a.text == "Oxford, UK"], Cause.ORGANISATION_ADDED
-    )
+    oxford = [a.id for a in stored if a.text == "Oxford, UK"]
+    mark_page(engine, resolver, Page(0, max(oxford), ()), oxford)
     answers = [
         (a.id, outcome)
         for a in stored
