@@ -103,10 +103,10 @@ def measured(options: argparse.Namespace, home: Path, folder: Path) -> dict[str,
         else:
             seconds |= update(settings, engine, after, refresh=False).seconds
         rows["selected"] = asked(engine, watched, options.strings)
-        store = service.index_store(settings)
-        switching.put_in_use(engine, store, switching.before(engine))
-        rows["rolled back"] = asked(engine, watched, options.strings)
-        version = switching.put_in_use(engine, store, switching.before(engine))
+        with service.index_store(settings) as store:
+            switching.put_in_use(engine, store, switching.before(engine))
+            rows["rolled back"] = asked(engine, watched, options.strings)
+            version = switching.put_in_use(engine, store, switching.before(engine))
         if not options.mark_every:
             progress("the release is put in use again …")
             seconds["select again"] = timed(lambda: selecting.select(settings, engine, version))
@@ -199,11 +199,12 @@ FILL = (
 def marked(settings: Settings, engine: Engine, path: Path, every: int) -> None:
     """The release is taken in, and instead of a selection one answer in `every` marked."""
     load(engine, path, rejects=settings.home / "rejects.jsonl")
-    store, before = service.index_store(settings), resolvers.current_resolver(engine)
+    before = resolvers.current_resolver(engine)
     assert before is not None
-    indexed = switching.index_release(engine, store, service.encoder(settings))
-    version = switching.successor(engine, before, indexed.manifest)
-    switching.put_in_use(engine, store, version)
+    with service.index_store(settings) as store:
+        indexed = switching.index_release(engine, store, service.encoder(settings))
+        version = switching.successor(engine, before, indexed.manifest)
+        switching.put_in_use(engine, store, version)
     with engine.begin() as connection:
         connection.execute(
             text(MARK), {"version": version.id, "every": every, "cause": Cause.ORGANISATION_ADDED}
