@@ -36,7 +36,20 @@ RELEASE = StoredRelease(
     7, "v2.9", date(2026, 10, 20), "0" * 64, "2.1", "v2.9.zip", NOW, 129_046, 0, None, True
 )
 VERSION = ResolverVersion(
-    3, 7, "v2.9", "v2.9-1234", {}, {}, ("builtin", "e"), ("builtin", "r"), None, 1, NOW, None, NOW, True
+    3,
+    7,
+    "v2.9",
+    "v2.9-1234",
+    {},
+    {},
+    ("builtin", "e"),
+    ("builtin", "r"),
+    None,
+    1,
+    NOW,
+    None,
+    NOW,
+    True,
 )
 OVERVIEW = Overview("0005", "0005", RELEASE, VERSION, due=0)
 MANIFEST = Manifest(**{  # type: ignore[arg-type]
