@@ -18,8 +18,6 @@ STATEMENT_TIMEOUT = "15min"
 
 
 def _run(connection: Connection) -> None:
-    # A transaction that is there is the caller's, who takes it back.
-    tried = connection.in_transaction()
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
@@ -29,7 +27,8 @@ def _run(connection: Connection) -> None:
     )
     connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
     connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"))
-    if not tried:
+    if not context.config.attributes.get("trial"):
+        # A trial is all in the transaction of the caller, who takes it back.
         connection.commit()
     with context.begin_transaction():
         context.run_migrations()
