@@ -86,7 +86,7 @@ def put_together(sql: ast.expr) -> Iterator[int]:
 ALLOWED = {
     ("resolver/addresses.py", "URL"): "the one reader",
     ("resolver/domain/identifier.py", "URL"): "websites of organisations",
-    ("workers/app.py", "URL"): "whether kombu reads a broker's as we do",
+    ("workers/broker.py", "URL"): "whether kombu reads a broker's as we do",
     ("resolver/cli/demo.py", "SQL"): "queries that come with the package",
     ("resolver/database/sampling.py", "SQL"): "one of two operators, constants there",
     ("resolver/database/links.py", "SQL"): "names of the temporary tables, constants there",
