@@ -20,7 +20,7 @@ from typing import Any
 from resolver.index.embedded import EmbeddedIndex
 from resolver.index.qdrant import connect
 from resolver.index.server import ServerIndex, ServerStore
-from resolver.matching import Matcher
+from resolver.matching import Matcher, Text
 from resolver.settings import load_settings
 from resolver.workers import app
 
@@ -56,10 +56,11 @@ def deadly(word: str, busy: Path | None = None) -> None:
     """Let the matcher die of `word`, and show in the folder `busy` who is at work."""
     measured = Matcher.measured
 
-    def dying(self: Matcher, texts: Sequence[str], *others: Any, **named: Any) -> Any:
-        if any(word in text for text in texts):
+    def dying(self: Matcher, texts: Sequence[Text], *others: Any, **named: Any) -> Any:
+        said = " ".join(text if isinstance(text, str) else text.text for text in texts)
+        if word in said:
             os.kill(os.getpid(), signal.SIGKILL)
-        if any(RAISING in text for text in texts):
+        if RAISING in said:
             raise ValueError("nobody foresaw this")
         if busy is None:
             return measured(self, texts, *others, **named)
