@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ror_ids import valid_ids
 from sqlalchemy import Engine
 
 from resolver.database.releases import current_release, find, organisations
@@ -125,12 +126,6 @@ def test_a_real_update_changes_what_it_should(engine: Engine, tmp_path: Path) ->
     assert again.already_loaded
     assert again.unchanged == again.total == 129_046
     assert sum(1 for _ in organisations(engine, second.release_id)) == 129_046
-
-
-def valid_ids(count: int) -> list[str]:
-    """The first ids of ROR's form, with their check digits (ISO/IEC 7064 MOD 97-10)."""
-    digits = "0123456789abcdefghjkmnpqrstvwxyz"
-    return [f"00000{digits[n // 32]}{digits[n % 32]}{98 - n * 100 % 97:02d}" for n in range(count)]
 
 
 def test_what_a_later_version_may_say_is_told_and_loses_no_other_record(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
+from ror_ids import valid_ids
 from tiny_models import save_bert
 
 from resolver.domain.candidate import Candidate
@@ -29,9 +30,10 @@ CAMPUSES = ("North", "Harbour", "Castle")
 
 
 def registry() -> list[Organisation]:
+    ids = iter(valid_ids(len(CITIES) * len(KINDS) * len(CAMPUSES)))
     return [
         Organisation(
-            f"{kind}-{city[:5]:a<5}-{i}",
+            next(ids),
             OrganisationStatus.ACTIVE,
             (
                 Name(f"{name.format(city)} {campus}", frozenset({NameKind.DISPLAY})),
