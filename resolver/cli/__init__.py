@@ -5,9 +5,11 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import re
 import sys
 from collections import UserDict
 from importlib import import_module
+from inspect import cleandoc
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -82,13 +84,20 @@ def _imported(name: str) -> Any:
     return _literal(typer.main.get_group(alone).commands[name])
 
 
+_LINE_BREAK = re.compile(r"(?<=\S)\n(?=\S)")
+"""One within a paragraph."""
+
+
 def _literal(command: Any) -> Any:
-    """The command, with brackets in its help as they are written: Typer reads them as markup, and
-    leaves out "[the file's name]" as a style that there is none of."""
+    """The command, with its help as it is written.
+
+    Typer reads brackets as markup, and leaves out "[the file's name]" as a style that there is none
+    of; and it breaks lines where the source does.
+    """
     for described in (command, *command.params):
         for what in ("help", "short_help", "epilog"):
             if text := getattr(described, what, None):
-                setattr(described, what, escape(text))
+                setattr(described, what, escape(_LINE_BREAK.sub(" ", cleandoc(text))))
     for child in getattr(command, "commands", {}).values():
         _literal(child)
     return command

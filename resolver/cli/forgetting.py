@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from resolver import service
-from resolver.cli.terminal import progress, say
+from resolver.cli.terminal import console, progress, say
 from resolver.database import connection, forgetting
 from resolver.database.forgetting import Ages, Forgotten, Records
 from resolver.errors import SettingsError
@@ -92,4 +92,4 @@ def forget(
 
 def _show(forgotten: Forgotten) -> None:
     for name, what in SHOWN.items():
-        typer.echo(f"{getattr(forgotten, name):>12,}  {what}")
+        console.print(f"{getattr(forgotten, name):>12,}  {what}")

@@ -22,28 +22,65 @@ TOLD = 10
 PANEL = "How the file is written"
 """Where the help lists these options."""
 
-FormatOption = Annotated[Format, typer.Option("--format", help="Its form.", rich_help_panel=PANEL)]
-AffiliationColumn = Annotated[
-    str, typer.Option("--affiliation-column", help="Its name there.", rich_help_panel=PANEL)
+FormatOption = Annotated[
+    Format,
+    typer.Option(
+        "--format",
+        metavar="FORM",
+        help="auto (by name and first line), jsonl, csv, tsv, parquet or txt.",
+        rich_help_panel=PANEL,
+    ),
 ]
-IdColumn = Annotated[str, typer.Option("--id-column", help="Its name.", rich_help_panel=PANEL)]
+AffiliationColumn = Annotated[
+    str,
+    typer.Option(
+        "--affiliation-column",
+        metavar="NAME",
+        help="The column of the affiliations.",
+        rich_help_panel=PANEL,
+    ),
+]
+IdColumn = Annotated[
+    str,
+    typer.Option(
+        "--id-column",
+        metavar="NAME",
+        help="The column of the records' ids; without it lines are numbered.",
+        rich_help_panel=PANEL,
+    ),
+]
 SourceColumn = Annotated[
-    str, typer.Option("--source-column", help="Its name.", rich_help_panel=PANEL)
+    str,
+    typer.Option(
+        "--source-column",
+        metavar="NAME",
+        help="The column of the records' sources.",
+        rich_help_panel=PANEL,
+    ),
 ]
 PositionColumn = Annotated[
-    str, typer.Option("--position-column", help="Its name.", rich_help_panel=PANEL)
+    str,
+    typer.Option(
+        "--position-column",
+        metavar="NAME",
+        help="The column of the places in a record; without it rows of one id are counted.",
+        rich_help_panel=PANEL,
+    ),
 ]
 Delimiter = Annotated[
     str | None,
     typer.Option(
-        "--delimiter", help="Between columns; tab for tabs. Else by header.", rich_help_panel=PANEL
+        "--delimiter",
+        metavar="SIGN",
+        help="What is between columns, or tab; by default what the header shows.",
+        rich_help_panel=PANEL,
     ),
 ]
 Quoted = Annotated[
     bool | None,
     typer.Option(
         "--quoted/--unquoted",
-        help='Cells may stand in "…". CSV has it so, tables with tabs do not.',
+        help='Whether cells may stand in "…"; by default in CSV they may, in tables with tabs not.',
         rich_help_panel=PANEL,
         show_default=False,
     ),
@@ -51,7 +88,10 @@ Quoted = Annotated[
 Encoding = Annotated[
     str | None,
     typer.Option(
-        "--encoding", help="utf-8, utf-16-le, windows-1252 … Else UTF-8.", rich_help_panel=PANEL
+        "--encoding",
+        metavar="NAME",
+        help="utf-16-le, windows-1252 …; by default UTF-8, or what the file's first bytes say.",
+        rich_help_panel=PANEL,
     ),
 ]
 

@@ -47,6 +47,21 @@ def test_help_shows_what_stands_in_brackets(path: str) -> None:
             assert " ".join(bracketed.split()) in shown
 
 
+@pytest.mark.parametrize("path", [path for path, _ in ALL])
+def test_no_option_is_cut_in_a_narrow_terminal(path: str) -> None:
+    command = dict(ALL)[path]
+    done = CliRunner().invoke(app, [*path.split()[1:], "--help"], env={"COLUMNS": "80"})
+    for option in command.params:
+        for name in (*option.opts, *option.secondary_opts):
+            assert not name.startswith("-") or re.search(rf"{name}(?=[\s│])", done.output), name
+
+
+def test_paragraphs_of_help_are_as_wide_as_the_terminal() -> None:
+    done = CliRunner().invoke(app, ["enqueue", "--help"], env={"COLUMNS": "300"})
+    (paragraph,) = (line for line in done.output.splitlines() if "harmless" in line)
+    assert paragraph.strip().endswith("say.")
+
+
 def test_there_is_help_in_brackets() -> None:
     written = [p.help or "" for _, command in ALL for p in command.params if hasattr(p, "help")]
     assert sum("[" in text for text in written) > 10
