@@ -248,7 +248,8 @@ def test_data_that_cannot_be_read_names_the_log(
     path.parent.mkdir(parents=True)
     path.write_text("not\nwhat it should be\n")
     if service is embedded.postgres:
-        shutil.chown(path.parent, "pgserver") if os.geteuid() == 0 else None
+        for owned in (path.parent, path):
+            shutil.chown(owned, "pgserver") if os.geteuid() == 0 else None
     with pytest.raises(error, match=r"did not start: .+log"), service(home):  # type: ignore[attr-defined]
         pass
 

@@ -309,7 +309,7 @@ def test_the_key_of_a_server_goes_to_that_server_alone() -> None:
     unset = settings(reranker_api_key=SecretStr("s3cret"))
     version = resolvers.ResolverVersion(
         1, 1, "v1", "v1-0", configuration(settings(reranker="http://theirs")), {}, ("e", "1"),
-        ("r", "1"), None, 1, None, datetime.now(UTC), True,
+        ("r", "1"), None, 1, None, None, datetime.now(UTC), True,
     )  # fmt: skip
     assert configured(ours, version).reranker == "http://theirs"
     assert configured(ours, version).reranker_api_key is None

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PureWindowsPath
 from typing import Any, Protocol
 
 import ijson
@@ -225,7 +225,7 @@ def open_release(path: Path) -> ReleaseFile:
         # A file of another kind fails here, before anything is begun with it.
         with _opened(path, container, member) as stream:
             _JsonText(stream, path, container)
-    names = (PurePosixPath(member).name, path.name) if member else (path.name,)
+    names = (_name(member), path.name) if member else (path.name,)
     return ReleaseFile(
         path=path,
         version=next(filter(None, map(version_in, names)), None) or _stem(path),
@@ -344,7 +344,7 @@ def _json_member(path: Path) -> str:
             info.filename
             for info in archive.infolist()
             if not info.is_dir()
-            and _is_json(PurePosixPath(info.filename).name.lower())
+            and _is_json(_name(info.filename).lower())
             and "__MACOSX" not in info.filename
         ]
         if not found:
@@ -361,6 +361,11 @@ def _json_member(path: Path) -> str:
     )
 
 
+def _name(member: str) -> str:
+    """Of a member without its folders, by whichever slash these are written."""
+    return PureWindowsPath(member).name
+
+
 def _is_json(name: str) -> bool:
     return name.endswith((".json", ".json.gz")) and not name.startswith(".")
 
@@ -368,7 +373,7 @@ def _is_json(name: str) -> bool:
 def _chosen(found: list[str], path: Path) -> list[str]:
     """Of several files those that may be the release: each rule that any of them meets leaves out
     the others."""
-    names = {member: PurePosixPath(member).name for member in found}
+    names = {member: _name(member) for member in found}
     firsts = {member: _first_record(path, member) for member in found[:MAX_CANDIDATES]}
     newest = max(map(numbers_in, names.values()))
     wanted = numbers_in(path.name)
