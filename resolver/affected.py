@@ -17,9 +17,9 @@ finds 100 of the 117. Of the 69 answers that gained or lost an organisation whos
 are found. Of the 39 in which other organisations changed places, because ranks, rivals or namesakes
 moved, 30 are: these lie scattered, and to have nearly all takes every fifth affiliation.
 
-It takes 0.4 ms an affiliation of one core, a sixtieth of resolving it, and 0.9 s to begin with.
+It takes 0.45 ms an affiliation of one core, a fiftieth of resolving it, and 1.3 s to begin with.
 Affiliations come in a stream, and what is kept (vectors of 8,000 names: 6 MB; those of 16,000
-parts: 10 MB) does not grow with them: 100 million take 11 hours of one core, against 29 days, and
+parts: 10 MB) does not grow with them: 100 million take 13 hours of one core, against 29 days, and
 processes share them (`resolver.selecting`).
 `python -m benchmarks.release` measures an update from end to end.
 """
