@@ -26,7 +26,7 @@ from resolver.domain.affiliation import SourceRecord
 from resolver.errors import FileBroken, IntakeError, SettingsError
 from resolver.intake import MAX_POSITION, parse_record
 from resolver.lines import MAX_LINE, PARQUET, Opened, not_in, opened
-from resolver.places import Places
+from resolver.positions import Positions
 
 LOOK = 100
 """Rows looked at to tell whether all ids of a table are numbers that became fractions."""
@@ -177,7 +177,7 @@ def read_file(
             delimiter=delimiter,
             quoted=quoted,
             blank=blank,
-            places=files.enter_context(Places()),
+            positions=files.enter_context(Positions()),
         )
         reading = AffiliationFile(file, _READERS[form](start, file))
         return reading.keep(files.pop_all())
@@ -270,7 +270,7 @@ class _File:
     delimiter: str | None
     quoted: bool | None
     blank: bool
-    places: Places
+    positions: Positions
     numbered: bool | None = None
     sourced: bool = False
     fractions: bool = False
@@ -321,9 +321,9 @@ class _File:
         key = (record.source, record.external_id)
         place = record.position
         if "position" in raw:
-            repeats = self.places.came(*key, place)
+            repeats = self.positions.came(*key, place)
         else:
-            place, repeats = self.places.next(*key)
+            place, repeats = self.positions.next(*key)
             if place:
                 self.counts.ordered += 1
                 self.counts.apart += key != self.last

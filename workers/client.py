@@ -343,9 +343,9 @@ def _groups(
     records: Iterable[SourceRecord | Mapping[str, object]],
 ) -> Iterator[tuple[list[tuple[dict[str, object], int]], dict[str, object] | None]]:
     """Neighbours of one source and id, as (message, length), and what they replace."""
-    from resolver.places import Places
+    from resolver.positions import Positions
 
-    with Places() as places:
+    with Positions() as positions:
         number = 0
         for key, group in groupby(_messages(records, _FIELDS), key=lambda one: _key(one[0])):
             if key is None:
@@ -360,7 +360,7 @@ def _groups(
                     reason=f"{' '.join(key)} has more than {MAX_POSITIONS:,} affiliations, and "
                     "cannot be replaced whole: is that its id?",
                 )
-            if places.came(*key):
+            if positions.came(*key):
                 raise IntakeError(
                     position=number,
                     reason=f"{' '.join(key)} comes back after other records, and would replace "

@@ -12,7 +12,7 @@ CACHE = 64 * 2**20
 """Bytes kept in memory; what is beyond lies in a temporary file, some 17 bytes a record."""
 
 
-class Places:
+class Positions:
     """Gives out positions in order, and notices what comes twice.
 
     A record is known by 8 bytes of BLAKE2b over its source and id: of 100 million records, one in
@@ -34,7 +34,7 @@ class Places:
             self._known.execute(statement)
         self._anything_seen = self._anything_given_out = False
 
-    def __enter__(self) -> Places:
+    def __enter__(self) -> Positions:
         return self
 
     def __exit__(
