@@ -90,7 +90,7 @@ fuzz: $(VENV)/.full  ## Look for inputs that do harm, guided by coverage (SECOND
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(PIP) install --constraint constraints.txt 'atheris>=3'
 	@for target in $(FUZZED); do \
 		echo "$$target:"; \
-		$(BIN)/python tests/fuzz/guided.py $$target .fuzz/$$target \
+		PYTHONPATH=tests $(BIN)/python -m support.fuzz_guided $$target .fuzz/$$target \
 			-max_total_time=$(SECONDS) -max_len=65536 -verbosity=0 -print_final_stats=1 || exit 1; \
 	done
 

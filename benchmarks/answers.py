@@ -1,12 +1,12 @@
-"""Whether a change of code changed an answer: what many affiliations are answered, before and after.
+"""Whether a change of code changed an answer: many affiliations, answered before and after.
 
     python -m benchmarks.answers before.jsonl --registry ../shared/data/registry/ror-v2.9.json.gz \\
         ../shared/data/gold/dev/*.jsonl ../shared/cases/affiliations.jsonl
     python -m benchmarks.answers after.jsonl --against before.jsonl --registry … (as above)
 
 Writes a line an affiliation: the status, the reason, and of each link the organisation, the name
-that was met, score, probability and rank. With `--against` it prints how many lines differ from those
-of an earlier run, and the first of them; the exit code is 1 then. It goes by the command line
+that was met, score, probability and rank. With `--against` it prints how many lines differ from
+those of an earlier run, and the first of them; the exit code is 1 then. It goes by the command line
 alone, so that the same file can be run by an older checkout: copy it there.
 """
 
@@ -72,6 +72,7 @@ def answers(home: str, texts: Sequence[str]) -> list[str]:
     """A line for each text."""
     file = Path(home, "texts.jsonl")
     file.write_text("".join(json.dumps({"affiliation": t}) + "\n" for t in texts), "utf-8")
+    printed = run(home, "resolve", "--json", "--file", str(file))
     return [
         json.dumps(
             {
@@ -82,7 +83,7 @@ def answers(home: str, texts: Sequence[str]) -> list[str]:
             },
             ensure_ascii=False,
         )
-        for answer in map(json.loads, run(home, "resolve", "--json", "--file", str(file)).splitlines())
+        for answer in map(json.loads, printed.splitlines())
     ]
 
 

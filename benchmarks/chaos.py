@@ -53,14 +53,18 @@ from sqlalchemy.exc import DBAPIError
 from benchmarks import report, strings
 from benchmarks.deadly import WORD
 from benchmarks.release import Answer, answer, stored
-from resolver import embedded, refreshing, sample, service, switching
-from resolver.database import connection, migrating
-from resolver.database.resolvers import ResolverVersion
-from resolver.domain.affiliation import SourceRecord, normalise
+from resolver import sample
+from resolver.answering import refresh as refreshing
+from resolver.database import connection, schema
+from resolver.database.resolver_versions import ResolverVersion
 from resolver.errors import BrokerUnavailable, UpdateRunning
-from resolver.gold import read_gold
+from resolver.evaluation.gold import read_gold
+from resolver.intake.record import SourceRecord
+from resolver.release import switch
+from resolver.release.update import update
+from resolver.service import embedded, service
 from resolver.settings import Settings
-from resolver.updating import update
+from resolver.text.affiliation import normalise
 from resolver.workers import deadletters
 from resolver.workers.client import enqueue
 
@@ -457,13 +461,11 @@ def ran(
         engine = connection.connect(url)
         stack.callback(engine.dispose)
         say(f"{broker}: {options.registry.name} is taken in …")
-        migrating.upgrade(engine)
+        schema.upgrade(engine)
         first = update(settings, engine, options.registry).version
         store = stack.enter_context(service.index_store(settings))
-        again = switching.index_release(
-            engine, store, switching.encoder_of(settings, first), again=True
-        )
-        second = switching.successor(engine, first, again.manifest)
+        again = switch.index_release(engine, store, switch.encoder_of(settings, first), again=True)
+        second = switch.successor(engine, first, again.manifest)
         texts = [
             row.affiliation for row in strings.distinct(read_gold(options.gold), options.strings)
         ]
@@ -698,9 +700,9 @@ def flip(run: Run) -> None:
     first, second = run.versions
     with service.index_store(run.settings) as store:
         with run.workers.in_mid_chunk():
-            switching.put_in_use(run.engine, store, second)
+            switch.put_in_use(run.engine, store, second)
         time.sleep(2)
-        switching.put_in_use(run.engine, store, first)
+        switch.put_in_use(run.engine, store, first)
 
 
 def twice(run: Run) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from resolver.index.embedded import EmbeddedIndex
 from resolver.index.qdrant import connect
 from resolver.index.server import ServerIndex, ServerStore
-from resolver.matching import Matcher, Text
+from resolver.matching.matcher import Matcher, Text
 from resolver.settings import load_settings
 from resolver.workers import app
 

@@ -36,13 +36,14 @@ from typing import Any
 from benchmarks import report, strings
 from benchmarks.straight_line import peak_mb
 from benchmarks.turns import in_turn
-from resolver import sample, service
-from resolver.domain.affiliation import normalise
-from resolver.domain.metrics import agreement, recall_at
-from resolver.domain.organisation import Name, Organisation, OrganisationStatus
-from resolver.gold import Gold, read_gold
-from resolver.matching import Matcher
+from resolver import sample
+from resolver.evaluation.gold import Gold, read_gold
+from resolver.evaluation.metrics import agreement, recall_at
+from resolver.matching.matcher import Matcher
+from resolver.registry.organisation import Name, Organisation, OrganisationStatus
+from resolver.service import service
 from resolver.settings import Settings, load_settings
+from resolver.text.affiliation import normalise
 
 SIZES = (10_000, 50_000, 129_046, 500_000, 1_000_000)
 DEPTHS = (5, 10, 20, 50, 100)

@@ -15,8 +15,9 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.strings import DEPTH, evenly, pairs
-from resolver import service, weights
-from resolver.gold import read_gold
+from resolver import weights
+from resolver.evaluation.gold import read_gold
+from resolver.service import service
 from resolver.settings import load_settings
 
 

@@ -5,7 +5,7 @@
         --organisations 20000 --gold ../shared/data/gold/train.jsonl --strings 100000
 
 The strings are all different: where the file has too few, they come again with two letters swapped
-and a number more, so segments repeat and the caches of the first stage (`resolver.recall`,
+and a number more, so segments repeat and the caches of the first stage (`resolver.matching.recall`,
 `resolver.index.payload`) fill to their bounds and turn over. They go through the embedded broker
 and one worker of one process into Postgres. At each tenth of the way the table has what the process
 that resolves holds: in all, and *own* memory without the files that it maps, which the kernel takes
@@ -30,9 +30,10 @@ import psutil
 
 from benchmarks import report, strings
 from benchmarks.throughput import answered, embedded, prepare, worker
-from resolver import sample, service
-from resolver.domain.affiliation import SourceRecord
-from resolver.gold import read_gold
+from resolver import sample
+from resolver.evaluation.gold import read_gold
+from resolver.intake.record import SourceRecord
+from resolver.service import service
 from resolver.workers import broker
 from resolver.workers.client import enqueue
 

@@ -37,16 +37,27 @@ from sqlalchemy import Engine, event, text
 from benchmarks import report
 from benchmarks.release import answered, made_up, variants
 from benchmarks.throughput import embedded
-from resolver import refreshing, sample, selecting, service, switching
-from resolver.database import history, links, migrating, monitoring, resolvers, sampling, stale
+from resolver import sample
+from resolver.answering import refresh
+from resolver.database import (
+    answers,
+    due_answers,
+    history,
+    monitoring,
+    resolver_versions,
+    sampling,
+    schema,
+)
 from resolver.database.tables import Cause
-from resolver.database.unresolved import unresolved
-from resolver.domain.affiliation import SourceRecord
-from resolver.gold import read_gold
-from resolver.loading import load
-from resolver.selecting import WANTING
+from resolver.database.unmatched import unresolved
+from resolver.evaluation.gold import read_gold
+from resolver.intake.record import SourceRecord
+from resolver.release import selection, switch
+from resolver.release.load import load
+from resolver.release.selection import WANTING
+from resolver.release.update import update
+from resolver.service import service
 from resolver.settings import Settings
-from resolver.updating import update
 
 PATIENCE = 600.0
 """Seconds after which a count is given up."""
@@ -84,7 +95,7 @@ def measured(options: argparse.Namespace, home: Path, folder: Path) -> dict[str,
     if before is None:
         before, after = made_up(after, folder)
     with service.database(settings) as engine:
-        seconds = {"migrate": timed(lambda: migrating.upgrade(engine))}
+        seconds = {"migrate": timed(lambda: schema.upgrade(engine))}
         if not count(engine, "affiliation"):
             texts = variants(
                 [row.affiliation for path in options.gold for row in read_gold(path)],
@@ -104,12 +115,12 @@ def measured(options: argparse.Namespace, home: Path, folder: Path) -> dict[str,
             seconds |= update(settings, engine, after, refresh=False).seconds
         rows["selected"] = asked(engine, watched, options.strings)
         with service.index_store(settings) as store:
-            switching.put_in_use(engine, store, switching.before(engine))
+            switch.put_in_use(engine, store, switch.before(engine))
             rows["rolled back"] = asked(engine, watched, options.strings)
-            version = switching.put_in_use(engine, store, switching.before(engine))
+            version = switch.put_in_use(engine, store, switch.before(engine))
         if not options.mark_every:
             progress("the release is put in use again …")
-            seconds["select again"] = timed(lambda: selecting.select(settings, engine, version))
+            seconds["select again"] = timed(lambda: selection.select(settings, engine, version))
         return {
             "rows": {name: count(engine, name) for name in
                      ("affiliation", "source_record", "outcome", "link", "stale")},
@@ -199,17 +210,17 @@ FILL = (
 def marked(settings: Settings, engine: Engine, path: Path, every: int) -> None:
     """The release is taken in, and instead of a selection one answer in `every` marked."""
     load(engine, path, rejects=settings.home / "rejects.jsonl")
-    before = resolvers.current_resolver(engine)
+    before = resolver_versions.current_resolver(engine)
     assert before is not None
     with service.index_store(settings) as store:
-        indexed = switching.index_release(engine, store, service.encoder(settings))
-        version = switching.successor(engine, before, indexed.manifest)
-        switching.put_in_use(engine, store, version)
+        indexed = switch.index_release(engine, store, service.encoder(settings))
+        version = switch.successor(engine, before, indexed.manifest)
+        switch.put_in_use(engine, store, version)
     with engine.begin() as connection:
         connection.execute(
             text(MARK), {"version": version.id, "every": every, "cause": Cause.ORGANISATION_ADDED}
         )
-    stale.selection_done(engine, version.id)
+    due_answers.selection_done(engine, version.id)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE stale"))
 
@@ -296,7 +307,7 @@ def read(plan: Mapping[str, Any]) -> Iterator[int]:
 
 def asked(engine: Engine, watched: Watched, strings: int) -> dict[str, dict[str, Any]]:
     """Each question's answer, its seconds, and what the server read for it."""
-    current = resolvers.current_resolver(engine)
+    current = resolver_versions.current_resolver(engine)
     assert current is not None
     version = current.id
     found = {}
@@ -330,19 +341,21 @@ def questions(engine: Engine, version: int, strings: int) -> dict[str, Callable[
     return {
         "status and monitor: due": lambda: due(monitoring.overview(engine, seconds=PATIENCE)),
         "monitor: drift": lambda: len(monitoring.drift(engine, seconds=PATIENCE) or ()),
-        "due, by cause": lambda: sum(stale.causes(engine, version).values()),
-        "due, the first page": lambda: len(stale.due(engine, version, limit=256)),
+        "due, by cause": lambda: sum(due_answers.causes(engine, version).values()),
+        "due, the first page": lambda: len(due_answers.due(engine, version, limit=256)),
         "due, a page in the middle": lambda: len(
-            stale.due(engine, version, after=(last // 2, 0), limit=256)
+            due_answers.due(engine, version, after=(last // 2, 0), limit=256)
         ),
         "due, the last page": lambda: len(
-            stale.due(engine, version, after=(last - 256, 0), limit=256)
+            due_answers.due(engine, version, after=(last - 256, 0), limit=256)
         ),
         f"due, {PAGES} pages": lambda: pages(engine, version),
         "unmatched": lambda: sum(1 for _ in unresolved(engine, reasons=WANTING)),
         "what became of answers": lambda: sum(history.fates(engine, version).values()),
         "a sample of 1,000": lambda: len(sampling.sample(engine, 1_000)),
-        f"intake of {len(known)} known records": lambda: len(links.intake(engine, version, known)),
+        f"intake of {len(known)} known records": lambda: len(
+            answers.intake(engine, version, known)
+        ),
         "view outdated, 10 rows": lambda: len(
             rows(engine, "SELECT * FROM outdated LIMIT 10")
         ),
@@ -356,7 +369,7 @@ def due(found: monitoring.Overview) -> int:
 
 def pages(engine: Engine, version: int) -> int:
     sent = 0
-    for number, (_, ids) in enumerate(refreshing.messages(engine, version), start=1):
+    for number, (_, ids) in enumerate(refresh.messages(engine, version), start=1):
         sent += len(ids)
         if number == PAGES:
             break

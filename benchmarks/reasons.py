@@ -2,7 +2,7 @@
 
     python -m benchmarks.reasons ../shared/data/ner/affilgood-ner.jsonl
 
-Two tables. First each marked span by itself: what `resolver.domain.parts` takes it for. Then texts
+Two tables. First each marked span by itself: what `resolver.text.parts` takes it for. Then texts
 made of an affiliation's spans: its places alone, its units with its places, its organisations with
 its places; and the reason that each gets when no candidate is near.
 """
@@ -19,10 +19,10 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from resolver.domain.affiliation import normalise
-from resolver.domain.outcome import Reason
-from resolver.domain.parts import Kind, parts
-from resolver.domain.reason import why_none
+from resolver.matching.outcome import Reason
+from resolver.matching.reason import why_none
+from resolver.text.affiliation import normalise
+from resolver.text.parts import Kind, parts
 
 PLACES = frozenset({"CITY", "REGION", "COUNTRY", "POSTALCODE", "ADDRESS"})
 

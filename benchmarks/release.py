@@ -37,15 +37,16 @@ from sqlalchemy import Engine, text
 
 from benchmarks import report
 from benchmarks.throughput import embedded
-from resolver import sample, service
-from resolver.database import migrating
-from resolver.domain.affiliation import normalise
-from resolver.domain.outcome import Outcome
-from resolver.gold import read_gold
-from resolver.resolving import resolve_chunk
+from resolver import sample
+from resolver.answering.chunk import resolve_chunk
+from resolver.database import schema
+from resolver.evaluation.gold import read_gold
+from resolver.matching.outcome import Outcome
+from resolver.release.update import UpdateReport, update
+from resolver.service import service
 from resolver.settings import Settings, load_settings
+from resolver.text.affiliation import normalise
 from resolver.training.augmentation import ABBREVIATIONS
-from resolver.updating import UpdateReport, update
 
 SOURCE = "benchmark"
 CHUNK = 256
@@ -100,7 +101,7 @@ def measured(options: argparse.Namespace, home: Path) -> dict[str, Any]:
     texts = variants([row.affiliation for path in options.gold for row in read_gold(path)],
                      options.strings)  # fmt: skip
     with service.database(settings) as engine:
-        migrating.upgrade(engine)
+        schema.upgrade(engine)
         first = update(settings, engine, before)
         progress(f"{len(texts):,} strings are answered by release {first.load.version} …")
         seconds = answered(settings, engine, texts)

@@ -31,10 +31,11 @@ from tokenizers import Tokenizer
 from benchmarks import ceiling, report, scorers, strings
 from benchmarks.scorers import Scorer
 from benchmarks.turns import in_turn, ratio
-from resolver import sample, service
-from resolver.gold import read_gold
-from resolver.matching import Matcher
+from resolver import sample
+from resolver.evaluation.gold import read_gold
+from resolver.matching.matcher import Matcher
 from resolver.reranker import Pair
+from resolver.service import service
 from resolver.settings import Settings, load_settings
 
 

@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import report
-from resolver import service
-from resolver.domain.candidate import Candidate
-from resolver.domain.metrics import agreement
-from resolver.gold import Gold, read_gold
-from resolver.matching import Matcher
-from resolver.recall import Recall
+from resolver.evaluation.gold import Gold, read_gold
+from resolver.evaluation.metrics import agreement
+from resolver.matching.candidate import Candidate
+from resolver.matching.matcher import Matcher
+from resolver.matching.recall import Recall
 from resolver.reranker import Calibration, Pair, Reranker
+from resolver.service import service
 from resolver.settings import load_settings
 
 THRESHOLDS = (0.0, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02)

@@ -32,13 +32,15 @@ from sqlalchemy import Engine, text
 
 from benchmarks import report, strings
 from benchmarks.throughput import index
-from resolver import sample, service
-from resolver.database import dumping, links, migrating, resolvers
+from resolver import sample
+from resolver.database import answers as links
+from resolver.database import dumping, resolver_versions, schema
 from resolver.database.connection import connect
-from resolver.domain.affiliation import SourceRecord
-from resolver.domain.outcome import Outcome
-from resolver.gold import read_gold
-from resolver.loading import load
+from resolver.evaluation.gold import read_gold
+from resolver.intake.record import SourceRecord
+from resolver.matching.outcome import Outcome
+from resolver.release.load import load
+from resolver.service import service
 from resolver.settings import Settings
 
 SOURCE = "benchmark"
@@ -79,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def measured(options: argparse.Namespace, home: Path) -> dict[str, Any]:
     settings = Settings(_env_file=None, home=home)  # type: ignore[call-arg]
     with service.database(settings) as engine:
-        migrating.upgrade(engine)
+        schema.upgrade(engine)
         empty = taken(engine)["registry"]
         rejects = home / "rejects.jsonl"
         if options.before:
@@ -155,9 +157,11 @@ def stored(
     return time.perf_counter() - started
 
 
-def another(engine: Engine, version: resolvers.ResolverVersion) -> resolvers.ResolverVersion:
+def another(
+    engine: Engine, version: resolver_versions.ResolverVersion
+) -> resolver_versions.ResolverVersion:
     """A version that differs in a setting, in use."""
-    later = resolvers.register(
+    later = resolver_versions.register(
         engine,
         release_id=version.release_id,
         encoder=version.encoder,
@@ -166,7 +170,7 @@ def another(engine: Engine, version: resolvers.ResolverVersion) -> resolvers.Res
         index_version=version.index_version,
         configuration=version.configuration,
     )
-    return resolvers.put_in_use(engine, later.id)
+    return resolver_versions.put_in_use(engine, later.id)
 
 
 def taken(engine: Engine) -> dict[str, int]:

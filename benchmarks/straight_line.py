@@ -51,23 +51,23 @@ def peak_mb() -> float:
 
 
 def step_load(options: argparse.Namespace) -> dict[str, Any]:
-    from resolver import service
-    from resolver.database import migrating
-    from resolver.loading import load
+    from resolver.database import schema
+    from resolver.release.load import load
+    from resolver.service import service
     from resolver.settings import load_settings
 
     settings = load_settings()
     with service.database(settings) as engine:
-        migrating.upgrade(engine)
+        schema.upgrade(engine)
         started = time.perf_counter()
         report = load(engine, options.registry, rejects=settings.home / "rejects.jsonl")
         return {"seconds": time.perf_counter() - started, "what": str(report)}
 
 
 def step_index(_: argparse.Namespace) -> dict[str, Any]:
-    from resolver import service
     from resolver.database import releases
-    from resolver.indexing import build
+    from resolver.index.build import build
+    from resolver.service import service
     from resolver.settings import load_settings
 
     settings = load_settings()
@@ -93,9 +93,9 @@ def step_index(_: argparse.Namespace) -> dict[str, Any]:
 
 
 def step_recall(options: argparse.Namespace) -> dict[str, Any]:
-    from resolver import service
-    from resolver.domain.affiliation import normalise
+    from resolver.service import service
     from resolver.settings import load_settings
+    from resolver.text.affiliation import normalise
 
     settings = load_settings()
     texts = [normalise(text) for text in strings(options.affiliations)]
@@ -119,7 +119,7 @@ def step_recall(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def step_resolve(options: argparse.Namespace) -> dict[str, Any]:
-    from resolver import service
+    from resolver.service import service
     from resolver.settings import load_settings
 
     texts = strings(options.affiliations)
@@ -144,7 +144,7 @@ def step_resolve(options: argparse.Namespace) -> dict[str, Any]:
 def step_queue(options: argparse.Namespace) -> dict[str, Any]:
     from sqlalchemy import text
 
-    from resolver import service
+    from resolver.service import service
     from resolver.settings import load_settings
     from resolver.workers import broker
     from resolver.workers.client import enqueue

@@ -6,16 +6,16 @@ import random
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from resolver.domain.affiliation import normalise
-from resolver.domain.organisation import Organisation
 from resolver.encoder import Encoder
-from resolver.gold import Gold
+from resolver.evaluation.gold import Gold
 from resolver.index import Manifest
+from resolver.index.build import build
 from resolver.index.embedded import EmbeddedStore
-from resolver.indexing import build
-from resolver.recall import Recall
+from resolver.matching.recall import Recall
 from resolver.registry.dump import open_release
+from resolver.registry.organisation import Organisation
 from resolver.reranker import Pair
+from resolver.text.affiliation import normalise
 
 DEPTH = 20
 """Candidates that are reranked by default."""

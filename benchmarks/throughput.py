@@ -36,14 +36,15 @@ from sqlalchemy import Engine, text
 
 from benchmarks import report, strings
 from benchmarks.straight_line import settled
-from resolver import sample, service
-from resolver.database import migrating, releases
-from resolver.domain import meters as measures
-from resolver.domain.affiliation import SourceRecord
-from resolver.domain.metrics import agreement
-from resolver.gold import Gold, read_gold
-from resolver.indexing import build
-from resolver.loading import load
+from resolver import sample
+from resolver.database import releases, schema
+from resolver.evaluation.gold import Gold, read_gold
+from resolver.evaluation.metrics import agreement
+from resolver.index.build import build
+from resolver.intake.record import SourceRecord
+from resolver.matching import meters as measures
+from resolver.release.load import load
+from resolver.service import service
 from resolver.settings import Settings, load_settings
 from resolver.workers import broker
 from resolver.workers.client import enqueue
@@ -142,7 +143,7 @@ def embedded(home: Path, chunk_size: int | None) -> Settings:
 def prepare(engine: Engine, registry: Path, settings: Settings) -> None:
     """Tables, registry and index; `benchmarks.straight_line` says how long they take."""
     print(f"{registry.name} is loaded and indexed …", file=sys.stderr, flush=True)
-    migrating.upgrade(engine)
+    schema.upgrade(engine)
     load(engine, registry, rejects=settings.home / "rejects.jsonl")
     index(engine, settings)
 

@@ -17,7 +17,7 @@ def build_indexes(indexes: Mapping[str, str], *, unique: bool = False) -> None:
     before, which must bear to be done twice), and the next try finds them. An index whose building
     broke off is there and invalid; it is dropped and built again.
 
-    A trial, which is taken back (`migrating.losses`), stays in its transaction; writers wait.
+    A trial, which is taken back (`schema.losses`), stays in its transaction; writers wait.
     """
     kind = "UNIQUE INDEX" if unique else "INDEX"
     if not context.is_offline_mode() and context.config.attributes.get("trial"):

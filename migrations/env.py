@@ -1,4 +1,4 @@
-"""How migrations run: over the connection that `resolver.database.migrating` hands in,
+"""How migrations run: over the connection that `resolver.database.schema` hands in,
 or over RESOLVER_DATABASE_URL where the `alembic` command is used."""
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-import postgres_servers
 import pytest
 from sqlalchemy import Engine, make_url, text
+from support import postgres_servers
 
 IN_CI = bool(os.environ.get("CI"))
 
@@ -37,11 +37,10 @@ if PROCESSES > 1:
 
 LONGEST = (
     "workers",
-    "test_killed_update",
+    "release",
     "cli/test_train",
     "cross_script",
     "docs",
-    "test_updating",
     "cli/test_demo",
     "cli/test_setup",
 )
@@ -145,7 +144,7 @@ def _drop(maintenance: Engine, database: str) -> None:
 def _template_database(postgres_url: str, _maintenance: Engine) -> Iterator[str]:
     """A migrated, empty database that the others are copied from."""
     from resolver.database.connection import connect
-    from resolver.database.migrating import upgrade
+    from resolver.database.schema import upgrade
 
     name = f"resolver_template_{uuid.uuid4().hex[:12]}"
     with _maintenance.connect() as connection:
@@ -201,7 +200,7 @@ def any_empty_database_url(any_postgres_url: str) -> Iterator[str]:
 def any_database_url(any_empty_database_url: str) -> str:
     """A fresh, migrated database, on servers of several versions."""
     from resolver.database.connection import connect
-    from resolver.database.migrating import upgrade
+    from resolver.database.schema import upgrade
 
     engine = connect(any_empty_database_url)
     upgrade(engine)
@@ -246,7 +245,7 @@ _REDIS_DATABASES = 16
 
 @pytest.fixture(scope="session")
 def redis_server_url(services_home: Path) -> Iterator[str]:
-    from resolver import embedded
+    from resolver.service import embedded
 
     if url := os.environ.get("RESOLVER_TEST_REDIS_URL"):
         yield url

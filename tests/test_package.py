@@ -5,14 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
 from resolver import sample
 from resolver.encoder.static import WEIGHTS
 
-ROOT = Path(__file__).parents[1]
 FOLDERS = {
     "resolver": "resolver",
     "workers": "resolver/workers",

@@ -3,13 +3,14 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from support.paths import ROOT
 
 import resolver.settings
-from resolver.domain.policy import Level, Policy, Succession
 from resolver.errors import SettingsError
+from resolver.matching.policy import Level, Policy, Succession
 from resolver.settings import Settings, load_settings
 
-DOCS = Path(__file__).parents[1] / "docs/settings.md"
+DOCS = ROOT / "docs/settings.md"
 
 
 def test_every_setting_is_documented_with_its_default() -> None:

@@ -1,4 +1,4 @@
-"""Celery around `resolver.resolving`: queues, worker process, and the client that fills them.
+"""Celery around `resolver.answering.chunk`: queues, worker process, and the client that fills them.
 
 Its name is `resolver.workers`: under a second one there would be two applications, with two sets of
 tasks.

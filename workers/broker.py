@@ -13,8 +13,9 @@ from typing import Any
 from kombu import Connection
 from kombu.utils.url import parse_url
 
-from resolver import addresses, embedded, trust
 from resolver.errors import SettingsError
+from resolver.network import addresses, trust
+from resolver.service import embedded
 from resolver.settings import Settings
 
 CONNECT_TIMEOUT = 5.0
@@ -64,7 +65,7 @@ def tls(settings: Settings, url: str) -> dict[str, Any] | bool:
     """What kombu's and Celery's connections call ``ssl``; False where the URL is without TLS.
 
     Raises:
-        SettingsError: as `resolver.trust.broker_options`.
+        SettingsError: as `resolver.network.trust.broker_options`.
     """
     return (
         trust.broker_options(

@@ -15,11 +15,12 @@ from itertools import groupby, islice
 
 from kombu import Producer, Queue
 
-from resolver import addresses
-from resolver.domain.affiliation import MAX_CHARACTERS, SourceRecord
-from resolver.domain.policy import Policy
 from resolver.errors import BrokerUnavailable, IntakeError, QueueFull, SettingsError
+from resolver.intake.record import SourceRecord
+from resolver.matching.policy import Policy
+from resolver.network import addresses
 from resolver.settings import Settings, load_settings
+from resolver.text.affiliation import MAX_CHARACTERS
 from resolver.workers import broker
 from resolver.workers.broker import CONFIRM_TIMEOUT, CONNECT_TIMEOUT
 from resolver.workers.queues import QUEUES, dead_queue, failures, queues
@@ -343,7 +344,7 @@ def _groups(
     records: Iterable[SourceRecord | Mapping[str, object]],
 ) -> Iterator[tuple[list[tuple[dict[str, object], int]], dict[str, object] | None]]:
     """Neighbours of one source and id, as (message, length), and what they replace."""
-    from resolver.positions import Positions
+    from resolver.intake.positions import Positions
 
     with Positions() as positions:
         number = 0

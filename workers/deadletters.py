@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from resolver import addresses
 from resolver.errors import BrokerUnavailable, SettingsError
+from resolver.network import addresses
 from resolver.workers import broker, poison
 from resolver.workers.app import create_app
 from resolver.workers.broker import CONNECT_TIMEOUT

@@ -15,11 +15,11 @@ from datetime import UTC, date, datetime
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from resolver import embedded, service
 from resolver.database import monitoring
 from resolver.database.monitoring import Drift, Overview
 from resolver.errors import ResolverError
 from resolver.index import Manifest
+from resolver.service import embedded, service
 from resolver.settings import Settings
 from resolver.workers import traffic
 from resolver.workers.app import create_app

@@ -29,7 +29,7 @@ from resolver.errors import (
     ResolverError,
     ResolverSuperseded,
 )
-from resolver.service import Service
+from resolver.service.service import Service
 from resolver.settings import Settings
 from resolver.workers.placement import placed
 

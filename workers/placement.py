@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from resolver.errors import SettingsError
 from resolver.hardware import cores
-from resolver.service import in_torch
+from resolver.service.service import in_torch
 from resolver.settings import Settings
 
 

@@ -10,12 +10,13 @@ from celery import shared_task
 from celery.utils.log import get_task_logger
 from celery.utils.time import get_exponential_backoff_interval
 
-from resolver import refreshing, resolving, updating
+from resolver.answering import chunk, refresh
 from resolver.database import forgetting
-from resolver.database.connection import require_schema
 from resolver.database.forgetting import Ages
+from resolver.database.schema import require_schema
 from resolver.errors import DatabaseOutdated, MessageError, ResolverSuperseded, UpdateRunning
-from resolver.service import Service
+from resolver.release import update as updating
+from resolver.service.service import Service
 from resolver.workers import telemetry
 from resolver.workers.client import (
     FORGET,
@@ -52,7 +53,7 @@ def resolve_chunk(records: object, policy: object = None, replace: object = None
     are all of.
     """
     report = with_version_in_use(
-        lambda opened: resolving.resolve_chunk(
+        lambda opened: chunk.resolve_chunk(
             opened.engine,
             opened.matcher,
             opened.version.id,
@@ -67,7 +68,7 @@ def resolve_chunk(records: object, policy: object = None, replace: object = None
 @shared_task(name=WITHDRAW_CHUNK)  # type: ignore[untyped-decorator]
 def withdraw_chunk(records: object) -> None:
     """Withdraw what a source has taken back (docs/tasks.md). Done twice it finds nothing more."""
-    report = with_version_in_use(lambda opened: resolving.withdraw_chunk(opened.engine, records))
+    report = with_version_in_use(lambda opened: chunk.withdraw_chunk(opened.engine, records))
     log = logger.warning if report.unknown else logger.info
     log("%s", report)
 
@@ -78,7 +79,7 @@ def refresh_chunk(affiliation_ids: list[int], policy_id: int) -> None:
     if not (isinstance(affiliation_ids, list) and all(map(_is_key, [*affiliation_ids, policy_id]))):
         raise MessageError("not [affiliation ids, policy id]: lists of whole numbers from 1")
     report = with_version_in_use(
-        lambda opened: refreshing.refresh_chunk(opened, policy_id, affiliation_ids)
+        lambda opened: refresh.refresh_chunk(opened, policy_id, affiliation_ids)
     )
     telemetry.done(report)
 

@@ -21,9 +21,9 @@ from celery.utils.log import get_logger, get_task_logger
 from celery.worker import state
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from resolver import refreshing, resolving
-from resolver.domain.meters import STAGES
+from resolver.answering import chunk, refresh
 from resolver.errors import SettingsError
+from resolver.matching.meters import STAGES
 from resolver.observing import heartbeat, logs
 from resolver.observing.metrics import WorkMetrics
 from resolver.observing.serving import Serving
@@ -74,7 +74,7 @@ _pipe: int | None = None
 _lost = 0
 
 
-def done(report: resolving.ChunkReport | refreshing.ChunkReport) -> None:
+def done(report: chunk.ChunkReport | refresh.ChunkReport) -> None:
     """Log what became of a chunk, and count it."""
     figures = _figures(report)
     task_logger.info("%s %s", report, report.meters, extra={"chunk": figures})
@@ -91,9 +91,9 @@ def failed(error: BaseException) -> None:
     _tell({"error": type(error).__name__})
 
 
-def _figures(report: resolving.ChunkReport | refreshing.ChunkReport) -> dict[str, Any]:
+def _figures(report: chunk.ChunkReport | refresh.ChunkReport) -> dict[str, Any]:
     meters = report.meters
-    if isinstance(report, resolving.ChunkReport):
+    if isinstance(report, chunk.ChunkReport):
         counts = {
             "task": "resolve_chunk",
             "received": report.received,

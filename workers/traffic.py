@@ -15,8 +15,8 @@ from typing import Any
 from celery import Celery
 from kombu import Queue
 
-from resolver import addresses
 from resolver.errors import BrokerUnavailable
+from resolver.network import addresses
 from resolver.workers.client import SENT_AT
 from resolver.workers.queues import DEAD, QUEUES, failures
 from resolver.workers.telemetry import DONE, QUEUES_SERVED

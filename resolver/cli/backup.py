@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from resolver import service
 from resolver.cli.index import restore_version
 from resolver.cli.terminal import say
-from resolver.database import dumping, migrating, resolvers, stale
+from resolver.database import due_answers, dumping, resolver_versions, schema
 from resolver.errors import DatabaseOutdated
+from resolver.service import service
 from resolver.settings import load_settings
 
 
@@ -26,7 +26,7 @@ def backup(
     started = time.monotonic()
     with service.database(load_settings()) as engine:
         # Of whatever schema: a backup comes before the migration.
-        if migrating.current(engine) is None:
+        if schema.current(engine) is None:
             raise DatabaseOutdated("the database is empty", remedy="run: resolver migrate")
         size = dumping.dump(engine, path)
     say(f"{path}: {size / 1e6:,.1f} MB in {time.monotonic() - started:.1f} s")
@@ -44,9 +44,9 @@ def restore(
     with service.database(settings) as engine:
         started = time.monotonic()
         dumping.restore(engine, path)
-        migrating.upgrade(engine)
+        schema.upgrade(engine)
         say(f"database restored in {time.monotonic() - started:.1f} s")
-        version = resolvers.current_resolver(engine)
+        version = resolver_versions.current_resolver(engine)
         if version is None:
             say("no resolver version is in use: there is no index to build")
             return
@@ -57,5 +57,5 @@ def restore(
             say(f"index {restored.manifest.version} {said}")
         say(
             f"resolver version {version.id} is in use, "
-            f"{stale.due_count(engine, version.id):,} answers are due"
+            f"{due_answers.due_count(engine, version.id):,} answers are due"
         )

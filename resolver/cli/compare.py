@@ -14,25 +14,25 @@ import orjson
 import typer
 from rich.text import Text
 
-from resolver import service
 from resolver.cli.matching import as_object
 from resolver.cli.policy import Choices, policy_options
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, progress
-from resolver.comparing import Comparison, Difference
-from resolver.comparing import compare as compared
-from resolver.database import connection, overrides, resolvers
+from resolver.database import overrides, resolver_versions, schema
 from resolver.database.sampling import sample as sampled
 from resolver.disk import writing
-from resolver.domain.affiliation import Affiliation
-from resolver.domain.outcome import Outcome
 from resolver.errors import SettingsError
+from resolver.evaluation.compare import Comparison, Difference
+from resolver.evaluation.compare import compare as compared
+from resolver.matching.outcome import Outcome
+from resolver.service import service
 from resolver.settings import Settings, load_settings
+from resolver.text.affiliation import Affiliation
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from resolver.matching import Matcher, Overrides
+    from resolver.matching.matcher import Matcher, Overrides
 
 SETTINGS, CURRENT = "settings", "current"
 """What the environment says, and the version in use: names in the place of an id."""
@@ -73,7 +73,7 @@ def compare(
     """
     settings = choices.over(load_settings())
     with service.database(settings) as engine:
-        connection.require_schema(engine)
+        schema.require_schema(engine)
         # Both are known before the first one is resolved with.
         names = [_known(engine, name) for name in (first, second)]
         # One more tells whether there are more.
@@ -97,7 +97,7 @@ def _known(engine: Engine, name: str) -> str | int:
     if name == SETTINGS:
         return name
     if name == CURRENT:
-        version = resolvers.current_resolver(engine)
+        version = resolver_versions.current_resolver(engine)
         if version is None:
             raise SettingsError("no resolver version is in use", remedy="resolver version use")
         return version.id

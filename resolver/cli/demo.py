@@ -21,14 +21,17 @@ from rich.syntax import Syntax
 from rich.text import Text
 from sqlalchemy import text
 
-from resolver import files, sample, selecting, service, switching
+from resolver import sample
 from resolver.cli.incoming import Refusals, tell_remarks
 from resolver.cli.tables import rows_table
 from resolver.cli.terminal import console, progress, say
-from resolver.database import migrating
-from resolver.domain.affiliation import SourceRecord
+from resolver.database import schema
 from resolver.errors import ResolverError
-from resolver.loading import load
+from resolver.intake import files
+from resolver.intake.record import SourceRecord
+from resolver.release import selection, switch
+from resolver.release.load import load
+from resolver.service import service
 from resolver.settings import Settings, load_settings
 from resolver.workers import broker
 from resolver.workers.client import enqueue
@@ -54,7 +57,7 @@ def demo(
     started = time.monotonic()
     with service.database(settings) as engine, broker.address(settings):
         _step(1, "Postgres and Redis run from wheels; the tables are made")
-        migrating.upgrade(engine)
+        schema.upgrade(engine)
 
         _step(2, f"load the registry: {registry or 'the sample'}")
         with progress("organisations") as report:
@@ -70,10 +73,10 @@ def demo(
         encoder = service.encoder(settings)
         with service.index_store(settings) as store:
             with progress("names") as report:
-                manifest = switching.index_release(engine, store, encoder, progress=report).manifest
-            version = switching.adopt(engine, store, encoder, manifest)
+                manifest = switch.index_release(engine, store, encoder, progress=report).manifest
+            version = switch.adopt(engine, store, encoder, manifest)
         if version:
-            selecting.select(settings, engine, version, encoder=encoder)
+            selection.select(settings, engine, version, encoder=encoder)
         say(f"  {manifest.organisations:,} organisations under {manifest.points:,} names")
 
         _step(4, "start a Celery worker")

@@ -9,15 +9,17 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from resolver import mistakes, plotting, service
 from resolver.cli import figures
 from resolver.cli.policy import Choices, policy_options
 from resolver.cli.terminal import console, progress, say, write_json
 from resolver.disk import writing
-from resolver.evaluation import JUDGE, Report, measure, observe, pooled, work
-from resolver.gold import read_gold
+from resolver.evaluation import mistake_file
+from resolver.evaluation import plot as plotting
+from resolver.evaluation.gold import read_gold
+from resolver.evaluation.measure import JUDGE, Report, measure, observe, pooled, work
 from resolver.hardware import Hardware, hardware
-from resolver.matching import Matcher
+from resolver.matching.matcher import Matcher
+from resolver.service import service
 from resolver.settings import load_settings
 
 
@@ -56,7 +58,7 @@ def evaluate(
     settings = choices.over(load_settings())
     # Reading and checking first: what is wrong is told at once, not after minutes of work.
     if errors:
-        mistakes.require_writable(errors)
+        mistake_file.require_writable(errors)
     if plot:
         plotting.require_plottable(plot)
     sets = [(path, read_gold(path)) for path in files]
@@ -75,7 +77,7 @@ def evaluate(
         reports.append(measure(pooled(observed), resamples=bootstrap))
     if errors:
         with writing(errors):
-            mistakes.write(errors, found)
+            mistake_file.write(errors, found)
         say(f"{len(found):,} mistakes are in {errors}")
     if plot:
         with writing(plot):

@@ -17,26 +17,26 @@ from rich.padding import Padding
 from rich.rule import Rule
 from rich.text import Text
 
-from resolver import embedded, service
 from resolver.cli.matching import REASONS, as_object
 from resolver.cli.policy import Choices, policy_options
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, write_json
-from resolver.database import connection
 from resolver.database import overrides as stored
-from resolver.domain.affiliation import MAX_CHARACTERS, Affiliation, unescaped
-from resolver.domain.candidate import naming
-from resolver.domain.decision import Scored, Step, Verdict, verdicts
-from resolver.domain.document import Document
-from resolver.domain.identifier import identifiers_in
-from resolver.domain.outcome import OverrideNote, Reason
-from resolver.domain.override import Override
-from resolver.domain.parts import Kind, Part, parts
-from resolver.domain.place import NamedPlaces
-from resolver.domain.policy import Policy
-from resolver.domain.words import fold, ground, spans, units
-from resolver.matching import Judgement
+from resolver.database import schema
+from resolver.matching.decision import Scored, Step, Verdict, verdicts
+from resolver.matching.matcher import Judgement
+from resolver.matching.outcome import OverrideNote, Reason
+from resolver.matching.override import Override
+from resolver.matching.place import NamedPlaces, place_names
+from resolver.matching.policy import Policy
+from resolver.registry.document import Document
+from resolver.registry.identifier import identifiers_in
+from resolver.service import embedded, service
 from resolver.settings import Settings, load_settings
+from resolver.text.affiliation import MAX_CHARACTERS, Affiliation, unescaped
+from resolver.text.parts import Kind, Part, parts
+from resolver.text.segments import naming
+from resolver.text.words import fold, ground, spans, units
 
 WEIGHED_SHOWN = 8
 """Kinds of evidence shown for a candidate; the rest is summed."""
@@ -107,7 +107,7 @@ def stored_overrides(settings: Settings, text: str) -> dict[str, list[Override]]
     if not settings.database_url and not embedded.has_postgres(settings.home):
         return {}
     with service.database(settings) as engine:
-        connection.require_schema(engine)
+        schema.require_schema(engine)
         return stored.applying(engine, [text])
 
 
@@ -145,7 +145,7 @@ def story(judgement: Judgement, policy: Policy) -> dict[str, object]:
         "changes": changes(raw),
         "segments": naming(text),
         "identifiers": sorted(identifiers_in(text)),
-        "parts": [asdict(part) for part in parts(text, documents)],
+        "parts": [asdict(part) for part in parts(text, place_names(documents))],
         "policy": policy.as_object(),
         "said": [asdict(override) for override in judgement.overrides],
         "candidates": [
@@ -257,7 +257,7 @@ def _section(title: str) -> Group:
 def _links_in(text: str, judgement: Judgement) -> Text:
     """The text in the colours of its parts, with what was linked underlined."""
     shown = Text(text)
-    for part in parts(text, [s.document for s in judgement.scored]):
+    for part in parts(text, place_names(s.document for s in judgement.scored)):
         shown.stylize(COLOURS[part.kind], part.start, part.end)
     for link in judgement.outcome.links:
         if link.evidence and link.evidence.text:
@@ -270,7 +270,7 @@ def _about_text(raw: str, text: str, judgement: Judgement) -> Iterator[tuple[str
         yield "changed", Text(", ".join(changed))
     if not text:
         return
-    yield "reads as", _reading(parts(text, [s.document for s in judgement.scored]))
+    yield "reads as", _reading(parts(text, place_names(s.document for s in judgement.scored)))
     if found := naming(text):
         yield "searched", Text(" ¦ ".join(["the whole", *found]))
     if carried := identifiers_in(text):

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.text import Text
 
 from resolver.cli.tables import Table
-from resolver.domain.bootstrap import Interval
-from resolver.domain.metrics import BINS, Reliability
-from resolver.domain.mistake import Kind, Side
-from resolver.domain.operating import OperatingPoint
-from resolver.evaluation import DECISION, FIRST_STAGE, RECALL_CUTS, STAGES, Report
-from resolver.peers import PUBLISHED
+from resolver.evaluation.bootstrap import Interval
+from resolver.evaluation.measure import DECISION, FIRST_STAGE, RECALL_CUTS, STAGES, Report
+from resolver.evaluation.metrics import BINS, Reliability
+from resolver.evaluation.mistake import Kind, Side
+from resolver.evaluation.operating import OperatingPoint
+from resolver.evaluation.peers import PUBLISHED
 
 INTERVALS = ("precision", "recall", "f1", "exact")
 """Figures that intervals are made for, in the order of the table."""

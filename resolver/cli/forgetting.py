@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from resolver import service
 from resolver.cli.terminal import console, progress, say
-from resolver.database import connection, forgetting
+from resolver.database import forgetting, schema
 from resolver.database.forgetting import Ages, Forgotten, Records
 from resolver.errors import SettingsError
+from resolver.service import service
 from resolver.settings import load_settings
 
 SHOWN = {
@@ -79,7 +79,7 @@ def forget(
             "RESOLVER_KEEP_WITHDRAWN_DAYS, _PAST_DAYS, _REFUSED_DAYS",
         )
     with service.database(settings) as engine:
-        connection.require_schema(engine)
+        schema.require_schema(engine)
         going = forgetting.forgettable(engine, ages, records)
         if not yes or not going.total:
             _show(going)

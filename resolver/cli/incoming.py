@@ -10,11 +10,11 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from resolver import files
 from resolver.cli.terminal import say
-from resolver.domain.affiliation import SourceRecord
 from resolver.errors import IntakeError
-from resolver.files import AffiliationFile, Columns, Format
+from resolver.intake import files
+from resolver.intake.files import AffiliationFile, Columns, Format
+from resolver.intake.record import SourceRecord
 
 TOLD = 10
 """Bad lines that are told one by one; the rest are counted."""

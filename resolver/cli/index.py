@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resolver import selecting, service, switching
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, progress, say
-from resolver.database import connection, resolvers
+from resolver.database import resolver_versions, schema
 from resolver.database.locks import updating_alone
 from resolver.errors import IndexMissing
+from resolver.release import selection, switch
+from resolver.service import service
 from resolver.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from resolver.database.resolvers import ResolverVersion
-    from resolver.switching import Indexed
+    from resolver.database.resolver_versions import ResolverVersion
+    from resolver.release.switch import Indexed
 
 app = typer.Typer(help="Build, show and switch the organisation index.", no_args_is_help=True)
 
@@ -42,21 +43,21 @@ def build(
     settings = load_settings()
     started = time.monotonic()
     with service.database(settings) as engine:
-        connection.require_schema(engine)
+        schema.require_schema(engine)
         encoder = service.encoder(settings)
         with (
             service.index_store(settings) as store,
             updating_alone(engine),
             progress("names") as report,
         ):
-            indexed = switching.index_release(
+            indexed = switch.index_release(
                 engine, store, encoder, full=full, again=force, progress=report
             )
             manifest = indexed.manifest
-            before = resolvers.current_resolver(engine)
+            before = resolver_versions.current_resolver(engine)
             if before and before.index_version not in (None, manifest.version):
-                selecting.complete(settings, engine, before)
-            following = switching.adopt(engine, store, encoder, manifest)
+                selection.complete(settings, engine, before)
+            following = switch.adopt(engine, store, encoder, manifest)
     say(
         f"index {manifest.version}: {manifest.organisations:,} organisations, "
         f"{manifest.points:,} names, active after {time.monotonic() - started:.0f} s"
@@ -80,11 +81,11 @@ def restore(
     """
     settings = load_settings()
     with service.database(settings) as engine:
-        connection.require_schema(engine)
+        schema.require_schema(engine)
         chosen = (
-            resolvers.current_resolver(engine)
+            resolver_versions.current_resolver(engine)
             if version is None
-            else resolvers.find_resolver(engine, version)
+            else resolver_versions.find_resolver(engine, version)
         )
         if chosen is None:
             raise IndexMissing(
@@ -100,15 +101,15 @@ def restore(
 
 def restore_version(settings: Settings, engine: Engine, version: ResolverVersion) -> Indexed:
     """With a progress bar; the index of the version in use is active afterwards."""
-    encoder = switching.encoder_of(settings, version)
+    encoder = switch.encoder_of(settings, version)
     with (
         service.index_store(settings) as store,
         updating_alone(engine),
         progress("names") as report,
     ):
-        restored = switching.restore_index(engine, store, encoder, version, progress=report)
+        restored = switch.restore_index(engine, store, encoder, version, progress=report)
         if version.is_current:
-            switching.put_in_use(engine, store, version)
+            switch.put_in_use(engine, store, version)
     return restored
 
 
@@ -143,7 +144,7 @@ def activate(
 ) -> None:
     """Let commands search another version. Workers follow `resolver version use` instead."""
     with service.index_store(load_settings()) as store:
-        if switching.find_index(store, version) is None:
+        if switch.find_index(store, version) is None:
             raise IndexMissing(
                 f"there is no index version {version}", remedy="see: resolver index show"
             )
@@ -153,12 +154,12 @@ def activate(
 
 @app.command()
 def prune(
-    keep: Annotated[int, typer.Option(min=1, help="Versions to keep.")] = switching.KEEP,
+    keep: Annotated[int, typer.Option(min=1, help="Versions to keep.")] = switch.KEEP,
 ) -> None:
     """Drop the oldest versions. What is in use, or was before it, stays."""
     settings = load_settings()
     with service.database(settings) as engine:
-        connection.require_schema(engine)
+        schema.require_schema(engine)
         with updating_alone(engine), service.index_store(settings) as store:
-            dropped = switching.prune(engine, store, keep=keep)
+            dropped = switch.prune(engine, store, keep=keep)
     say(f"dropped: {', '.join(dropped)}" if dropped else "nothing to drop")

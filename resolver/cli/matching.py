@@ -12,7 +12,6 @@ import typer
 from rich.console import Group
 from rich.text import Text
 
-from resolver import service
 from resolver.cli import incoming
 from resolver.cli.incoming import (
     AffiliationColumn,
@@ -27,10 +26,11 @@ from resolver.cli.incoming import (
 from resolver.cli.policy import Choices, policy_options
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, say, write_json
-from resolver.domain.affiliation import SourceRecord
-from resolver.domain.outcome import LinkEvidence, Outcome, Reason
 from resolver.errors import SettingsError
-from resolver.files import Columns, Format
+from resolver.intake.files import Columns, Format
+from resolver.intake.record import SourceRecord
+from resolver.matching.outcome import LinkEvidence, Outcome, Reason
+from resolver.service import service
 from resolver.settings import load_settings
 
 REASONS = {

@@ -21,17 +21,19 @@ app = typer.Typer(
 @app.command("list")
 def list_() -> None:
     """Show the models that the settings name, with what identifies their weights."""
-    from resolver import judging, service, weights
+    from resolver import weights
+    from resolver.matching import judge_file
+    from resolver.service import service
 
     settings = load_settings()
     encoder = service.encoder(settings)
     reranker = service.reranker(settings)
-    judge = judging.load_judge(settings.judge, encoder, reranker)
+    judge = judge_file.load_judge(settings.judge, encoder, reranker)
     table = Table("part", "setting", "model", "fingerprint", "size")
     rows = (
         ("encoder", settings.encoder, encoder.fingerprint, weights.BUILTIN_FOLDER / "encoder"),
         ("reranker", settings.reranker, reranker.fingerprint, weights.BUILTIN_FOLDER / "reranker"),
-        ("judge", settings.judge, judging.fingerprint(judge), judging.BUILTIN_JUDGE),
+        ("judge", settings.judge, judge_file.fingerprint(judge), judge_file.BUILTIN_JUDGE),
     )
     for part, name, fingerprint, builtin in rows:
         path = builtin if name == BUILTIN else Path(name)
@@ -75,8 +77,8 @@ def check(
     With --write-golden the logits of this load go to golden.json beside the weights, or to the
     file of --golden.
     """
-    from resolver import service
     from resolver.reranker import checking
+    from resolver.service import service
 
     settings = load_settings()
     update: dict[str, object] = {"reranker": name, "device": device or settings.device}

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 from rich.text import Text
 
-from resolver import overrides, service
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, progress, say, stdout_for_programs, write_json
-from resolver.database import connection
+from resolver.curation import overrides
+from resolver.curation.overrides import BadLine, Change
 from resolver.database import overrides as stored
+from resolver.database import schema
 from resolver.disk import writing
-from resolver.domain.affiliation import Affiliation
-from resolver.domain.override import (
+from resolver.errors import SettingsError
+from resolver.intake.lines import opened
+from resolver.matching.override import (
     MAX_AUTHOR,
     MAX_NOTE,
     Override,
@@ -29,11 +31,10 @@ from resolver.domain.override import (
     remark,
     statement,
 )
-from resolver.domain.ror_id import read_ror_id
-from resolver.errors import SettingsError
-from resolver.lines import opened
-from resolver.overrides import BadLine, Change
+from resolver.registry.ror_id import read_ror_id
+from resolver.service import service
 from resolver.settings import load_settings
+from resolver.text.affiliation import Affiliation
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -185,7 +186,7 @@ def check(as_json: AsJson = False) -> None:
 @contextmanager
 def _database() -> Iterator[Engine]:
     with service.database(load_settings()) as engine:
-        connection.require_schema(engine)
+        schema.require_schema(engine)
         yield engine
 
 

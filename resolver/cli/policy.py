@@ -20,8 +20,8 @@ from typing import Annotated, Any
 
 import typer
 
-from resolver.domain.policy import MAX_LINKS, TARGET_PRECISIONS, Level, Policy, Succession
 from resolver.errors import SettingsError
+from resolver.matching.policy import MAX_LINKS, TARGET_PRECISIONS, Level, Policy, Succession
 from resolver.settings import Settings
 
 PANEL = "What to link"

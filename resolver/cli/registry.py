@@ -11,16 +11,16 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from resolver import service
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, progress, say, write_json
-from resolver.database import connection, releases
-from resolver.domain.change import ChangeKind
-from resolver.domain.organisation import Organisation
-from resolver.domain.ror_id import ROR_URL, read_ror_id
+from resolver.database import releases, schema
 from resolver.errors import RegistryError
-from resolver.loading import load as load_release
+from resolver.registry.change import ChangeKind
+from resolver.registry.organisation import Organisation
+from resolver.registry.ror_id import ROR_URL, read_ror_id
 from resolver.registry.zenodo import fetch as fetch_release
+from resolver.release.load import load as load_release
+from resolver.service import service
 from resolver.settings import load_settings
 
 app = typer.Typer(help="Load, fetch, show and compare registry releases.", no_args_is_help=True)
@@ -42,7 +42,7 @@ def load(
     """
     settings = load_settings()
     with service.database(settings) as engine:
-        connection.require_schema(engine)
+        schema.require_schema(engine)
         rejects = rejects or settings.home / "rejects" / f"{path.name}.jsonl"
         with progress("organisations") as report:
             loaded = load_release(engine, path, rejects=rejects, force=force, progress=report)
@@ -78,7 +78,7 @@ def show(
 ) -> None:
     """Show the release that is loaded and those before it, or one of its organisations."""
     with service.database(load_settings()) as engine:
-        connection.require_schema(engine)
+        schema.require_schema(engine)
         release = releases.require_release(engine)
         if ror_id is None:
             console.print(_release_table(release))
@@ -110,7 +110,7 @@ def diff(
 ) -> None:
     """Show what changed from one release to another: added, changed, merged, withdrawn."""
     with service.database(load_settings()) as engine:
-        connection.require_schema(engine)
+        schema.require_schema(engine)
         changes = releases.diff(
             engine,
             releases.find_release(engine, before).id,

@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from resolver import service
 from resolver.cli import exporting
 from resolver.cli.tables import rows_table
 from resolver.cli.terminal import console, say, stdout_for_programs
-from resolver.database import connection, migrating, querying
+from resolver.database import querying, schema
 from resolver.database.querying import Answer
 from resolver.errors import SettingsError
+from resolver.service import service
 from resolver.settings import load_settings
 
 
@@ -34,15 +34,15 @@ def migrate(
     alone.
     """
     with service.database(load_settings()) as engine:
-        before = migrating.current(engine)
-        if not yes and (lost := migrating.losses(engine, revision)):
+        before = schema.current(engine)
+        if not yes and (lost := schema.losses(engine, revision)):
             raise SettingsError(
                 f"going to {revision} drops what is stored: {lost}",
                 remedy="keep it: resolver backup before.dump; then: "
                 f"resolver migrate {revision} --yes",
             )
-        lost = migrating.migrate(engine, revision)
-        after = migrating.current(engine)
+        lost = schema.migrate(engine, revision)
+        after = schema.current(engine)
     say(f"database at {after or 'base'}" + ("" if before != after else ", nothing to do"))
     if lost:
         say(f"gone: {lost}")
@@ -60,7 +60,7 @@ def sql(
         raise SettingsError("--csv and --parquet exclude each other")
     statement = sys.stdin.read() if query is None else query
     with service.database(load_settings()) as engine:
-        connection.require_schema(engine)
+        schema.require_schema(engine)
         with querying.asking(engine, statement, typed=parquet is not None) as answer:
             if parquet:
                 written = exporting.write_parquet(parquet, answer)

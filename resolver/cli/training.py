@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resolver import service
 from resolver.cli.figures import reliability_table
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, errors, progress, say
-from resolver.database import connection, releases
+from resolver.database import releases, schema
 from resolver.disk import writing
-from resolver.domain.judge import LogitJudge
-from resolver.domain.metrics import reliability
-from resolver.domain.organisation import Organisation
 from resolver.errors import ModelError, SettingsError
-from resolver.judging import save_judge
+from resolver.evaluation.metrics import reliability
+from resolver.matching.judge import LogitJudge
+from resolver.matching.judge_file import save_judge
+from resolver.registry.organisation import Organisation
 from resolver.reranker.calibration import write_calibration
+from resolver.service import service
 from resolver.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from resolver.training.card import About
     from resolver.training.presets import Preset
-    from resolver.training.recipe import Report
+    from resolver.training.report import TrainingReport
     from resolver.training.reranker import Step
 
 
@@ -337,7 +337,7 @@ def _tell(step: Step) -> None:
     say("  ".join(said))
 
 
-def _print_report(report: Report, out: Path) -> None:
+def _print_report(report: TrainingReport, out: Path) -> None:
     say(
         f"{report.pairs:,} pairs; on {report.held_out_strings:,} strings of held-out organisations:"
     )
@@ -363,7 +363,7 @@ def _print_report(report: Report, out: Path) -> None:
 
 def _organisations(settings: Settings) -> list[Organisation]:
     with service.database(settings) as engine:
-        connection.require_schema(engine)
+        schema.require_schema(engine)
         release = releases.require_release(engine)
         return list(releases.organisations(engine, release.id))
 

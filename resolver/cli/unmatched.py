@@ -13,18 +13,18 @@ from typing import Annotated, TextIO
 import orjson
 import typer
 
-from resolver import service
 from resolver.cli.terminal import progress, say, stdout_for_programs
-from resolver.database import connection
-from resolver.database.unresolved import unresolved
+from resolver.curation.unmatched import Group, grouped
+from resolver.database import schema
+from resolver.database.unmatched import Unmatched, unresolved
 from resolver.disk import writing
-from resolver.domain.country import ENGLISH_NAMES
-from resolver.domain.document import Document
-from resolver.domain.outcome import Reason
-from resolver.domain.ror_id import ROR_URL
-from resolver.domain.unmatched import Group, Unmatched, grouped
 from resolver.errors import SettingsError
+from resolver.matching.outcome import Reason
+from resolver.registry.document import Document
+from resolver.registry.ror_id import ROR_URL
+from resolver.service import service
 from resolver.settings import Settings, load_settings
+from resolver.text.country import ENGLISH_NAMES
 
 NAMED = (Reason.NOT_IN_REGISTRY, Reason.BELOW_THRESHOLD)
 """Reasons that an organisation may be missing for."""
@@ -63,7 +63,7 @@ def unmatched(
     """
     settings = load_settings()
     with service.database(settings) as engine:
-        connection.require_schema(engine)
+        schema.require_schema(engine)
         rows = unresolved(engine, reasons=reason or NAMED, source=source)
         groups = [group for group in grouped(_counted(rows)) if group.count >= min_count]
     found = _nearest(groups, settings) if nearest else {}

@@ -9,12 +9,15 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from resolver import refreshing, selecting, service, switching, updating
+from resolver.answering import refresh as refreshing
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, progress, say
-from resolver.database import connection, resolvers, stale
+from resolver.database import due_answers, resolver_versions, schema
 from resolver.database.locks import updating_alone
 from resolver.errors import SettingsError
+from resolver.release import selection, switch
+from resolver.release import update as updating
+from resolver.service import service
 from resolver.settings import load_settings
 from resolver.workers import client
 
@@ -37,7 +40,7 @@ def update(
     refresh: Annotated[
         bool, typer.Option("--refresh/--no-refresh", help="Resolve what is due.")
     ] = True,
-    keep: Annotated[int, typer.Option(min=2, help="Index versions to keep.")] = switching.KEEP,
+    keep: Annotated[int, typer.Option(min=2, help="Index versions to keep.")] = switch.KEEP,
 ) -> None:
     """Take in a registry release: load, index, switch, and resolve again what it bears on.
 
@@ -48,7 +51,7 @@ def update(
         raise SettingsError("--enqueue and --no-refresh exclude each other")
     settings = load_settings()
     with service.database(settings) as engine:
-        connection.require_schema(engine)
+        schema.require_schema(engine)
         report = updating.update(
             settings,
             engine,
@@ -124,19 +127,19 @@ def refresh(
         raise SettingsError("--select and --all exclude each other")
     settings = load_settings()
     with service.database(settings) as engine:
-        connection.require_schema(engine)
-        version = resolvers.current_resolver(engine)
+        schema.require_schema(engine)
+        version = resolver_versions.current_resolver(engine)
         if version is None or version.index_version is None:
             with service.open_service(settings, engine) as opened:
                 version = opened.version
         if everything:
             with updating_alone(engine):
-                resolvers.carry_nothing(engine, version.id)
+                resolver_versions.carry_nothing(engine, version.id)
         elif select or version.selected_at is None:
             with updating_alone(engine), progress("select: affiliations") as report:
-                selecting.select(settings, engine, version, again=select, progress=report)
+                selection.select(settings, engine, version, again=select, progress=report)
         if enqueue:
-            with progress("answers sent", stale.due_count(engine, version.id)) as report:
+            with progress("answers sent", due_answers.due_count(engine, version.id)) as report:
                 sent = client.enqueue_refresh(
                     refreshing.messages(engine, version.id, size=settings.chunk_size),
                     settings=settings,
@@ -144,7 +147,7 @@ def refresh(
                 )
             say(f"{sent.records:,} answers in {sent.chunks:,} messages on queue refresh")
             return
-        if not stale.due_count(engine, version.id):
+        if not due_answers.due_count(engine, version.id):
             say("nothing is due")
             return
         with (

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from resolver import service, switching
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, say
-from resolver.database import connection, resolvers, stale
+from resolver.database import due_answers, resolver_versions, schema
 from resolver.database.locks import updating_alone
-from resolver.database.resolvers import ResolverVersion
+from resolver.database.resolver_versions import ResolverVersion
 from resolver.errors import SettingsError
+from resolver.release import switch
+from resolver.service import service
 from resolver.settings import load_settings
 
 app = typer.Typer(
@@ -26,8 +27,8 @@ def list_() -> None:
     """List the resolver versions, newest first; the one in use is marked."""
     settings = load_settings()
     with service.database(settings) as engine:
-        connection.require_schema(engine)
-        versions = resolvers.resolvers(engine)
+        schema.require_schema(engine)
+        versions = resolver_versions.resolvers(engine)
     with service.index_store(settings) as store:
         indexes = {manifest.version for manifest in store.versions()}
     table = Table("in use", "id", "release", "index", "encoder", "reranker", "carries", "made")
@@ -63,11 +64,11 @@ def show(
 ) -> None:
     """Show a resolver version: its release, index, models and settings."""
     with service.database(load_settings()) as engine:
-        connection.require_schema(engine)
-        version = _in_use(resolvers.current_resolver(engine)) if number is None else (
-            resolvers.find_resolver(engine, number)
+        schema.require_schema(engine)
+        version = _in_use(resolver_versions.current_resolver(engine)) if number is None else (
+            resolver_versions.find_resolver(engine, number)
         )  # fmt: skip
-        due = stale.due_count(engine, version.id) if version.is_current else None
+        due = due_answers.due_count(engine, version.id) if version.is_current else None
     table = Table(show_header=False, box=None)
     table.add_row("id", f"{version.id}{', in use' if version.is_current else ''}")
     table.add_row("release", version.release)
@@ -106,16 +107,16 @@ def use(
     """Switch to a resolver version, or to the models that the settings name. Workers follow."""
     settings = load_settings()
     with service.database(settings) as engine:
-        connection.require_schema(engine)
+        schema.require_schema(engine)
         with updating_alone(engine), service.index_store(settings) as store:
             if number is None:
-                version = switching.of_settings(settings, engine, store)
+                version = switch.of_settings(settings, engine, store)
             else:
-                version = resolvers.find_resolver(engine, number)
-                switching.check(settings, engine, version)
-            before = resolvers.current_resolver(engine)
-            version = switching.put_in_use(engine, store, version)
-        _tell(version, before, stale.due_count(engine, version.id))
+                version = resolver_versions.find_resolver(engine, number)
+                switch.check(settings, engine, version)
+            before = resolver_versions.current_resolver(engine)
+            version = switch.put_in_use(engine, store, version)
+        _tell(version, before, due_answers.due_count(engine, version.id))
 
 
 @app.command()
@@ -123,13 +124,13 @@ def rollback() -> None:
     """Switch back to the resolver version that was in use before. Workers follow."""
     settings = load_settings()
     with service.database(settings) as engine:
-        connection.require_schema(engine)
+        schema.require_schema(engine)
         with updating_alone(engine), service.index_store(settings) as store:
-            version = switching.before(engine)
-            switching.check(settings, engine, version)
-            now = resolvers.current_resolver(engine)
-            version = switching.put_in_use(engine, store, version)
-        _tell(version, now, stale.due_count(engine, version.id))
+            version = switch.before(engine)
+            switch.check(settings, engine, version)
+            now = resolver_versions.current_resolver(engine)
+            version = switch.put_in_use(engine, store, version)
+        _tell(version, now, due_answers.due_count(engine, version.id))
 
 
 def _tell(version: ResolverVersion, before: ResolverVersion | None, due: int) -> None:

@@ -10,14 +10,14 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from resolver import service
 from resolver.cli.terminal import progress, say
-from resolver.database import connection, links
-from resolver.database.links import Key
+from resolver.database import answers, schema
 from resolver.errors import IntakeError, SettingsError
-from resolver.files import Format, form_of
-from resolver.intake import parse_key
-from resolver.lines import not_in, opened
+from resolver.intake.files import Format, form_of
+from resolver.intake.lines import not_in, opened
+from resolver.intake.message import parse_key
+from resolver.intake.record import Key
+from resolver.service import service
 from resolver.settings import load_settings
 
 TOLD = 10
@@ -46,8 +46,8 @@ def withdraw(
     refused: list[IntakeError] = []
     keys = _keys(source, position, chain(enumerate(ids or (), 1), _lines(file)), refused)
     with service.database(load_settings()) as engine, progress("ids") as report:
-        connection.require_schema(engine)
-        done = links.withdraw(engine, keys, progress=report)
+        schema.require_schema(engine)
+        done = answers.withdraw(engine, keys, progress=report)
     say(f"{done.records:,} records withdrawn, of {done.found:,} ids of {done.keys:,}")
     if done.before:
         say(f"{done.before:,} ids were withdrawn before")

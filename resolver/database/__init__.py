@@ -2,7 +2,7 @@
 
 =============  =====================================================================
 `connection`   an engine for a URL, transactions, driver errors with a remedy
-`migrating`    the schema: up, down, checked
+`schema`       the schema: up, down, checked
 `tables`       the tables and what each column means
 `releases`     load a registry release, read it, compare two
 `policies`     what records were sent with

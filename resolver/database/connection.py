@@ -16,14 +16,14 @@ from psycopg import pq
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy import exc as sqlalchemy_errors
 
-from resolver import addresses
-from resolver.addresses import SECRET_OPTIONS, Address
 from resolver.errors import (
     DatabaseForbidden,
     DatabaseOutdated,
     DatabaseUnavailable,
     SettingsError,
 )
+from resolver.network import addresses
+from resolver.network.addresses import SECRET_OPTIONS, Address
 
 log = logging.getLogger(__name__)
 
@@ -165,26 +165,6 @@ def driver(connection: Connection) -> psycopg.Connection[Any]:
     raw = connection.connection.driver_connection
     assert isinstance(raw, psycopg.Connection)
     return raw
-
-
-def require_schema(engine: Engine) -> None:
-    """Go on only with the schema that this version of the code needs.
-
-    Raises:
-        DatabaseOutdated: another one is there, or none.
-        DatabaseUnavailable: no answer.
-    """
-    # Alembic is loaded here alone: `migrating` is above this module.
-    from resolver.database import migrating
-
-    found, needed = migrating.current(engine), migrating.head()
-    if found != needed:
-        raise DatabaseOutdated(
-            f"the database has schema {found or 'none'}, this version needs {needed}",
-            remedy="run: resolver migrate"
-            if found is None or migrating.knows(found)
-            else "install the version that the database was migrated with, or a later one",
-        )
 
 
 def require_writable(engine: Engine) -> None:

@@ -28,9 +28,9 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import Engine, text
 
-from resolver import addresses
 from resolver.database.connection import driver, transaction
 from resolver.errors import DatabaseProblem, SettingsError
+from resolver.network import addresses
 
 _FOLDERS = (
     "/usr/lib/postgresql/*/bin",  # Debian

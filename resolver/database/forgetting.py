@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine, text
 
 from resolver.database import history, locks
+from resolver.database.answers import RECORD_LOCK
 from resolver.database.connection import driver, transaction
-from resolver.database.links import RECORD_LOCK
-from resolver.database.resolvers import SWITCH_LOCK
+from resolver.database.resolver_versions import SWITCH_LOCK
 from resolver.errors import DatabaseProblem
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import TypeVar
 from psycopg.errors import QueryCanceled
 from sqlalchemy import Connection, Engine, event, text
 
-from resolver.database import locks, migrating, releases, resolvers, stale
+from resolver.database import due_answers, locks, releases, resolver_versions, schema
 from resolver.database.connection import driver, transaction
 from resolver.database.releases import StoredRelease
-from resolver.database.resolvers import ResolverVersion
+from resolver.database.resolver_versions import ResolverVersion
 from resolver.errors import DatabaseUnavailable
 
 WEEKS = 4
@@ -77,20 +77,20 @@ def overview(engine: Engine, *, seconds: float) -> Overview:
     Raises:
         DatabaseUnavailable: no answer.
     """
-    schema, needed = migrating.current(engine), migrating.head()
-    if schema != needed:
-        return Overview(schema, needed)
-    release, version = releases.current_release(engine), resolvers.current_resolver(engine)
+    found, needed = schema.current(engine), schema.head()
+    if found != needed:
+        return Overview(found, needed)
+    release, version = releases.current_release(engine), resolver_versions.current_resolver(engine)
     updating = locks.updating(engine)
     if version is None:
-        return Overview(schema, needed, release, updating=updating)
+        return Overview(found, needed, release, updating=updating)
     limited = within(engine, seconds)
     number = version.id
-    due = _in_time(lambda: stale.about_due(limited, number))
+    due = _in_time(lambda: due_answers.about_due(limited, number))
     before = None
     if release and release.id != version.release_id:
-        before = resolvers.used_before(engine, version, release.id)
-    return Overview(schema, needed, release, version, due, due is not None, updating, before)
+        before = resolver_versions.used_before(engine, version, release.id)
+    return Overview(found, needed, release, version, due, due is not None, updating, before)
 
 
 def drift(engine: Engine, *, seconds: float, today: date | None = None) -> list[Drift] | None:

@@ -1,7 +1,7 @@
 """What persons say of texts: stored once, never changed but for its end.
 
 A text need not have been sent to be said something of. After a change the answers that it bears on
-are marked with `resolver.database.stale.mark_texts`.
+are marked with `resolver.database.due_answers.mark_texts`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import Engine, Row, text
 
 from resolver.database.connection import driver, transaction
-from resolver.domain.affiliation import text_hash
-from resolver.domain.organisation import OrganisationStatus
-from resolver.domain.override import Ending, Override, OverrideProblem, Verdict
+from resolver.matching.override import Ending, Override, OverrideProblem, Verdict
+from resolver.registry.organisation import OrganisationStatus
+from resolver.text.affiliation import text_hash
 
 _OVERRIDE_LOCK = 0x726F7206
 """Key of the advisory lock that keeps two changes of overrides apart."""

@@ -6,8 +6,8 @@ import psycopg
 from sqlalchemy import Engine, text
 
 from resolver.database.connection import driver, transaction
-from resolver.domain.policy import Policy
 from resolver.errors import PolicyError
+from resolver.matching.policy import Policy
 
 _FIND = "SELECT id FROM policy WHERE fingerprint = %(fingerprint)s"
 

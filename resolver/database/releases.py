@@ -14,9 +14,9 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, Engine, Row, text
 
 from resolver.database.connection import driver, transaction
-from resolver.domain.change import Change, ChangeKind, OrganisationChange
-from resolver.domain.organisation import Organisation, OrganisationStatus
 from resolver.errors import RegistryError
+from resolver.registry.change import Change, ChangeKind, OrganisationChange
+from resolver.registry.organisation import Organisation, OrganisationStatus
 from resolver.registry.record import dump_record, load_record
 
 _LOAD_LOCK = 0x726F7202

@@ -36,15 +36,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from resolver.domain.change import ChangeKind
-from resolver.domain.override import Verdict
-
-MAX_SOURCE = 100
-"""Most characters of `source_record.source`."""
-
-MAX_EXTERNAL_ID = 500
-"""Most characters of `source_record.external_id`: with `MAX_SOURCE` four-byte characters each
-this still fits an index entry of Postgres (2,704 bytes)."""
+from resolver.intake.record import MAX_EXTERNAL_ID, MAX_SOURCE
+from resolver.matching.override import Verdict
+from resolver.registry.change import ChangeKind
 
 MAX_PAYLOAD = 2_000
 """Most characters kept of an incoming record that was refused."""

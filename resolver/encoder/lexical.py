@@ -23,8 +23,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from resolver.domain.identifier import identifiers_in
-from resolver.domain.words import CJK, words
+from resolver.registry.identifier import identifiers_in
+from resolver.text.words import CJK, words
 
 LENGTH_EXPONENT = 0.75
 """Of 0.65, 0.75, 0.8 and 0.85 the one with the best recall on the training strings."""

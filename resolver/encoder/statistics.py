@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from resolver.domain.document import Document
 from resolver.encoder.lexical import SparseVector, document_vector, terms
 from resolver.encoder.translation import Translation, learn
+from resolver.registry.document import Document
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,9 +13,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from resolver.domain.document import Document
-from resolver.domain.words import LATIN, script, words
 from resolver.encoder.lexical import Term, kind, terms
+from resolver.registry.document import Document
+from resolver.text.words import LATIN, script, words
 
 LEAST_TOGETHER = 3
 """Organisations in which a word and a term must meet: fewer is chance."""

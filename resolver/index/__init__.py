@@ -14,9 +14,9 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from resolver.domain.candidate import Results
-from resolver.domain.document import Document
 from resolver.encoder.lexical import SparseVector
+from resolver.index.results import Results
+from resolver.registry.document import Document
 
 if TYPE_CHECKING:
     from resolver.encoder.statistics import Statistics

@@ -41,8 +41,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from uuid import UUID
 
 from resolver import disk
-from resolver.domain.candidate import NOTHING, Results
-from resolver.domain.document import Document
 from resolver.encoder.lexical import SparseVector
 from resolver.errors import DiskFull, IndexBusy, IndexMissing, IndexProblem
 from resolver.index import Manifest, Point, Query
@@ -57,6 +55,7 @@ from resolver.index.manifest import (
     read_statistics,
     to_json,
 )
+from resolver.index.organisation_count import Tally
 from resolver.index.payload import (
     DENSE,
     OVERSAMPLING,
@@ -69,7 +68,8 @@ from resolver.index.payload import (
     point_id,
 )
 from resolver.index.payload import document as read_document
-from resolver.index.tally import Tally
+from resolver.index.results import NOTHING, Results
+from resolver.registry.document import Document
 
 if TYPE_CHECKING:
     import qdrant_edge

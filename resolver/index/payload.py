@@ -13,13 +13,13 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from resolver.domain.candidate import Results
-from resolver.domain.document import Document
-from resolver.domain.organisation import OrganisationStatus
-from resolver.domain.recent import Recent
 from resolver.encoder.lexical import SparseVector
 from resolver.errors import IndexProblem
 from resolver.index import Point, Query
+from resolver.index.recent import Recent
+from resolver.index.results import Results
+from resolver.registry.document import Document
+from resolver.registry.organisation import OrganisationStatus
 
 DENSE = "dense"
 SPARSE = "sparse"

@@ -13,8 +13,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from resolver import addresses, trust
 from resolver.errors import IndexMissing, IndexProblem, IndexUnavailable
+from resolver.network import addresses, trust
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient

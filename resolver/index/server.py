@@ -20,8 +20,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 from uuid import UUID
 
-from resolver.domain.candidate import NOTHING, Results
-from resolver.domain.document import Document
 from resolver.encoder.lexical import SparseVector
 from resolver.errors import IndexMissing, IndexProblem, IndexUnavailable
 from resolver.index import Manifest, Point, Query
@@ -36,6 +34,7 @@ from resolver.index.manifest import (
     read_statistics,
     to_json,
 )
+from resolver.index.organisation_count import Tally
 from resolver.index.payload import (
     DENSE,
     OVERSAMPLING,
@@ -49,7 +48,8 @@ from resolver.index.payload import (
 )
 from resolver.index.payload import document as read_document
 from resolver.index.qdrant import RETRY_DELAYS, SEEN_WITHIN, Server
-from resolver.index.tally import Tally
+from resolver.index.results import NOTHING, Results
+from resolver.registry.document import Document
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient, models

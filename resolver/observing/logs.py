@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 import structlog
 from structlog.contextvars import merge_contextvars
 
-from resolver import addresses
+from resolver.network import addresses
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor

@@ -26,9 +26,9 @@ from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from resolver import __version__
-from resolver.domain.meters import STAGES
-from resolver.domain.outcome import Reason
-from resolver.domain.tally import BUCKETS
+from resolver.matching.meters import STAGES
+from resolver.matching.outcome import Reason
+from resolver.observing.tally import BUCKETS
 
 CHUNK_SECONDS = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1200)
 """Up to the time limit of a chunk."""
@@ -109,7 +109,7 @@ class WorkMetrics:
 
         ``task``, ``wall``, ``stages`` (seconds by name), ``version`` and the counts ``received``,
         ``refused``, ``resolved``, ``cached``, ``links``, ``pairs``, ``pairs_avoided``, ``sieved``;
-        and the fields of `resolver.domain.tally.Tally`.
+        and the fields of `resolver.observing.tally.Tally`.
         """
         self.records.inc(report["received"])
         self.refused.inc(report["refused"])

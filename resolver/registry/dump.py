@@ -22,8 +22,8 @@ from typing import Any, Protocol
 
 import ijson
 
-from resolver.domain.organisation import Organisation
 from resolver.errors import RecordError, RegistryError
+from resolver.registry.organisation import Organisation
 from resolver.registry.record import is_schema_1, parse, unfamiliar
 from resolver.registry.rejects import RejectsFile
 from resolver.registry.release_name import MARK, date_in, numbers_in, version_in

@@ -16,8 +16,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from resolver.domain.affiliation import MAX_CHARACTERS, Affiliation
-from resolver.domain.organisation import (
+from resolver.errors import RecordError, RegistryError
+from resolver.registry.organisation import (
+    TYPES,
     Identifier,
     Name,
     NameKind,
@@ -27,10 +28,8 @@ from resolver.domain.organisation import (
     Relation,
     RelationKind,
 )
-from resolver.domain.outcome import Reason
-from resolver.domain.policy import TYPES
-from resolver.domain.ror_id import read_ror_id
-from resolver.errors import RecordError, RegistryError
+from resolver.registry.ror_id import read_ror_id
+from resolver.text.affiliation import MAX_CHARACTERS, Affiliation, Refusal
 
 LATEST_YEAR = 9999
 LARGEST_GEONAMES_ID = 2**31 - 1
@@ -157,7 +156,7 @@ def _names(record: Mapping[str, Any]) -> tuple[Name, ...]:
 def _name_value(value: object, field: str) -> str:
     text = _required(value, field)
     refused = Affiliation.of(text).refused
-    if refused is Reason.TOO_LONG:
+    if refused is Refusal.TOO_LONG:
         raise _FieldError(field, f"longer than {MAX_CHARACTERS:,} characters")
     if refused:
         raise _FieldError(field, "holds nothing visible")

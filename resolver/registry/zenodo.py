@@ -20,10 +20,11 @@ from typing import Any, NoReturn, TypeVar
 
 import httpx
 
-from resolver import __version__, addresses
+from resolver import __version__
 from resolver.errors import FetchError
+from resolver.network import addresses
+from resolver.network.retrying import PassingError, asked_wait, retrying
 from resolver.registry.release_name import MARK, date_in, numbers_in
-from resolver.retrying import PassingError, asked_wait, retrying
 
 BASE_URL = "https://zenodo.org"
 COMMUNITY = "ror-data"

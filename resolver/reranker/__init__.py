@@ -9,13 +9,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from resolver.domain.affiliation import Affiliation
-from resolver.domain.odds import probability
-from resolver.domain.outcome import Reason
 from resolver.errors import PairError
+from resolver.reranker.odds import probability
+from resolver.text.affiliation import Affiliation, Refusal
 
 Pair = tuple[str, str]
-"""Affiliation first, organisation text (`resolver.domain.document.Document.text`) second."""
+"""Affiliation first, organisation text (`resolver.registry.document.Document.text`) second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class Reranker(Protocol):
 def require_texts(pairs: Sequence[Pair]) -> None:
     """Refuse a pair with an empty text: its score would say nothing about either.
 
-    Empty is what `resolver.domain.affiliation.Affiliation` refuses as such: white space, control
+    Empty is what `resolver.text.affiliation.Affiliation` refuses as such: white space, control
     characters and invisible formatting are not text.
 
     Raises:
@@ -92,4 +91,4 @@ def require_texts(pairs: Sequence[Pair]) -> None:
 
 def _is_empty(text: str) -> bool:
     # Most texts begin with a letter, and normalising is dear.
-    return not text[:1].isalnum() and Affiliation.of(text).refused is Reason.EMPTY
+    return not text[:1].isalnum() and Affiliation.of(text).refused is Refusal.EMPTY

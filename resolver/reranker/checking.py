@@ -17,7 +17,7 @@ from resolver.reranker import Pair, Reranker
 from resolver.reranker.cross_encoder import CrossEncoderReranker
 from resolver.reranker.onnx import MODEL, OnnxReranker
 from resolver.settings import BUILTIN
-from resolver.weights import checkpoints, gte, soundness
+from resolver.weights import checkpoints, files, gte, soundness
 
 FLOAT_TOLERANCE = 1e-3
 """Logits of one float32 model on two machines differ by the order of their sums alone; a wrong
@@ -129,7 +129,7 @@ def write_golden(reranker: Reranker, name: str, path: Path | None) -> Path:
         folder = _folder(name)
         if folder is None:
             raise ModelError(f"{name} is no folder to write to", remedy="name a file: --golden")
-        path = folder / checkpoints.GOLDEN
+        path = folder / files.GOLDEN
     logits = reranker.score(PAIRS)
     int8 = isinstance(reranker, OnnxReranker)
     content = {
@@ -157,7 +157,7 @@ def read_golden(path: Path) -> Golden:
     Raises:
         ModelError: the file is missing, damaged or empty.
     """
-    stored = checkpoints.read_json(path)
+    stored = files.read_json(path)
     try:
         golden = Golden(
             source=str(stored["source"]),
@@ -187,7 +187,7 @@ def _golden(name: str, asked: str | None) -> Golden | None:
     if name in PUBLISHED:
         return PUBLISHED[name]
     folder = _folder(name)
-    path = folder / checkpoints.GOLDEN if folder else None
+    path = folder / files.GOLDEN if folder else None
     return read_golden(path) if path and path.is_file() else None
 
 
@@ -213,12 +213,12 @@ def _about(reranker: Reranker, name: str) -> list[Check]:
 
 def _about_checkpoint(name: str) -> list[Check]:
     source = checkpoints.located(name)
-    legacy = gte.is_legacy(checkpoints.read_json(source / checkpoints.CONFIG))
+    legacy = gte.is_legacy(files.read_json(source / files.CONFIG))
     with checkpoints.opened(name, source=source) as folder:
-        config = checkpoints.read_json(folder / checkpoints.CONFIG)
-        files = sorted(folder.glob("*.safetensors"))
-        tensors = [one for file in files for one in checkpoints.tensors(file).items()]
-        size = sum(file.stat().st_size for file in files)
+        config = files.read_json(folder / files.CONFIG)
+        stored = sorted(folder.glob("*.safetensors"))
+        tensors = [one for file in stored for one in checkpoints.tensors(file).items()]
+        size = sum(file.stat().st_size for file in stored)
     kept = {key: value for key, value in tensors if not soundness.HARMLESS.search(key)}
     parameters = sum(math.prod(shape) for _, shape in kept.values())
     types = ", ".join(sorted({dtype for dtype, _ in kept.values()}))

@@ -18,12 +18,13 @@ import numpy.typing as npt
 import orjson
 from pydantic import SecretStr
 
-from resolver import __version__, addresses, trust, weights
+from resolver import __version__, weights
 from resolver.errors import ModelError, PairError, RerankerUnavailable
+from resolver.network import addresses, trust
+from resolver.network.retrying import PassingError, asked_wait, retrying
 from resolver.reranker import Calibration, Pair, require_texts
 from resolver.reranker.calibration import read_calibration
 from resolver.reranker.servers import Address, identify, parse
-from resolver.retrying import PassingError, asked_wait, retrying
 
 log = logging.getLogger(__name__)
 

@@ -23,8 +23,8 @@ import httpx
 import numpy as np
 import orjson
 
-from resolver import addresses
 from resolver.errors import ModelError, SettingsError
+from resolver.network import addresses
 
 MAX_DOCUMENTS = 256
 """Most documents in a request where the server does not tell; Infinity takes 2,048, Cohere 1,000.

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 
-from resolver.domain.candidate import Candidate
-from resolver.domain.document import documents
-from resolver.domain.organisation import Organisation, RelationKind
-from resolver.domain.words import words
+from resolver.matching.candidate import Candidate
+from resolver.registry.document import documents
+from resolver.registry.organisation import Organisation, RelationKind
+from resolver.text.words import words
 from resolver.training.pairs import FirstStage, Labelled, LabelledPair, held_out, shown, verdict
 
 DEPTH = 30

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import orjson
 
-from resolver.domain.affiliation import normalise
-from resolver.domain.country import COUNTRY_FORMS
-from resolver.domain.organisation import Name, NameKind, Organisation
-from resolver.domain.words import LATIN, script
 from resolver.errors import GoldError
+from resolver.registry.organisation import Name, NameKind, Organisation
+from resolver.text.affiliation import normalise
+from resolver.text.country import COUNTRY_FORMS
+from resolver.text.words import LATIN, script
 from resolver.training.pairs import Labelled, held_out
 
 ABBREVIATIONS: Mapping[str, tuple[str, ...]] = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from resolver.domain.odds import probability
 from resolver.errors import ModelError
 from resolver.reranker import Calibration
+from resolver.reranker.odds import probability
 
 ITERATIONS = 100
 """Newton's method needs about ten."""

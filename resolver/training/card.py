@@ -10,14 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resolver.domain.metrics import CUT, Ranking
+from resolver.evaluation.metrics import CUT, Ranking
 from resolver.hardware import versions
 from resolver.training import run
 from resolver.training.pairs import HELD_OUT_SHARE
 from resolver.training.reranker import EVALUATION, RerankerTraining, Reranking, Step, Training
 
 if TYPE_CHECKING:
-    from resolver.training.recipe import Data, Report
+    from resolver.training.report import Data, TrainingReport
 
 PACKAGES = (
     "affiliation-resolver",
@@ -60,7 +60,7 @@ class Made:
     files: Mapping[str, str]
     counts: Mapping[str, int]
     training: Training
-    report: Report
+    report: TrainingReport
     about: About
     device: str
     processes: int

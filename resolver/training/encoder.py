@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from resolver import weights
-from resolver.domain.candidate import segments
-from resolver.domain.document import Document, documents
-from resolver.domain.organisation import Organisation
-from resolver.domain.words import words
 from resolver.encoder.static import SCALES, TABLE, WEIGHTS
 from resolver.errors import ModelError
+from resolver.registry.document import Document, documents
+from resolver.registry.organisation import Organisation
+from resolver.text.segments import segments
+from resolver.text.words import words
 from resolver.training.mentions import share
 from resolver.training.pairs import Labelled, held_out
 from resolver.weights import checkpoints

@@ -18,19 +18,19 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from resolver.domain.candidate import Candidate
-from resolver.domain.decision import Scored, Step, verdicts
-from resolver.domain.evidence import FEATURES, Features, evidence
-from resolver.domain.judge import TreeJudge
-from resolver.domain.organisation import Organisation, OrganisationStatus
-from resolver.domain.policy import Operating, Policy
-from resolver.domain.reading import Reading
-from resolver.domain.sieve import ASKED, Sieve, asked
-from resolver.domain.trees import Table as Columns
-from resolver.domain.trees import Trees
 from resolver.errors import ModelError
-from resolver.matching import Matcher
-from resolver.recall import Recall
+from resolver.matching.candidate import Candidate
+from resolver.matching.decision import Scored, Step, verdicts
+from resolver.matching.evidence import FEATURES, Features, evidence
+from resolver.matching.judge import TreeJudge
+from resolver.matching.matcher import Matcher
+from resolver.matching.policy import Operating, Policy
+from resolver.matching.reading import Reading
+from resolver.matching.recall import Recall
+from resolver.matching.sieve import ASKED, Sieve, asked
+from resolver.matching.trees import Table as Columns
+from resolver.matching.trees import Trees
+from resolver.registry.organisation import Organisation, OrganisationStatus
 from resolver.reranker import Calibration
 from resolver.training.augmentation import Material, in_their_scripts, joint, read_material
 from resolver.training.calibration import fit as fit_calibration

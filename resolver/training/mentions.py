@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from resolver.domain.words import words
+from resolver.text.words import words
 
 # fmt: off
 FUNCTION_WORDS = frozenset([

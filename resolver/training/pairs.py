@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from resolver.domain.affiliation import Affiliation
-from resolver.domain.candidate import Candidate
-from resolver.domain.document import Document, documents
-from resolver.domain.organisation import Organisation, RelationKind
-from resolver.domain.words import words
-from resolver.gold import read_gold
+from resolver.evaluation.gold import read_gold
+from resolver.matching.candidate import Candidate
+from resolver.registry.document import Document, documents
+from resolver.registry.organisation import Organisation, RelationKind
 from resolver.reranker import Reranker
+from resolver.text.affiliation import Affiliation
+from resolver.text.words import words
 from resolver.training.mentions import ground, mention, share
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class LabelledPair:
 
 
 class FirstStage(Protocol):
-    """Where candidates come from: `resolver.matching.Recall`."""
+    """Where candidates come from: `resolver.matching.matcher.Recall`."""
 
     def candidates(self, texts: Sequence[str], *, depth: int) -> list[list[Candidate]]: ...
 

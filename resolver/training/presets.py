@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 import orjson
 
 from resolver.errors import SettingsError
-from resolver.training.recipe import Data
+from resolver.training.report import Data
 from resolver.training.reranker import RerankerTraining
 
 GTE = "Alibaba-NLP/gte-multilingual-reranker-base"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from resolver.domain import metrics
-from resolver.domain.metrics import Ranking
-from resolver.domain.organisation import Organisation
+from resolver.evaluation import metrics
+from resolver.evaluation.metrics import Ranking
+from resolver.registry.organisation import Organisation
 from resolver.reranker import Pair, Reranker
 from resolver.training.pairs import FirstStage, Labelled, verdict
 

@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -14,9 +13,9 @@ from pathlib import Path
 
 import orjson
 
-from resolver.domain.metrics import Ranking
-from resolver.domain.organisation import Organisation, OrganisationStatus
 from resolver.errors import GoldError, ModelError
+from resolver.evaluation.metrics import Ranking
+from resolver.registry.organisation import Organisation, OrganisationStatus
 from resolver.reranker import Calibration, Reranker
 from resolver.reranker.calibration import CALIBRATION, write_calibration
 from resolver.reranker.cross_encoder import load_cross_encoder
@@ -28,7 +27,6 @@ from resolver.training.card import About
 from resolver.training.encoder import EncoderTraining, text_pairs, train_encoder
 from resolver.training.export import export_reranker
 from resolver.training.pairs import (
-    HARDEST,
     FirstStage,
     Labelled,
     LabelledPair,
@@ -45,75 +43,14 @@ from resolver.training.ranking import (
     scores,
     shortlists,
 )
-from resolver.training.reranker import RerankerTraining, Reranking, Step, fit_reranker
-from resolver.weights import checkpoints
+from resolver.training.report import Data, TrainingReport
+from resolver.training.reranker import RerankerTraining, Step, fit_reranker
+from resolver.weights import files
 
 log = logging.getLogger(__name__)
 
 EXPORT_SAMPLE = 400
 """Pairs that fix the activation scales of the ONNX form: some 18,000 tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class Data:
-    """What to learn from. The defaults are those of the built-in models.
-
-    `gold` are files of labelled strings (`pairs.read_labelled`), `material` an annotated file
-    for departments and addresses (`augmentation.read_material`; None: names and places only).
-    `synthetic_strings` are made from the registry; of the pairs that they give, the first
-    `synthetic_pairs` are used (None: all). `gold_strings` draws so many of the gold strings (None:
-    all); those of a `fold`, one of `folds` (`pairs.fold`), are left out, for the judge to be fitted
-    on. Wrong candidates are among the first stage's best `candidates`: the `hardest` ones and
-    others drawn, `negatives` in all for a gold string and `synthetic_negatives` for a made one.
-
-    `affiliation_positives` and `affiliation_negatives` are, for each gold string, other gold
-    strings beside which it is put (`affiliations.affiliation_pairs`); of all pairs
-    `affiliation_share` are of that kind (None: as many as there are), and `most_pairs` are used
-    (None: all). `strings_apart` leaves out a string that is measured on under another label.
-    `evaluation_queries` held-out strings evaluate (None: all), each with up to
-    `evaluation_negatives` wrong documents.
-    """
-
-    gold: tuple[Path, ...]
-    material: Path | None = None
-    gold_strings: int | None = None
-    fold: int | None = None
-    folds: int = 2
-    candidates: int = 30
-    hardest: int = HARDEST
-    negatives: int = 5
-    synthetic_strings: int = 45_000
-    synthetic_pairs: int | None = 85_000
-    synthetic_negatives: int = 3
-    affiliation_positives: int = 0
-    affiliation_negatives: int = 0
-    affiliation_share: float | None = None
-    most_pairs: int | None = None
-    strings_apart: bool = False
-    evaluation_queries: int | None = 500
-    evaluation_negatives: int = 9
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What came of a reranker training, measured on strings of held-out organisations.
-
-    `checkpoint` ranks by the trained model in torch, `exported` by its ONNX form, None where
-    the architecture has none. `before` and `after` are the base and the trained model on the
-    evaluation samples, None without any; `best` is the step that was kept (None: the last).
-    `calibration` is that of the form served, None where none could be fitted.
-    """
-
-    pairs: int
-    positives: int
-    held_out_strings: int
-    first_stage: Ranking
-    checkpoint: Ranking
-    exported: Ranking | None
-    calibration: Calibration | None
-    before: Reranking | None = None
-    after: Reranking | None = None
-    best: int | None = None
 
 
 def make_reranker(
@@ -123,7 +60,7 @@ def make_reranker(
     first_stage: FirstStage,
     *,
     export: bool = True,
-) -> Report:
+) -> TrainingReport:
     """Mine pairs, fine-tune, export, calibrate and measure; all of it lands in `options.out`.
 
     The ONNX form goes to ``<out>/onnx``, which `resolver.reranker.loading.load` takes; the
@@ -269,7 +206,7 @@ def finish_reranker(
     *,
     export: bool = True,
     watch: Callable[[Step], None] | None = None,
-) -> Report | None:
+) -> TrainingReport | None:
     """Train on what `prepare_reranker` mined; export, calibrate, measure, write the card.
 
     Every process of a training calls this; None comes back in all but the main one.
@@ -294,7 +231,7 @@ def finish_reranker(
         folder = out / "onnx"
         export_reranker(out, folder, _sample(learnt.pairs, options.seed))
         exported, fitted = _measure(load_onnx(folder, name=str(folder)), lists, folder)
-    report = Report(
+    report = TrainingReport(
         pairs=len(learnt.pairs),
         positives=sum(pair.label for pair in learnt.pairs),
         held_out_strings=len(lists),
@@ -398,7 +335,7 @@ def _measure(
 
 
 def _has_onnx_form(out: Path) -> bool:
-    kind = checkpoints.read_json(out / checkpoints.CONFIG).get("model_type")
+    kind = files.read_json(out / files.CONFIG).get("model_type")
     if kind != "bert":
         log.warning("no small ONNX form is written: it is for BERT-like models, this is %s", kind)
     return kind == "bert"

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from resolver.domain.metrics import CUT
 from resolver.errors import ModelError
+from resolver.evaluation.metrics import CUT
 from resolver.reranker import require_texts
 from resolver.training import processes
 from resolver.training.affiliations import Sample

@@ -23,8 +23,8 @@ from typing import Any, TypeVar
 
 import orjson
 
-from resolver.domain.organisation import Organisation
 from resolver.errors import ModelError
+from resolver.registry.organisation import Organisation
 from resolver.training.affiliations import Sample, SampleKind
 from resolver.training.pairs import LabelledPair
 from resolver.training.ranking import Shortlist

@@ -31,12 +31,7 @@ import orjson
 
 from resolver.errors import ModelError
 from resolver.weights import TOKENIZER, fingerprint, gte, read_tokenizer
-
-CONFIG = "config.json"
-TOKENIZER_CONFIG = "tokenizer_config.json"
-MODULES = "modules.json"
-GOLDEN = "golden.json"
-"""Logits that a load must reproduce (`resolver models check`); no part of the model."""
+from resolver.weights.files import CONFIG, GOLDEN, MODULES, TOKENIZER_CONFIG, first_line, read_json
 
 RECORDS = frozenset({GOLDEN, "report.json", "run.json", "training.json"})
 """What is told of a model beside it: how it was trained and measured."""
@@ -197,28 +192,6 @@ def checkpoint_fingerprint(folder: Path) -> str:
         and path.is_file()
     ]
     return fingerprint(kept)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object in a file.
-
-    Raises:
-        ModelError: the file is missing, damaged, or holds something else.
-    """
-    try:
-        content = orjson.loads(path.read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise ModelError(
-            f"{path} cannot be read: {error}", remedy="download the model again"
-        ) from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path} holds no JSON object", remedy="download the model again")
-    return content
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, without the advice that libraries add on further lines."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _show(source: Path, target: Path, *, name: str, place: Callable[[Path, Path], object]) -> None:

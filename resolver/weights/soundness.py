@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 
 from resolver.errors import ModelError
 from resolver.weights import TOKENIZER, read_tokenizer
-from resolver.weights.checkpoints import CONFIG, MODULES, first_line, read_json
+from resolver.weights.files import CONFIG, MODULES, first_line, read_json
 
 HARMLESS = re.compile(r"(^|\.)(position_ids|token_type_ids|rotary_emb\.inv_freq)$")
 """Buffers that older versions of transformers saved and newer ones compute."""

@@ -12,10 +12,10 @@ import pytest
 from benchmarks import ceiling, growth, report, strings, throughput
 from benchmarks.turns import Ratio, in_turn, ratio
 from resolver import sample
-from resolver.domain.affiliation import normalise
-from resolver.domain.document import documents
-from resolver.domain.organisation import OrganisationStatus
-from resolver.gold import Gold, read_gold
+from resolver.evaluation.gold import Gold, read_gold
+from resolver.registry.document import documents
+from resolver.registry.organisation import OrganisationStatus
+from resolver.text.affiliation import normalise
 
 REGISTRY = strings.organisations(sample.REGISTRY)
 INDEXED = [one for one in REGISTRY if one.status is not OrganisationStatus.WITHDRAWN]

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.paths import ROOT
 
 from benchmarks import strings
 from resolver import sample
 from resolver.encoder.loading import load as load_encoder
 from resolver.settings import BUILTIN
-
-ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.slow
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import orjson
 import pytest
+from support.paths import ROOT
 
 from benchmarks import memory
 from resolver import sample
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow

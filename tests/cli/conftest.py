@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import Run, run_in
+from support.command_line import Run, run_in
 
-from resolver import embedded, sample
-from resolver.resolving import resolve_chunk
-from resolver.service import Service
+from resolver import sample
+from resolver.answering.chunk import resolve_chunk
+from resolver.service import embedded
+from resolver.service.service import Service
 from resolver.settings import Settings
 
 

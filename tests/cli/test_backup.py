@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command_line import Run, run_in
+from support.command_line import Run, run_in
 
-from resolver import embedded
+from resolver.service import embedded
 
 pytestmark = pytest.mark.slow
 

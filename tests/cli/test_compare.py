@@ -8,7 +8,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from command_line import run_in
+from support.command_line import run_in
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import run_in
+from support.command_line import run_in
 
 from resolver import sample
 

@@ -10,12 +10,12 @@ import re
 from pathlib import Path
 
 import pytest
-from command_line import Run
 from sqlalchemy import text
+from support.command_line import Run
 
-from resolver import service
-from resolver.database.links import intake
-from resolver.domain.affiliation import SourceRecord
+from resolver.database.answers import intake
+from resolver.intake.record import SourceRecord
+from resolver.service import service
 from resolver.settings import Settings
 
 pytestmark = pytest.mark.slow

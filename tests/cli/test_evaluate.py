@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Run, in_a_terminal, run_in
+from support.command_line import Run, in_a_terminal, run_in
 
 from resolver import sample
 

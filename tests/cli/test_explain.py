@@ -11,19 +11,19 @@ from pathlib import Path
 
 import orjson
 import pytest
-from command_line import Run
 from rich.console import Console
+from support.command_line import Run
 
 from resolver.cli.explain import changes, stored_overrides, story, tell, would_change
-from resolver.domain.affiliation import normalise
-from resolver.domain.candidate import Candidate, Ranked
-from resolver.domain.decision import Scored, as_said, decide
-from resolver.domain.document import Document
-from resolver.domain.outcome import Outcome, Reason
-from resolver.domain.override import Override, Verdict
-from resolver.domain.policy import Policy
-from resolver.matching import Judgement
+from resolver.matching.candidate import Candidate, Ranked
+from resolver.matching.decision import Scored, as_said, decide
+from resolver.matching.matcher import Judgement
+from resolver.matching.outcome import Outcome, Reason
+from resolver.matching.override import Override, Verdict
+from resolver.matching.policy import Policy
+from resolver.registry.document import Document
 from resolver.settings import Settings
+from resolver.text.affiliation import normalise
 
 PLACES = {"GB": "United Kingdom", "CA": "Canada"}
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command_line import run_in
+from support.command_line import run_in
 
-from resolver import service
-from resolver.database import resolvers
-from resolver.database.links import intake
-from resolver.domain.affiliation import SourceRecord
+from resolver.database import resolver_versions
+from resolver.database.answers import intake
+from resolver.intake.record import SourceRecord
+from resolver.service import service
 from resolver.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ def test_forgetting_is_counted_first_and_done_when_it_is_said(answered_home: Pat
         return int(run_in(answered_home, "sql", "--csv", query).stdout.split()[1])
 
     with service.database(Settings(home=answered_home)) as engine:
-        version = resolvers.current_resolver(engine)
+        version = resolver_versions.current_resolver(engine)
         assert version is not None
         intake(engine, version.id, [SourceRecord("private", "1", TEXT)])
     run_in(answered_home, "withdraw", "--source", "private", "--id", "1")

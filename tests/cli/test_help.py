@@ -1,18 +1,6 @@
 import click
 import pytest
-import typer.main
-
-from resolver.cli import app
-
-
-def commands(command: click.Command, path: str = "resolver") -> list[tuple[str, click.Command]]:
-    found = [(path, command)]
-    for name, child in getattr(command, "commands", {}).items():
-        found += commands(child, f"{path} {name}")
-    return found
-
-
-ALL = commands(typer.main.get_command(app))
+from support.all_commands import ALL
 
 
 def test_the_commands_are_those_documented() -> None:

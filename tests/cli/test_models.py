@@ -2,8 +2,8 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import Run
-from tiny_models import save_bert, save_older_gte
+from support.command_line import Run
+from support.tiny_models import save_bert, save_older_gte
 
 
 @pytest.mark.slow

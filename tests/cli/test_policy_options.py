@@ -7,9 +7,9 @@ import typer
 from typer.testing import CliRunner
 
 from resolver.cli.policy import OPTIONS, Choices, policy_options
-from resolver.domain.policy import Level, Policy
 from resolver.errors import SettingsError
-from resolver.service import policy
+from resolver.matching.policy import Level, Policy
+from resolver.service.service import policy
 from resolver.settings import Settings
 
 

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from command_line import Run, in_a_terminal
 from rich.console import Console
 from rich.text import Text
-from test_help import ALL
+from support.all_commands import ALL
+from support.command_line import Run, in_a_terminal
+from support.paths import ROOT
 from typer.testing import CliRunner
 
 from resolver.cli import app
 from resolver.cli.tables import Table, rows_table
 from resolver.cli.terminal import Terminal
 
-ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "resolver" / "cli").glob("*.py"))
 
 ID, SHA256 = (
@@ -225,7 +225,7 @@ console.print({what})
 
 def environment(**changes: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "cli")])
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests/cli")))
     return kept | {"PYTHONPATH": path} | changes
 
 

@@ -7,11 +7,12 @@ import io
 from pathlib import Path
 
 import pytest
-from command_line import Run, run_in
-from next_release import write_next_release
+from support.command_line import Run, run_in
+from support.next_release import write_next_release
 
-from resolver import embedded, sample
-from resolver.database.migrating import head
+from resolver import sample
+from resolver.database.schema import head
+from resolver.service import embedded
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from command_line import Run, run_in
+from support.command_line import Run, run_in
 
 from resolver.observing import heartbeat
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from command_line import Run
-from tiny_models import save_older_gte
+from support.command_line import Run
+from support.tiny_models import save_older_gte
 
 from resolver import sample
 from resolver.training.pairs import held_out

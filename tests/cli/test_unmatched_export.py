@@ -11,12 +11,12 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from command_line import Run
+from support.command_line import Run
 
-from resolver import service
-from resolver.database import links
-from resolver.domain.affiliation import SourceRecord
-from resolver.domain.outcome import Link, Outcome, Reason
+from resolver.database import answers
+from resolver.intake.record import SourceRecord
+from resolver.matching.outcome import Link, Outcome, Reason
+from resolver.service import service
 from resolver.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -45,8 +45,8 @@ def answered(sample_home: Path) -> Path:
         engine, version = opened.engine, opened.version.id
         records = [SourceRecord("test-unmatched", id, text) for id, text, _ in SENT]
         reasons = [reason for *_, reason in SENT]
-        stored = links.intake(engine, version, records)
-        links.save(
+        stored = answers.intake(engine, version, records)
+        answers.save(
             engine,
             version,
             [

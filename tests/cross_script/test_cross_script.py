@@ -12,21 +12,21 @@ from pathlib import Path
 
 import orjson
 import pytest
+from support.paths import SHARED
 
-from resolver import service
-from resolver.domain.affiliation import normalise
-from resolver.domain.organisation import Organisation, OrganisationStatus
-from resolver.domain.ror_id import read_ror_id
 from resolver.encoder.loading import load as load_encoder
-from resolver.gold import read_gold
+from resolver.evaluation.gold import read_gold
+from resolver.index.build import build
 from resolver.index.embedded import EmbeddedStore
-from resolver.indexing import build
-from resolver.matching import Matcher
+from resolver.matching.matcher import Matcher
 from resolver.registry.dump import open_release
+from resolver.registry.organisation import Organisation, OrganisationStatus
+from resolver.registry.ror_id import read_ror_id
+from resolver.service import service
 from resolver.settings import BUILTIN, Settings
+from resolver.text.affiliation import normalise
 
 CASES = Path(__file__).with_name("cases.jsonl")
-SHARED = Path(__file__).parents[2] / "../shared"
 RELEASE = SHARED / "data/registry/ror-v2.9.json.gz"
 
 RESOLVED = 0.9

@@ -7,28 +7,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import postgres_servers
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
-from standby import primary_and_standby
+from support import postgres_servers
+from support.standby import primary_and_standby
 
-from resolver import addresses
 from resolver.database import connection
-from resolver.database.connection import (
-    APPLICATION_NAME,
-    connect,
-    require_schema,
-    require_writable,
-    transaction,
-)
-from resolver.database.migrating import current, upgrade
+from resolver.database.connection import APPLICATION_NAME, connect, require_writable, transaction
+from resolver.database.schema import current, require_schema, upgrade
 from resolver.errors import (
     DatabaseForbidden,
     DatabaseOutdated,
     DatabaseUnavailable,
     SettingsError,
 )
+from resolver.network import addresses
 
 SECRET = "s3cret-word"
 

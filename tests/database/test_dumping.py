@@ -12,16 +12,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-import postgres_servers
 import psutil
 import pytest
 from sqlalchemy import Engine, text
+from support import postgres_servers
 
-from resolver import addresses
-from resolver.addresses import Address
-from resolver.database import dumping, migrating
+from resolver.database import dumping, schema
 from resolver.database.connection import connect, transaction
 from resolver.errors import DatabaseProblem, SettingsError
+from resolver.network import addresses
+from resolver.network.addresses import Address
 
 TEXTS = ["SET transaction_timeout = 0;", "University of Oxford", "Ελλάδα\n\t\\.", "\\."]
 """Also what looks like the beginning of a script, and like the end of a COPY."""
@@ -87,9 +87,9 @@ def test_there_and_back_with_a_password(
     with beside(filled, any_database_url) as empty:
         dumping.restore(empty, tmp_path / "resolver.dump")
         assert stored(empty) == before
-        assert migrating.current(empty) == migrating.head()
-        migrating.upgrade(empty)
-        migrating.check(empty)
+        assert schema.current(empty) == schema.head()
+        schema.upgrade(empty)
+        schema.check(empty)
 
 
 @pytest.mark.slow
@@ -217,7 +217,7 @@ def test_a_restore_that_fails_leaves_the_database_empty(
         with pytest.raises(DatabaseProblem, match='"link" already exists') as caught:
             dumping.restore(empty, tmp_path / "resolver.dump")
         assert "nothing was kept" in str(caught.value)
-        assert migrating.current(empty) is None
+        assert schema.current(empty) is None
 
 
 def test_a_folder_that_is_not_there(engine: Engine, tmp_path: Path) -> None:

@@ -12,18 +12,18 @@ import pytest
 from sqlalchemy import Engine, text
 
 from resolver.database import locks
+from resolver.database.answers import intake, refuse, save, withdraw
 from resolver.database.connection import connect, transaction
 from resolver.database.forgetting import Ages, Forgotten, Records, forget, forgettable
-from resolver.database.links import RefusedRecord, intake, refuse, save, withdraw
 from resolver.database.overrides import add, applying, current
 from resolver.database.releases import ReleaseInfo, load_release
-from resolver.database.resolvers import put_in_use, register
-from resolver.domain.affiliation import SourceRecord
-from resolver.domain.organisation import Name, NameKind, Organisation, OrganisationStatus
-from resolver.domain.outcome import Link, Outcome, Reason
-from resolver.domain.override import Override, Verdict
-from resolver.domain.policy import Policy
+from resolver.database.resolver_versions import put_in_use, register
 from resolver.errors import UpdateRunning
+from resolver.intake.record import RefusedRecord, SourceRecord
+from resolver.matching.outcome import Link, Outcome, Reason
+from resolver.matching.override import Override, Verdict
+from resolver.matching.policy import Policy
+from resolver.registry.organisation import Name, NameKind, Organisation, OrganisationStatus
 
 OXFORD = Outcome("", (Link("052gg0110", "University of Oxford", "Oxford", 4.25, 0.97, 1),))
 NONE = Outcome("", reason=Reason.NOT_IN_REGISTRY)

@@ -10,32 +10,24 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, Row, text
+from support.paths import ROOT
 
+from resolver.database.answers import SaveReport, WithdrawReport, intake, save, take, withdraw
 from resolver.database.connection import connect, transaction
-from resolver.database.links import (
-    SaveReport,
-    WholeRecord,
-    WithdrawReport,
-    intake,
-    save,
-    take,
-    withdraw,
-)
+from resolver.database.due_answers import Page, mark_page
 from resolver.database.overrides import add
 from resolver.database.releases import ReleaseInfo, load_release
-from resolver.database.resolvers import put_in_use, register
-from resolver.database.stale import Page, mark_page
-from resolver.domain.affiliation import SourceRecord
-from resolver.domain.organisation import Name, NameKind, Organisation, OrganisationStatus, Place
-from resolver.domain.outcome import CountryAgreement, Link, LinkEvidence, Outcome, Reason
-from resolver.domain.override import Override, Verdict
-from resolver.domain.policy import Policy
+from resolver.database.resolver_versions import put_in_use, register
 from resolver.errors import DatabaseUnavailable, ResolverSuperseded
+from resolver.intake.record import SourceRecord, WholeRecord
+from resolver.matching.outcome import CountryAgreement, Link, LinkEvidence, Outcome, Reason
+from resolver.matching.override import Override, Verdict
+from resolver.matching.policy import Policy
+from resolver.registry.organisation import Name, NameKind, Organisation, OrganisationStatus, Place
 
 OXFORD = Link("052gg0110", "University of Oxford", "Oxford University", 4.25, 0.97, 1)
 ETH = Link("05a28rw58", "ETH Zurich", "ETH", 1.5, 0.75, 2)
@@ -382,7 +374,7 @@ def test_replacements_at_once_leave_one_whole_record(engine: Engine, versions: V
 
 def cookbook(title: str) -> str:
     """The query of docs/sql.md below this heading."""
-    section = (Path(__file__).parents[2] / "docs/sql.md").read_text().split(f"## {title}\n")[1]
+    section = (ROOT / "docs/sql.md").read_text().split(f"## {title}\n")[1]
     return section.split("```sql\n")[1].split("```")[0]
 
 

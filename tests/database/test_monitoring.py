@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 from sqlalchemy import Engine, text
 
-from resolver.database import locks, monitoring, releases, resolvers
+from resolver.database import locks, monitoring, releases, resolver_versions
 from resolver.database.connection import transaction
 from resolver.database.locks import updating_alone
 from resolver.database.monitoring import REST, SOURCES, Drift
@@ -140,13 +140,13 @@ def test_who_went_back_is_told_from_who_is_not_through(filled: Engine) -> None:
             VALUES ('v3.0', repeat('1', 64), 'v3.0.zip', 1, 0, true);
             """
         )
-    first = resolvers.current_resolver(filled)
+    first = resolver_versions.current_resolver(filled)
     release = releases.current_release(filled)
     assert first is not None
     assert release is not None
     # Loaded, and nobody has switched to it.
     assert monitoring.overview(filled, seconds=30).before is None
-    later = resolvers.register(
+    later = resolver_versions.register(
         filled,
         release_id=release.id,
         encoder=first.encoder,
@@ -155,7 +155,7 @@ def test_who_went_back_is_told_from_who_is_not_through(filled: Engine) -> None:
         index_version="v3.0-1",
     )
     assert monitoring.overview(filled, seconds=30).before is None
-    resolvers.put_in_use(filled, later.id)
+    resolver_versions.put_in_use(filled, later.id)
     assert monitoring.overview(filled, seconds=30).before is None
-    resolvers.put_in_use(filled, first.id)
+    resolver_versions.put_in_use(filled, first.id)
     assert monitoring.overview(filled, seconds=30).before == later.id

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 
 from resolver.database.connection import transaction
 from resolver.database.policies import register
-from resolver.domain.policy import Level, Policy
+from resolver.matching.policy import Level, Policy
 
 POLICIES = [
     pytest.param(Policy(), id="default"),

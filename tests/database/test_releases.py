@@ -25,8 +25,9 @@ from resolver.database.releases import (
     require_release,
     use_release,
 )
-from resolver.domain.change import ChangeKind, OrganisationChange
-from resolver.domain.organisation import (
+from resolver.errors import RegistryError
+from resolver.registry.change import ChangeKind, OrganisationChange
+from resolver.registry.organisation import (
     Identifier,
     Name,
     NameKind,
@@ -36,7 +37,6 @@ from resolver.domain.organisation import (
     Relation,
     RelationKind,
 )
-from resolver.errors import RegistryError
 
 ETH = Organisation(
     ror_id="05a28rw58",

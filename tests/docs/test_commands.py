@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
-from resolver import embedded
+from resolver.service import embedded
 
-ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)

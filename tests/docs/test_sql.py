@@ -7,20 +7,30 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
+from support.paths import ROOT
 
+from resolver.database.answers import intake, refuse, save, withdraw
 from resolver.database.connection import transaction
-from resolver.database.links import RefusedRecord, intake, refuse, save, withdraw
+from resolver.database.due_answers import Page, mark_page
 from resolver.database.overrides import add
 from resolver.database.releases import ReleaseInfo, load_release
-from resolver.database.resolvers import put_in_use, register
-from resolver.database.stale import Page, mark_page
-from resolver.domain.affiliation import SourceRecord
-from resolver.domain.organisation import (
+from resolver.database.resolver_versions import put_in_use, register
+from resolver.intake.record import RefusedRecord, SourceRecord
+from resolver.matching.outcome import (
+    CountryAgreement,
+    Link,
+    LinkEvidence,
+    Outcome,
+    OverrideNote,
+    Reason,
+)
+from resolver.matching.override import Override, Verdict
+from resolver.matching.policy import Level, Policy, Succession
+from resolver.registry.organisation import (
     Name,
     NameKind,
     Organisation,
@@ -29,18 +39,8 @@ from resolver.domain.organisation import (
     Relation,
     RelationKind,
 )
-from resolver.domain.outcome import (
-    CountryAgreement,
-    Link,
-    LinkEvidence,
-    Outcome,
-    OverrideNote,
-    Reason,
-)
-from resolver.domain.override import Override, Verdict
-from resolver.domain.policy import Level, Policy, Succession
 
-COOKBOOK = Path(__file__).parents[2] / "docs" / "sql.md"
+COOKBOOK = ROOT / "docs" / "sql.md"
 QUERIES = dict(
     re.findall(r"^## (.+?)\n(?:(?!^## ).)*?```sql\n(.*?)```", COOKBOOK.read_text(), re.M | re.S)
 )

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolver.domain.document import Document
 from resolver.encoder.lexical import Term, kind, terms
 from resolver.encoder.statistics import Statistics, counted, learnt
 from resolver.encoder.translation import LEAST_ORGANISATIONS, Translation
+from resolver.registry.document import Document
 
 TERMS = st.integers(0, 2**32 - 1)
 LEXICONS = st.dictionaries(

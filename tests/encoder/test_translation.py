@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from resolver.domain.document import Document
 from resolver.encoder.lexical import document_vector, query_vector, terms
 from resolver.encoder.statistics import counted
 from resolver.encoder.translation import LEAST_ORGANISATIONS, Translation, learn
+from resolver.registry.document import Document
 
 CITIES = (("Seoul", "서울"), ("Busan", "부산"), ("Daejeon", "대전"), ("Jeju", "제주"))
 KINDS = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hostile import HOSTILE, drawn, variants
-from targets import TARGETS
+from support.fuzz_inputs import HOSTILE, drawn, variants
+from support.fuzz_targets import TARGETS
 
 CASES = Path(__file__).with_name("cases")
 

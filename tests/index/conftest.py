@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from index_points import NAMES, documents_of, manifest_of, points_of
+from support.index_points import NAMES, documents_of, manifest_of, points_of
 
 from resolver.index import IndexStore, Manifest, Point
 from resolver.index.embedded import EmbeddedStore
@@ -48,8 +48,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IndexStore
     if request.param == "embedded":
         yield EmbeddedStore(tmp_path / "index")
         return
-    from lagging_client import LaggingClient
     from qdrant_client import QdrantClient
+    from support.lagging_client import LaggingClient
 
     from resolver.index.qdrant import connect
     from resolver.index.server import ServerStore

@@ -9,23 +9,23 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from http_server import Server, answer, collection
-from index_points import manifest_of
 from qdrant_client import QdrantClient
+from support.http_server import Server, answer, collection
+from support.index_points import manifest_of
+from support.paths import ROOT
 from typer.testing import CliRunner
 
-from resolver import service
 from resolver.cli import app
 from resolver.errors import IndexProblem
 from resolver.index import Point, qdrant
 from resolver.index.manifest import to_json
 from resolver.index.server import ServerStore
+from resolver.service import service
 from resolver.settings import Settings
 from resolver.workers import installation
 
-ROOT = Path(__file__).parents[2]
 OPENERS = {"index_store", "database", "broker", "recall", "matcher", "open_service", "open_version"}
-"""Of `resolver.service`."""
+"""Of `resolver.service.service`."""
 
 
 @pytest.fixture

@@ -7,18 +7,18 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hashing_encoder import HashingEncoder
-from index_points import NAMES, documents_of, manifest_of, points_of, statistics_of
-from searching import search
-from stored_points import stored
+from support.hashing_encoder import HashingEncoder
+from support.index_points import NAMES, documents_of, manifest_of, points_of, statistics_of
+from support.searching import search
+from support.stored_points import stored
 
-from resolver.domain.document import Document
-from resolver.domain.organisation import OrganisationStatus
 from resolver.encoder import DenseVectors
 from resolver.encoder.lexical import SparseVector, query_vector
 from resolver.errors import IndexMissing, IndexProblem
 from resolver.index import IndexStore, Manifest, Point
 from resolver.index.payload import point_id
+from resolver.registry.document import Document
+from resolver.registry.organisation import OrganisationStatus
 
 Publish = Callable[..., Manifest]
 

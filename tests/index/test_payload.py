@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from index_points import NAMES, documents_of, manifest_of, points_of
+from support.index_points import NAMES, documents_of, manifest_of, points_of
 
 from resolver.errors import IndexProblem
 from resolver.index.manifest import from_json, to_json

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import promql_parser
 import pytest
 import yaml
+from support.paths import ROOT
 
 from resolver.observing.metrics import SystemMetrics, WorkMetrics
 
-ROOT = Path(__file__).parents[2]
 ALERTS = [
     rule
     for group in yaml.safe_load((ROOT / "monitoring/alerts.yml").read_text())["groups"]

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.paths import ROOT, SHARED
 
-from resolver.domain.organisation import Organisation
 from resolver.errors import RecordError, RegistryError
 from resolver.registry import dump
 from resolver.registry.dump import accepted, open_release
+from resolver.registry.organisation import Organisation
 from resolver.registry.record import parse
 from resolver.registry.rejects import RejectsFile
 
-SHARED = Path(__file__).parents[2] / "../shared"
 RELEASE = SHARED / "data/registry/ror-v2.9.json.gz"
 
 IDS = ("05a28rw58", "000025p04", "02crff812")
@@ -468,7 +468,7 @@ def test_unfamiliar_words_are_bounded(tmp_path: Path) -> None:
 MEASURE = """
 import re, sys
 from pathlib import Path
-from resolver.domain.organisation import Organisation
+from resolver.registry.organisation import Organisation
 from resolver.registry.dump import open_release
 release = open_release(Path(sys.argv[1]))
 count = sum(isinstance(record, Organisation) for record in release.records())
@@ -486,7 +486,7 @@ def test_whole_release_in_little_memory() -> None:
         capture_output=True,
         text=True,
         check=True,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         timeout=300,
     )
     count, peak_mib, schema = done.stdout.split()

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolver.domain.organisation import (
+from resolver.errors import RecordError, RegistryError
+from resolver.registry.organisation import (
     Identifier,
     Name,
     NameKind,
@@ -21,7 +22,6 @@ from resolver.domain.organisation import (
     Relation,
     RelationKind,
 )
-from resolver.errors import RecordError, RegistryError
 from resolver.registry.record import dump_record, load_record, parse
 
 FULL: dict[str, Any] = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import save_bert, save_older_gte, save_tokenizer
+from support.tiny_models import save_bert, save_older_gte, save_tokenizer
 
 from resolver.errors import PairError
 from resolver.reranker import Calibration, Pair

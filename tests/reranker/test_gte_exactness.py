@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gte_reference import Reference
-from tiny_models import NTK, save_older_gte
+from support.gte_reference import Reference
+from support.tiny_models import NTK, save_older_gte
 
 from resolver.weights.checkpoints import opened
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gte_reference import Reference
-from tiny_models import save_bert, save_older_gte
+from support.gte_reference import Reference
+from support.tiny_models import save_bert, save_older_gte
 
 from resolver.encoder.loading import load as load_encoder
 from resolver.errors import ModelError

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_models import NTK, save_bert, save_older_gte, save_tokenizer
+from support.tiny_models import NTK, save_bert, save_older_gte, save_tokenizer
 
 from resolver.reranker.sequences import Sequences
 from resolver.weights.checkpoints import opened

@@ -13,10 +13,10 @@ import pytest
 
 from resolver import sample
 from resolver.errors import RegistryError
-from resolver.loading import load
 from resolver.registry import dump
 from resolver.registry.dump import accepted, open_release
 from resolver.registry.rejects import RejectsFile
+from resolver.release.load import load
 
 REGISTRY = sample.REGISTRY.read_bytes()
 MEMBER = "v2.9-2026-01-01-ror-data_schema_v2.json"

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonValidator
-
-ROOT = Path(__file__).parents[2]
+from support.paths import ROOT
 
 
 def script(name: str) -> ModuleType:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
-from resolver import intake, lines
-from resolver.domain.affiliation import MAX_CHARACTERS
-from resolver.domain.reason import Reason
+from resolver.intake import lines, message
+from resolver.matching.reason import Reason
 from resolver.registry import dump, zenodo
+from resolver.text.affiliation import MAX_CHARACTERS
 
-ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs/security.md").read_text()
 
 
@@ -42,7 +41,7 @@ def test_bounds_in_units(bound: int, written: str) -> None:
 @pytest.mark.parametrize(
     "bound",
     [
-        dump.MAX_RECORD_BRACKETS, dump.MAX_RECORDS, dump.MAX_REFUSED, intake.MAX_CHUNK,
+        dump.MAX_RECORD_BRACKETS, dump.MAX_RECORDS, dump.MAX_REFUSED, message.MAX_CHUNK,
         MAX_CHARACTERS,
     ],
 )  # fmt: skip

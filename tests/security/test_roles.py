@@ -11,27 +11,31 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import postgres_servers
 import psycopg
 import pytest
-from next_release import write_next_release
 from sqlalchemy import Engine, text
+from support import postgres_servers
+from support.next_release import write_next_release
+from support.paths import ROOT
 
-from resolver import addresses, overrides, sample, switching
-from resolver.database.connection import connect, driver, require_schema, transaction
+from resolver import sample
+from resolver.answering.chunk import resolve_chunk
+from resolver.answering.refresh import refresh
+from resolver.curation import overrides
+from resolver.database.answers import withdraw
+from resolver.database.connection import connect, driver, transaction
 from resolver.database.forgetting import Ages, Forgotten, forget, forgettable
-from resolver.database.links import withdraw
-from resolver.database.migrating import current, downgrade, head, upgrade
-from resolver.domain.override import Override, Verdict
+from resolver.database.schema import current, downgrade, head, require_schema, upgrade
 from resolver.errors import DatabaseProblem
-from resolver.loading import load
-from resolver.refreshing import refresh
-from resolver.resolving import resolve_chunk
-from resolver.service import index_store, models, open_service
+from resolver.matching.override import Override, Verdict
+from resolver.network import addresses
+from resolver.release import switch
+from resolver.release.load import load
+from resolver.release.update import update
+from resolver.service.service import index_store, models, open_service
 from resolver.settings import Settings
-from resolver.updating import update
 
-COOKBOOK = Path(__file__).parents[2] / "docs" / "sql.md"
+COOKBOOK = ROOT / "docs" / "sql.md"
 QUERIES = dict(
     re.findall(r"^## (.+?)\n(?:(?!^## ).)*?```sql\n(.*?)```", COOKBOOK.read_text(), re.M | re.S)
 )
@@ -108,7 +112,7 @@ def work(tmp_path: Path, writer: Engine, reader: Engine) -> None:
     load(writer, sample.REGISTRY, rejects=tmp_path / "rejects.jsonl")
     store = index_store(settings)
     encoder = models(settings).encoder
-    store.activate(switching.index_release(writer, store, encoder).manifest.version)
+    store.activate(switch.index_release(writer, store, encoder).manifest.version)
     with open_service(settings, writer) as opened:
         resolve_chunk(writer, opened.matcher, opened.version.id, RECORDS, opened.policy(None))
         said = Override(None, "Nowhere in particular", "052gg0110", Verdict.IS, "ada")

@@ -16,17 +16,17 @@ import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
+from support.paths import ROOT
 
 from resolver.database.connection import connect, transaction
 from resolver.errors import ResolverError, SettingsError
-from resolver.service import index_store, reranker
+from resolver.service.service import index_store, reranker
 from resolver.settings import MAX_SECRET_BYTES, SECRETS, Settings, load_settings
 from resolver.workers import installation
 from resolver.workers.app import create_app
 from resolver.workers.client import enqueue
 
 SECRET = "s3cr3t-0f-the-test"
-ROOT = Path(__file__).parents[2]
 
 VALUES = {
     "database_url": f"postgresql://ada:{SECRET}@db.invalid:5432/resolver",

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
     path for package in ("resolver", "workers") for path in (ROOT / package).rglob("*.py")
 )
@@ -34,7 +33,7 @@ URLS = {
     "urlsplit", "urlparse", "urlunsplit", "urlunparse", "make_url", "parse_url", "render_as_string",
     "sanitize_url", "maybe_sanitize_url", "as_uri",
 }  # fmt: skip
-"""What takes a URL apart or prints one: `resolver.addresses` does, which hides passwords."""
+"""What takes a URL apart or prints one: `resolver.network.addresses` does, which hides passwords."""
 
 
 def name_of(node: ast.expr) -> str:
@@ -84,17 +83,17 @@ def put_together(sql: ast.expr) -> Iterator[int]:
 
 
 ALLOWED = {
-    ("resolver/addresses.py", "URL"): "the one reader",
-    ("resolver/domain/identifier.py", "URL"): "websites of organisations",
+    ("resolver/network/addresses.py", "URL"): "the one reader",
+    ("resolver/registry/identifier.py", "URL"): "websites of organisations",
     ("workers/broker.py", "URL"): "whether kombu reads a broker's as we do",
     ("resolver/cli/demo.py", "SQL"): "queries that come with the package",
     ("resolver/database/sampling.py", "SQL"): "one of two operators, constants there",
-    ("resolver/database/links.py", "SQL"): "names of the temporary tables, constants there",
-    ("resolver/database/migrating.py", "SQL"): "the name of a function, a constant there",
+    ("resolver/database/answers.py", "SQL"): "names of the temporary tables, constants there",
+    ("resolver/database/schema.py", "SQL"): "the name of a function, a constant there",
     ("resolver/database/overrides.py", "SQL"): "columns and conditions, constants there",
     ("resolver/database/releases.py", "SQL"): "names of tables, constants there",
-    ("resolver/database/resolvers.py", "SQL"): "columns and conditions, constants there",
-    ("resolver/database/stale.py", "SQL"): "columns and conditions, constants there",
+    ("resolver/database/resolver_versions.py", "SQL"): "columns and conditions, constants there",
+    ("resolver/database/due_answers.py", "SQL"): "columns and conditions, constants there",
 }
 """What is found and may stay, with the reason. A value of the outside is never part of SQL."""
 

@@ -16,9 +16,8 @@ from urllib.parse import unquote, urlsplit
 import psycopg
 import pytest
 import trustme
-from tls_front import Address, tls_front
+from support.tls_front import Address, tls_front
 
-from resolver import addresses, trust
 from resolver.database.connection import connect, transaction
 from resolver.errors import (
     BrokerUnavailable,
@@ -28,8 +27,9 @@ from resolver.errors import (
     ModelError,
     SettingsError,
 )
+from resolver.network import addresses, trust
 from resolver.reranker.remote import Connection
-from resolver.service import index_store
+from resolver.service.service import index_store
 from resolver.settings import Settings
 from resolver.workers.client import enqueue
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from resolver.domain.candidate import Candidate
-from resolver.domain.document import documents
-from resolver.domain.organisation import (
+from resolver.matching.candidate import Candidate
+from resolver.registry.document import documents
+from resolver.registry.organisation import (
     Name,
     NameKind,
     Organisation,

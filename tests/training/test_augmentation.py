@@ -3,16 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from resolver.domain.affiliation import normalise
-from resolver.domain.organisation import (
-    Name,
-    NameKind,
-    Organisation,
-    OrganisationStatus,
-    Place,
-)
-from resolver.domain.words import words
 from resolver.errors import GoldError
+from resolver.registry.organisation import Name, NameKind, Organisation, OrganisationStatus, Place
+from resolver.text.affiliation import normalise
+from resolver.text.words import words
 from resolver.training.augmentation import (
     Material,
     _cut,

@@ -11,11 +11,11 @@ import orjson
 import pytest
 import yaml
 
-from resolver.domain.metrics import Ranking
+from resolver.evaluation.metrics import Ranking
 from resolver.reranker import Calibration
 from resolver.training.card import About, Made, base_license, base_name, record, text
 from resolver.training.presets import AFFILIATIONS_2025
-from resolver.training.recipe import Report
+from resolver.training.report import TrainingReport
 from resolver.training.reranker import Reranking, Step, Training
 
 BEFORE, AFTER = Reranking(0.31, 0.32, 0.41239), Reranking(0.93, 0.94, 0.95671)
@@ -54,7 +54,7 @@ def made(base: Path, about: About = About(), best: int | None = 500, **report: A
             best=best,
             resumed=None,
         ),
-        report=Report(
+        report=TrainingReport(
             **{
                 "pairs": 16_862,
                 "positives": 8_000,

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import TEXTS, save_bert
+from support.tiny_models import TEXTS, save_bert
 
 from resolver.reranker import Pair
 from resolver.reranker.loading import load

@@ -1,6 +1,6 @@
 import pytest
 
-from resolver.domain.words import words
+from resolver.text.words import words
 from resolver.training.mentions import ground, informative, mention, share
 
 

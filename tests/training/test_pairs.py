@@ -5,9 +5,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from resolver.domain.candidate import Candidate
-from resolver.domain.document import Document, documents
-from resolver.domain.organisation import (
+from resolver.errors import GoldError
+from resolver.matching.candidate import Candidate
+from resolver.registry.document import Document, documents
+from resolver.registry.organisation import (
     Name,
     NameKind,
     Organisation,
@@ -16,7 +17,6 @@ from resolver.domain.organisation import (
     Relation,
     RelationKind,
 )
-from resolver.errors import GoldError
 from resolver.reranker import Calibration, Pair
 from resolver.training.pairs import (
     CITY_LEFT_OUT,

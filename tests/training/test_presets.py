@@ -17,7 +17,7 @@ from resolver.training.presets import (
     departures,
     preset,
 )
-from resolver.training.recipe import Data
+from resolver.training.report import Data
 from resolver.training.reranker import RerankerTraining, arguments
 
 # The model card of cometadata/gte-multilingual-reranker-affiliations, "All Hyperparameters" and
@@ -130,7 +130,7 @@ def test_the_published_model(name: str, value: object) -> None:
 
 def test_the_evaluator_and_the_loss_are_the_published_ones(tmp_path: Path) -> None:
     from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
-    from tiny_models import save_bert
+    from support.tiny_models import save_bert
     from torch.nn import Identity
 
     from resolver.training.affiliations import Sample, SampleKind

@@ -7,20 +7,21 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from ror_ids import valid_ids
-from tiny_models import save_bert
+from support.ror_ids import valid_ids
+from support.tiny_models import save_bert
 
-from resolver.domain.candidate import Candidate
-from resolver.domain.document import documents
-from resolver.domain.organisation import Name, NameKind, Organisation, OrganisationStatus, Place
-from resolver.domain.words import words
 from resolver.encoder.loading import load as load_encoder
 from resolver.errors import GoldError, ModelError
+from resolver.matching.candidate import Candidate
+from resolver.registry.document import documents
+from resolver.registry.organisation import Name, NameKind, Organisation, OrganisationStatus, Place
 from resolver.reranker import Calibration
 from resolver.reranker.loading import load
+from resolver.text.words import words
 from resolver.training.encoder import EncoderTraining
 from resolver.training.pairs import LabelledPair, held_out
-from resolver.training.recipe import Data, Report, make_encoder, make_reranker
+from resolver.training.recipe import make_encoder, make_reranker
+from resolver.training.report import Data, TrainingReport
 from resolver.training.reranker import LengthBatches, RerankerTraining, kept_layers, train_reranker
 
 CITIES = ("Oslo", "Bergen", "Wien", "Graz", "Tokyo", "Москва")
@@ -97,14 +98,16 @@ def options(base: Path, out: Path) -> RerankerTraining:
 
 
 @pytest.fixture(scope="module")
-def made(base: Path, gold: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+def made(
+    base: Path, gold: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, TrainingReport]:
     out = tmp_path_factory.mktemp("reranker")
     data = Data(gold=(gold,), negatives=3, synthetic_strings=40, synthetic_pairs=60)
     return out, make_reranker(data, options(base, out), registry(), WordOverlap())
 
 
 @pytest.mark.slow
-def test_what_was_learnt_is_reported(made: tuple[Path, Report]) -> None:
+def test_what_was_learnt_is_reported(made: tuple[Path, TrainingReport]) -> None:
     out, report = made
     assert report.positives > 100
     assert report.exported is not None
@@ -113,7 +116,7 @@ def test_what_was_learnt_is_reported(made: tuple[Path, Report]) -> None:
 
 
 @pytest.mark.slow
-def test_the_model_tells_right_pairs_from_wrong_ones(made: tuple[Path, Report]) -> None:
+def test_the_model_tells_right_pairs_from_wrong_ones(made: tuple[Path, TrainingReport]) -> None:
     # Of organisations in the training: two layers on random embeddings learn no ranking of
     # names that they never saw, however the seed falls.
     learnt = [one for one in registry() if not held_out(one.ror_id)]
@@ -126,7 +129,7 @@ def test_the_model_tells_right_pairs_from_wrong_ones(made: tuple[Path, Report]) 
 
 
 @pytest.mark.slow
-def test_both_forms_load_and_agree(made: tuple[Path, Report]) -> None:
+def test_both_forms_load_and_agree(made: tuple[Path, TrainingReport]) -> None:
     out, report = made
     pairs = [
         (f"Department 1, {one.display_name}, Norway", f"{other.display_name}, Norway")
@@ -162,7 +165,9 @@ def test_the_same_seed_gives_the_same_weights(base: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_finished_model_is_left_alone(made: tuple[Path, Report], base: Path, gold: Path) -> None:
+def test_a_finished_model_is_left_alone(
+    made: tuple[Path, TrainingReport], base: Path, gold: Path
+) -> None:
     out, _ = made
     before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     data = Data(gold=(gold,), negatives=3, synthetic_strings=40, synthetic_pairs=60)

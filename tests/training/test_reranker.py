@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_models import save_bert, save_older_gte
+from support.tiny_models import save_bert, save_older_gte
 
 from resolver.errors import ModelError, PairError, SettingsError
 from resolver.training import processes

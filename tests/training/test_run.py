@@ -9,8 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from resolver.domain.organisation import Name, NameKind, Organisation, OrganisationStatus
 from resolver.errors import ModelError
+from resolver.registry.organisation import Name, NameKind, Organisation, OrganisationStatus
 from resolver.training import run
 from resolver.training.affiliations import Sample, SampleKind
 from resolver.training.pairs import LabelledPair

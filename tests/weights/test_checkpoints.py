@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import save_bert, save_older_gte, save_sentence_transformer
+from support.tiny_models import save_bert, save_older_gte, save_sentence_transformer
 
 from resolver.errors import ModelError
 from resolver.weights.checkpoints import checkpoint_fingerprint, convert, opened, tensors

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file, save_file
-from tiny_models import (
+from support.tiny_models import (
     save_bert,
     save_causal,
     save_older_gte,

@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from deployment import Deployment, prepare
 from pydantic import SecretStr
 from sqlalchemy import Engine
+from support.deployment import Deployment, prepare
 
 from resolver.settings import Settings
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from kombu import Queue
 from pydantic import SecretStr
+from support.paths import ROOT
 
 from resolver.errors import (
     BrokerUnavailable,
@@ -21,8 +22,6 @@ from resolver.settings import Settings
 from resolver.workers.app import TIME_LIMIT, VISIBILITY_TIMEOUT, create_app, run_worker
 from resolver.workers.opening import exit_code, service
 from resolver.workers.queues import DEAD, QUEUES
-
-ROOT = Path(__file__).parents[2]
 
 
 def settings(broker_url: str | None, **changes: object) -> Settings:

@@ -12,13 +12,13 @@ from datetime import datetime
 import pytest
 from kombu import Connection, Message
 from pydantic import SecretStr
-from task_document import run_example
+from support.task_document import run_example
 
-from resolver.database.links import WholeRecord
-from resolver.domain.affiliation import Affiliation, SourceRecord
 from resolver.errors import BrokerUnavailable, IntakeError, QueueFull, SettingsError
-from resolver.intake import parse_chunk, parse_keys, parse_whole
+from resolver.intake.message import parse_chunk, parse_keys, parse_whole
+from resolver.intake.record import SourceRecord, WholeRecord
 from resolver.settings import Settings
+from resolver.text.affiliation import Affiliation
 from resolver.workers.app import create_app
 from resolver.workers.client import (
     LOOK,

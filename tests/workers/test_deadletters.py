@@ -7,12 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from support.paths import ROOT
 from typer.testing import CliRunner
 
 from resolver.cli import app as command
@@ -21,8 +21,6 @@ from resolver.settings import Settings
 from resolver.workers.app import create_app
 from resolver.workers.deadletters import LOOKS, drop, letters, retry
 from resolver.workers.delivery import bury
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

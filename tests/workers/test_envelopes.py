@@ -9,9 +9,9 @@ from typing import Any
 
 import amqp
 import pytest
-from deployment import Deployment, record, until
 from kombu import Connection
 from redis import Redis
+from support.deployment import Deployment, record, until
 
 from resolver.settings import Settings
 from resolver.workers import deadletters

@@ -6,11 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
+from support.paths import ROOT
 
 MOST_MODULES = 450
 """Loaded by `import resolver.workers.client` in a fresh process; measured: 345, of which kombu has 193

@@ -16,10 +16,10 @@ from pydantic import SecretStr
 
 from resolver.database import monitoring
 from resolver.database.connection import connect
-from resolver.database.migrating import head
 from resolver.database.monitoring import Drift, Overview
 from resolver.database.releases import StoredRelease
-from resolver.database.resolvers import ResolverVersion
+from resolver.database.resolver_versions import ResolverVersion
+from resolver.database.schema import head
 from resolver.errors import BrokerUnavailable, DatabaseUnavailable, IndexUnavailable
 from resolver.index import Manifest
 from resolver.observing.metrics import SystemMetrics

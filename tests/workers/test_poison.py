@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from deployment import DEADLY, PATIENCE, Deployment, linked, record, until
 from redis import Redis
+from support.deployment import DEADLY, PATIENCE, Deployment, linked, record, until
 
 from benchmarks.deadly import RAISING, WORD
 from resolver.workers import deadletters, installation, poison

@@ -13,24 +13,26 @@ from pathlib import Path
 
 import pytest
 from celery.schedules import crontab
-from next_release import ICELAND, write_next_release
 from pydantic import SecretStr
 from sqlalchemy import text
-from zenodo_server import zenodo
+from support.next_release import ICELAND, write_next_release
+from support.paths import ROOT
+from support.zenodo_server import zenodo
 
-from resolver import sample, service
-from resolver.database import resolvers, stale
-from resolver.database.links import RefusedRecord, refuse
+from resolver import sample
+from resolver.database import due_answers, resolver_versions
+from resolver.database.answers import refuse
 from resolver.database.locks import updating_alone
 from resolver.errors import SettingsError
+from resolver.intake.record import RefusedRecord
+from resolver.release.update import update
+from resolver.service import service
 from resolver.settings import Settings
-from resolver.updating import update
 from resolver.workers import broker
 from resolver.workers.app import create_app
 from resolver.workers.client import UPDATE, enqueue
 from resolver.workers.schedule import every, scheduled
 
-ROOT = Path(__file__).parents[2]
 PATIENCE = 150
 """Seconds: cron fires at whole minutes."""
 
@@ -159,10 +161,10 @@ def test_a_release_is_taken_in_on_schedule(database_url: str, services_home: Pat
             with running(home / "schedule.log", environment, "schedule"):
                 until(lambda: answered(ICELAND), "the new release answers")
                 until(lambda: not rows("refused_record"), "what was refused is forgotten")
-            version = resolvers.current_resolver(engine)
+            version = resolver_versions.current_resolver(engine)
             assert version is not None
             assert version.release == "v3.0"
-            until(lambda: not stale.due_count(engine, version.id), "nothing is due")
+            until(lambda: not due_answers.due_count(engine, version.id), "nothing is due")
             _send_update(chosen)
             until(lambda: "is taken in already" in worker.read_text(), "and once more")
         said = worker.read_text()

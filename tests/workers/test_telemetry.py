@@ -11,13 +11,14 @@ from typing import Any
 
 import httpx
 import pytest
-from deployment import PATIENCE, Deployment, record, until
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
+from support.deployment import PATIENCE, Deployment, record, until
 
-from resolver import refreshing, resolving
+from resolver.answering import chunk as resolving
+from resolver.answering import refresh
 from resolver.database.connection import connect
-from resolver.domain.meters import Meters
+from resolver.matching.meters import Meters
 from resolver.observing import heartbeat
 from resolver.settings import Settings
 from resolver.workers import installation, telemetry
@@ -172,7 +173,7 @@ METERS = Meters(wall=2.0, score=1.5, pairs=40, pairs_avoided=4, sieved=9)
             {"task": "resolve_chunk", "received": 7, "refused": 1, "resolved": 5, "cached": 1, "links": 4},
         ),
         (
-            refreshing.ChunkReport(7, 5, METERS),
+            refresh.ChunkReport(7, 5, METERS),
             {"task": "refresh_chunk", "received": 7, "refused": 0, "resolved": 5, "cached": 2},
         ),
     ],

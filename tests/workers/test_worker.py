@@ -13,7 +13,10 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from deployment import (
+from kombu import Connection
+from pydantic import SecretStr
+from sqlalchemy import text
+from support.deployment import (
     CHUNK,
     PATIENCE,
     ROOT,
@@ -25,22 +28,21 @@ from deployment import (
     until,
     without_settings,
 )
-from kombu import Connection
-from next_release import ICELAND, write_next_release
-from pydantic import SecretStr
-from sqlalchemy import text
-from standby import primary_and_standby
-from task_document import run_example
+from support.next_release import ICELAND, write_next_release
+from support.standby import primary_and_standby
+from support.task_document import run_example
 
-from resolver import addresses, loading, service, switching
-from resolver.database import querying, resolvers
+from resolver.database import querying, resolver_versions
 from resolver.database.connection import connect, transaction
 from resolver.database.locks import updating_alone
-from resolver.database.migrating import upgrade
+from resolver.database.schema import upgrade
 from resolver.hardware import cores
+from resolver.network import addresses
+from resolver.release import load, switch
+from resolver.release.update import update
 from resolver.sample import REGISTRY
+from resolver.service import service
 from resolver.settings import Settings
-from resolver.updating import update
 from resolver.workers import deadletters, installation
 from resolver.workers.app import create_app
 from resolver.workers.client import UPDATE, enqueue, enqueue_refresh, withdraw
@@ -255,7 +257,7 @@ def test_worker_without_a_registry_stops(bare: Deployment) -> None:
 
 
 def test_worker_without_an_index_stops(bare: Deployment) -> None:
-    loading.load(bare.engine, REGISTRY, rejects=bare.folder / "rejects.jsonl")
+    load.load(bare.engine, REGISTRY, rejects=bare.folder / "rejects.jsonl")
     code, output = _ended(bare)
     assert code == 78
     assert "resolver index build" in output
@@ -527,16 +529,16 @@ def test_chunk_that_meets_a_switch_is_done_again_by_the_new_version(
     with deployment.worker() as worker:
         update(deployment.settings, deployment.engine, refresh=False,
                path=write_next_release(deployment.folder))  # fmt: skip
-        version = resolvers.current_resolver(deployment.engine)
-        before = resolvers.previous_resolver(deployment.engine)
+        version = resolver_versions.current_resolver(deployment.engine)
+        before = resolver_versions.previous_resolver(deployment.engine)
         assert version is not None
         assert before is not None
         store = service.index_store(deployment.settings)
-        switching.put_in_use(deployment.engine, store, before)
+        switch.put_in_use(deployment.engine, store, before)
         with deployment.engine.begin() as connection:
             # The chunk has met its version, and waits to store what that answers.
             connection.execute(
-                text("SELECT pg_advisory_xact_lock(:key)"), {"key": resolvers.SWITCH_LOCK}
+                text("SELECT pg_advisory_xact_lock(:key)"), {"key": resolver_versions.SWITCH_LOCK}
             )
             enqueue(CHUNK, settings=deployment.settings)
             until(
@@ -561,9 +563,9 @@ def test_chunk_that_meets_a_switch_is_done_again_by_the_new_version(
 
 def test_worker_that_cannot_open_the_version_in_use_stops(deployment: Deployment) -> None:
     with deployment.worker() as worker:
-        version = resolvers.current_resolver(deployment.engine)
+        version = resolver_versions.current_resolver(deployment.engine)
         assert version is not None
-        other = resolvers.register(
+        other = resolver_versions.register(
             deployment.engine,
             release_id=version.release_id,
             encoder=version.encoder,
@@ -572,12 +574,12 @@ def test_worker_that_cannot_open_the_version_in_use_stops(deployment: Deployment
             index_version="gone",
             configuration=version.configuration,
         )
-        resolvers.put_in_use(deployment.engine, other.id)
+        resolver_versions.put_in_use(deployment.engine, other.id)
         enqueue(CHUNK, settings=deployment.settings)
         assert worker.process.wait(timeout=PATIENCE) == 78
         assert "gone" in worker.log.read_text()
     # The next one that can has the message.
-    resolvers.put_in_use(deployment.engine, version.id)
+    resolver_versions.put_in_use(deployment.engine, version.id)
     with deployment.worker():
         until(lambda: deployment.count("outcome") == 2, "two outcomes")
     assert deployment.dead() == []

@@ -1,0 +1,1 @@
+"""Answers: affiliations that came in or are due → outcomes in the database."""

@@ -1,0 +1,546 @@
+"""Which present answers are to be given anew.
+
+When a version comes in use that carries the answers of others, those that it would give otherwise
+are marked: the *selection*. A mark belongs to that version, and bears on whoever carries it; it
+stays until one of these has stored the answer again. So a version that was rolled back from finds
+its marks when it comes back, and the one before never sees them. What persons say of a text bears
+on every version: such a mark is of the version that gave the answer.
+
+A selection looks at the affiliations in the order of their ids, page by page. Each page commits its
+marks and how far it has come, so that one which broke off goes on from there. What is marked stays
+as it is: a page may be done twice.
+
+*Due* are the answers that a source asks for and that are stale, or of a version that is not valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from sqlalchemy import Engine, text
+
+from resolver.database.connection import driver, transaction
+from resolver.database.resolver_versions import SWITCH_LOCK, valid_versions
+from resolver.database.tables import Cause
+from resolver.errors import ResolverSuperseded
+
+__all__ = [
+    "CarriedAffiliation",
+    "CarriedLink",
+    "Cause",
+    "Due",
+    "Page",
+    "about_due",
+    "causes",
+    "due",
+    "due_among",
+    "due_count",
+    "last_affiliation",
+    "mark_linked",
+    "mark_page",
+    "mark_texts",
+    "page",
+    "prune",
+    "selection_begun",
+    "selection_done",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedLink:
+    """A link of an answer that is carried over. `threshold` is the probability that its policy
+    asks for; the scores of the first stage are None where it did not find the organisation so."""
+
+    ror_id: str
+    matched_name: str
+    probability: float
+    threshold: float
+    sparse: float | None
+    dense: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedAffiliation:
+    """An affiliation with answers that are carried over; `reasons` has one for each, why it has no
+    link or None for one that has. `links` are those of all its answers."""
+
+    id: int
+    text: str
+    reasons: tuple[str | None, ...]
+    links: tuple[CarriedLink, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The affiliations with ids behind `after` and up to `to`, as far as they have answers that a
+    selection has to look at."""
+
+    after: int
+    to: int
+    carried: tuple[CarriedAffiliation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An answer that is to be given anew, and the normalised text that it is of."""
+
+    affiliation_id: int
+    policy_id: int
+    text: str
+
+
+# What a selection marks
+
+
+def mark_linked(
+    engine: Engine,
+    version_id: int,
+    ror_ids: Collection[str],
+    cause: str = Cause.ORGANISATION_CHANGED,
+    *,
+    batch: int = 50,
+) -> int:
+    """Mark the carried answers with a link to one of these organisations, one that stands for it,
+    or one that it was the best rival of; returns how many are newly marked.
+
+    One transaction for every `batch` organisations.
+    """
+    ordered, marked = sorted(ror_ids), 0
+    for start in range(0, len(ordered), batch):
+        with transaction(engine) as connection, driver(connection).cursor() as cursor:
+            marked += _mark(
+                cursor, version_id, _LINKED, cause, ror_ids=ordered[start : start + batch]
+            )
+    return marked
+
+
+def page(engine: Engine, version_id: int, *, after: int, size: int) -> Page | None:
+    """The next `size` affiliations, from behind the id `after` on; None where there is none.
+
+    Of those that it has to look at, the answers that are carried over and not stale, and that no
+    selection of this version looked at before. Also those that no source asks for at present: when
+    one does again, the answer must not be taken for valid unseen.
+    """
+    with transaction(engine) as connection, driver(connection).cursor() as cursor:
+        (to,) = cursor.execute(_PAGE, {"after": after, "size": size}).fetchone() or (None,)
+        if to is None:
+            return None
+        valid = valid_versions(cursor, version_id)
+        values = {"version": version_id, "valid": valid, "carried": valid[1:]}
+        rows = cursor.execute(_CARRIED, values | {"after": after, "to": to}).fetchall()
+    found = (
+        CarriedAffiliation(
+            id, affiliation, tuple(reasons), tuple(CarriedLink(*link) for link in links)
+        )
+        for id, affiliation, reasons, links in rows
+    )
+    return Page(after, to, tuple(found))
+
+
+def mark_page(
+    engine: Engine,
+    version_id: int,
+    looked: Page,
+    near: Collection[int],
+    *,
+    wanting: Collection[str] = (),
+) -> int:
+    """Mark of a page the carried answers for the affiliations `near`, since an organisation was
+    added there, and those without a link for one of the reasons `wanting`; returns how many are
+    newly marked. The selection has come to the end of the page with that.
+
+    Raises:
+        ResolverSuperseded: the version is not in use any more; nothing was marked.
+    """
+    reasons = [str(reason) for reason in wanting]
+    with transaction(engine) as connection, driver(connection).cursor() as cursor:
+        marked = _mark(
+            cursor, version_id, _UNLINKED, Cause.NO_ANSWER_BEFORE,
+            reasons=reasons, after=looked.after, to=looked.to,
+        )  # fmt: skip
+        if near:
+            marked += _mark(
+                cursor, version_id, _OF_AFFILIATIONS, Cause.ORGANISATION_ADDED, ids=list(near)
+            )
+        _advance(cursor, _LOOKED, version_id, to=looked.to)
+    return marked
+
+
+def mark_texts(engine: Engine, text_hashes: Collection[bytes], cause: str = Cause.OVERRIDE) -> int:
+    """Mark the answers for these texts that were given with other overrides than hold now, of
+    whatever version; returns how many are newly marked.
+
+    Waits for answers that are just being stored: those that come after see the overrides.
+    """
+    with transaction(engine) as connection, driver(connection).cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SWITCH_LOCK,))
+        return cursor.execute(_TEXTS, {"hashes": list(text_hashes), "cause": cause}).rowcount
+
+
+def last_affiliation(engine: Engine) -> int:
+    """The greatest id that a selection comes to; 0 where there is no affiliation."""
+    with transaction(engine) as connection:
+        found = connection.execute(text("SELECT max(id) FROM affiliation")).scalar()
+    return int(found or 0)
+
+
+def selection_begun(engine: Engine, version_id: int, *, again: bool = False) -> int:
+    """Where the selection goes on: the id of the last affiliation that it has looked at.
+
+    `again` begins anew, and looks also at what an earlier one looked at.
+
+    Raises:
+        ResolverSuperseded: the version is not in use any more.
+    """
+    with transaction(engine) as connection, driver(connection).cursor() as cursor:
+        return _advance(cursor, _BEGUN, version_id, again=again)
+
+
+def selection_done(engine: Engine, version_id: int) -> None:
+    """Say that all that the version would answer otherwise is marked.
+
+    Raises:
+        ResolverSuperseded: the version is not in use any more.
+    """
+    with transaction(engine) as connection, driver(connection).cursor() as cursor:
+        _advance(cursor, _DONE, version_id, carried=valid_versions(cursor, version_id)[1:])
+
+
+def prune(engine: Engine, version_ids: Collection[int], *, batch: int = 10_000) -> int:
+    """Drop the marks of all versions but these and what they carry; returns how many.
+
+    Should another one come in use again, its selection begins anew. One transaction for every
+    `batch` marks.
+    """
+    dropped = 0
+    with transaction(engine) as connection, driver(connection).cursor() as cursor:
+        kept = {one for number in version_ids for one in valid_versions(cursor, number)}
+        others = cursor.execute(_FORGET, {"kept": list(kept)}).fetchall()
+    for (number,) in others:
+        last = batch
+        while last == batch:
+            with transaction(engine) as connection, driver(connection).cursor() as cursor:
+                last = cursor.execute(_PRUNE, {"version": number, "batch": batch}).rowcount
+                dropped += last
+    return dropped
+
+
+# What is due
+
+
+def due(
+    engine: Engine, version_id: int, *, after: tuple[int, int] = (0, 0), limit: int
+) -> list[Due]:
+    """The first `limit` answers that are due under this version, in the order of their keys,
+    from behind the key `after` (affiliation id, policy id) on."""
+    found: list[Due] = []
+    while len(found) < limit:
+        # One transaction each, that reads `limit` keys and no more: many may be of answers that
+        # nobody asks for.
+        with transaction(engine) as connection, driver(connection).cursor() as cursor:
+            values = _valid_and_not(cursor, version_id)
+            values |= {"affiliation": after[0], "policy": after[1], "limit": limit}
+            rows = cursor.execute(_DUE, values).fetchall()
+        found += [Due(*row[:3]) for row in rows if row[3]]
+        if len(rows) < limit:
+            break
+        after = rows[-1][0], rows[-1][1]
+    return found[:limit]
+
+
+def due_among(
+    engine: Engine, version_id: int, policy_id: int, affiliation_ids: Collection[int]
+) -> list[Due]:
+    """Those of the answers for these affiliations under this policy that are due, by their ids."""
+    values: dict[str, object] = {"policy": policy_id, "ids": list(affiliation_ids)}
+    with transaction(engine) as connection, driver(connection).cursor() as cursor:
+        values["valid"] = valid_versions(cursor, version_id)
+        return [Due(*row) for row in cursor.execute(_DUE_AMONG, values).fetchall()]
+
+
+def about_due(engine: Engine, version_id: int, *, few: int = 100_000) -> int:
+    """How many answers are due under this version: exactly where they are `few`, else with those
+    that no source asks for any more, and one that two versions marked twice.
+
+    For who asks again and again: who asks for an answer is looked up for each by itself.
+    """
+    with transaction(engine) as connection, driver(connection).cursor() as cursor:
+        found = cursor.execute(_ABOUT_DUE, _valid_and_not(cursor, version_id)).fetchone()
+    assert found is not None  # a count always has a row
+    return due_count(engine, version_id) if found[0] <= few else int(found[0])
+
+
+def causes(engine: Engine, version_id: int) -> dict[str, int]:
+    """How many answers are due under this version, by cause; "resolver change" for those of a
+    version that is not valid."""
+    with transaction(engine) as connection, driver(connection).cursor() as cursor:
+        values = _valid_and_not(cursor, version_id)
+        once = _ONCE if len(values["marking"]) > 1 else ""
+        return dict(cursor.execute(_CAUSES.format(once=once), values).fetchall())
+
+
+def due_count(engine: Engine, version_id: int) -> int:
+    """How many answers are due under this version."""
+    return sum(causes(engine, version_id).values())
+
+
+def _valid_and_not(cursor: psycopg.Cursor[Any], version_id: int) -> dict[str, Any]:
+    """The valid versions that have marks, and the others that have answers."""
+    values = {"valid": valid_versions(cursor, version_id)}
+    return {
+        name: [row[0] for row in cursor.execute(query, values).fetchall()]
+        for name, query in (("marking", _MARKING), ("invalid", _INVALID))
+    }
+
+
+def _mark(
+    cursor: psycopg.Cursor[Any], version_id: int, selection: str, cause: str, **values: Any
+) -> int:
+    valid = valid_versions(cursor, version_id)
+    values |= {"version": version_id, "valid": valid, "carried": valid[1:], "cause": cause}
+    return cursor.execute(_INSERT.format(selection=selection), values).rowcount
+
+
+def _advance(cursor: psycopg.Cursor[Any], statement: str, version_id: int, **values: Any) -> int:
+    """Note in the version in use how far its selection has come; returns where it goes on."""
+    found = cursor.execute(statement, {"version": version_id} | values).fetchone()
+    if found is None:
+        current = cursor.execute("SELECT id FROM resolver_version WHERE is_current").fetchone()
+        raise ResolverSuperseded(version_id=version_id, current_id=current[0] if current else None)
+    return int(found[0])
+
+
+# Of marks of several versions, the valid ones' count, and of these one.
+_INSERT = """
+    INSERT INTO stale (affiliation_id, policy_id, resolver_version_id, cause, ror_id)
+    SELECT f.affiliation_id, f.policy_id, %(version)s, %(cause)s, min(f.ror_id)
+    FROM ({selection}) f
+    JOIN outcome o USING (affiliation_id, policy_id)
+    WHERE o.resolver_version_id = ANY(%(carried)s)
+    AND NOT EXISTS (
+        SELECT FROM stale t
+        WHERE (t.affiliation_id, t.policy_id) = (o.affiliation_id, o.policy_id)
+        AND t.resolver_version_id = ANY(%(valid)s)
+    )
+    GROUP BY f.affiliation_id, f.policy_id
+    ORDER BY f.affiliation_id, f.policy_id
+    ON CONFLICT (affiliation_id, policy_id, resolver_version_id) DO NOTHING
+"""
+
+# Three queries, for each to have its index.
+_LINKED = """
+    SELECT affiliation_id, policy_id, ror_id FROM link WHERE ror_id = ANY(%(ror_ids)s)
+    UNION ALL
+    SELECT affiliation_id, policy_id, named FROM link, unnest(stands_for) AS named
+    WHERE stands_for <> '{}'::text[] AND stands_for && %(ror_ids)s
+    AND named = ANY(%(ror_ids)s)
+    UNION ALL
+    SELECT affiliation_id, policy_id, evidence ->> 'runner_up' FROM link
+    WHERE (evidence ->> 'runner_up') = ANY(%(ror_ids)s)
+"""
+
+_UNLINKED = """
+    SELECT affiliation_id, policy_id, NULL::text AS ror_id FROM outcome
+    WHERE affiliation_id > %(after)s AND affiliation_id <= %(to)s
+    AND reason = ANY(%(reasons)s)
+"""
+
+_OF_AFFILIATIONS = """
+    SELECT affiliation_id, policy_id, NULL::text AS ror_id FROM outcome
+    WHERE affiliation_id = ANY(%(ids)s)
+"""
+
+_TEXTS = """
+    INSERT INTO stale (affiliation_id, policy_id, resolver_version_id, cause)
+    SELECT o.affiliation_id, o.policy_id, o.resolver_version_id, %(cause)s
+    FROM affiliation a JOIN outcome o ON o.affiliation_id = a.id
+    WHERE a.text_hash = ANY(%(hashes)s)
+    AND o.overrides <> ARRAY(
+        SELECT x.id FROM link_override x
+        WHERE x.text_hash = a.text_hash AND x.ended_at IS NULL
+        ORDER BY x.id
+    )
+    ORDER BY o.affiliation_id, o.policy_id
+    ON CONFLICT (affiliation_id, policy_id, resolver_version_id) DO NOTHING
+"""
+
+_PAGE = """
+    SELECT max(id)
+    FROM (SELECT id FROM affiliation WHERE id > %(after)s ORDER BY id LIMIT %(size)s) a
+"""
+
+_CARRIED = """
+    SELECT
+        a.id, a.text, array_agg(o.reason),
+        coalesce(
+            jsonb_path_query_array(jsonb_agg(coalesce(k.links, '[]')), '$[*][*]'), '[]'
+        )
+    FROM outcome o JOIN affiliation a ON a.id = o.affiliation_id
+    CROSS JOIN LATERAL (
+        SELECT jsonb_agg(
+            jsonb_build_array(
+                l.ror_id, l.matched_name, l.probability,
+                (SELECT (p.settings ->> 'accept_probability')::real FROM policy p
+                 WHERE p.id = o.policy_id),
+                l.evidence -> 'sparse', l.evidence -> 'dense'
+            )
+        ) AS links
+        FROM link l
+        WHERE (l.affiliation_id, l.policy_id) = (o.affiliation_id, o.policy_id)
+    ) k
+    WHERE o.affiliation_id > %(after)s AND o.affiliation_id <= %(to)s
+    AND o.resolver_version_id = ANY(%(carried)s)
+    AND NOT EXISTS (
+        SELECT FROM resolver_version v
+        WHERE v.id = %(version)s
+        AND o.resolved_at < v.selected_until AND o.resolver_version_id = ANY(v.selected_of)
+    )
+    AND NOT EXISTS (
+        SELECT FROM stale t
+        WHERE (t.affiliation_id, t.policy_id) = (o.affiliation_id, o.policy_id)
+        AND t.resolver_version_id = ANY(%(valid)s)
+    )
+    GROUP BY a.id
+"""
+
+_BEGUN = """
+    UPDATE resolver_version SET
+        selected_to = CASE WHEN %(again)s THEN 0 ELSE coalesce(selected_to, 0) END,
+        selected_until = CASE WHEN NOT %(again)s THEN selected_until END,
+        selected_of = CASE WHEN NOT %(again)s THEN selected_of END
+    WHERE id = %(version)s AND is_current
+    RETURNING selected_to
+"""
+
+_LOOKED = """
+    UPDATE resolver_version SET selected_to = %(to)s
+    WHERE id = %(version)s AND is_current
+    RETURNING selected_to
+"""
+
+_DONE = """
+    UPDATE resolver_version SET
+        selected_at = coalesce(selected_at, now()),
+        selected_to = NULL,
+        selected_until = now(),
+        selected_of = %(carried)s
+    WHERE id = %(version)s AND is_current
+    RETURNING 0
+"""
+
+_FORGET = """
+    UPDATE resolver_version SET
+        selected_at = CASE WHEN carries_id IS NULL THEN selected_at END,
+        selected_to = NULL,
+        selected_until = NULL,
+        selected_of = NULL
+    WHERE id <> ALL(%(kept)s)
+    RETURNING id
+"""
+
+_PRUNE = """
+    DELETE FROM stale
+    WHERE (affiliation_id, policy_id, resolver_version_id) IN (
+        SELECT affiliation_id, policy_id, resolver_version_id FROM stale
+        WHERE resolver_version_id = %(version)s
+        ORDER BY affiliation_id, policy_id
+        LIMIT %(batch)s
+    )
+"""
+
+_ASKED = """
+    EXISTS (
+        SELECT FROM source_record s
+        WHERE (s.affiliation_id, s.policy_id) = (d.affiliation_id, d.policy_id)
+    )
+"""
+
+# Of one version, in the order of an index that begins with it. Written as a range: were the version
+# said to be equal, Postgres might follow the primary key, through the rows of all other versions.
+_OF_VERSION = """
+    (resolver_version_id, affiliation_id, policy_id) > (v.id, {affiliation}, {policy})
+    AND resolver_version_id <= v.id
+    ORDER BY resolver_version_id, affiliation_id, policy_id
+"""
+
+_FIRST = _OF_VERSION.format(affiliation=0, policy=0)
+_NEXT = _OF_VERSION.format(affiliation="%(affiliation)s", policy="%(policy)s")
+
+_MARKING = f"""
+    SELECT v.id FROM unnest(%(valid)s::integer[]) AS v(id)
+    CROSS JOIN LATERAL (SELECT FROM stale WHERE {_FIRST} LIMIT 1) m
+"""  # noqa: S608
+
+_INVALID = f"""
+    SELECT v.id FROM resolver_version v
+    CROSS JOIN LATERAL (SELECT FROM outcome WHERE {_FIRST} LIMIT 1) o
+    WHERE v.id <> ALL(%(valid)s)
+"""  # noqa: S608
+
+# What a page reads does not grow with what is behind it. Where no version is invalid, `outcome` is
+# not read at all.
+_DUE = f"""
+    SELECT d.affiliation_id, d.policy_id, a.text, {_ASKED}
+    FROM (
+        SELECT m.affiliation_id, m.policy_id
+        FROM unnest(%(marking)s::integer[]) AS v(id) CROSS JOIN LATERAL (
+            SELECT affiliation_id, policy_id FROM stale WHERE {_NEXT} LIMIT %(limit)s
+        ) m
+        UNION
+        SELECT o.affiliation_id, o.policy_id
+        FROM unnest(%(invalid)s::integer[]) AS v(id) CROSS JOIN LATERAL (
+            SELECT affiliation_id, policy_id FROM outcome WHERE {_NEXT} LIMIT %(limit)s
+        ) o
+        ORDER BY affiliation_id, policy_id LIMIT %(limit)s
+    ) d
+    JOIN affiliation a ON a.id = d.affiliation_id
+    ORDER BY d.affiliation_id, d.policy_id
+"""  # noqa: S608
+
+_DUE_AMONG = f"""
+    SELECT d.affiliation_id, d.policy_id, a.text
+    FROM outcome d JOIN affiliation a ON a.id = d.affiliation_id
+    WHERE d.policy_id = %(policy)s AND d.affiliation_id = ANY(%(ids)s) AND {_ASKED}
+    AND (
+        d.resolver_version_id <> ALL(%(valid)s)
+        OR EXISTS (
+            SELECT FROM stale t
+            WHERE (t.affiliation_id, t.policy_id) = (d.affiliation_id, d.policy_id)
+            AND t.resolver_version_id = ANY(%(valid)s)
+        )
+    )
+    ORDER BY d.affiliation_id
+"""  # noqa: S608
+
+_ABOUT_DUE = """
+    SELECT (SELECT count(*) FROM stale WHERE resolver_version_id = ANY(%(marking)s))
+        + (SELECT count(*) FROM outcome WHERE resolver_version_id = ANY(%(invalid)s))
+"""
+
+_CAUSES = f"""
+    SELECT cause, count(*) FROM (
+        SELECT d.cause FROM stale d
+        WHERE d.resolver_version_id = ANY(%(marking)s) AND {_ASKED} {{once}}
+        UNION ALL
+        SELECT 'resolver change' FROM outcome d
+        WHERE d.resolver_version_id = ANY(%(invalid)s) AND {_ASKED} AND NOT EXISTS (
+            SELECT FROM stale t
+            WHERE (t.affiliation_id, t.policy_id) = (d.affiliation_id, d.policy_id)
+            AND t.resolver_version_id = ANY(%(marking)s)
+        )
+    ) d
+    GROUP BY cause ORDER BY cause
+"""  # noqa: S608
+
+# Of what several versions have marked: by one of them.
+_ONCE = """
+    AND NOT EXISTS (
+        SELECT FROM stale t
+        WHERE (t.affiliation_id, t.policy_id) = (d.affiliation_id, d.policy_id)
+        AND t.resolver_version_id > d.resolver_version_id
+        AND t.resolver_version_id = ANY(%(marking)s)
+    )
+"""

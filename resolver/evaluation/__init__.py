@@ -1,0 +1,1 @@
+"""What the links are worth: measured on labelled affiliations, beside other systems."""

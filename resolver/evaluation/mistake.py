@@ -1,0 +1,364 @@
+"""What kind each mistake is of: where along the way a pair was lost, or what was taken for what.
+
+A mistake is a pair of affiliation and organisation: one that the label has and the links lack
+(`Side.MISSED`), or the other way round (`Side.WRONG`). It has one kind, the first of `Kind` that
+holds, so that the counts of all kinds add up to all mistakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from resolver.matching.candidate import Candidate
+from resolver.matching.decision import Scored, Step, Verdict, verdicts
+from resolver.matching.outcome import Outcome
+from resolver.matching.place import NamedPlaces
+from resolver.matching.policy import Policy
+from resolver.registry.document import Document
+from resolver.text.country import family
+from resolver.text.segments import divided
+from resolver.text.words import CJK, ground, same, script, units, words
+
+SHORT = 3
+"""Letters up to which a word says little: "of", "the", "und"."""
+
+
+class Side(StrEnum):
+    """Which of label and links has the organisation."""
+
+    MISSED = "missed"
+    WRONG = "wrong"
+
+
+class Kind(StrEnum):
+    """In order of precedence: a mistake is of the first kind that holds."""
+
+    LABEL_DOUBTFUL = "label_doubtful"
+    """Wrong: the full name is a part of the string by itself, with its place in another one, and
+    is not within a labelled name. Missed: the string has no word of the name, nor its initials."""
+
+    NO_ORGANISATION_LINKED = "no_organisation_linked"
+    """Wrong: the label has no organisation at all."""
+
+    FIRST_STAGE_MISSED = "first_stage_missed"
+    """Missed: not among the candidates."""
+
+    NOT_RERANKED = "not_reranked"
+    """Missed: among the candidates, but beyond those that the reranker read."""
+
+    NOT_ADMITTED = "not_admitted"
+    """Missed: of a type or a country that the policy leaves out."""
+
+    PREDECESSOR_OR_SUCCESSOR = "predecessor_or_successor"
+    """One of the label and one of the links came before the other."""
+
+    PARENT_OR_CHILD = "parent_or_child"
+    """One of the label and one of the links is the other's parent."""
+
+    SAME_NAME_ELSEWHERE = "same_name_elsewhere"
+    """A label was missed, and an organisation of the same name was linked or stood in its way."""
+
+    WRONG_COUNTRY = "wrong_country"
+    """The string names a country, and the link is in another one; or the label is, and was
+    refused for it."""
+
+    OUTRANKED = "outranked"
+    """Missed: a wrong link stands on its words, or it was probable enough and yet not linked (its
+    words were claimed, it had an equal, there were too many). Wrong: stands on words of a missed
+    label."""
+
+    BELOW_THRESHOLD = "below_threshold"
+    """Missed: not probable enough."""
+
+    EXTRA = "extra"
+    """Wrong: none of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An organisation; `name` is None where the registry at hand has none of this id, and
+    `probability` where it was not reranked."""
+
+    ror_id: str
+    name: str | None
+    probability: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One mistaken pair, with what is known of it.
+
+    `name`, `city` and `country_code` are the organisation's, None where the registry at hand has
+    no such organisation or place. `probability` and `logit` are None where it was not reranked;
+    ranks count from 1, by the first stage, by the reranker's score and by the judge's
+    probability, None where it has none. `step` is what became of it in the decision, before level
+    and succession. `against` holds the others that the kind speaks of: the parent, the namesake,
+    the rival. `labels` and `links` are all of the string's.
+    """
+
+    affiliation: str
+    side: Side
+    kind: Kind
+    ror_id: str
+    name: str | None
+    city: str | None
+    country_code: str | None
+    probability: float | None
+    logit: float | None
+    first_stage_rank: int | None
+    reranker_rank: int | None
+    judge_rank: int | None
+    step: Step | None
+    against: tuple[Named, ...]
+    labels: tuple[Named, ...]
+    links: tuple[Named, ...]
+
+
+def mistakes(
+    text: str,
+    gold: Collection[str],
+    outcome: Outcome,
+    candidates: Sequence[Candidate],
+    scored: Sequence[Scored],
+    *,
+    policy: Policy,
+    known: Mapping[str, Document | None] | None = None,
+) -> list[Mistake]:
+    """The mistakes of one string, missed ones first; `text` is the normalised affiliation.
+
+    `candidates` come in the first stage's order, `scored` in the reranker's. `known` has
+    documents of labels and links that are not among the candidates, where there are any: without
+    them less can be told of what the first stage missed.
+    """
+    labels = tuple(dict.fromkeys(gold))
+    links = tuple(link.ror_id for link in outcome.links)
+    missed = [ror_id for ror_id in labels if ror_id not in links]
+    wrong = [ror_id for ror_id in links if ror_id not in labels]
+    if not missed and not wrong:
+        return []
+    documents = {c.ror_id: c.document for c in candidates}
+    for ror_id in (*labels, *links):
+        if ror_id not in documents and (document := (known or {}).get(ror_id)):
+            documents[ror_id] = document
+    story = _Story(text, labels, links, documents, candidates)
+    first_stage = {c.ror_id: rank for rank, c in enumerate(candidates, start=1)}
+    by_score = {s.candidate.ror_id: (rank, s) for rank, s in enumerate(scored, start=1)}
+
+    found = verdicts(text, scored, policy)
+    decided = {verdict.scored.candidate.ror_id: verdict for verdict in found}
+    judged = {ror_id: rank for rank, ror_id in enumerate(decided, start=1)}
+
+    def named(ror_ids: Sequence[str]) -> tuple[Named, ...]:
+        return tuple(
+            Named(
+                ror_id,
+                documents[ror_id].display_name if ror_id in documents else None,
+                by_score[ror_id][1].probability if ror_id in by_score else None,
+            )
+            for ror_id in ror_ids
+        )
+
+    def described(ror_id: str, side: Side) -> Mistake:
+        rank, its = by_score.get(ror_id, (None, None))
+        if side is Side.WRONG:
+            kind, against = _kind_of_wrong(story, ror_id, missed)
+        elif ror_id in decided:
+            kind, against = _kind_of_missed(story, decided[ror_id], wrong)
+        else:
+            kind, against = _kind_of_unread(story, ror_id, found=ror_id in first_stage)
+        document = documents.get(ror_id)
+        return Mistake(
+            affiliation=outcome.affiliation,
+            side=side,
+            kind=kind,
+            ror_id=ror_id,
+            name=document.display_name if document else None,
+            city=document.city if document else None,
+            country_code=document.country_code if document else None,
+            probability=its.probability if its else None,
+            logit=its.score if its else None,
+            first_stage_rank=first_stage.get(ror_id),
+            reranker_rank=rank,
+            judge_rank=judged.get(ror_id),
+            step=decided[ror_id].step if ror_id in decided else None,
+            against=named(against),
+            labels=named(labels),
+            links=named(links),
+        )
+
+    return [
+        *(described(ror_id, Side.MISSED) for ror_id in missed),
+        *(described(ror_id, Side.WRONG) for ror_id in wrong),
+    ]
+
+
+def unknown(gold: Collection[str], outcome: Outcome) -> set[str]:
+    """Organisations of a mistaken string: those whose documents `mistakes` wants to see."""
+    links = {link.ror_id for link in outcome.links}
+    labels = set(gold)
+    return set() if labels == links else labels | links
+
+
+_Finding = tuple[Kind, Sequence[str]]
+
+
+def _kind_of_wrong(story: _Story, ror_id: str, missed: Sequence[str]) -> _Finding:
+    if story.stands_in_full(ror_id):
+        return Kind.LABEL_DOUBTFUL, ()
+    if not story.labels:
+        return Kind.NO_ORGANISATION_LINKED, ()
+    related = story.related(ror_id, story.labels) or story.namesake(ror_id, missed)
+    if related:
+        return related
+    if story.abroad(ror_id):
+        return Kind.WRONG_COUNTRY, ()
+    displaced = [label for label in missed if story.compete(ror_id, label)]
+    return (Kind.OUTRANKED, displaced) if displaced else (Kind.EXTRA, ())
+
+
+def _kind_of_unread(story: _Story, ror_id: str, *, found: bool) -> _Finding:
+    if story.stranger(ror_id):
+        return Kind.LABEL_DOUBTFUL, ()
+    return (Kind.NOT_RERANKED if found else Kind.FIRST_STAGE_MISSED), ()
+
+
+def _kind_of_missed(story: _Story, verdict: Verdict, wrong: Sequence[str]) -> _Finding:
+    ror_id = verdict.scored.candidate.ror_id
+    rival = [verdict.rival] if verdict.rival else []
+    if story.stranger(ror_id):
+        return Kind.LABEL_DOUBTFUL, ()
+    if verdict.step is Step.NOT_ADMITTED:
+        return Kind.NOT_ADMITTED, ()
+    related = story.related(ror_id, story.links) or story.namesake(ror_id, [*wrong, *rival])
+    if related:
+        return related
+    rivals = [link for link in wrong if story.compete(ror_id, link)]
+    abroad = [link for link in rivals if story.abroad(link) and not story.abroad(ror_id)]
+    if abroad or verdict.step is Step.OTHER_COUNTRY:
+        return Kind.WRONG_COUNTRY, abroad
+    if rivals or verdict.step is not Step.BELOW_THRESHOLD:
+        return Kind.OUTRANKED, rivals or rival
+    return Kind.BELOW_THRESHOLD, ()
+
+
+class _Story:
+    """What the string says of the organisations in question."""
+
+    def __init__(
+        self,
+        text: str,
+        labels: Sequence[str],
+        links: Sequence[str],
+        documents: Mapping[str, Document],
+        candidates: Sequence[Candidate],
+    ) -> None:
+        self.labels, self.links = labels, links
+        self._documents = documents
+        self._script = script(text)
+        self._units = units(text)
+        self._parts = [part for part in map(words, divided(text)) if part]
+        self._places = [candidate.document for candidate in candidates]
+        self._places += [documents[label] for label in labels if label in documents]
+        self._countries = {family(c) for c in NamedPlaces.of(text, self._places).countries}
+
+    def related(self, ror_id: str, others: Sequence[str]) -> _Finding | None:
+        """By the registry's relations, which may be told on one side only."""
+
+        def told(relation: str, other: str) -> bool:
+            here, there = self._documents.get(ror_id), self._documents.get(other)
+            return bool(
+                (here and other in getattr(here, relation))
+                or (there and ror_id in getattr(there, relation))
+            )
+
+        for kind, relation in (
+            (Kind.PREDECESSOR_OR_SUCCESSOR, "successors"),
+            (Kind.PARENT_OR_CHILD, "parents"),
+        ):
+            found = [other for other in others if other != ror_id and told(relation, other)]
+            if found:
+                return kind, found
+        return None
+
+    def namesake(self, ror_id: str, others: Sequence[str]) -> _Finding | None:
+        names = self._names(ror_id)
+        found = [other for other in others if names & self._names(other)]
+        return (Kind.SAME_NAME_ELSEWHERE, found) if found else None
+
+    def abroad(self, ror_id: str) -> bool:
+        """The string names a country, and not this organisation's; territories are their
+        country's."""
+        document = self._documents.get(ror_id)
+        return bool(
+            document
+            and document.country_code
+            and self._countries
+            and family(document.country_code) not in self._countries
+        )
+
+    def compete(self, one: str, other: str) -> bool:
+        """They stand on a word in common."""
+        return bool(self._ground(one) & self._ground(other))
+
+    def stands_in_full(self, ror_id: str) -> bool:
+        """The whole name is a part of the string, its place is another, and no label has both."""
+        document = self._documents.get(ror_id)
+        if document is None or document.is_acronym or len(units(document.name)) < 2:
+            return False
+        name = words(document.name)
+        parts = [part for part in self._parts if part != name]
+        if len(parts) == len(self._parts):
+            return False
+        stands = self._ground(ror_id)
+        if any(stands <= self._label_ground(label) for label in self.labels):
+            return False
+        beside = NamedPlaces.of(" , ".join(" ".join(part) for part in parts), [document])
+        return beside.city(document) or bool(beside.countries)
+
+    def stranger(self, ror_id: str) -> bool:
+        """No word of its names is there, nor their initials; other scripts cannot be compared."""
+        document = self._documents.get(ror_id)
+        if document is None:
+            return False
+        for name in (document.name, document.display_name):
+            name_units = units(name)
+            if script(name) != self._script or self._abbreviates(name_units):
+                return False
+            # Short words are mostly "of" and its like; the first one is not.
+            telling = [
+                word
+                for place, word in enumerate(name_units)
+                if place == 0 or len(word) > SHORT or CJK.fullmatch(word)
+            ]
+            if any(same(unit, word) for word in telling for unit in self._units):
+                return False
+        return True
+
+    def _abbreviates(self, name: Sequence[str]) -> bool:
+        """A word of the string and the initials of the name begin alike: "CNOOC" and "China
+        National Offshore Oil Corporation (China)", "INRAE" and "INRA"."""
+        every = "".join(word[0] for word in name)
+        long = "".join(word[0] for word in name if len(word) > SHORT)
+        return any(
+            min(len(initials), len(unit)) >= SHORT
+            and (unit.startswith(initials) or initials.startswith(unit))
+            for initials in (every, long)
+            for unit in self._units
+        )
+
+    def _names(self, ror_id: str) -> set[str]:
+        document = self._documents.get(ror_id)
+        names = (document.name, document.display_name) if document else ()
+        return {" ".join(words(name)) for name in names}
+
+    def _label_ground(self, ror_id: str) -> frozenset[int]:
+        """Of the name that was met and of the display name: a label may be written by both."""
+        document = self._documents.get(ror_id)
+        display = ground(self._units, units(document.display_name)) if document else frozenset()
+        return self._ground(ror_id) | display
+
+    def _ground(self, ror_id: str) -> frozenset[int]:
+        document = self._documents.get(ror_id)
+        return ground(self._units, units(document.name)) if document else frozenset()

@@ -1,0 +1,1 @@
+"""One affiliation → candidates → scores → decision → links."""

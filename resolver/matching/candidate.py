@@ -1,0 +1,152 @@
+"""Candidates: organisations that the first stage brings for an affiliation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from resolver.index.results import Results
+from resolver.registry.document import Document
+
+RRF_CONSTANT = 60
+"""k of reciprocal rank fusion: G. Cormack et al., "Reciprocal rank fusion outperforms Condorcet
+and individual rank learning methods", SIGIR 2009."""
+
+S = TypeVar("S", bound=np.generic)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A place (from 1) among the organisations of one result list, with that list's own score."""
+
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One organisation, shown by the name that fits best.
+
+    `sparse` and `dense` say how each kind of search found it (None: it did not); a dense
+    find is the best over the whole text and its segments. `fused` orders candidates.
+    """
+
+    document: Document
+    sparse: Ranked | None
+    dense: Ranked | None
+    fused: float
+
+    @property
+    def ror_id(self) -> str:
+        return self.document.ror_id
+
+
+def by_organisation(results: Results) -> Results:
+    """Each organisation at its best name: ranks count organisations, not names."""
+    _, first = np.unique(results.organisations, return_index=True)
+    first.sort()
+    return Results(results.names[first], results.organisations[first], results.scores[first])
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """A candidate before its document is read: `name` is the number of the one to show it by."""
+
+    name: int
+    sparse: Ranked | None
+    dense: Ranked | None
+    fused: float
+
+    def candidate(self, document: Document) -> Candidate:
+        return Candidate(document, self.sparse, self.dense, self.fused)
+
+
+def fuse(sparse: Results, dense: Sequence[Results], *, depth: int) -> list[Fused]:
+    """Candidates by reciprocal rank fusion, best first, at most `depth`.
+
+    All lists are `by_organisation`; `dense` holds those of the whole text and of each segment.
+    An organisation's dense rank is its best one: a segment that is nothing but its name finds it
+    first. Ties go to the better sparse score, then the better dense one, then the smaller ROR id.
+    """
+    words, meaning = _best([sparse]), _best(dense)
+    organisations = np.union1d(words.organisations, meaning.organisations)
+    of_words = _at(organisations, words)
+    of_meaning = _at(organisations, meaning)
+    fused = of_words.reciprocal + of_meaning.reciprocal
+    # The keys are those of `order`, the last one first.
+    best = np.lexsort((organisations, -of_meaning.scores, -of_words.scores, -fused))[:depth]
+    names = np.where(of_words.ranks > 0, of_words.names, of_meaning.names)
+    return [
+        Fused(name, sparse, dense, value)
+        for name, sparse, dense, value in zip(
+            names[best].tolist(),
+            of_words.ranked(best),
+            of_meaning.ranked(best),
+            fused[best].tolist(),
+            strict=True,
+        )
+    ]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Places:
+    """Where each of some organisations stands by one kind of search: rank 0 and score 0 where it
+    was not found."""
+
+    organisations: npt.NDArray[np.int64]
+    names: npt.NDArray[np.int32]
+    ranks: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+
+    @property
+    def reciprocal(self) -> npt.NDArray[np.float64]:
+        return np.where(self.ranks > 0, 1 / (RRF_CONSTANT + self.ranks), 0.0)
+
+    def ranked(self, which: npt.NDArray[np.int64]) -> list[Ranked | None]:
+        ranks, scores = self.ranks[which].tolist(), self.scores[which].tolist()
+        return [
+            Ranked(rank, score) if rank else None for rank, score in zip(ranks, scores, strict=True)
+        ]
+
+
+def _best(lists: Sequence[Results]) -> _Places:
+    """Each organisation at its best place in any of the lists, in order of organisation."""
+    organisations = _joined([results.organisations for results in lists], np.int64)
+    names = _joined([results.names for results in lists], np.int32)
+    scores = _joined([results.scores for results in lists], np.float32)
+    ranks = _joined([np.arange(1, len(results) + 1) for results in lists], np.int64)
+    order = np.lexsort((-scores, ranks, organisations))
+    ordered = organisations[order]
+    first = order[
+        np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(order)])
+    ]
+    return _Places(organisations[first], names[first], ranks[first], scores[first])
+
+
+def _joined(arrays: Sequence[npt.NDArray[S]], kind: type[S]) -> npt.NDArray[S]:
+    return np.concatenate(arrays) if arrays else np.empty(0, kind)
+
+
+def _at(organisations: npt.NDArray[np.int64], places: _Places) -> _Places:
+    """The same places, in a row for each of the organisations, which hold all of theirs."""
+    where = np.searchsorted(organisations, places.organisations)
+    names = np.zeros(len(organisations), np.int32)
+    ranks = np.zeros(len(organisations), np.int64)
+    scores = np.zeros(len(organisations), np.float32)
+    names[where], ranks[where], scores[where] = places.names, places.ranks, places.scores
+    return _Places(organisations, names, ranks, scores)
+
+
+def order(candidate: Candidate) -> tuple[float, float, float, str]:
+    """The first stage's order, best first, as a key to sort by."""
+    sparse, dense = candidate.sparse, candidate.dense
+    return (
+        -candidate.fused,
+        -(sparse.score if sparse else 0.0),
+        -(dense.score if dense else 0.0),
+        candidate.ror_id,
+    )

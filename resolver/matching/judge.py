@@ -1,0 +1,101 @@
+"""Judges: evidence → how probable it is that an affiliation names a candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from resolver.matching.evidence import FEATURES, Features
+from resolver.matching.trees import Trees
+from resolver.reranker.odds import probability
+
+Weighed = tuple[tuple[str, float], ...]
+"""What each kind of evidence added to the log odds of one candidate."""
+
+
+class Judge(Protocol):
+    def probability(self, features: Features) -> npt.NDArray[np.float64]:
+        """Probabilities in [0, 1], shape (candidates,)."""
+        ...
+
+    def weighed(self, features: Features) -> list[Weighed]:
+        """For each candidate what made its log odds; with the judge's constant they are the sum."""
+        ...
+
+    def as_object(self) -> dict[str, object]:
+        """As JSON values; `judge_of` reads them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LogitJudge:
+    """One that hears the reranker alone: for models that no judge was fitted with."""
+
+    slope: float
+    intercept: float
+
+    def probability(self, features: Features) -> npt.NDArray[np.float64]:
+        return probability(self.slope * features[:, _LOGIT] + self.intercept)
+
+    def weighed(self, features: Features) -> list[Weighed]:
+        return [((FEATURES[_LOGIT], self.slope * row[_LOGIT]),) for row in features.tolist()]
+
+    def as_object(self) -> dict[str, object]:
+        return {"slope": self.slope, "intercept": self.intercept}
+
+
+_LOGIT = FEATURES.index("logit")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TreeJudge:
+    """Trees that ask for the columns `FEATURES`.
+
+    They are fitted on candidates of the real first stage, so that the probabilities can be taken
+    at their word (``resolver train --part judge``).
+    """
+
+    trees: Trees
+
+    def __post_init__(self) -> None:
+        self.trees.require_columns(FEATURES)
+
+    def probability(self, features: Features) -> npt.NDArray[np.float64]:
+        return probability(self.trees.odds(features))
+
+    def weighed(self, features: Features) -> list[Weighed]:
+        """What a feature added is how much the trees changed their mind when they asked for it
+        (A. Saabas, "Interpreting random forests", 2014)."""
+        summed = np.zeros((len(features), len(FEATURES)))
+        shape = (len(features), len(self.trees.roots))
+        rows = np.broadcast_to(np.arange(len(features))[:, None], shape)
+        for asked, added in self.trees.steps(features):
+            np.add.at(summed, (rows, asked), added)
+        return [
+            tuple((FEATURES[i], row[i]) for i in range(len(FEATURES)) if row[i])
+            for row in summed.tolist()
+        ]
+
+    def as_object(self) -> dict[str, object]:
+        return self.trees.as_object()
+
+
+def judge_of(stored: Mapping[str, object]) -> Judge:
+    """The judge that `as_object` wrote.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is of another form.
+    """
+    if "slope" in stored:
+        return LogitJudge(_number(stored["slope"]), _number(stored["intercept"]))
+    return TreeJudge(Trees.of_object(stored))
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)

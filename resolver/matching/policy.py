@@ -1,0 +1,248 @@
+"""What the caller chooses: how sure, how many, at which level, of which kind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Self
+
+from resolver.registry.document import Document
+from resolver.registry.organisation import TYPES
+
+MAX_LINKS = 100
+"""Most links that a caller may ask for."""
+
+TARGET_PRECISIONS = (0.5, 0.999)
+"""The least and the greatest precision that a caller may ask for."""
+
+# fmt: off
+_CODES = """
+AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT
+BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH
+ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT
+HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS
+LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI
+NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG
+SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG
+UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW
+"""
+COUNTRIES = frozenset(_CODES.split())
+"""ISO 3166-1 alpha-2, with XK as GeoNames, and after it ROR, writes Kosovo."""
+# fmt: on
+
+
+class Level(StrEnum):
+    """Which of an organisation and its parents to link."""
+
+    NAMED = "named"
+    """What the affiliation names, parents and children alike."""
+
+    MOST_SPECIFIC = "most-specific"
+    """A parent gives way to a child that is named too."""
+
+    TOP_PARENT = "top-parent"
+    """The topmost parent of what is named stands for it."""
+
+    BOTH = "both"
+    """What is named, and its topmost parent beside it."""
+
+
+class Succession(StrEnum):
+    """What becomes of a link to an organisation that has ended."""
+
+    KEEP = "keep"
+    ROLL_FORWARD = "roll-forward"
+    """Its successor stands for it, where the registry knows one."""
+
+
+Operating = Sequence[tuple[float, float, float]]
+"""What was measured at each threshold: (accept_probability, precision, recall)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the caller chooses.
+
+    `accept_probability` is the least of a link; `max_links` the most links of an affiliation;
+    `ambiguity_margin` the difference of probability below which two rivals are equal. `types`
+    (ROR's, as "education") and `countries` (ISO 3166-1 alpha-2) restrict what may be linked;
+    empty means anything.
+
+    Raises:
+        ValueError: a value makes no sense; names the field.
+    """
+
+    accept_probability: float = 0.5
+    max_links: int = 10
+    ambiguity_margin: float = 0.01
+    level: Level = Level.NAMED
+    succession: Succession = Succession.KEEP
+    types: frozenset[str] = frozenset()
+    countries: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        _within("accept_probability", self.accept_probability, 0, 1)
+        _within("max_links", self.max_links, 1, MAX_LINKS)
+        _within("ambiguity_margin", self.ambiguity_margin, 0, 1)
+        _known("types", self.types, TYPES)
+        _known("countries", self.countries, COUNTRIES)
+
+    def admits(self, document: Document) -> bool:
+        """Whether the organisation is of a kind and of a country that may be linked."""
+        of_kind = not self.types or not self.types.isdisjoint(document.types)
+        return of_kind and (not self.countries or document.country_code in self.countries)
+
+    def as_object(self) -> dict[str, Any]:
+        """All choices as JSON values; lists are sorted."""
+        return {
+            "accept_probability": float(self.accept_probability),
+            "max_links": self.max_links,
+            "ambiguity_margin": float(self.ambiguity_margin),
+            "level": self.level.value,
+            "succession": self.succession.value,
+            "types": sorted(self.types),
+            "countries": sorted(self.countries),
+        }
+
+    @classmethod
+    def from_object(
+        cls,
+        raw: object,
+        *,
+        base: Self | None = None,
+        threshold_for: Callable[[float], float] | None = None,
+    ) -> Self:
+        """The policy of a JSON object as `as_object` writes it; what it leaves out is `base`'s.
+
+        In the place of ``accept_probability`` it may have ``target_precision``, which
+        `threshold_for` translates.
+
+        Raises:
+            ValueError: a key that is not known, or a value that makes no sense; names it.
+        """
+        base = base or cls()
+        if not isinstance(raw, Mapping):
+            raise ValueError(f"not an object but {json.dumps(raw, default=str)[:80]}")
+        known = {**_READERS, "target_precision": _number}
+        for name in raw:
+            if name not in known:
+                raise ValueError(f"{name}: no such choice; there are {', '.join(known)}")
+        values = {name: known[name](name, value) for name, value in raw.items()}
+        target = values.pop("target_precision", None)
+        if target is not None:
+            if "accept_probability" in values:
+                raise ValueError("target_precision: given together with accept_probability")
+            _within("target_precision", target, *TARGET_PRECISIONS)
+            if threshold_for is None:
+                raise ValueError("target_precision: no precision was measured for these models")
+            values["accept_probability"] = threshold_for(target)
+        return replace(base, **values)
+
+    @property
+    def canonical(self) -> str:
+        """`as_object` as JSON with sorted keys: equal for equal policies, in any process."""
+        return json.dumps(self.as_object(), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def fingerprint(self) -> bytes:
+        """16 bytes of BLAKE2b over `canonical`."""
+        return hashlib.blake2b(self.canonical.encode(), digest_size=16).digest()
+
+
+def threshold(points: Operating, target: float) -> float:
+    """The lowest threshold from which on the measured precision never falls below `target`.
+
+    Raises:
+        ValueError: none does; names the best precision within reach.
+    """
+    _within("target_precision", target, *TARGET_PRECISIONS)
+    reached = None
+    for accept, precision, _ in sorted(points, reverse=True):
+        if precision < target:
+            break
+        reached = accept
+    if reached is None:
+        if not points:
+            raise ValueError("target_precision: no precision was measured for these models")
+        # Above the strictest point nothing is known, so its precision is the most to be had:
+        # a laxer one that happens to be higher does not hold from there on.
+        accept, precision, _ = max(points)
+        raise ValueError(
+            f"target_precision: {target:g} is out of reach of these models; "
+            f"the best is {precision:.3f}, at accept_probability {accept:g}"
+        )
+    return reached
+
+
+def _within(name: str, value: float, least: float, most: float) -> None:
+    # NaN is in no interval.
+    if not least <= value <= most:
+        raise ValueError(f"{name}: {value} is not between {least:g} and {most:g}")
+
+
+def _known(name: str, values: frozenset[str], vocabulary: frozenset[str]) -> None:
+    if unknown := sorted(values - vocabulary):
+        listed = "ISO 3166-1 alpha-2" if name == "countries" else ", ".join(sorted(vocabulary))
+        raise ValueError(f"{name}: {', '.join(map(repr, unknown))} not in {listed}")
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{name}: {json.dumps(value, default=str)[:80]} is not a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name}: too large a number") from None
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{name}: {json.dumps(value, default=str)[:80]} is not a whole number")
+    return value
+
+
+def _level(name: str, value: object) -> Level:
+    return Level(_one_of(name, value, Level))
+
+
+def _succession(name: str, value: object) -> Succession:
+    return Succession(_one_of(name, value, Succession))
+
+
+def _one_of(name: str, value: object, choices: type[StrEnum]) -> str:
+    allowed = [choice.value for choice in choices]
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(
+            f"{name}: {json.dumps(value, default=str)[:80]} is not one of {', '.join(allowed)}"
+        )
+    return value
+
+
+def _types(name: str, value: object) -> frozenset[str]:
+    return frozenset(kind.lower() for kind in _strings(name, value))
+
+
+def _countries(name: str, value: object) -> frozenset[str]:
+    return frozenset(code.upper() for code in _strings(name, value))
+
+
+def _strings(name: str, value: object) -> list[str]:
+    if not isinstance(value, list | tuple | set | frozenset) or not all(
+        isinstance(item, str) for item in value
+    ):
+        raise ValueError(f"{name}: {json.dumps(value, default=str)[:80]} is not a list of strings")
+    return [item.strip() for item in value]
+
+
+_READERS: Mapping[str, Callable[[str, object], Any]] = {
+    "accept_probability": _number,
+    "max_links": _whole,
+    "ambiguity_margin": _number,
+    "level": _level,
+    "succession": _succession,
+    "types": _types,
+    "countries": _countries,
+}

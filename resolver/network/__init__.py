@@ -1,0 +1,1 @@
+"""URLs, certificates and retries: what every client of a server shares."""

@@ -1,0 +1,106 @@
+"""How an organisation is shown to the models: the one place where that text is made.
+
+The first stage indexes one `Document` for each name; the reranker reads `Document.text`.
+Change anything here and `FORM` with it: an index of another form is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from resolver.registry.identifier import identifiers_of
+from resolver.registry.organisation import NameKind, Organisation, OrganisationStatus, RelationKind
+from resolver.text.affiliation import normalise
+
+FORM = 3
+"""Version of the document form and of the words it is searched by, recorded in every index
+manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One name of one organisation, with all that recall, reranking and deciding read.
+
+    `name` is the name at hand, `display_name` ROR's own; `is_acronym` holds when
+    the name is nothing but an acronym. `namesakes` counts the organisations that bear this name,
+    case and accents aside, itself included. `parents` and `successors` are ROR ids, in record
+    order; `relatives` those of all other relations. `identifiers` are what else points at it, as
+    `resolver.registry.identifier` writes them, sorted.
+    """
+
+    ror_id: str
+    name: str
+    display_name: str
+    is_acronym: bool
+    city: str | None
+    region: str | None
+    country_code: str | None
+    country: str | None
+    types: tuple[str, ...] = ()
+    status: OrganisationStatus = OrganisationStatus.ACTIVE
+    namesakes: int = 1
+    parents: tuple[str, ...] = ()
+    successors: tuple[str, ...] = ()
+    relatives: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What the reranker reads: written as an affiliation would be.
+
+        "ETH Zürich (Swiss Federal Institute of Technology), Zurich, Switzerland":
+        the cross-encoder was trained on affiliation against affiliation.
+        """
+        name = self.name
+        if self.display_name != name:
+            name = f"{name} ({self.display_name})"
+        return ", ".join(part for part in (name, self.city, self.country) if part)
+
+    @property
+    def dense_text(self) -> str:
+        """What the dense encoder reads: "ETH Zürich, Zurich, Switzerland"."""
+        return ", ".join(part for part in (self.name, self.city, self.country) if part)
+
+
+def documents(organisation: Organisation) -> Iterator[Document]:
+    """One document for each distinct name, the display name first, then in record order.
+
+    A name that differs from an earlier one only in case is left out. `Document.namesakes` is 1:
+    one record cannot tell.
+    """
+    place = organisation.place
+    display_name = normalise(organisation.display_name)
+    parents = organisation.related(RelationKind.PARENT)
+    successors = organisation.related(RelationKind.SUCCESSOR)
+    relatives = tuple(
+        dict.fromkeys(
+            relation.ror_id
+            for relation in organisation.relations
+            if relation.ror_id not in parents and relation.ror_id not in successors
+        )
+    )
+    identifiers = identifiers_of(organisation)
+    seen: set[str] = set()
+    for name in sorted(organisation.names, key=lambda name: NameKind.DISPLAY not in name.kinds):
+        value = normalise(name.value)
+        key = value.casefold()
+        if not value or key in seen:
+            continue
+        seen.add(key)
+        yield Document(
+            ror_id=organisation.ror_id,
+            name=value,
+            display_name=display_name,
+            is_acronym=name.kinds == {NameKind.ACRONYM},
+            city=place.city if place else None,
+            region=place.region if place else None,
+            country_code=place.country_code if place else None,
+            country=place.country if place else None,
+            types=organisation.types,
+            status=organisation.status,
+            parents=parents,
+            successors=successors,
+            relatives=relatives,
+            identifiers=identifiers,
+        )

@@ -1,0 +1,86 @@
+"""Identifiers of an organisation that an affiliation may carry: ROR, GRID, ISNI, Wikidata, the
+Crossref funder registry, and domains of e-mail addresses and web pages.
+
+Both sides write them alike, as ``scheme:value``: "ror:052gg0110", "isni:0000000419368948",
+"domain:ox.ac.uk".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from resolver.registry.organisation import Organisation
+from resolver.registry.ror_id import ror_ids_in
+
+_GRID = re.compile(r"\bgrid\.\d{1,6}\.[0-9a-f]{1,2}\b", re.IGNORECASE)
+_ISNI = re.compile(
+    r"\bisni\W{0,12}(\d{4})[ -]?(\d{4})[ -]?(\d{4})[ -]?(\d{3}[\dX])\b", re.IGNORECASE
+)
+_WIKIDATA = re.compile(r"\bwikidata\W{0,8}(?:org/(?:wiki|entity)/)?(Q\d{1,12})\b", re.IGNORECASE)
+_FUNDER = re.compile(r"\b10\.13039/(\d{6,15})\b")
+_HOST = re.compile(
+    r"(?:@|\bhttps?://|\bwww\.)((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,8}[a-z]{2,24})\b",
+    re.IGNORECASE,
+)
+"""A host name only after "@", "http://" or "www.": "St.Petersburg" is none."""
+
+_HOME_PATH = re.compile(r"/?(?:index\.\w{2,5}|home|[a-z]{2}(?:[-_][a-zA-Z]{2})?)?/?", re.IGNORECASE)
+"""Paths that a home page may have: a longer one is a page on somebody else's host."""
+
+
+def identifiers_in(text: str) -> set[str]:
+    """All that an affiliation carries.
+
+    A domain comes with those above it: "x@geo.uni-bonn.de" gives "domain:geo.uni-bonn.de" and
+    "domain:uni-bonn.de".
+    """
+    if not text.isascii() or "." in text or "isni" in text.lower() or "wikidata" in text.lower():
+        return {*_numbers(text), *_domains(text)}
+    return set()
+
+
+def _numbers(text: str) -> Iterator[str]:
+    for ror_id in ror_ids_in(text):
+        yield f"ror:{ror_id}"
+    for grid in _GRID.findall(text):
+        yield f"grid:{grid.lower()}"
+    for groups in _ISNI.findall(text):
+        yield f"isni:{''.join(groups).upper()}"
+    for item in _WIKIDATA.findall(text):
+        yield f"wikidata:{item.upper()}"
+    for funder in _FUNDER.findall(text):
+        yield f"fundref:{funder}"
+
+
+def _domains(text: str) -> Iterator[str]:
+    for host in _HOST.findall(text):
+        labels = host.lower().removeprefix("www.").split(".")
+        for start in range(len(labels) - 1):
+            yield f"domain:{'.'.join(labels[start:])}"
+
+
+def identifiers_of(organisation: Organisation) -> tuple[str, ...]:
+    """All that point at an organisation, sorted.
+
+    A web page counts by its host when it is the host's home page.
+    """
+    found = {f"ror:{organisation.ror_id}"}
+    for identifier in organisation.identifiers:
+        for value in identifier.values:
+            compact = value.replace(" ", "")
+            if identifier.scheme == "grid":
+                compact = compact.lower()
+            found.add(f"{identifier.scheme}:{compact}")
+    found.update(f"domain:{domain.lower()}" for domain in organisation.domains)
+    for website in organisation.websites:
+        try:
+            parts = urlsplit(website)
+            host = parts.hostname
+        except ValueError:
+            # The registry is not ours: a malformed address identifies nobody.
+            continue
+        if host and "." in host and _HOME_PATH.fullmatch(parts.path) and not parts.query:
+            found.add(f"domain:{host.removeprefix('www.')}")
+    return tuple(sorted(found))

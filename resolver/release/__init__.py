@@ -1,0 +1,1 @@
+"""A registry release taken in: loaded, indexed, switched to, and its effects on stored answers."""

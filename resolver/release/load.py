@@ -1,0 +1,80 @@
+"""Registry file → Postgres: the first process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from resolver.database.releases import LoadReport, ReleaseInfo, load_release
+from resolver.registry.dump import accepted, open_release
+from resolver.registry.organisation import Organisation
+from resolver.registry.rejects import RejectsFile
+
+log = logging.getLogger(__name__)
+
+PROGRESS_STEP = 1_000
+"""Organisations between two calls of `progress`."""
+
+
+def load(
+    engine: Engine,
+    path: Path,
+    *,
+    rejects: Path,
+    force: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> LoadReport:
+    """Load a release file and put it in use; what is refused goes to `rejects`.
+
+    What this version does not know of it, as a new type of relation, is left out or refused, and
+    logged as a warning. `force` takes one that is older than the release in use.
+
+    `progress` is called with the number of organisations read so far, every `PROGRESS_STEP` and
+    once at the end.
+
+    Raises:
+        RegistryError: the file cannot be used, too much of it is refused, or it is older and not
+            forced; the stored registry is as it was.
+        DatabaseProblem: Postgres does not answer or is not migrated.
+    """
+    release = open_release(path)
+    info = ReleaseInfo(
+        version=release.version,
+        released_on=release.date,
+        sha256=release.sha256,
+        source=path.name,
+    )
+    with RejectsFile(rejects) as refused:
+        organisations: Iterable[Organisation] = accepted(release.records(), rejects=refused)
+        if progress is not None:
+            organisations = _counted(organisations, progress)
+        report = load_release(
+            engine,
+            info,
+            organisations,
+            rejected=lambda: refused.count,
+            schema_version=lambda: release.schema_version,
+            force=force,
+        )
+    for what, count in release.unfamiliar.most_common():
+        log.warning(
+            "release %s: %s (%d times): this version of affiliation-resolver does not know it",
+            release.version,
+            what,
+            count,
+        )
+    return report
+
+
+def _counted(
+    organisations: Iterable[Organisation], progress: Callable[[int], None]
+) -> Iterator[Organisation]:
+    count = 0
+    for count, organisation in enumerate(organisations, start=1):
+        yield organisation
+        if count % PROGRESS_STEP == 0:
+            progress(count)
+    progress(count)

@@ -1,0 +1,1 @@
+"""Text, and nothing else: normalised, cut into words, segments and parts."""

@@ -1,0 +1,207 @@
+"""What each part of an affiliation is: organisation, unit, place, person, remark.
+
+A reading by generic vocabulary alone (`resolver.text.vocabulary`): it knows no organisation. It
+says why an affiliation has no link, never whether it has one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from itertools import pairwise
+
+from resolver.text import vocabulary
+from resolver.text.country import COUNTRY_FORMS, ENGLISH_NAMES
+from resolver.text.words import CJK, fold, spans, units
+
+
+class Kind(StrEnum):
+    """What a part is, or seems to be."""
+
+    ORGANISATION = "organisation"
+    """It has a word that organisations are called by, and one that names it."""
+
+    UNIT = "unit"
+    """A department or its like, or nothing but a field of study."""
+
+    ACRONYM = "acronym"
+    NAME = "name"
+    """A name of something: no word tells whether of a company, a town or a person."""
+
+    PLACE = "place"
+    PERSON = "person"
+    REMARK = "remark"
+    NUMBER = "number"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the text from character `start` to before `end`."""
+
+    kind: Kind
+    text: str
+    start: int
+    end: int
+
+
+_BOUNDARY = re.compile(r"[,;:|/()\[\]{}\n、，；：،؛]+|\s[-–—]\s|(?<=[^\W\d_]{6})\.(?:\s+|$)")
+
+_WEB = re.compile(
+    r"\S+@\S+|\[email\s+protected\]|https?://\S+|www\.\S+|\b10\.\d{4,9}/\S+"
+    r"|\b\d{4}-\d{4}-\d{4}-\d{3}[\dX]\b",
+    re.IGNORECASE,
+)
+"""Addresses of mail and web, DOIs, ORCIDs."""
+
+_ABBREVIATED = re.compile(
+    r"\b(?:S\.? ?p\.? ?A|s\.? ?r\.? ?[ol]|d\.o\.o|S\.A(?:\.[SU])?|G\.K|A\.Ş|e\.V|N\.V|B\.V)\b"
+    r"|\b(?-i:[^\W\d_]{3,} (?:U|Co)(?:\.|$))|\b(?-i:U\. of)\b",
+    re.IGNORECASE,
+)
+"""Organisations by what words would hide: legal forms with points, "Carleton U.", "Metal Co"."""
+
+_INITIALS = re.compile(r"(?:^|\s)(?:[^\W\d_]\.\s?)+(?=[^\W\d_]{2})|[^\W\d_]{2}\s(?:[^\W\d_]\.)+$")
+"""As in "J. R. Smith", "Smith J."."""
+
+_MAX_NAME = 4
+"""Words of a name that no word says the kind of; more of them, mostly small, are a sentence."""
+
+_POSTCODE_LETTERS = 3
+"""Letters of a word at most that numbers make part of a postcode: "SW", "CEP"."""
+
+_SHOUTED_ACRONYM = 5
+"""Letters of an acronym at most, where all is written in capitals."""
+
+
+def parts(text: str, places: Iterable[str] = ()) -> list[Part]:
+    """The parts of a normalised affiliation, in order.
+
+    Countries are known; `places` are the names of cities and regions that may be meant.
+    """
+    blank = _WEB.sub(lambda found: " " * len(found.group()), text)
+    known = _Places(_by_first(set(places)))
+    shouted = not any(map(str.islower, text))
+    found = [
+        Part(Kind.REMARK, address.group(), address.start(), address.end())
+        for address in _WEB.finditer(text)
+    ]
+    start = 0
+    for boundary in [*_BOUNDARY.finditer(blank), None]:
+        end = boundary.start() if boundary else len(blank)
+        piece = blank[start:end]
+        left = start + len(piece) - len(piece.lstrip())
+        piece = piece.strip()
+        if any(map(str.isalnum, piece)):
+            kind = _kind(piece, known, shouted=shouted)
+            found.append(Part(kind, piece, left, left + len(piece)))
+        start = boundary.end() if boundary else end
+    return sorted(found, key=lambda part: part.start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Names of places as tuples of `units`, by their first one."""
+
+    names: Mapping[str, Sequence[tuple[str, ...]]]
+
+    def covered(self, sequence: Sequence[str]) -> set[int]:
+        """Positions that stand in the name of a place."""
+        found: set[int] = set()
+        for position, unit in enumerate(sequence):
+            for names in (self.names, _countries()):
+                for name in names.get(unit, ()):
+                    if tuple(sequence[position : position + len(name)]) == name:
+                        found.update(range(position, position + len(name)))
+        return found
+
+
+def _by_first(names: Iterable[str]) -> dict[str, list[tuple[str, ...]]]:
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for name in names:
+        if folded := tuple(units(name)):
+            found.setdefault(folded[0], []).append(folded)
+    return found
+
+
+@cache
+def _countries() -> Mapping[str, Sequence[tuple[str, ...]]]:
+    forms = (form for forms in COUNTRY_FORMS.values() for form in forms)
+    return _by_first({*ENGLISH_NAMES.values(), *forms})
+
+
+def _kind(piece: str, places: _Places, *, shouted: bool) -> Kind:
+    folded, sequence = fold(piece), units(piece)
+    written = [piece[start:end] for start, end in spans(piece)]
+    numbers = {i for i, unit in enumerate(sequence) if any(map(str.isdigit, unit))}
+    named = places.covered(sequence)
+    named |= {i for i, as_written in enumerate(written) if as_written in vocabulary.STATES}
+    is_place = {i for i, unit in enumerate(sequence) if unit in vocabulary.PLACE} | named
+    content = [
+        i
+        for i, unit in enumerate(sequence)
+        if (i not in numbers and unit not in vocabulary.LINK and len(unit) > 1)
+        or CJK.fullmatch(unit)
+    ]
+    if not content:
+        return Kind.PLACE if is_place else Kind.NUMBER
+    street = any(i in is_place - named for i in content)
+    # "University Road" names no university.
+    named_so = [unit for unit, after in pairwise([*sequence, ""]) if after not in vocabulary.PLACE]
+    organisation = _has(vocabulary.ORGANISATION, named_so, folded) or bool(
+        _ABBREVIATED.search(piece)
+    )
+    if numbers and street and not organisation:
+        return Kind.PLACE
+    unit = _has(vocabulary.UNIT, sequence, folded)
+    if organisation or unit or _has(vocabulary.EITHER, sequence, folded):
+        # The word that names it: neither generic nor a field of study.
+        own = any(not is_generic(sequence[i]) for i in content)
+        if organisation:
+            return Kind.UNIT if unit and not own else Kind.ORGANISATION
+        if not own and sequence[0] in vocabulary.NEGATION:
+            return Kind.REMARK
+        return Kind.ORGANISATION if own and not unit else Kind.UNIT
+    if any(sequence[i] in vocabulary.REMARK for i in content):
+        return Kind.REMARK
+    if all(i in is_place for i in content):
+        return Kind.PLACE
+    if any(sequence[i] in vocabulary.PERSON for i in content) or _INITIALS.search(piece):
+        return Kind.PERSON
+    if all(sequence[i] in vocabulary.FIELD or i in is_place for i in content):
+        return Kind.UNIT
+    if 0 in numbers or (numbers and all(len(sequence[i]) <= _POSTCODE_LETTERS for i in content)):
+        return Kind.PLACE
+    if any(_is_acronym(written[i], shouted=shouted) for i in content):
+        return Kind.ACRONYM
+    capitals = sum(written[i][0].isupper() for i in content)
+    if len(content) > _MAX_NAME and any(map(str.islower, piece)) and 2 * capitals < len(content):
+        return Kind.REMARK
+    return Kind.NAME
+
+
+def _has(lexicon: vocabulary.Lexicon, sequence: Sequence[str], folded: str) -> bool:
+    return any(unit in lexicon for unit in sequence) or lexicon.within(folded)
+
+
+def is_generic(unit: str) -> bool:
+    """Whether a folded word says what something is, and not what it is called."""
+    return any(
+        unit in lexicon
+        for lexicon in (
+            vocabulary.ORGANISATION,
+            vocabulary.UNIT,
+            vocabulary.EITHER,
+            vocabulary.FIELD,
+            vocabulary.LINK,
+        )
+    )
+
+
+def _is_acronym(written: str, *, shouted: bool) -> bool:
+    """Mostly capitals; where everything is, it must be short too."""
+    if shouted and len(written) > _SHOUTED_ACRONYM:
+        return False
+    return len(written) > 1 and sum(map(str.isupper, written)) > len(written) / 2

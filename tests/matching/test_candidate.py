@@ -1,0 +1,180 @@
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from resolver.index.results import NOTHING, Results
+from resolver.matching.candidate import Candidate, Ranked, by_organisation, fuse, order
+from resolver.registry.document import Document
+from resolver.text.segments import MAX_SEGMENTS, naming, segments
+
+Hit = tuple[int, int, float]
+"""Name, organisation, score."""
+
+
+def results(*hits: Hit) -> Results:
+    names, organisations, scores = zip(*hits, strict=True) if hits else ((), (), ())
+    return Results(
+        np.array(names, np.int32), np.array(organisations, np.int64), np.array(scores, np.float32)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("University of Bonn", []),
+        ("Univ. Bonn, 53115 Bonn", ["Univ. Bonn", "53115 Bonn"]),
+        ("Univ. Bonn, 53115, 12", ["Univ. Bonn"]),
+        ("CNRS; ENS - Lyon", ["CNRS", "ENS", "Lyon"]),
+        ("Max-Planck-Institut, Köln", ["Max-Planck-Institut", "Köln"]),
+        ("東京大学、東京", ["東京大学", "東京"]),
+        (
+            "IGBMC, CNRS-INSERM-ULP, Illkirch",
+            ["IGBMC", "CNRS-INSERM-ULP", "CNRS", "INSERM", "ULP", "Illkirch"],
+        ),
+        ("UMR 5631 CNRS-UdS", ["UMR 5631 CNRS-UdS"][:0]),
+        ("a, b", []),
+        ("", []),
+        ("Bonn, Bonn", ["Bonn"]),
+    ],
+)
+def test_segments(text: str, expected: list[str]) -> None:
+    assert segments(text) == expected
+
+
+def test_of_many_segments_the_last_are_kept() -> None:
+    parts = [f"part {'x' * i}" for i in range(3, 30)]
+    assert segments(", ".join(parts)) == parts[-MAX_SEGMENTS:]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("University of Bonn", []),
+        ("University of Bonn, Bonn, Germany", ["University of Bonn"]),
+        ("ETH, Zürich, 8092, Switzerland", ["ETH"]),
+        ("Siemens, Erlangen, Germany", ["Siemens", "Erlangen"]),
+        ("Bell Labs, Murray Hill, NJ, USA", ["Bell Labs"]),
+        (
+            "Bell Labs, Murray Hill, University of Bonn",
+            ["Bell Labs", "Murray Hill", "University of Bonn"],
+        ),
+        ("Dr. Ann Smith, CNRS, 12 Rue Cassini, Nice, France", ["CNRS"]),
+        ("University of Bonn, CNRS", ["University of Bonn", "CNRS"]),
+        ("Department of Physics, CNRS", ["CNRS"]),
+        ("UMR CNRS 8182, Orsay, France", ["UMR CNRS 8182", "Orsay"]),
+        ("Department of Physics, University of Bonn, Bonn, Germany", []),
+        (
+            "Department of Physics, University of Bonn, Max-Planck-Institut, Bonn",
+            ["University of Bonn", "Max-Planck-Institut"],
+        ),
+        ("Department of Physics, Department of Chemistry", []),
+        ("Department of Physics, Kiel", ["Kiel"]),
+        ("12 Rue Cassini, Nice", ["Nice"]),
+        ("", []),
+    ],
+)
+def test_what_may_name_an_organisation_is_searched(text: str, expected: list[str]) -> None:
+    assert naming(text) == expected
+
+
+def test_only_segments_are_naming() -> None:
+    text = "IGBMC, CNRS-INSERM-ULP, Department of Physics, Illkirch, France"
+    assert naming(text) == [part for part in segments(text) if part in naming(text)]
+    assert naming(text) == ["IGBMC", "CNRS-INSERM-ULP", "CNRS", "INSERM", "ULP"]
+
+
+def test_found_by_both_searches_comes_first() -> None:
+    fused = fuse(results((1, 1, 9.0), (2, 2, 8.0)), [results((2, 2, 0.75), (3, 3, 0.5))], depth=10)
+    assert [found.name for found in fused] == [2, 1, 3]
+    assert (fused[0].sparse, fused[0].dense) == (Ranked(2, 8.0), Ranked(1, 0.75))
+    assert fused[0].fused == pytest.approx(1 / 62 + 1 / 61)
+    assert fused[1].dense is None
+    assert fused[2].sparse is None
+
+
+def test_an_organisation_counts_once_and_shows_its_best_name() -> None:
+    found = by_organisation(results((11, 1, 9.0), (12, 1, 8.0), (20, 2, 7.0), (13, 1, 6.0)))
+    assert found.names.tolist() == [11, 20]
+    assert found.organisations.tolist() == [1, 2]
+    assert found.scores.tolist() == [9.0, 7.0]
+    first, second = fuse(found, [], depth=10)
+    assert (first.name, second.name) == (11, 20)
+    assert second.sparse == Ranked(2, 7.0)
+
+
+def test_the_name_that_words_find_is_shown() -> None:
+    (found,) = fuse(results((11, 1, 9.0)), [results((12, 1, 0.5))], depth=10)
+    assert found.name == 11
+
+
+def test_the_best_segment_speaks_for_the_organisation() -> None:
+    whole = results((10, 1, 0.5), (20, 2, 0.25))
+    first, _ = fuse(NOTHING, [whole, results((21, 2, 0.75))], depth=10)
+    assert first.name == 21
+    assert first.dense == Ranked(1, 0.75)
+
+
+def test_of_two_segments_alike_the_first_speaks() -> None:
+    (found,) = fuse(NOTHING, [results((10, 1, 0.5)), results((11, 1, 0.5))], depth=10)
+    assert found.name == 10
+
+
+def test_depth_bounds_and_nothing_gives_nothing() -> None:
+    found = results(*((i, i, 1.0 / (i + 1)) for i in range(9)))
+    assert len(fuse(found, [], depth=4)) == 4
+    assert fuse(NOTHING, [NOTHING], depth=4) == []
+    assert fuse(NOTHING, [], depth=4) == []
+    assert len(by_organisation(NOTHING)) == 0
+
+
+def plainly_fused(sparse: Results, dense: Sequence[Results]) -> list[tuple[int, Candidate]]:
+    """The definition, one organisation at a time: names and candidates in `order`."""
+
+    def places(found: Results) -> dict[int, tuple[Ranked, int]]:
+        columns = (found.organisations.tolist(), found.scores.tolist(), found.names.tolist())
+        return {
+            organisation: (Ranked(rank, score), name)
+            for rank, (organisation, score, name) in enumerate(zip(*columns, strict=True), 1)
+        }
+
+    by_words = places(sparse)
+    by_meaning: dict[int, tuple[Ranked, int]] = {}
+    for found in dense:
+        for organisation, (place, name) in places(found).items():
+            known = by_meaning.get(organisation)
+            if not known or (place.rank, -place.score) < (known[0].rank, -known[0].score):
+                by_meaning[organisation] = (place, name)
+    fused = []
+    for organisation in by_words.keys() | by_meaning.keys():
+        words, words_name = by_words.get(organisation, (None, None))
+        meaning, meaning_name = by_meaning.get(organisation, (None, None))
+        name = meaning_name if words_name is None else words_name
+        assert name is not None
+        ror_id = f"{organisation:09d}"
+        document = Document(ror_id, ror_id, ror_id, False, None, None, None, None)
+        value = sum(1 / (60 + place.rank) for place in (words, meaning) if place)
+        fused.append((name, Candidate(document, words, meaning, value)))
+    return sorted(fused, key=lambda found: order(found[1]))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_fusing_arrays_is_fusing_one_by_one(seed: int) -> None:
+    rng = random.Random(seed)
+
+    def some() -> Results:
+        # Few values, so that ranks and scores tie.
+        scores = sorted((rng.randrange(8) / 8 for _ in range(rng.randrange(40))), reverse=True)
+        names = [rng.randrange(60) for _ in scores]
+        return by_organisation(
+            results(*((name, name // 2, score) for name, score in zip(names, scores, strict=True)))
+        )
+
+    sparse, dense = some(), [some() for _ in range(rng.randrange(5))]
+    expected = plainly_fused(sparse, dense)
+    for depth in (1, 10, 1000):
+        assert [
+            (found.name, found.sparse, found.dense, found.fused)
+            for found in fuse(sparse, dense, depth=depth)
+        ] == [(name, c.sparse, c.dense, c.fused) for name, c in expected[:depth]]

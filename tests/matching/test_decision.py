@@ -1,0 +1,276 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resolver.matching.candidate import Candidate
+from resolver.matching.decision import Scored, Step, decide, verdicts
+from resolver.matching.outcome import CountryAgreement, Reason
+from resolver.matching.policy import Policy
+from resolver.registry.document import Document
+from resolver.registry.organisation import OrganisationStatus
+
+COUNTRIES = {"AU": "Australia", "CA": "Canada", "DE": "Germany", "FR": "France"} | {
+    "GB": "United Kingdom", "PR": "Puerto Rico", "US": "United States",
+}  # fmt: skip
+
+
+def scored(
+    name: str,
+    probability: float,
+    ror_id: str | None = None,
+    *,
+    city: str | None = None,
+    country: str | None = None,
+    types: tuple[str, ...] = (),
+    status: OrganisationStatus = OrganisationStatus.ACTIVE,
+    weighed: tuple[tuple[str, float], ...] = (),
+) -> Scored:
+    document = Document(
+        ror_id or name, name, name, False, city, None, country, COUNTRIES.get(country or ""),
+        types, status,
+    )  # fmt: skip
+    return Scored(Candidate(document, None, None, 1.0), 10 * probability - 5, probability, weighed)
+
+
+TWO = "University of Graz, NAWI Graz, Graz University of Technology, 8010 Graz"
+ONE = "Department of Physics, University of York, York, UK"
+
+
+@pytest.mark.parametrize(
+    ("affiliation", "candidates", "expected"),
+    [
+        pytest.param(ONE, [], Reason.NOT_IN_REGISTRY, id="nothing found"),
+        pytest.param(ONE, [scored("University of York", 0.49)], Reason.BELOW_THRESHOLD, id="below"),
+        pytest.param(ONE, [scored("University of York", 0.5)], ["University of York"], id="at"),
+        pytest.param(
+            ONE,
+            [scored("York University", 0.7), scored("University of York", 0.9)],
+            ["University of York"],
+            id="a rival for the same words",
+        ),
+        pytest.param(
+            TWO,
+            [scored("Graz University of Technology", 0.8), scored("University of Graz", 0.9)],
+            ["University of Graz", "Graz University of Technology"],
+            id="two that each have their words",
+        ),
+        pytest.param(
+            "University of Newcastle",
+            [scored("University of Newcastle", 0.9, "au"), scored("University of Newcastle", 0.9, "uk")],
+            Reason.AMBIGUOUS,
+            id="the same name twice, nothing to tell them apart",
+        ),
+        pytest.param(
+            "University of Newcastle",
+            [scored("University of Newcastle", 0.9, "au"), scored("University of Newcastle", 0.8, "uk")],
+            Reason.AMBIGUOUS,
+            id="the same name twice, one more probable",
+        ),
+        pytest.param(
+            "University of Newcastle",
+            [scored("University of Newcastle", 0.4, "au"), scored("University of Newcastle", 0.3, "uk")],
+            Reason.AMBIGUOUS,
+            id="the same name twice, enough for one of them",
+        ),
+        pytest.param(
+            "University of Newcastle; University of Graz",
+            [
+                scored("University of Newcastle", 0.9, "au"),
+                scored("University of Newcastle", 0.9, "uk"),
+                scored("University of Graz", 0.8),
+            ],
+            ["University of Graz"],
+            id="the same name twice, and another organisation",
+        ),
+        pytest.param(
+            "University of Newcastle",
+            [scored("University of Newcastle", 0.9, "au"), scored("University of Newcastle", 0.05, "uk")],
+            ["au"],
+            id="the same name twice, one out of the question",
+        ),
+        pytest.param(
+            "University of Newcastle",
+            [
+                scored("University of Newcastle", 0.9, "now"),
+                scored("University of Newcastle", 0.8, "before", status=OrganisationStatus.INACTIVE),
+            ],
+            ["now"],
+            id="the same name twice, one of the past",
+        ),
+        pytest.param(
+            "University of Newcastle, Callaghan",
+            [
+                scored("University of Newcastle", 0.8, "uk", city="Newcastle upon Tyne", country="GB"),
+                scored("University of Newcastle", 0.7, "au", city="Callaghan", country="AU"),
+            ],
+            ["au"],
+            id="the same name twice, the city of one is named",
+        ),
+        pytest.param(
+            "University of Newcastle",
+            [
+                scored("University of Newcastle", 0.8, "uk", city="Tyne", country="GB"),
+                scored("University of Newcastle", 0.7, "au", city="Newcastle", country="AU"),
+            ],
+            Reason.AMBIGUOUS,
+            id="a city's name in the organisation's own is no place",
+        ),
+        pytest.param(
+            "Goethe-Institut, Paris, France",
+            [
+                scored("Goethe-Institut", 0.9, "de", city="Munich", country="DE"),
+                scored("Goethe-Institut", 0.6, "fr", city="Paris", country="FR"),
+            ],
+            ["fr"],
+            id="another country is named, the runner-up is linked",
+        ),
+        pytest.param(
+            "Goethe-Institut, Paris, France",
+            [
+                scored("Goethe-Institut", 0.9, "de", city="Munich", country="DE"),
+                scored("Institut de Paris", 0.01, "fr", city="Paris", country="FR"),
+            ],
+            Reason.NOT_IN_REGISTRY,
+            id="another country is named, nobody else is near",
+        ),
+        pytest.param(
+            "Centro de Neumologia, San Juan, PR, USA",
+            [
+                scored("Centro de Neumologia", 0.9, country="PR"),
+                scored("Neumology Association", 0.1, country="US"),
+            ],
+            ["Centro de Neumologia"],
+            id="a territory under its country's name",
+        ),
+        pytest.param(
+            "Weizmann Institute, Rehovot, Canada and Stanford University, Stanford",
+            [
+                scored("Weizmann Institute", 0.9, country="CA"),
+                scored("Stanford University", 0.9, city="Stanford", country="US"),
+            ],
+            ["Stanford University", "Weizmann Institute"],
+            id="two countries, one of them named",
+        ),
+        pytest.param(
+            "東京大学", [scored("The University of Tokyo", 0.9)], ["The University of Tokyo"],
+            id="a name in another script",
+        ),
+    ],
+)  # fmt: skip
+def test_decide(affiliation: str, candidates: list[Scored], expected: list[str] | Reason) -> None:
+    outcome = decide(affiliation, candidates, Policy())
+    if isinstance(expected, Reason):
+        assert outcome.reason is expected
+    else:
+        assert [link.ror_id for link in outcome.links] == expected
+
+
+RESTRICTED = [
+    scored("University of York", 0.9, country="GB", types=("education",)),
+    scored("York University", 0.6, country="CA", types=("education",)),
+]
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        pytest.param(Policy(), ["University of York"], id="anything"),
+        pytest.param(Policy(countries=frozenset({"CA"})), ["York University"], id="the runner-up"),
+        pytest.param(Policy(types=frozenset({"company"})), Reason.NOT_ADMITTED, id="none admitted"),
+        pytest.param(
+            Policy(types=frozenset({"company"}), accept_probability=0.95),
+            Reason.NOT_IN_REGISTRY,
+            id="none admitted, nor probable",
+        ),
+    ],
+)
+def test_what_the_policy_excludes_is_not_linked(
+    policy: Policy, expected: list[str] | Reason
+) -> None:
+    outcome = decide("University of York", RESTRICTED, policy)
+    if isinstance(expected, Reason):
+        assert outcome.reason is expected
+    else:
+        assert [link.ror_id for link in outcome.links] == expected
+
+
+def test_a_link_says_why() -> None:
+    outcome = decide(
+        "Dépt. de Physique, Univ. of York, York, UK",
+        [
+            scored("University of York", 0.9, city="York", country="GB",
+                   weighed=(("city", 0.5), ("logit", 3.0), ("inactive", 0.0), ("country", -0.7))),
+            scored("York University", 0.3, city="Toronto", country="CA"),
+            scored("Institut de Physique", 0.4),
+        ],
+        Policy(),
+    )  # fmt: skip
+    (link,) = outcome.links
+    evidence = link.evidence
+    assert evidence is not None
+    assert (evidence.text, evidence.start, evidence.end) == ("Univ. of York", 19, 32)
+    assert outcome.affiliation[evidence.start : evidence.end] == evidence.text
+    assert (evidence.country, evidence.city_named) == (CountryAgreement.NAMED, True)
+    assert (evidence.runner_up, evidence.margin) == ("York University", pytest.approx(0.6))
+    assert evidence.weighed == (("logit", 3.0), ("country", -0.7), ("city", 0.5))
+
+
+def test_a_name_in_another_script_has_no_part_of_the_text() -> None:
+    (link,) = decide("東京大学", [scored("The University of Tokyo", 0.9)], Policy()).links
+    assert link.evidence is not None
+    assert (link.evidence.text, link.evidence.start, link.evidence.end) == ("", 0, 0)
+    assert link.evidence.runner_up is None
+
+
+def test_verdicts_name_who_stood_in_the_way() -> None:
+    found = verdicts(
+        "University of York, York, UK",
+        [
+            scored("University of York", 0.9, country="GB"),
+            scored("York University", 0.7, country="GB"),
+            scored("York Institute", 0.6, country="CA"),
+            scored("York Hospital", 0.2),
+        ],
+        Policy(),
+    )
+    assert [(v.scored.candidate.ror_id, v.step, v.rival) for v in found] == [
+        ("University of York", Step.LINKED, None),
+        ("York University", Step.WORDS_CLAIMED, "University of York"),
+        ("York Institute", Step.OTHER_COUNTRY, None),
+        ("York Hospital", Step.BELOW_THRESHOLD, None),
+    ]
+
+
+def test_max_links() -> None:
+    outcome = decide(
+        TWO,
+        [scored("University of Graz", 0.9), scored("Graz University of Technology", 0.8)],
+        Policy(max_links=1),
+    )
+    assert [link.ror_id for link in outcome.links] == ["University of Graz"]
+
+
+@given(
+    st.text(max_size=40),
+    st.lists(
+        st.tuples(st.text(max_size=20), st.floats(0, 1)), max_size=8, unique_by=lambda x: x[0]
+    ),
+)
+def test_links_are_probable_ordered_distinct_and_independent_of_input_order(
+    text: str, names: list[tuple[str, float]]
+) -> None:
+    candidates = [scored(name, probability) for name, probability in names]
+    outcome = decide(text, candidates, Policy())
+    assert outcome == decide(text, candidates[::-1], Policy())
+    probabilities = [link.probability for link in outcome.links]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert all(probability >= 0.5 for probability in probabilities)
+    assert len({link.ror_id for link in outcome.links}) == len(outcome.links)
+    assert [link.rank for link in outcome.links] == list(range(1, len(outcome.links) + 1))
+    for link in outcome.links:
+        assert link.evidence is not None
+        assert text[link.evidence.start : link.evidence.end] == link.evidence.text
+    assert [v.scored.candidate.ror_id for v in verdicts(text, candidates, Policy())] == [
+        s.candidate.ror_id
+        for s in sorted(candidates, key=lambda s: (-s.probability, -s.score, s.candidate.ror_id))
+    ]

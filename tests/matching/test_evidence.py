@@ -1,0 +1,159 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from resolver.matching.candidate import Candidate, Ranked
+from resolver.matching.evidence import FEATURES, NO_NAMESAKE, evidence
+from resolver.matching.reading import Reading
+from resolver.registry.document import Document
+from resolver.registry.organisation import OrganisationStatus
+
+
+def candidate(
+    name: str,
+    *,
+    city: str | None = None,
+    country: tuple[str, str] | None = None,
+    sparse: float | None = None,
+    acronym: bool = False,
+    ror_id: str | None = None,
+    **fields: Any,
+) -> Candidate:
+    code, label = country or (None, None)
+    place = (city, None, code, label)
+    document = Document(ror_id or name, name, name, acronym, *place, **fields)
+    return Candidate(document, Ranked(1, sparse) if sparse else None, None, 1.0)
+
+
+def features(text: str, *candidates: Candidate, logits: list[float]) -> dict[str, np.ndarray]:
+    table = evidence(Reading(text, candidates), range(len(candidates)), logits)
+    assert table.shape == (len(candidates), len(FEATURES))
+    assert np.isfinite(table).all()
+    return dict(zip(FEATURES, table.T, strict=True))
+
+
+YORK = candidate("University of York", city="York", country=("GB", "United Kingdom"), sparse=4.0)
+YORK_CA = candidate("York University", city="Toronto", country=("CA", "Canada"), sparse=3.0)
+GRAZ = candidate("Graz University of Technology", city="Graz", country=("AT", "Austria"))
+
+
+def test_rivals_are_those_on_the_same_words() -> None:
+    text = "University of York, York, UK; Graz University of Technology"
+    found = features(text, YORK, YORK_CA, GRAZ, logits=[3.0, 1.0, 2.5])
+    assert found["rival_gap"].tolist() == [2.0, -2.0, 2.5]
+    assert found["sparse_gap"].tolist() == [1.0, -1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "city", "country", "other_country"),
+    [
+        ("University of York, York, UK", [1, 0], [1, 0], [0, 1]),
+        ("York University, Toronto, Canada", [1, 1], [0, 1], [1, 0]),
+        ("University of York, England", [1, 0], [1, 0], [0, 1]),
+        ("University of York", [1, 0], [0, 0], [0, 0]),
+        ("Yorkshire, Canadian", [0, 0], [0, 0], [0, 0]),
+    ],
+)
+def test_places(text: str, city: list[int], country: list[int], other_country: list[int]) -> None:
+    found = features(text, YORK, YORK_CA, logits=[0.0, 0.0])
+    assert found["city"].tolist() == city
+    assert found["country"].tolist() == country
+    assert found["other_country"].tolist() == other_country
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "coverage", "missing"),
+    [
+        ("Univ. of York, York", "University of York", 1.0, 0),
+        ("York, UK", "University of York", 1 / 3, 2),
+        ("東京大学病院", "東京大学", 1.0, 0),
+        ("nothing of it", "University", 0.0, 1),
+    ],
+)
+def test_coverage(text: str, name: str, coverage: float, missing: int) -> None:
+    found = features(text, candidate(name), logits=[0.0])
+    assert found["coverage"][0] == pytest.approx(coverage)
+    assert found["missing"][0] == missing
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "segment_share", "position"),
+    [
+        ("Physics, University of York", "University of York", 1.0, 0.25),
+        ("The University of York, York", "University of York", 0.75, 0.2),
+        ("University of York", "Oslo", 0.0, 1.0),
+    ],
+)
+def test_where_a_name_stands(text: str, name: str, segment_share: float, position: float) -> None:
+    found = features(text, candidate(name), logits=[0.0])
+    assert found["segment_share"][0] == pytest.approx(segment_share)
+    assert found["position"][0] == pytest.approx(position)
+
+
+def test_a_name_within_a_better_ones() -> None:
+    hospital, university = (
+        candidate("National Taiwan University Hospital"),
+        candidate("National Taiwan University"),
+    )
+    text = "National Taiwan University Hospital, Taipei"
+    found = features(text, hospital, university, logits=[4.0, -2.0])
+    assert found["within_better"].tolist() == [0.0, 1.0]
+    assert found["holds_rival"].tolist() == [1.0, 0.0]
+    assert found["better_rivals"].tolist() == [0, 1]
+
+
+def test_what_stands_elsewhere_is_no_rival() -> None:
+    text = "University of York, York, UK; Graz University of Technology"
+    found = features(text, YORK, YORK_CA, GRAZ, logits=[3.0, -1.0, 2.5])
+    assert found["strong_others"].tolist() == [1, 1, 1]
+    assert found["better"].tolist() == [0, 2, 1]
+    assert found["better_rivals"].tolist() == [0, 1, 0]
+
+
+def test_namesakes() -> None:
+    here = candidate("St. Mary's Hospital", ror_id="a", city="London", namesakes=7)
+    there = candidate("St Marys Hospital", ror_id="b", city="Leeds", namesakes=7)
+    other = candidate("Saint Mary's University", ror_id="c")
+    found = features("St Mary's Hospital, Leeds", here, there, other, logits=[3.0, 2.0, 0.0])
+    assert found["namesakes"].tolist() == pytest.approx([np.log(7), np.log(7), 0])
+    assert found["rival_city"].tolist()[:2] == [1, 0]
+    assert found["namesake_gap"][2] == NO_NAMESAKE
+
+
+def test_relations_to_better_ones() -> None:
+    parent = candidate("University", ror_id="p")
+    child = candidate("Institute", ror_id="c", parents=("p",), relatives=("r",))
+    relative = candidate("Hospital", ror_id="r", relatives=("c",))
+    found = features("Institute, University, Hospital", parent, child, relative, logits=[3, 2, 1])
+    assert found["child_of_better"].tolist() == [0, 1, 0]
+    assert found["parent_of_better"].tolist() == [0, 0, 0]
+    assert found["relative_of_better"].tolist() == [0, 0, 1]
+    found = features("Institute, University, Hospital", parent, child, logits=[1, 2])
+    assert found["parent_of_better"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("CEA, Saclay", {"capitals": 1}),
+        ("cea", {"capitals": 0}),
+        ("x@cea.fr", {"identifier": 1}),
+        ("https://ror.org/00jjx8s55", {"identifier": 1}),
+        ("cea.fr", {"identifier": 0}),
+    ],
+)
+def test_what_points_at_one(text: str, expected: dict[str, int]) -> None:
+    cea = candidate("CEA", acronym=True, identifiers=("domain:cea.fr", "ror:00jjx8s55"))
+    found = features(text, cea, logits=[0.0])
+    assert {name: found[name][0] for name in expected} == expected
+
+
+def test_acronyms_and_ended_organisations_are_told() -> None:
+    ended = candidate("CNRS", acronym=True, status=OrganisationStatus.INACTIVE)
+    found = features("CNRS", ended, logits=[0.0])
+    assert (found["acronym"][0], found["inactive"][0]) == (1, 1)
+
+
+def test_no_candidates_no_rows() -> None:
+    assert evidence(Reading("x", []), [], []).shape == (0, len(FEATURES))

@@ -1,0 +1,9 @@
+"""Where things are beside the tests."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+"""The checkout."""
+
+SHARED = ROOT / "../shared"
+"""Whole releases and labelled affiliations, which are no part of the project."""

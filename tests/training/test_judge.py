@@ -1,0 +1,248 @@
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resolver import sample
+from resolver.encoder.loading import load as load_encoder
+from resolver.errors import ModelError
+from resolver.index.build import build
+from resolver.index.embedded import EmbeddedStore
+from resolver.matching.candidate import Candidate, Ranked
+from resolver.matching.evidence import FEATURES, Features
+from resolver.matching.judge import LogitJudge, TreeJudge
+from resolver.matching.matcher import Matcher
+from resolver.matching.reading import Reading
+from resolver.matching.recall import Recall
+from resolver.registry.document import Document
+from resolver.registry.dump import open_release
+from resolver.registry.organisation import Organisation
+from resolver.reranker import Calibration
+from resolver.reranker.loading import load as load_reranker
+from resolver.settings import BUILTIN
+from resolver.training import judge
+from resolver.training.judge import (
+    PARTS,
+    TREES,
+    Example,
+    calibration_of,
+    fit_judge,
+    rescaled,
+    trees_of,
+)
+from resolver.training.pairs import Labelled, held_out, read_labelled
+
+CITIES = ("Oslo", "Bergen", "Trondheim", "Bonn", "Graz", "York", "Lyon", "Nantes")
+KINDS = ("University of {}", "{} Hospital", "Institute of Physics {}")
+
+
+def candidate(name: str, score: float) -> Candidate:
+    document = Document(name, name, name, False, None, None, "NO", "Norway")
+    return Candidate(document, Ranked(1, score), None, 1.0)
+
+
+def examples(count: int, *, seed: int = 1) -> list[Example]:
+    """Each names one organisation; its logit is higher, as a rule, and one verdict is unknown."""
+    rng = random.Random(seed)
+    found = []
+    for _ in range(count):
+        city, kind = rng.choice(CITIES), rng.choice(KINDS)
+        right = kind.format(city)
+        names = [right, *rng.sample([k.format(c) for c in CITIES for k in KINDS], 4)]
+        names = list(dict.fromkeys(names))
+        candidates = [candidate(name, rng.random()) for name in names]
+        logits = tuple(rng.gauss(2 if name == right else -2, 1.5) for name in names)
+        item = Labelled(f"Department, {right}, Norway", frozenset({right}))
+        verdicts = tuple(1 if name == right else 0 for name in names)
+        found.append(
+            Example(
+                item,
+                candidates,
+                tuple(range(len(names))),
+                logits,
+                (*verdicts[:-1], None),
+                complete=rng.random() < 0.5,
+            )
+        )
+    return found
+
+
+def evidence_of(found: Sequence[Example]) -> list[Features]:
+    return [example.features() for example in found]
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[list[Example], object, tuple[tuple[float, float, float], ...]]:
+    found = examples(700)
+    judge, operating = fit_judge(found, evidence_of(found))
+    return found, judge, tuple(operating)
+
+
+def test_it_tells_right_from_wrong_on_other_strings(fitted) -> None:
+    _, judge, _ = fitted
+    right, wrong = [], []
+    for example in examples(100, seed=2):
+        for probability, verdict in zip(
+            judge.probability(example.features()), example.verdicts, strict=True
+        ):
+            (right if verdict == 1 else wrong).append(probability)
+    assert np.mean(right) > 0.85
+    assert np.mean(wrong) < 0.1
+
+
+def test_operating_points_trade_recall_for_precision(fitted) -> None:
+    _, _, operating = fitted
+    accepts = [accept for accept, _, _ in operating]
+    recalls = [recall for _, _, recall in operating]
+    assert accepts == sorted(accepts)
+    assert recalls == sorted(recalls, reverse=True)
+    assert operating[0][1] <= operating[-1][1]
+    assert 0.8 < operating[accepts.index(0.5)][1] <= 1
+
+
+def test_the_same_examples_give_the_same_trees(fitted) -> None:
+    found, judge, _ = fitted
+    ticks: list[int] = []
+    again, _ = fit_judge(found, evidence_of(found), progress=ticks.append)
+    assert again.as_object() == judge.as_object()
+    assert ticks == list(range(1, PARTS + 2))
+
+
+def test_the_trees_are_those_of_the_library() -> None:
+    import lightgbm
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(800, len(FEATURES)))
+    y = x[:, 0] + 0.5 * x[:, 1] * x[:, 2] > 0
+    trained = lightgbm.train(
+        {**TREES, "verbosity": -1, "num_threads": 1}, lightgbm.Dataset(x, y), 20
+    )
+    judge = TreeJudge(trees_of(trained.dump_model(), FEATURES))
+    assert judge.probability(x) == pytest.approx(trained.predict(x))
+
+
+def test_too_few_candidates_are_refused() -> None:
+    found = examples(20)
+    with pytest.raises(ModelError, match="too few for a judge"):
+        fit_judge(found, evidence_of(found))
+    with pytest.raises(ModelError, match="too few for a judge"):
+        fit_judge([], [])
+
+
+class Listed:
+    """A first stage that knows the candidates of each text."""
+
+    def __init__(self, found: Sequence[Example]) -> None:
+        self._known = {example.item.affiliation: list(example.candidates) for example in found}
+
+    def candidates(self, texts: Sequence[str], *, depth: int) -> list[list[Candidate]]:
+        return [self._known[text][:depth] for text in texts]
+
+
+def strings_of(found: Sequence[Example]) -> judge.Strings:
+    items = tuple(example.item for example in found)
+    return judge.Strings(held_out=items[:10], native=(), folds=(items[10:],), joint=())
+
+
+def test_the_sieve_passes_what_is_named() -> None:
+    found = [
+        replace(e, item=replace(e.item, affiliation=f"Room {i}, {e.item.affiliation}"))
+        for i, e in enumerate(examples(400))
+    ]
+    named = {name for e in found for name in e.item.ror_ids}
+    organisations = [Organisation(name, "active", (), places=()) for name in named]
+    ticks: list[int] = []
+    sieve = judge.fit_sieve(
+        Listed(found), strings_of(found), organisations, depth=5, progress=ticks.append
+    )
+    assert ticks[-1] == len(strings_of(found).weighted())
+    for example in examples(40, seed=2):
+        reading = Reading(example.item.affiliation, example.candidates)
+        (passed,) = sieve.shortlists([reading], least=0.2, most=5)
+        assert example.verdicts.index(1) in passed
+        assert len(passed) < len(example.candidates)
+
+
+def test_too_few_candidates_are_refused_by_the_sieve() -> None:
+    found = examples(5)
+    with pytest.raises(ModelError, match="too few for a sieve"):
+        judge.fit_sieve(Listed(found), strings_of(found), [], depth=5)
+
+
+def test_an_unknown_verdict_counts_only_where_labels_are_complete(fitted) -> None:
+    from resolver.training.judge import _table
+
+    found, _, _ = fitted
+    table = _table(found, evidence_of(found))
+    known = sum(verdict is not None for e in found for verdict in e.verdicts)
+    unknown = sum(e.complete for e in found)
+    assert len(table.y) == known + unknown
+    assert (table.weight < 1).sum() == unknown
+
+
+@pytest.mark.parametrize("logit", [-3.0, 0.0, 2.5])
+def test_a_logit_of_one_reranker_is_as_probable_as_that_of_another(logit: float) -> None:
+    theirs, ours = Calibration(2.0, -1.0), Calibration(0.5, 0.25)
+    (one,) = theirs.probability(np.array([logit]))
+    (other,) = ours.probability(np.array([rescaled(theirs, ours)(logit)]))
+    assert one == pytest.approx(other)
+
+
+def test_calibration_leaves_out_what_cannot_be_known() -> None:
+    found = examples(200)
+    assert calibration_of(found).slope > 0
+    without = [
+        replace(e, shortlist=e.shortlist[:-1], logits=e.logits[:-1], verdicts=e.verdicts[:-1])
+        for e in found
+    ]
+    assert calibration_of(found) == calibration_of(without)
+
+
+@pytest.mark.slow
+def test_strings_are_gathered_from_the_rerankers_that_did_not_see_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sample registry, its gold strings and the built-in models; a fold's scores are ours."""
+    organisations = [
+        one for one in open_release(sample.REGISTRY).records() if isinstance(one, Organisation)
+    ]
+    encoder, reranker = load_encoder(BUILTIN, None), load_reranker(BUILTIN, None)
+    store = EmbeddedStore(tmp_path / "index")
+    manifest = build(
+        organisations, release="sample", release_sha256="0", encoder=encoder, store=store
+    )
+    store.activate(manifest.version)
+    monkeypatch.setattr(judge, "JOINT", 6)
+    monkeypatch.setattr(judge, "IN_THEIR_SCRIPTS", 3)
+    labelled = read_labelled(sample.GOLD) + [
+        Labelled(name.value, frozenset({one.ror_id}))
+        for one in organisations
+        if held_out(one.ror_id)
+        for name in one.names
+    ]
+    strings = judge.Strings.of(labelled, organisations, folds=2, material=None, seed=1)
+    assert len(strings.native) == 3
+    assert sorted(map(str, (*strings.held_out, *strings.folds[0], *strings.folds[1]))) == sorted(
+        map(str, labelled)
+    )
+    index = store.open()
+    matcher = Matcher(Recall(encoder, index), reranker, LogitJudge(1.0, 0.0), rerank_depth=5)
+    ticks: list[int] = []
+    found, features = judge.gather(
+        matcher, [matcher, matcher], strings, organisations, ticks.append
+    )
+    index.close()
+    assert ticks[-1] == len(strings)
+    empty = sum(not item.affiliation for item in labelled)
+    assert len(found) == len(strings) - 2 * len(strings.held_out) - empty
+    assert [len(example.logits) for example in found] == [len(rows) for rows in features]
+    # The same reranker on both sides: its logits stay what they are.
+    for example, rows in zip(found, features, strict=True):
+        logits = rows[:, FEATURES.index("logit")]
+        assert logits == pytest.approx(example.logits, abs=1e-6)
+    made = [example for example in found if example.item.certain]
+    assert {example.complete for example in made} == {False}
+    assert {example.weight for example in made} == {1.0, judge.JOINT_WEIGHT}
