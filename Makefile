@@ -18,7 +18,10 @@ endif
 .PHONY: help demo test test-all test-fast lint format types imports licences audit sbom fuzz benchmark chaos memory secrets alerts clean
 
 help:  ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Try it
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -48,6 +51,8 @@ REGISTRY ?=
 demo: $(VENV)/.embedded  ## Raw affiliations become links, on this machine alone (REGISTRY=path for a full dump)
 	@$(BIN)/resolver demo $(if $(REGISTRY),--registry '$(REGISTRY)')
 
+##@ Every change
+
 # Processes that share the tests; half of the time many tests wait, for a service or a start.
 JOBS ?= 2
 
@@ -71,6 +76,11 @@ format: $(VENV)/.full  ## Mend style
 types: $(VENV)/.full  ## Types
 	@$(BIN)/mypy
 
+imports: $(VENV)/.full  ## Direction of imports
+	@$(BIN)/lint-imports
+
+##@ What is installed
+
 licences: $(VENV)/.full  ## Licences of all that is needed; fails for one that is not in .ci/licences.toml
 	@$(BIN)/python .ci/licences.py
 
@@ -81,6 +91,8 @@ sbom: $(VENV)/.full  ## sbom.json: what is installed, with licences, in CycloneD
 	@$(BIN)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml \
 		--mc-type application --output-format JSON --output-file sbom.json
 	@echo "sbom.json"
+
+##@ Long looks
 
 # For each target, in seconds.
 SECONDS ?= 60
@@ -94,20 +106,19 @@ fuzz: $(VENV)/.full  ## Look for inputs that do harm, guided by coverage (SECOND
 			-max_total_time=$(SECONDS) -max_len=65536 -verbosity=0 -print_final_stats=1 || exit 1; \
 	done
 
-imports: $(VENV)/.full  ## Direction of imports
-	@$(BIN)/lint-imports
-
 benchmark: $(VENV)/.full  ## The figures of docs/benchmarks.md (REGISTRY=path)
 	@$(BIN)/python -m benchmarks.straight_line $(if $(REGISTRY),--registry '$(REGISTRY)')
-
-secrets:  ## Passwords for docker-compose.yml, made once, below secrets/
-	@docker/secrets.sh
 
 chaos: $(VENV)/.full  ## Faults under load: is anything lost or doubled? (CHAOS_ARGS=--quick)
 	@$(BIN)/python -m benchmarks.chaos $(CHAOS_ARGS)
 
 memory: $(VENV)/.full  ## Memory of a worker over many strings (MEMORY_ARGS)
 	@$(BIN)/python -m benchmarks.memory $(MEMORY_ARGS)
+
+##@ Run it
+
+secrets:  ## Passwords for docker-compose.yml, made once, below secrets/
+	@docker/secrets.sh
 
 alerts:  ## Try the alert rules (promtool comes with Prometheus)
 	@promtool check config monitoring/prometheus.yml
