@@ -228,6 +228,21 @@ def copied_database(
 
 
 @pytest.fixture
+def replaced_database(_maintenance: Engine) -> Callable[[str, str], None]:
+    """Puts a copy of the second database, which nobody is connected to, in place of the first."""
+
+    def replace(url: str, original: str) -> None:
+        name = make_url(url).database
+        assert name is not None
+        _drop(_maintenance, name)
+        with _maintenance.connect() as connection:
+            template = make_url(original).database
+            connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
+
+    return replace
+
+
+@pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """An engine on `database_url`."""
     from resolver.database.connection import connect

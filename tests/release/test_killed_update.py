@@ -129,7 +129,21 @@ def undisturbed(
     return _state(installation)
 
 
-@pytest.mark.parametrize("point", POINTS)
+EACH_RUN = {
+    "before the load commits", "after the alias", "in mid-selection, after a page",
+    "in the refresh, after some",
+}  # fmt: skip
+"""Points at which an update is killed in every run of the tests, one a stage; the rest are for
+``make test-all``."""
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param(point, marks=[] if point in EACH_RUN else pytest.mark.slowest)
+        for point in POINTS
+    ],
+)
 def test_an_update_killed_at(
     point: str,
     prepared: Installation,

@@ -112,7 +112,7 @@ def test_a_database_that_was_not_migrated_says_so(empty_database_url: str, tmp_p
     engine.dispose()
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 @pytest.mark.skipif(not SHARED.exists(), reason="the two whole releases are not here")
 def test_a_real_update_changes_what_it_should(engine: Engine, tmp_path: Path) -> None:
     registry = SHARED / "data/registry"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,26 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 from support.deployment import Deployment, prepare
 
+from resolver.database.connection import connect
 from resolver.settings import Settings
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A worker on RabbitMQ is for ``make test-all``, where the broker makes no difference to what is
+    tested: without the mark `each_broker`, `make test` starts it on Redis alone."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "bare" in item.fixturenames:
+            brokers = item.callspec.params if hasattr(item, "callspec") else {}
+            one_of_two = brokers.get("broker_url") == "rabbitmq" and not _is_for_rabbitmq(item)
+            if one_of_two and item.get_closest_marker("each_broker") is None:
+                item.add_marker(pytest.mark.slowest)
+
+
+def _is_for_rabbitmq(item: pytest.Function) -> bool:
+    """Whether it runs on no other broker."""
+    marks = item.iter_markers("parametrize")
+    return any(mark.args[:2] == ("broker_url", ["rabbitmq"]) for mark in marks)
 
 
 @pytest.fixture(params=["redis", "rabbitmq"])
@@ -27,8 +48,29 @@ def bare(broker_url: str, database_url: str, engine: Engine, tmp_path: Path) -> 
     return Deployment(settings, engine, tmp_path)
 
 
+@pytest.fixture(scope="session")
+def prepared(
+    copied_database: Callable[[str | None], str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
+    """The sample registry, loaded and indexed once: a database and a home to be copied."""
+    folder = tmp_path_factory.mktemp("prepared")
+    url = copied_database(None)
+    settings = Settings(  # type: ignore[call-arg]
+        _env_file=None, home=folder / "home", database_url=SecretStr(url)
+    )
+    engine = connect(url)
+    prepare(Deployment(settings, engine, folder))
+    engine.dispose()
+    return url, settings.home
+
+
 @pytest.fixture
-def deployment(bare: Deployment) -> Deployment:
+def deployment(
+    bare: Deployment, prepared: tuple[str, Path], replaced_database: Callable[[str, str], None]
+) -> Deployment:
     """With the sample registry, loaded and indexed."""
-    prepare(bare)
+    url, home = prepared
+    assert bare.settings.database_url is not None
+    replaced_database(bare.settings.database_url.get_secret_value(), url)
+    shutil.copytree(home, bare.settings.home, symlinks=True)
     return bare

@@ -50,6 +50,7 @@ from resolver.workers.client import UPDATE, enqueue, enqueue_refresh, withdraw
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.each_broker
 def test_chunk_ends_as_links(deployment: Deployment) -> None:
     with deployment.worker():
         enqueue(CHUNK, settings=deployment.settings)
@@ -129,6 +130,7 @@ def test_record_is_replaced_whole_and_withdrawn(deployment: Deployment) -> None:
     assert deployment.dead() == []
 
 
+@pytest.mark.each_broker
 def test_message_of_the_document_is_worked(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +141,7 @@ def test_message_of_the_document_is_worked(
     assert linked(deployment) == ["10.5555/1"]
 
 
+@pytest.mark.each_broker
 def test_chunk_of_a_killed_process_is_done_by_the_next_one(deployment: Deployment) -> None:
     with deployment.worker() as worker:
         with held(deployment) as waits:
@@ -166,6 +169,7 @@ def test_chunk_of_a_killed_worker_is_done_by_another_one(deployment: Deployment)
     assert linked(deployment) == ["10.1/1", "10.1/3"]
 
 
+@pytest.mark.each_broker
 def test_stopped_worker_finishes_its_chunk(deployment: Deployment) -> None:
     with deployment.worker() as worker:
         with held(deployment) as waits:
@@ -177,6 +181,7 @@ def test_stopped_worker_finishes_its_chunk(deployment: Deployment) -> None:
     assert linked(deployment) == ["10.1/1", "10.1/3"]
 
 
+@pytest.mark.each_broker
 def test_chunk_that_cannot_be_read_ends_among_the_dead_letters(deployment: Deployment) -> None:
     app = create_app(deployment.settings)
     with app.connection_for_write() as connection:
