@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from cachetools import LRUCache
 
 from resolver.encoder import Encoder
 from resolver.encoder.lexical import query_vector
 from resolver.index import Index, Query
-from resolver.index.recent import Recent
 from resolver.index.results import Results
 from resolver.matching.candidate import Candidate, by_organisation, fuse
 from resolver.text.segments import naming
@@ -31,8 +33,11 @@ class Recall:
 
     encoder: Encoder
     index: Index
-    _kept: Recent[tuple[str, int], Results] = field(
-        default_factory=lambda: Recent(KEPT_SEGMENTS), init=False, repr=False, compare=False
+    _kept: LRUCache[tuple[str, int], Results] = field(
+        default_factory=lambda: LRUCache(KEPT_SEGMENTS), init=False, repr=False, compare=False
+    )
+    _keeping: threading.Lock = field(
+        default_factory=threading.Lock, init=False, repr=False, compare=False
     )
 
     def candidates(self, texts: Sequence[str], *, depth: int) -> list[list[Candidate]]:
@@ -61,12 +66,14 @@ class Recall:
         # Each once: segments are shared between texts, and a whole text may be a segment too.
         segments = dict.fromkeys(segment for own in named for segment in own)
         parts = [(part, limit) for part in segments | dict.fromkeys(texts)]
-        found = self._kept.get(parts)
+        with self._keeping:
+            found = {part: self._kept[part] for part in parts if part in self._kept}
         asked = [part for part in parts if part not in found]
         vectors = self.encoder.encode_queries([part for part, _ in asked])
         found |= zip(asked, self._search(vectors, limit), strict=True)
         # Whole texts are seldom met again, and would push out what is.
-        self._kept.keep({part: found[part] for part in asked if part[0] in segments})
+        with self._keeping:
+            self._kept.update((part, found[part]) for part in asked if part[0] in segments)
         return {part: results for (part, _), results in found.items()}
 
     def _search(self, queries: Iterable[Query], limit: int) -> list[Results]:
