@@ -704,12 +704,10 @@ def _is_complete(path: Path) -> bool:
 def _read_manifest(path: Path) -> Manifest:
     file = path / "manifest.json"
     try:
-        value = json.loads(file.read_bytes())
+        content = file.read_bytes()
     except FileNotFoundError as error:
         raise IndexMissing(f"index version {path.name} is gone", remedy=_REBUILD) from error
-    except ValueError as error:
-        raise IndexProblem(f"{file}: not JSON: {error}", remedy=_REBUILD) from error
-    return from_json(value, where=str(file))
+    return from_json(content, where=str(file))
 
 
 def _write_manifest(path: Path, manifest: Manifest) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import logging
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -408,7 +409,8 @@ class ServerStore:
         # Another alias may begin with this one's name: "organisations" and "organisations-test".
         if not metadata or metadata.get("alias") != self._alias:
             return None
-        return from_json(metadata.get("manifest"), where=f"{self._server.where}/{collection}")
+        manifest = json.dumps(metadata.get("manifest")).encode()
+        return from_json(manifest, where=f"{self._server.where}/{collection}")
 
 
 class ServerWriter:
