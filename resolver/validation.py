@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+UNKNOWN_KEY = "no such key"
+
+MAX_SHOWN = 80
 
 _EXPECTED = {
     "string_type": "a string",
@@ -24,7 +29,8 @@ _EXPECTED = {
 def first_problem(error: ValidationError) -> tuple[str, str]:
     """The path of the first bad value, as "names[2].value" ("" for the whole), and what is wrong.
 
-    The reason quotes no value; a `ValueError` of a validator is given in its own words.
+    A `ValueError` of a validator is given in its own words. Of a value only a choice is quoted, at
+    most `MAX_SHOWN` characters of it.
     """
     problem = error.errors(include_url=False)[0]
     kind, value, context = problem["type"], problem["input"], problem.get("ctx", {})
@@ -32,6 +38,12 @@ def first_problem(error: ValidationError) -> tuple[str, str]:
         reason = str(context["error"])
     elif kind == "json_invalid":
         reason = f"not JSON: {context['error']}"
+    elif kind in ("extra_forbidden", "invalid_key"):
+        reason = UNKNOWN_KEY
+    elif kind == "enum":
+        shown = json.dumps(value, default=str)[:MAX_SHOWN]
+        choices = context["expected"].replace(" or ", ", ").replace("'", "")
+        reason = f"{shown} is not one of {choices}"
     elif kind == "missing" or (value is None and kind in ("string_type", "list_type")):
         reason = "missing or empty"
     elif kind == "greater_than_equal":
@@ -42,6 +54,8 @@ def first_problem(error: ValidationError) -> tuple[str, str]:
         reason = "is not a finite number"
     elif kind == "float_type" and json_kind(value) == "a number":
         reason = "is too large a number"
+    elif kind in ("int_type", "int_from_float") and json_kind(value) == "a number":
+        reason = "is not a whole number"
     elif kind in _EXPECTED:
         reason = f"is {json_kind(value)}, not {_EXPECTED[kind]}"
     else:
