@@ -1,6 +1,9 @@
 """The organisation index in Qdrant: versions side by side, one of them active.
 
-Two adapters keep one contract: `embedded` (Qdrant's engine in process) and `server`.
+Two adapters keep one contract, which stands here: `embedded` (Qdrant's engine in this process) and
+`server`. `resolver.index.build` fills a new version while readers use the active one.
+`IndexStore.activate` then switches in one step: the embedded store replaces the link `current`, the
+server's store moves an alias. A reader that has a version open keeps it.
 """
 
 from __future__ import annotations
@@ -25,17 +28,17 @@ DenseVector = npt.NDArray[np.float32]
 """Shape (dimension,), float32, unit length."""
 
 Query = SparseVector | DenseVector
-"""A sparse query meets the sparse vectors, a dense one the dense vectors."""
+"""A sparse query searches the sparse vectors, a dense one the dense vectors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """What an index version was made of.
 
-    `version` names it (letters, digits, '.', '-' and '_'); `organisations` and
-    `points` are its counts once it is complete, `built_at` ISO 8601 in UTC. `statistics` is
-    their fingerprint (`resolver.encoder.statistics`), "" where none are kept; `derived_from` the
-    version that this one began with, "" for one that was built in full.
+    `version` is its name (letters, digits, '.', '-' and '_'). `organisations` and `points` are its
+    counts once it is complete. `built_at` is ISO 8601 in UTC. `statistics` is the fingerprint of
+    the statistics (`resolver.encoder.statistics`), "" where none are kept. `derived_from` is the
+    version that this one began as a copy of, "" for one that was built in full.
     """
 
     version: str
@@ -68,11 +71,11 @@ class Index(Protocol):
     def manifest(self) -> Manifest: ...
 
     def search(self, queries: Sequence[Query], *, limit: int) -> list[Results]:
-        """For each query its `limit` nearest points, best first. One round trip for all, and one
-        for the names that were not met before.
+        """For each query its `limit` nearest points, best first. One request for all queries, and
+        one for the names that no search has returned before.
 
-        Scores are dot products. Equal ones come in order of the organisation. An empty sparse
-        query has no results.
+        Scores are dot products; equal scores are ordered by organisation. An empty sparse query
+        has no results.
 
         Raises:
             IndexUnavailable: the server failed; nothing is returned for any query.
@@ -80,11 +83,12 @@ class Index(Protocol):
         ...
 
     def documents(self, names: Collection[int]) -> dict[int, Document]:
-        """The documents of names that a search has met, by their numbers, which are this open
-        index's own. Of 600 that a string meets, some 50 are wanted.
+        """The documents of names that a search has returned, by their numbers (`Results.names`),
+        which hold for this open index alone. A search returns some 600 names for an affiliation, of
+        which 50 are read.
 
         Raises:
-            IndexProblem: one is not there any more.
+            IndexProblem: a name is not in the index any more.
             IndexUnavailable: the server failed.
         """
         ...
@@ -111,26 +115,27 @@ class IndexWriter(Protocol):
     """
 
     def add(self, points: Sequence[Point]) -> None:
-        """Upsert points; adding the same name of the same organisation again replaces it."""
+        """Write points; adding the same name of the same organisation again replaces it."""
         ...
 
     def held(self, points: Collection[UUID]) -> dict[UUID, Document]:
-        """The documents of these points, as far as they are in the version by now."""
+        """The documents of those of these points that are in the version by now."""
         ...
 
     def rewrite(self, documents: Sequence[Document]) -> None:
-        """Other documents for names that are there; their vectors stay."""
+        """Replace the documents of names that are in the version; their vectors stay."""
         ...
 
     def remove(self, documents: Sequence[Document]) -> None:
-        """Delete the points of names; those that are not there are no mistake."""
+        """Delete the points of names; names that are not in the version are ignored."""
         ...
 
     def finish(self) -> None:
         """Optimise, count and compare with the manifest; raises `IndexProblem` on a difference."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
@@ -143,20 +148,22 @@ class IndexWriter(Protocol):
 class IndexStore(Protocol):
     """All versions, wherever they are kept.
 
-    It owns the connections of what it opens and creates: whoever made the store closes it, by
-    `with` or `close`, when nothing of it is used any more.
+    It owns the connections of the indexes that it opens and the writers that it creates: whoever
+    made the store closes it, by `with` or `close`, when none of them is used any more.
     """
 
     def close(self) -> None: ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
     def versions(self) -> list[Manifest]:
         """Complete versions, oldest first."""
@@ -173,11 +180,11 @@ class IndexStore(Protocol):
         *,
         base: str | None = None,
     ) -> IndexWriter:
-        """Begin a version; leftovers of an unfinished one of the same name are dropped.
+        """Begin a version; what is left of an unfinished one of the same name is dropped.
 
-        It is empty, and `statistics` are kept beside it; or it begins with all points of the
-        version `base`, and has that one's. A version without any can be searched; `derive` refuses
-        it.
+        Without `base` it begins empty, and `statistics` are kept beside it. With `base` it begins
+        as a copy of that version, points and statistics. A version without statistics can be
+        searched, but `resolver.index.build.derive` refuses it as a base.
 
         Raises:
             IndexProblem: the version exists already, or `base` does not.
@@ -186,22 +193,23 @@ class IndexStore(Protocol):
         ...
 
     def statistics(self, version: str) -> Statistics:
-        """What the sparse vectors of a complete version were made with.
+        """The statistics that the sparse vectors of a complete version were made with.
 
         Raises:
-            IndexProblem: there is no such version, or it keeps none, or damaged ones.
+            IndexProblem: there is no such version, or its statistics are missing or damaged.
         """
         ...
 
     def activate(self, version: str) -> None:
-        """Let readers see this version from now on, atomically."""
+        """Make a version the active one, in one step: whoever opens the active version finds the
+        one before or this one. Indexes that are open stay as they are."""
         ...
 
     def open(self, version: str | None = None) -> Index:
         """Open a version, or the active one.
 
         Raises:
-            IndexMissing: no version is active, or the one that is named is not complete.
+            IndexMissing: no version is active, or the version that is named is not complete.
             IndexBusy: the embedded index is open in another process.
             IndexUnavailable: the server does not answer.
         """
@@ -211,7 +219,7 @@ class IndexStore(Protocol):
         """Delete a version.
 
         Raises:
-            IndexProblem: it is the active one.
-            IndexBusy: the embedded one is open in some process.
+            IndexProblem: it is the active version.
+            IndexBusy: it is an embedded version that some process has open.
         """
         ...

@@ -37,13 +37,13 @@ import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from resolver import disk
 from resolver.encoder.lexical import SparseVector
 from resolver.errors import DiskFull, IndexBusy, IndexMissing, IndexProblem
-from resolver.index import Manifest, Point, Query
+from resolver.index import IndexStore, IndexWriter, Manifest, Point, Query
 from resolver.index.manifest import (
     check_base,
     check_counts,
@@ -55,20 +55,18 @@ from resolver.index.manifest import (
     read_statistics,
     to_json,
 )
-from resolver.index.organisation_count import Tally
+from resolver.index.organisation_count import OrganisationCount
 from resolver.index.payload import (
     DENSE,
     OVERSAMPLING,
     SPARSE,
     Answer,
-    Points,
     check_points,
-    check_queries,
     payload,
     point_id,
 )
 from resolver.index.payload import document as read_document
-from resolver.index.results import NOTHING, Results
+from resolver.index.reading import OpenIndex
 from resolver.registry.document import Document
 
 if TYPE_CHECKING:
@@ -109,7 +107,7 @@ search at the same time take as long as one after the other), and whoever else c
 0.2 s for 64, more than a second for those of a whole chunk. Fewer cost more than they free."""
 
 
-class EmbeddedStore:
+class EmbeddedStore(IndexStore):
     """Index versions in a folder of this machine."""
 
     def __init__(self, directory: Path) -> None:
@@ -119,17 +117,6 @@ class EmbeddedStore:
 
     def close(self) -> None:
         """Nothing is held between calls; an open index and a writer hold what is theirs."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def versions(self) -> list[Manifest]:
         if not self._versions.is_dir():
@@ -200,6 +187,7 @@ class EmbeddedStore:
         return read_statistics(_read_manifest(path), file.read_bytes() if file.is_file() else None)
 
     def activate(self, version: str) -> None:
+        """Replace the link `current`."""
         path = self._complete(version)
         # rename(2) replaces the link in one step: a reader finds the old version or the new one.
         fresh = self._directory / f".current-{os.getpid()}"
@@ -288,14 +276,14 @@ class EmbeddedStore:
         shutil.rmtree(doomed)
 
 
-class EmbeddedWriter:
+class EmbeddedWriter(IndexWriter):
     """A version while it is being filled."""
 
     def __init__(self, path: Path, manifest: Manifest, lock: int, base: Manifest | None) -> None:
         self._path = path
         self._manifest = manifest
         self._lock = lock
-        self._tally = Tally(self.held, base=base.organisations if base else 0)
+        self._organisations = OrganisationCount(self.held, base=base.organisations if base else 0)
         edge = _engine()
         with _named_errors(manifest.version):
             shard_path = path / "shard"
@@ -314,7 +302,7 @@ class EmbeddedWriter:
     def add(self, points: Sequence[Point]) -> None:
         edge = _engine()
         check_points(points, dimension=self._manifest.dimension)
-        self._tally.meet(point.document for point in points)
+        self._organisations.note(point.document for point in points)
         with _named_errors(self._manifest.version):
             for start in range(0, len(points), _UPSERT):
                 batch = [_edge_point(point) for point in points[start : start + _UPSERT]]
@@ -338,7 +326,7 @@ class EmbeddedWriter:
 
     def remove(self, documents: Sequence[Document]) -> None:
         edge = _engine()
-        self._tally.meet(documents)
+        self._organisations.note(documents)
         with _named_errors(self._manifest.version):
             self._shard.update(edge.UpdateOperation.delete_points([*map(point_id, documents)]))
         self._removed += len(documents)
@@ -368,7 +356,7 @@ class EmbeddedWriter:
         """
         edge = _engine()
         points = self._count()
-        organisations = self._tally.organisations()
+        organisations = self._organisations.total()
         check_counts(self._manifest, organisations=organisations, points=points)
         self._require_room_to_optimise()
         with _named_errors(self._manifest.version):
@@ -391,9 +379,6 @@ class EmbeddedWriter:
             _write_manifest(self._path, self._manifest)
         self._release()
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -415,7 +400,7 @@ class EmbeddedWriter:
             self._lock = -1
 
 
-class EmbeddedIndex:
+class EmbeddedIndex(OpenIndex):
     """A complete version, open for reading in this process. Searches may come from any thread."""
 
     def __init__(self, path: Path) -> None:
@@ -423,82 +408,49 @@ class EmbeddedIndex:
         self._path = path
         self._lock = _lock(path, fcntl.LOCK_SH, "is being dropped by another process")
         try:
-            self._manifest = _read_manifest(path)
+            manifest = _read_manifest(path)
             edge = _engine()
-            with _named_errors(self._manifest.version):
+            with _named_errors(manifest.version):
                 self._shard = _load(path / "shard")
                 # An engine that finds no segments starts an empty one without a word.
                 points = self._shard.count(edge.CountRequest(exact=True))
-            check_whole(self._manifest, points=points)
+            check_whole(manifest, points=points)
         except BaseException:
             os.close(self._lock)
             raise
-        self._points = Points(self._fetch)
-        self._closed = False
+        super().__init__(manifest)
 
-    @property
-    def manifest(self) -> Manifest:
-        return self._manifest
-
-    def search(self, queries: Sequence[Query], *, limit: int) -> list[Results]:
-        self._check_usable()
-        check_queries(queries, dimension=self._manifest.dimension, limit=limit)
+    def _answers(self, queries: Sequence[Query], limit: int) -> list[Answer]:
         edge = _engine()
         params = edge.SearchParams(
             quantization=edge.QuantizationSearchParams(
                 ignore=False, rescore=True, oversampling=OVERSAMPLING
             )
         )
-        asked = [
-            i
-            for i, query in enumerate(queries)
-            if not isinstance(query, SparseVector) or len(query)
-        ]
-        found: list[Results] = [NOTHING for _ in queries]
-        if not asked:
-            return found
         requests = [
             edge.QueryRequest(
-                limit=limit, query=_edge_query(queries[i]), with_payload=False, params=params
+                limit=limit, query=_edge_query(query), with_payload=False, params=params
             )
-            for i in asked
+            for query in queries
         ]
-        results = self._points.results(self._answers(requests))
-        for i, result in zip(asked, results, strict=True):
-            found[i] = result
-        return found
-
-    def _answers(self, requests: Sequence[qdrant_edge.QueryRequest]) -> list[Answer]:
-        """One answer a request, in order."""
-        edge = _engine()
         answers: list[Answer] = []
         for start in range(0, len(requests), AT_ONCE):
-            part = list(requests[start : start + AT_ONCE])
-            with _named_errors(self._manifest.version):
+            part = requests[start : start + AT_ONCE]
+            with _named_errors(self.manifest.version):
                 answers += map(_answer, self._shard.query_batch(edge.QueryBatchRequest(part)))
         return answers
-
-    def documents(self, names: Collection[int]) -> dict[int, Document]:
-        self._check_usable()
-        return self._points.documents(names)
-
-    def organisations(self, ror_ids: Collection[str]) -> dict[str, Document]:
-        self._check_usable()
-        return self._points.organisations(ror_ids)
 
     def _fetch(
         self, ids: Sequence[UUID], keys: list[str] | None
     ) -> Iterator[tuple[UUID, Mapping[str, Any] | None]]:
-        with _named_errors(self._manifest.version):
+        with _named_errors(self.manifest.version):
             records = self._shard.retrieve(list(ids), keys or True, False)
         for record in records:
             yield _uuid(record.id), record.payload
 
-    def count(self) -> int:
-        self._check_usable()
-        edge = _engine()
-        with _named_errors(self._manifest.version):
-            return int(self._shard.count(edge.CountRequest(exact=True)))
+    def _count(self) -> int:
+        with _named_errors(self.manifest.version):
+            return int(self._shard.count(_engine().CountRequest(exact=True)))
 
     def close(self) -> None:
         if self._closed:
@@ -510,8 +462,7 @@ class EmbeddedIndex:
             os.close(self._lock)
 
     def _check_usable(self) -> None:
-        if self._closed:
-            raise IndexProblem("the index is closed", remedy="open it again")
+        super()._check_usable()
         if self._pid != os.getpid():
             raise IndexProblem(
                 "the embedded index was opened before this process was forked",
@@ -704,12 +655,10 @@ def _is_complete(path: Path) -> bool:
 def _read_manifest(path: Path) -> Manifest:
     file = path / "manifest.json"
     try:
-        value = json.loads(file.read_bytes())
+        content = file.read_bytes()
     except FileNotFoundError as error:
         raise IndexMissing(f"index version {path.name} is gone", remedy=_REBUILD) from error
-    except ValueError as error:
-        raise IndexProblem(f"{file}: not JSON: {error}", remedy=_REBUILD) from error
-    return from_json(value, where=str(file))
+    return from_json(content, where=str(file))
 
 
 def _write_manifest(path: Path, manifest: Manifest) -> None:

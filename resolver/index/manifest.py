@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from resolver.encoder.statistics import Statistics
 from resolver.errors import IndexProblem
 from resolver.index import Manifest
+from resolver.validation import first_problem
 
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}")
-_TYPES: dict[str, type] = {
-    field.name: {"int": int, "str": str}[str(field.type)] for field in dataclasses.fields(Manifest)
-}
-_LATER = {
-    field.name: field.default
-    for field in dataclasses.fields(Manifest)
-    if field.default is not dataclasses.MISSING
-}
-"""Fields that manifests of earlier releases of this program lack."""
+_MANIFEST = TypeAdapter(Manifest)
 
 
 def to_json(manifest: Manifest) -> dict[str, str | int]:
@@ -27,20 +21,19 @@ def to_json(manifest: Manifest) -> dict[str, str | int]:
     return dataclasses.asdict(manifest)
 
 
-def from_json(value: Any, *, where: str) -> Manifest:
-    """The manifest that `to_json` wrote; keys it does not know are ignored.
+def from_json(content: bytes, *, where: str) -> Manifest:
+    """The manifest that `to_json` gave, from its JSON; keys that it does not know are ignored.
 
     Raises:
         IndexProblem: a field is missing or of another type; says where and which.
     """
-    remedy = "build the index again: resolver index build"
-    if not isinstance(value, dict):
-        raise IndexProblem(f"{where}: not a manifest", remedy=remedy)
-    value = {**_LATER, **value}
-    for name, kind in _TYPES.items():
-        if type(value.get(name)) is not kind:
-            raise IndexProblem(f"{where}: {name}: not of type {kind.__name__}", remedy=remedy)
-    return Manifest(**{name: value[name] for name in _TYPES})
+    try:
+        return _MANIFEST.validate_json(content, strict=True)
+    except ValidationError as error:
+        raise IndexProblem(
+            ": ".join(filter(None, (where, *first_problem(error)))),
+            remedy="build the index again: resolver index build",
+        ) from error
 
 
 def check_version(version: str) -> str:

@@ -9,28 +9,31 @@ from resolver.index.payload import organisation_point_id
 from resolver.registry.document import Document
 
 
-class Tally:
-    """Counts organisations by the points of their display names, which every one has.
+class OrganisationCount:
+    """Counts organisations by the points of their display names, which every organisation has.
 
-    `base` are those that the version began with. `held` says which of some points are there;
-    asking it of all would take seconds, so it is asked of what is written alone.
+    `base` is the number of those that the version began with. `held` says which of some points are
+    in the version. To ask it for all points would take seconds, so it is asked only for those of
+    organisations that are written or removed.
     """
 
     def __init__(self, held: Callable[[Collection[UUID]], Collection[UUID]], *, base: int) -> None:
         self._held = held
         self._base = base
-        self._met: set[str] = set()
-        self._before = 0
+        self._touched: set[str] = set()
+        self._touched_before = 0
 
-    def meet(self, documents: Iterable[Document]) -> None:
-        """Told of documents before they are written or removed."""
-        new = {document.ror_id for document in documents} - self._met
-        self._met |= new
+    def note(self, documents: Iterable[Document]) -> None:
+        """Take note of documents; to be called before they are written or removed."""
+        new = {document.ror_id for document in documents} - self._touched
+        self._touched |= new
         if self._base and new:
-            self._before += len(self._held([organisation_point_id(ror_id) for ror_id in new]))
+            self._touched_before += self._in_version(new)
 
-    def organisations(self) -> int:
+    def total(self) -> int:
         if not self._base:
-            return len(self._met)
-        after = len(self._held([organisation_point_id(ror_id) for ror_id in self._met]))
-        return self._base - self._before + after
+            return len(self._touched)
+        return self._base - self._touched_before + self._in_version(self._touched)
+
+    def _in_version(self, ror_ids: Iterable[str]) -> int:
+        return len(self._held([organisation_point_id(ror_id) for ror_id in ror_ids]))

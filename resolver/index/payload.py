@@ -12,11 +12,11 @@ from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
+from cachetools import LRUCache
 
 from resolver.encoder.lexical import SparseVector
 from resolver.errors import IndexProblem
 from resolver.index import Point, Query
-from resolver.index.recent import Recent
 from resolver.index.results import Results
 from resolver.registry.document import Document
 from resolver.registry.organisation import OrganisationStatus
@@ -160,7 +160,8 @@ class Points:
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
-        self._documents: Recent[int, Document] = Recent(KEPT_DOCUMENTS)
+        self._documents: LRUCache[int, Document] = LRUCache(KEPT_DOCUMENTS)
+        self._remembering = threading.Lock()
         # Names are numbered as they are met, 120 bytes each: 30 MB for all of release 2.9.
         self._numbers: dict[int, int] = {}
         self._points: list[int] = []
@@ -259,13 +260,15 @@ class Points:
             self._numbers.update((point, first + i) for i, point in enumerate(new))
 
     def _documented(self, points: Collection[int]) -> dict[int, Document]:
-        found = self._documents.get(points)
-        missing = [UUID(int=point) for point in points if point not in found]
-        if missing:
-            fetched = {point.int: document(value) for point, value in self._fetch(missing, None)}
-            self._documents.keep(fetched)
-            found |= fetched
-        return found
+        with self._remembering:
+            known = {point: self._documents[point] for point in points if point in self._documents}
+        missing = [UUID(int=point) for point in points if point not in known]
+        if not missing:
+            return known
+        fetched = {point.int: document(value) for point, value in self._fetch(missing, None)}
+        with self._remembering:
+            self._documents.update(fetched)
+        return known | fetched
 
 
 def _require_all(points: Collection[int], found: Collection[int]) -> None:

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import logging
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from resolver.encoder.lexical import SparseVector
 from resolver.errors import IndexMissing, IndexProblem, IndexUnavailable
-from resolver.index import Manifest, Point, Query
+from resolver.index import IndexStore, IndexWriter, Manifest, Point, Query
 from resolver.index.manifest import (
     check_base,
     check_counts,
@@ -34,21 +35,19 @@ from resolver.index.manifest import (
     read_statistics,
     to_json,
 )
-from resolver.index.organisation_count import Tally
+from resolver.index.organisation_count import OrganisationCount
 from resolver.index.payload import (
     DENSE,
     OVERSAMPLING,
     SPARSE,
     Answer,
-    Points,
     check_points,
-    check_queries,
     payload,
     point_id,
 )
 from resolver.index.payload import document as read_document
 from resolver.index.qdrant import RETRY_DELAYS, SEEN_WITHIN, Server
-from resolver.index.results import NOTHING, Results
+from resolver.index.reading import OpenIndex
 from resolver.registry.document import Document
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ _PART = 1 << 20
 _MOST_PARTS = 1000
 
 
-class ServerStore:
+class ServerStore(IndexStore):
     """Index versions on a Qdrant server, or in a client's `:memory:`.
 
     It owns the client: what it opened can be used until it is closed.
@@ -109,17 +108,6 @@ class ServerStore:
 
     def close(self) -> None:
         self._server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def versions(self) -> list[Manifest]:
         names = [name for name in self._names() if name.startswith(f"{self._alias}-")]
@@ -280,6 +268,7 @@ class ServerStore:
             return None
 
     def activate(self, version: str) -> None:
+        """Move the alias, and wait until all nodes show that."""
         from qdrant_client import models
 
         collection = self._complete(version)
@@ -408,10 +397,11 @@ class ServerStore:
         # Another alias may begin with this one's name: "organisations" and "organisations-test".
         if not metadata or metadata.get("alias") != self._alias:
             return None
-        return from_json(metadata.get("manifest"), where=f"{self._server.where}/{collection}")
+        manifest = json.dumps(metadata.get("manifest")).encode()
+        return from_json(manifest, where=f"{self._server.where}/{collection}")
 
 
-class ServerWriter:
+class ServerWriter(IndexWriter):
     """A collection while it is being filled."""
 
     def __init__(
@@ -428,7 +418,7 @@ class ServerWriter:
         self._server = server
         self._collection = collection
         self._manifest = manifest
-        self._tally = Tally(self.held, base=base.organisations if base else 0)
+        self._organisations = OrganisationCount(self.held, base=base.organisations if base else 0)
         self._alias = alias
         self._indexing_timeout = indexing_timeout
         self._poll_interval = poll_interval
@@ -437,7 +427,7 @@ class ServerWriter:
 
     def add(self, points: Sequence[Point]) -> None:
         check_points(points, dimension=self._manifest.dimension)
-        self._tally.meet(point.document for point in points)
+        self._organisations.note(point.document for point in points)
         for start in range(0, len(points), _UPSERT):
             batch = [_server_point(point) for point in points[start : start + _UPSERT]]
             self._server.write(
@@ -498,7 +488,7 @@ class ServerWriter:
     def remove(self, documents: Sequence[Document]) -> None:
         from qdrant_client import models
 
-        self._tally.meet(documents)
+        self._organisations.note(documents)
         for start in range(0, len(documents), _UPSERT):
             points = models.PointIdsList(
                 points=[str(point_id(document)) for document in documents[start : start + _UPSERT]]
@@ -521,7 +511,7 @@ class ServerWriter:
         client = self._server.client
         self._server.whole(
             lambda: check_counts(
-                self._manifest, organisations=self._tally.organisations(), points=self.count()
+                self._manifest, organisations=self._organisations.total(), points=self.count()
             )
         )
         self._server.write(
@@ -583,9 +573,6 @@ class ServerWriter:
                 self._manifest.points,
             )
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -605,62 +592,35 @@ class ServerWriter:
             log.warning("unfinished collection %s stays: %s", self._collection, problem)
 
 
-class ServerIndex:
+class ServerIndex(OpenIndex):
     """One collection, open for reading. Searches may come from any thread."""
 
     def __init__(self, server: Server, collection: str, manifest: Manifest) -> None:
         self._server = server
         self._collection = collection
-        self._manifest = manifest
-        self._points = Points(self._fetch)
-        self._closed = False
+        super().__init__(manifest)
 
-    @property
-    def manifest(self) -> Manifest:
-        return self._manifest
-
-    def search(self, queries: Sequence[Query], *, limit: int) -> list[Results]:
+    def _answers(self, queries: Sequence[Query], limit: int) -> list[Answer]:
         from qdrant_client import models
 
-        self._check_usable()
-        check_queries(queries, dimension=self._manifest.dimension, limit=limit)
         params = models.SearchParams(
             quantization=models.QuantizationSearchParams(
                 ignore=False, rescore=True, oversampling=OVERSAMPLING
             )
         )
-        asked = [
-            i
-            for i, query in enumerate(queries)
-            if not isinstance(query, SparseVector) or len(query)
-        ]
-        found: list[Results] = [NOTHING for _ in queries]
-        if not asked:
-            return found
         requests = [
             models.QueryRequest(
-                query=_server_query(queries[i]),
-                using=SPARSE if isinstance(queries[i], SparseVector) else DENSE,
+                query=_server_query(query),
+                using=SPARSE if isinstance(query, SparseVector) else DENSE,
                 limit=limit,
                 with_payload=False,
                 params=params,
             )
-            for i in asked
+            for query in queries
         ]
         with self._server.named_errors():
             answers = self._server.client.query_batch_points(self._collection, requests)
-        results = self._points.results([_answer(answer.points) for answer in answers])
-        for i, result in zip(asked, results, strict=True):
-            found[i] = result
-        return found
-
-    def documents(self, names: Collection[int]) -> dict[int, Document]:
-        self._check_usable()
-        return self._points.documents(names)
-
-    def organisations(self, ror_ids: Collection[str]) -> dict[str, Document]:
-        self._check_usable()
-        return self._points.organisations(ror_ids)
+        return [_answer(answer.points) for answer in answers]
 
     def _fetch(
         self, ids: Sequence[UUID], keys: list[str] | None
@@ -672,17 +632,12 @@ class ServerIndex:
         for record in records:
             yield UUID(str(record.id)), record.payload
 
-    def count(self) -> int:
-        self._check_usable()
+    def _count(self) -> int:
         with self._server.named_errors():
             return self._server.client.count(self._collection, exact=True).count
 
     def close(self) -> None:
         self._closed = True
-
-    def _check_usable(self) -> None:
-        if self._closed:
-            raise IndexProblem("the index is closed", remedy="open it again")
 
 
 def _server_point(point: Point) -> models.PointStruct:

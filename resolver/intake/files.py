@@ -27,6 +27,7 @@ from resolver.intake.lines import MAX_LINE, PARQUET, Opened, not_in, opened
 from resolver.intake.message import MAX_POSITION, parse_record
 from resolver.intake.positions import Positions
 from resolver.intake.record import SourceRecord
+from resolver.validation import json_kind
 
 LOOK = 100
 """Rows looked at to tell whether all ids of a table are numbers that became fractions."""
@@ -473,16 +474,8 @@ def _json_object(text: str, columns: Columns) -> dict[str, object]:
     except RecursionError:
         raise ValueError("not JSON of a sane depth") from None
     if not isinstance(row, dict):
-        raise ValueError(_no_object(row))
+        raise ValueError(f"not an object but {json_kind(row)}")
     return row
-
-
-def _no_object(row: object) -> str:
-    try:
-        parse_record(row, position=0)
-    except IntakeError as error:
-        return error.reason
-    raise AssertionError("a record is an object")
 
 
 def _read_txt(start: Opened, file: _File) -> _Rows:

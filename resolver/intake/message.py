@@ -8,7 +8,6 @@ named by the same keys, without the affiliation.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +21,7 @@ from resolver.intake.record import (
     SourceRecord,
     WholeRecord,
 )
+from resolver.validation import json_kind
 
 MAX_POSITION = 2**31 - 1
 """A Postgres integer."""
@@ -108,7 +108,7 @@ def parse_whole(raw: object) -> tuple[list[WholeRecord], list[RefusedRecord]]:
             source, external_id, _ = _key(item)
             positions = item.get("positions")
             if not isinstance(positions, list):
-                raise ValueError(f"positions: is {_kind(positions)}, not a list")
+                raise ValueError(f"positions: is {json_kind(positions)}, not a list")
             whole.append(WholeRecord(source, external_id, tuple(map(_position, positions))))
         except ValueError as error:
             refused.append(_refused(item, f"to be replaced: {error}"))
@@ -117,7 +117,7 @@ def parse_whole(raw: object) -> tuple[list[WholeRecord], list[RefusedRecord]]:
 
 def _items(raw: object) -> list[object]:
     if not isinstance(raw, list):
-        raise IntakeError(position=0, reason=f"the chunk is not a list but {_kind(raw)}")
+        raise IntakeError(position=0, reason=f"the chunk is not a list but {json_kind(raw)}")
     if len(raw) > MAX_CHUNK:
         raise IntakeError(
             position=MAX_CHUNK, reason=f"the chunk has {len(raw)} records; {MAX_CHUNK} is the most"
@@ -127,7 +127,7 @@ def _items(raw: object) -> list[object]:
 
 def _key(raw: object) -> Key:
     if not isinstance(raw, Mapping):
-        raise ValueError(f"not an object but {_kind(raw)}")
+        raise ValueError(f"not an object but {json_kind(raw)}")
     return (
         _name(raw, "source", MAX_SOURCE),
         _name(raw, "id", MAX_EXTERNAL_ID),
@@ -150,11 +150,11 @@ def _refused(raw: object, reason: str) -> RefusedRecord:
 
 def _record(raw: object) -> SourceRecord:
     if not isinstance(raw, Mapping):
-        raise ValueError(f"not an object but {_kind(raw)}")
+        raise ValueError(f"not an object but {json_kind(raw)}")
     affiliation = raw.get("affiliation")
     if not isinstance(affiliation, str):
         missing = "affiliation" not in raw
-        raise ValueError(f"affiliation: {'missing' if missing else f'is {_kind(affiliation)}'}")
+        raise ValueError(f"affiliation: {'missing' if missing else f'is {json_kind(affiliation)}'}")
     return SourceRecord(
         source=_name(raw, "source", MAX_SOURCE),
         external_id=_name(raw, "id", MAX_EXTERNAL_ID),
@@ -175,7 +175,7 @@ def _name(raw: Mapping[str, object], field: str, longest: int) -> str:
             raise ValueError(f"{field}: longer than {longest} digits")
         return str(value)
     if not isinstance(value, str):
-        raise ValueError(f"{field}: is {_kind(value)}, not a string")
+        raise ValueError(f"{field}: is {json_kind(value)}, not a string")
     if not value.strip():
         raise ValueError(f"{field}: empty")
     if len(value) > longest:
@@ -199,27 +199,7 @@ def _whole(value: object) -> object:
 def _position(value: object) -> int:
     value = _whole(value)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"position: is {_kind(value)}, not a whole number")
+        raise ValueError(f"position: is {json_kind(value)}, not a whole number")
     if not 0 <= value <= MAX_POSITION:
         raise ValueError(f"position: not between 0 and {MAX_POSITION}")
     return value
-
-
-def _kind(value: object) -> str:
-    """The JSON name of a value's type."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int():
-            return "a number"
-        case float():
-            return "a number" if math.isfinite(value) else "not a number"
-        case str():
-            return "a string"
-        case list() | tuple():
-            return "a list"
-        case Mapping():
-            return "an object"
-    return f"of type {type(value).__name__}"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Self
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from resolver.registry.document import Document
 from resolver.registry.organisation import TYPES
+from resolver.validation import UNKNOWN_KEY, first_problem
 
 MAX_LINKS = 100
 """Most links that a caller may ask for."""
@@ -124,13 +127,10 @@ class Policy:
             ValueError: a key that is not known, or a value that makes no sense; names it.
         """
         base = base or cls()
-        if not isinstance(raw, Mapping):
-            raise ValueError(f"not an object but {json.dumps(raw, default=str)[:80]}")
-        known = {**_READERS, "target_precision": _number}
-        for name in raw:
-            if name not in known:
-                raise ValueError(f"{name}: no such choice; there are {', '.join(known)}")
-        values = {name: known[name](name, value) for name, value in raw.items()}
+        try:
+            values = _Choices.model_validate(raw).model_dump(exclude_unset=True)
+        except ValidationError as error:
+            raise ValueError(_reason(error)) from None
         target = values.pop("target_precision", None)
         if target is not None:
             if "accept_probability" in values:
@@ -150,6 +150,32 @@ class Policy:
     def fingerprint(self) -> bytes:
         """16 bytes of BLAKE2b over `canonical`."""
         return hashlib.blake2b(self.canonical.encode(), digest_size=16).digest()
+
+
+_Type = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True)]
+_Country = Annotated[str, StringConstraints(strip_whitespace=True, to_upper=True)]
+
+
+class _Choices(BaseModel):
+    """A policy as JSON has it: every choice may be left out."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    accept_probability: float = 0
+    max_links: int = 0
+    ambiguity_margin: float = 0
+    level: Level = Field(default=Level.NAMED, strict=False)
+    succession: Succession = Field(default=Succession.KEEP, strict=False)
+    types: frozenset[_Type] = Field(default=frozenset(), strict=False)
+    countries: frozenset[_Country] = Field(default=frozenset(), strict=False)
+    target_precision: float = 0
+
+
+def _reason(error: ValidationError) -> str:
+    name, reason = first_problem(error)
+    if reason == UNKNOWN_KEY:
+        reason = f"no such choice; there are {', '.join(_Choices.model_fields)}"
+    return f"{name}: {reason}" if name else reason
 
 
 def threshold(points: Operating, target: float) -> float:
@@ -187,62 +213,3 @@ def _known(name: str, values: frozenset[str], vocabulary: frozenset[str]) -> Non
     if unknown := sorted(values - vocabulary):
         listed = "ISO 3166-1 alpha-2" if name == "countries" else ", ".join(sorted(vocabulary))
         raise ValueError(f"{name}: {', '.join(map(repr, unknown))} not in {listed}")
-
-
-def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{name}: {json.dumps(value, default=str)[:80]} is not a number")
-    try:
-        return float(value)
-    except OverflowError:
-        raise ValueError(f"{name}: too large a number") from None
-
-
-def _whole(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{name}: {json.dumps(value, default=str)[:80]} is not a whole number")
-    return value
-
-
-def _level(name: str, value: object) -> Level:
-    return Level(_one_of(name, value, Level))
-
-
-def _succession(name: str, value: object) -> Succession:
-    return Succession(_one_of(name, value, Succession))
-
-
-def _one_of(name: str, value: object, choices: type[StrEnum]) -> str:
-    allowed = [choice.value for choice in choices]
-    if not isinstance(value, str) or value not in allowed:
-        raise ValueError(
-            f"{name}: {json.dumps(value, default=str)[:80]} is not one of {', '.join(allowed)}"
-        )
-    return value
-
-
-def _types(name: str, value: object) -> frozenset[str]:
-    return frozenset(kind.lower() for kind in _strings(name, value))
-
-
-def _countries(name: str, value: object) -> frozenset[str]:
-    return frozenset(code.upper() for code in _strings(name, value))
-
-
-def _strings(name: str, value: object) -> list[str]:
-    if not isinstance(value, list | tuple | set | frozenset) or not all(
-        isinstance(item, str) for item in value
-    ):
-        raise ValueError(f"{name}: {json.dumps(value, default=str)[:80]} is not a list of strings")
-    return [item.strip() for item in value]
-
-
-_READERS: Mapping[str, Callable[[str, object], Any]] = {
-    "accept_probability": _number,
-    "max_links": _whole,
-    "ambiguity_margin": _number,
-    "level": _level,
-    "succession": _succession,
-    "types": _types,
-    "countries": _countries,
-}

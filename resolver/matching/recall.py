@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+from cachetools import LRUCache
 
 from resolver.encoder import Encoder
 from resolver.encoder.lexical import query_vector
 from resolver.index import Index, Query
-from resolver.index.recent import Recent
 from resolver.index.results import Results
 from resolver.matching.candidate import Candidate, by_organisation, fuse
 from resolver.text.affiliation import Affiliation
@@ -32,8 +34,11 @@ class Recall:
 
     encoder: Encoder
     index: Index
-    _kept: Recent[tuple[str, int], Results] = field(
-        default_factory=lambda: Recent(KEPT_SEGMENTS), init=False, repr=False, compare=False
+    _kept: LRUCache[tuple[str, int], Results] = field(
+        default_factory=lambda: LRUCache(KEPT_SEGMENTS), init=False, repr=False, compare=False
+    )
+    _keeping: threading.Lock = field(
+        default_factory=threading.Lock, init=False, repr=False, compare=False
     )
 
     def candidates(
@@ -66,12 +71,14 @@ class Recall:
         texts = dict.fromkeys(affiliation.text for affiliation in affiliations)
         segments = dict.fromkeys(s for affiliation in affiliations for s in affiliation.searched)
         queries = [(query, limit) for query in segments | texts]
-        results = self._kept.get(queries)
+        with self._keeping:
+            results = {query: self._kept[query] for query in queries if query in self._kept}
         new = [query for query in queries if query not in results]
         vectors = self.encoder.encode_queries([text for text, _ in new])
         results |= zip(new, self._search(vectors, limit), strict=True)
         # Whole texts seldom come again, and would push out segments, which do.
-        self._kept.keep({query: results[query] for query in new if query[0] in segments})
+        with self._keeping:
+            self._kept.update((query, results[query]) for query in new if query[0] in segments)
         return {text: of_text for (text, _), of_text in results.items()}
 
     def _search(self, queries: Iterable[Query], limit: int) -> list[Results]:

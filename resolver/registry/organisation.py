@@ -46,7 +46,7 @@ class Name:
     """One name; `language` is ISO 639-1 or None."""
 
     value: str
-    kinds: frozenset[NameKind]
+    kinds: frozenset[NameKind] = frozenset()
     language: str | None = None
 
 
@@ -54,8 +54,8 @@ class Name:
 class Place:
     """Where it is. `country_code` is ISO 3166-1 alpha-2; degrees are WGS 84."""
 
-    country_code: str | None
-    country: str | None
+    country_code: str | None = None
+    country: str | None = None
     city: str | None = None
     region: str | None = None
     latitude: float | None = None
@@ -75,7 +75,7 @@ class Identifier:
     """The same organisation in another registry (`scheme`: fundref, grid, isni, wikidata)."""
 
     scheme: str
-    values: tuple[str, ...]
+    values: tuple[str, ...] = ()
     preferred: str | None = None
 
 

@@ -11,10 +11,24 @@ be told.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from contextlib import suppress
+from itertools import chain
+from typing import Annotated, Any, TypeVar
+
+import orjson
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from resolver.errors import RecordError, RegistryError
 from resolver.registry.organisation import (
@@ -28,8 +42,9 @@ from resolver.registry.organisation import (
     Relation,
     RelationKind,
 )
-from resolver.registry.ror_id import read_ror_id
+from resolver.registry.ror_id import RorId, read_ror_id
 from resolver.text.affiliation import MAX_CHARACTERS, Affiliation, Refusal
+from resolver.validation import first_problem, json_kind
 
 LATEST_YEAR = 9999
 LARGEST_GEONAMES_ID = 2**31 - 1
@@ -48,14 +63,131 @@ _SCHEMES = frozenset({"fundref", "grid", "isni", "wikidata"})
 """ROR's schema 2.1, "links" and "external_ids"."""
 
 
-class _FieldError(Exception):
-    """Why a record is refused, before it is known which record it is."""
+class _UnknownWord(ValueError):
+    """Nothing is wrong with the record, but this version does not know a word of it."""
 
-    def __init__(self, field: str, reason: str, *, unfamiliar: bool = False) -> None:
-        self.field = field
-        self.reason = reason
-        self.unfamiliar = unfamiliar
-        super().__init__(field, reason)
+
+def _cleaned(text: str) -> str:
+    if text.isprintable() and "  " not in text:
+        return text.strip()
+    text = _CONTROL.sub(" ", text)
+    text = _LONE_SURROGATE.sub("\ufffd", text)
+    return _SPACE.sub(" ", text).strip()
+
+
+def _word(value: object) -> str:
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"is {json_kind(value)}, not a string")
+    if not value or not (text := _cleaned(value)):
+        raise ValueError("missing or empty")
+    return text
+
+
+def _status(value: object) -> OrganisationStatus:
+    word = _word(value)
+    if word not in _STATUSES:
+        raise _UnknownWord(f"{_shown(word)} is none of {', '.join(_STATUSES)}")
+    return _STATUSES[word]
+
+
+def _name(text: str) -> str:
+    refused = Affiliation.of(text).refused
+    if refused is Refusal.TOO_LONG:
+        raise ValueError(f"longer than {MAX_CHARACTERS:,} characters")
+    if refused:
+        raise ValueError("holds nothing visible")
+    return text
+
+
+def _country_code(text: str) -> str:
+    if text and not _COUNTRY_CODE.fullmatch(text):
+        raise ValueError(f"{_shown(text)} is not an ISO 3166-1 alpha-2 code")
+    return text
+
+
+T = TypeVar("T")
+
+Text = Annotated[str, AfterValidator(_cleaned)]
+Word = Annotated[str, AfterValidator(_word)]
+"""A text that is not empty."""
+Array = Annotated[list[T], BeforeValidator(lambda value: [] if value is None else value)]
+Degrees = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Entry(BaseModel):
+    """A part of ROR's record as ROR writes it; keys that are not named here are ignored."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class _Name(_Entry):
+    value: Annotated[Word, AfterValidator(_name)]
+    types: Array[Word] = Field(default=[], fail_fast=True)
+    lang: Text | None = None
+
+
+class _GeonamesDetails(_Entry):
+    country_code: Annotated[Text, AfterValidator(_country_code)] | None = None
+    country_name: Text | None = None
+    name: Text | None = None
+    country_subdivision_name: Text | None = None
+    lat: Degrees | None = Field(default=None, ge=-90, le=90)
+    lng: Degrees | None = Field(default=None, ge=-180, le=180)
+
+
+class _Location(_Entry):
+    geonames_details: _GeonamesDetails | None = None
+    geonames_id: int | None = Field(default=None, ge=1, le=LARGEST_GEONAMES_ID)
+
+
+class _Relationship(_Entry):
+    type: Word
+    id: object = Field(default=None, validate_default=True)
+    label: Text | None = None
+
+    @field_validator("id")
+    @classmethod
+    def _read(cls, value: object, entry: ValidationInfo) -> str | None:
+        return read_ror_id(value) if entry.data.get("type") in _RELATION_KINDS else None
+
+
+class _ExternalId(_Entry):
+    type: Word
+    all: Array[Word] = Field(default=[], fail_fast=True)
+    preferred: Text | None = None
+
+
+class _Link(_Entry):
+    type: Word
+    value: object = Field(default=None, validate_default=True)
+
+    @field_validator("value")
+    @classmethod
+    def _read(cls, value: object, entry: ValidationInfo) -> str | None:
+        return _word(value) if entry.data.get("type") == "website" else None
+
+
+class _Record(_Entry):
+    id: RorId
+    status: Annotated[OrganisationStatus, BeforeValidator(_status)]
+    names: list[_Name] = Field(fail_fast=True)
+    types: Array[Word] = Field(default=[], fail_fast=True)
+    locations: Array[_Location] = Field(default=[], fail_fast=True)
+    relationships: Array[_Relationship] = Field(default=[], fail_fast=True)
+    external_ids: Array[_ExternalId] = Field(default=[], fail_fast=True)
+    domains: Array[Word] = Field(default=[], fail_fast=True)
+    links: Array[_Link] = Field(default=[], fail_fast=True)
+    established: int | None = Field(default=None, ge=0, le=LATEST_YEAR)
+
+    @field_validator("names")
+    @classmethod
+    def _one_is_displayed(cls, names: list[_Name]) -> list[_Name]:
+        if not names:
+            raise ValueError("missing or empty")
+        displayed = sum(NameKind.DISPLAY in name.types for name in names)
+        if displayed != 1:
+            raise ValueError(f"{displayed} names are ror_display, it must be one")
+        return names
 
 
 def is_schema_1(raw: Mapping[str, object]) -> bool:
@@ -72,32 +204,66 @@ def parse(raw: object, *, index: int) -> Organisation:
     Raises:
         RecordError: the record is refused; `index` is its place in the file.
     """
-    ror_id: str | None = None
     try:
-        record = _object(raw, "record")
-        ror_id = _id(record.get("id"), "id")
-        if is_schema_1(record):
-            raise _FieldError("names", "missing; this is a record of schema 1")
-        return Organisation(
-            ror_id=ror_id,
-            status=_status(record.get("status")),
-            names=_names(record),
-            types=_strings(record, "types", "types"),
-            places=tuple(_places(record)),
-            relations=tuple(_relations(record)),
-            identifiers=tuple(_identifiers(record)),
-            domains=_strings(record, "domains", "domains"),
-            websites=tuple(_websites(record)),
-            established=_integer(record.get("established"), "established", 0, LATEST_YEAR),
-        )
-    except _FieldError as fault:
-        raise RecordError(
-            index=index,
-            ror_id=ror_id,
-            field=fault.field,
-            reason=fault.reason,
-            unfamiliar=fault.unfamiliar,
-        ) from None
+        record = _Record.model_validate(raw)
+    except ValidationError as error:
+        raise _refused(raw, error, index) from None
+    places = [(entry, entry.geonames_details or _GeonamesDetails()) for entry in record.locations]
+    return Organisation(
+        ror_id=record.id,
+        status=record.status,
+        names=tuple(
+            Name(
+                value=name.value,
+                kinds=frozenset(_NAME_KINDS[kind] for kind in name.types if kind in _NAME_KINDS),
+                language=name.lang or None,
+            )
+            for name in record.names
+        ),
+        types=tuple(record.types),
+        places=tuple(
+            Place(
+                country_code=details.country_code or None,
+                country=details.country_name or None,
+                city=details.name or None,
+                region=details.country_subdivision_name or None,
+                latitude=details.lat,
+                longitude=details.lng,
+                geonames_id=location.geonames_id,
+            )
+            for location, details in places
+        ),
+        relations=tuple(
+            Relation(_RELATION_KINDS[entry.type], entry.id, entry.label or "")
+            for entry in record.relationships
+            if isinstance(entry.id, str)
+        ),
+        identifiers=tuple(
+            Identifier(entry.type, tuple(entry.all), entry.preferred or None)
+            for entry in record.external_ids
+        ),
+        domains=tuple(record.domains),
+        websites=tuple(entry.value for entry in record.links if isinstance(entry.value, str)),
+        established=record.established,
+    )
+
+
+def _refused(raw: object, error: ValidationError, index: int) -> RecordError:
+    field, reason = first_problem(error)
+    ror_id = None
+    if isinstance(raw, dict):
+        with suppress(ValueError):
+            ror_id = read_ror_id(raw.get("id"))
+        if field == "names" and is_schema_1(raw):
+            reason = "missing; this is a record of schema 1"
+    cause = error.errors()[0].get("ctx", {}).get("error")
+    return RecordError(
+        index=index,
+        ror_id=ror_id,
+        field=field or "record",
+        reason=reason,
+        unfamiliar=isinstance(cause, _UnknownWord),
+    )
 
 
 def unfamiliar(record: Mapping[str, Any]) -> Iterator[str]:
@@ -105,277 +271,49 @@ def unfamiliar(record: Mapping[str, Any]) -> Iterator[str]:
 
     Once for each place of the record.
     """
-    for word in _strings(record, "types", "types"):
-        if word not in TYPES:
-            yield f"types {_shown(word)} is kept"
-    for _, name in _objects(record, "names"):
-        for word in _strings(name, "types", "types"):
-            if word not in _NAME_KINDS:
-                yield f"names.types {_shown(word)} is left out"
-    for field, known, fate in (
-        ("relationships", _RELATION_KINDS, "left out"),
-        ("links", _LINK_KINDS, "left out"),
-        ("external_ids", _SCHEMES, "kept"),
+    name_types = chain.from_iterable(name.get("types") or () for name in record["names"])
+    for field, words, known, fate in (
+        ("types", record.get("types") or (), TYPES, "kept"),
+        ("names.types", name_types, _NAME_KINDS, "left out"),
+        ("relationships.type", _types(record, "relationships"), _RELATION_KINDS, "left out"),
+        ("links.type", _types(record, "links"), _LINK_KINDS, "left out"),
+        ("external_ids.type", _types(record, "external_ids"), _SCHEMES, "kept"),
     ):
-        for _, entry in _objects(record, field):
-            word = _required(entry.get("type"), f"{field}.type")
+        for word in map(_cleaned, words):
             if word not in known:
-                yield f"{field}.type {_shown(word)} is {fate}"
+                yield f"{field} {_shown(word)} is {fate}"
 
 
-def _status(value: object) -> OrganisationStatus:
-    text = _required(value, "status")
-    status = _STATUSES.get(text)
-    if status is None:
-        reason = f"{_shown(text)} is none of {', '.join(_STATUSES)}"
-        raise _FieldError("status", reason, unfamiliar=True)
-    return status
-
-
-def _names(record: Mapping[str, Any]) -> tuple[Name, ...]:
-    names = tuple(
-        Name(
-            value=_name_value(entry.get("value"), f"{field}.value"),
-            kinds=frozenset(
-                _NAME_KINDS[kind]
-                for kind in _strings(entry, "types", f"{field}.types")
-                if kind in _NAME_KINDS
-            ),
-            language=_string(entry.get("lang"), f"{field}.lang"),
-        )
-        for field, entry in _objects(record, "names")
-    )
-    if not names:
-        raise _FieldError("names", "missing or empty")
-    displayed = sum(NameKind.DISPLAY in name.kinds for name in names)
-    if displayed != 1:
-        raise _FieldError("names", f"{displayed} names are ror_display, it must be one")
-    return names
-
-
-def _name_value(value: object, field: str) -> str:
-    text = _required(value, field)
-    refused = Affiliation.of(text).refused
-    if refused is Refusal.TOO_LONG:
-        raise _FieldError(field, f"longer than {MAX_CHARACTERS:,} characters")
-    if refused:
-        raise _FieldError(field, "holds nothing visible")
-    return text
-
-
-def _places(record: Mapping[str, Any]) -> Iterator[Place]:
-    for field, entry in _objects(record, "locations"):
-        inner = f"{field}.geonames_details"
-        details = _object(entry.get("geonames_details") or {}, inner)
-        yield Place(
-            country_code=_country_code(details.get("country_code"), f"{inner}.country_code"),
-            country=_string(details.get("country_name"), f"{inner}.country_name"),
-            city=_string(details.get("name"), f"{inner}.name"),
-            region=_string(
-                details.get("country_subdivision_name"), f"{inner}.country_subdivision_name"
-            ),
-            latitude=_degrees(details.get("lat"), f"{inner}.lat", 90.0),
-            longitude=_degrees(details.get("lng"), f"{inner}.lng", 180.0),
-            geonames_id=_integer(
-                entry.get("geonames_id"), f"{field}.geonames_id", 1, LARGEST_GEONAMES_ID
-            ),
-        )
-
-
-def _relations(record: Mapping[str, Any]) -> Iterator[Relation]:
-    for field, entry in _objects(record, "relationships"):
-        kind = _RELATION_KINDS.get(_required(entry.get("type"), f"{field}.type"))
-        if kind is not None:
-            yield Relation(
-                kind=kind,
-                ror_id=_id(entry.get("id"), f"{field}.id"),
-                label=_string(entry.get("label"), f"{field}.label") or "",
-            )
-
-
-def _identifiers(record: Mapping[str, Any]) -> Iterator[Identifier]:
-    for field, entry in _objects(record, "external_ids"):
-        yield Identifier(
-            scheme=_required(entry.get("type"), f"{field}.type"),
-            values=_strings(entry, "all", f"{field}.all"),
-            preferred=_string(entry.get("preferred"), f"{field}.preferred"),
-        )
-
-
-def _websites(record: Mapping[str, Any]) -> Iterator[str]:
-    for field, entry in _objects(record, "links"):
-        if _required(entry.get("type"), f"{field}.type") == "website":
-            yield _required(entry.get("value"), f"{field}.value")
-
-
-def _id(value: object, field: str) -> str:
-    text = _required(value, field)
-    try:
-        return read_ror_id(text)
-    except ValueError as error:
-        raise _FieldError(field, str(error)) from None
-
-
-def _country_code(value: object, field: str) -> str | None:
-    text = _string(value, field)
-    if text is not None and not _COUNTRY_CODE.fullmatch(text):
-        raise _FieldError(field, f"{_shown(text)} is not an ISO 3166-1 alpha-2 code")
-    return text
-
-
-def _degrees(value: object, field: str, limit: float) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _FieldError(field, f"{_kind(value)}, not a number")
-    # Compared before it is converted: float() raises on an integer of 400 digits.
-    if not -limit <= value <= limit or not math.isfinite(value):
-        raise _FieldError(field, f"not between -{limit:.0f} and {limit:.0f} degrees")
-    return float(value)
-
-
-def _integer(value: object, field: str, least: int, most: int) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _FieldError(field, f"{_kind(value)}, not an integer")
-    if not least <= value <= most:
-        raise _FieldError(field, f"not between {least} and {most}")
-    return value
-
-
-def _string(value: object, field: str) -> str | None:
-    """The cleaned text, or None where there is none."""
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise _FieldError(field, f"{_kind(value)}, not a string")
-    return _cleaned(value) or None
-
-
-def _required(value: object, field: str) -> str:
-    text = _string(value, field)
-    if text is None:
-        raise _FieldError(field, "missing or empty")
-    return text
-
-
-def _strings(parent: Mapping[str, Any], key: str, field: str) -> tuple[str, ...]:
-    return tuple(
-        _required(value, f"{field}[{position}]")
-        for position, value in enumerate(_list(parent.get(key), field))
-    )
-
-
-def _objects(parent: Mapping[str, Any], key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each object of a list, with its dotted field."""
-    for position, value in enumerate(_list(parent.get(key), key)):
-        field = f"{key}[{position}]"
-        yield field, _object(value, field)
-
-
-def _list(value: object, field: str) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise _FieldError(field, f"{_kind(value)}, not an array")
-    return value
-
-
-def _object(value: object, field: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _FieldError(field, f"{_kind(value)}, not an object")
-    return value
-
-
-def _kind(value: object) -> str:
-    """What JSON calls this value."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a string"
-        case list():
-            return "an array"
-        case dict():
-            return "an object"
-        case _:
-            return f"a {type(value).__name__}"
+def _types(record: Mapping[str, Any], field: str) -> Iterator[str]:
+    return (entry["type"] for entry in record.get(field) or ())
 
 
 def _shown(text: str) -> str:
     return ascii(text if len(text) <= 60 else text[:60] + "…")
 
 
-def _cleaned(text: str) -> str:
-    if text.isprintable() and "  " not in text:
-        return text.strip()
-    text = _CONTROL.sub(" ", text)
-    text = _LONE_SURROGATE.sub("\ufffd", text)
-    return _SPACE.sub(" ", text).strip()
+_STORED = TypeAdapter(Organisation)
 
 
-def dump_record(organisation: Organisation) -> dict[str, object]:
+def dump_record(organisation: Organisation) -> dict[str, Any]:
     """The organisation as JSON values, for storage; what is empty is left out.
 
-    Nothing is lost: `load_record` gives back an equal organisation.
+    The keys are the names of the fields, but "id" for `ror_id`. Nothing is lost: `load_record`
+    gives back an equal organisation.
     """
-    return _without_empty(
-        {
-            "id": organisation.ror_id,
-            "status": organisation.status.value,
-            "names": [
-                _without_empty(
-                    {
-                        "value": name.value,
-                        "kinds": sorted(kind.value for kind in name.kinds),
-                        "language": name.language,
-                    }
-                )
-                for name in organisation.names
-            ],
-            "types": list(organisation.types),
-            "places": [
-                _without_empty(
-                    {
-                        "country_code": place.country_code,
-                        "country": place.country,
-                        "city": place.city,
-                        "region": place.region,
-                        "latitude": place.latitude,
-                        "longitude": place.longitude,
-                        "geonames_id": place.geonames_id,
-                    }
-                )
-                for place in organisation.places
-            ],
-            "relations": [
-                {"kind": relation.kind.value, "id": relation.ror_id, "label": relation.label}
-                for relation in organisation.relations
-            ],
-            "identifiers": [
-                _without_empty(
-                    {
-                        "scheme": identifier.scheme,
-                        "values": list(identifier.values),
-                        "preferred": identifier.preferred,
-                    }
-                )
-                for identifier in organisation.identifiers
-            ],
-            "domains": list(organisation.domains),
-            "websites": list(organisation.websites),
-            "established": organisation.established,
-        }
-    )
+    return _compact(orjson.loads(orjson.dumps(organisation, default=sorted)))
 
 
-def _without_empty(values: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in values.items() if value is not None and value != []}
+def _compact(fields: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id" if name == "ror_id" else name: (
+            [_compact(item) if isinstance(item, dict) else item for item in value]
+            if isinstance(value, list)
+            else value
+        )
+        for name, value in fields.items()
+        if value is not None and value != []
+    }
 
 
 def load_record(stored: Mapping[str, Any]) -> Organisation:
@@ -384,58 +322,13 @@ def load_record(stored: Mapping[str, Any]) -> Organisation:
     Raises:
         RegistryError: it was written by something else, or by an incompatible version.
     """
+    relations = [{**entry, "ror_id": entry.get("id")} for entry in stored.get("relations", ())]
     try:
-        return Organisation(
-            ror_id=stored["id"],
-            status=_STATUSES[stored["status"]],
-            names=tuple(
-                Name(
-                    value=name["value"],
-                    kinds=frozenset(_NAME_KINDS[kind] for kind in name.get("kinds", ())),
-                    language=name.get("language"),
-                )
-                for name in stored["names"]
-            ),
-            types=tuple(stored.get("types", ())),
-            places=tuple(
-                Place(
-                    country_code=place.get("country_code"),
-                    country=place.get("country"),
-                    city=place.get("city"),
-                    region=place.get("region"),
-                    latitude=_stored_degrees(place.get("latitude")),
-                    longitude=_stored_degrees(place.get("longitude")),
-                    geonames_id=place.get("geonames_id"),
-                )
-                for place in stored.get("places", ())
-            ),
-            relations=tuple(
-                Relation(
-                    kind=_RELATION_KINDS[relation["kind"]],
-                    ror_id=relation["id"],
-                    label=relation["label"],
-                )
-                for relation in stored.get("relations", ())
-            ),
-            identifiers=tuple(
-                Identifier(
-                    scheme=identifier["scheme"],
-                    values=tuple(identifier.get("values", ())),
-                    preferred=identifier.get("preferred"),
-                )
-                for identifier in stored.get("identifiers", ())
-            ),
-            domains=tuple(stored.get("domains", ())),
-            websites=tuple(stored.get("websites", ())),
-            established=stored.get("established"),
+        return _STORED.validate_python(
+            {**stored, "ror_id": stored.get("id"), "relations": relations}
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except ValidationError as error:
         raise RegistryError(
-            f"a stored organisation cannot be read back ({type(error).__name__}: {error})",
+            "a stored organisation cannot be read back ({}: {})".format(*first_problem(error)),
             remedy="load the release again",
         ) from error
-
-
-def _stored_degrees(value: float | None) -> float | None:
-    # A JSON store may write 52.0 as 52.
-    return None if value is None else float(value)

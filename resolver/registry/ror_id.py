@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 ROR_URL = "https://ror.org/"
 """Prefix of a ROR id in its full form (ROR documentation, "ROR identifier pattern")."""
@@ -34,13 +37,17 @@ def read_ror_id(text: object) -> str:
     """
     if not isinstance(text, str):
         raise ValueError(f"{_shown(text)} is no ROR id, such as 052gg0110")
-    found = _WRITTEN.fullmatch(text.strip())
-    if found is None:
+    match = _WRITTEN.fullmatch(text.strip())
+    if match is None:
         raise ValueError(f"{_shown(text.strip())} is no ROR id, such as 052gg0110")
-    ror_id = found[1].lower()
+    ror_id = match[1].lower()
     if not _fits(ror_id):
         raise ValueError(f"{_shown(text.strip())} is no ROR id: its check digits do not fit")
     return ror_id
+
+
+RorId = Annotated[str, AfterValidator(read_ror_id)]
+"""A field of a pydantic model that holds a ROR id; it comes out as its nine characters."""
 
 
 def ror_ids_in(text: str) -> list[str]:

@@ -32,11 +32,11 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from cachetools import LRUCache
 
 from resolver.encoder import DenseVectors, Encoder
 from resolver.encoder.lexical import SparseVector, query_vector
 from resolver.encoder.statistics import Statistics
-from resolver.index.recent import Recent
 from resolver.matching.candidate import RRF_CONSTANT, Candidate, Ranked
 from resolver.matching.reading import Reading
 from resolver.matching.sieve import Sieve
@@ -163,7 +163,7 @@ def _deciding(document: Document) -> Document:
 
 
 class Names:
-    """Names of organisations, to be found in affiliations."""
+    """Names of organisations, to be found in affiliations. For one thread."""
 
     def __init__(
         self,
@@ -176,7 +176,7 @@ class Names:
         self._documents = found
         self._dense = dense
         self._encoder = encoder
-        self._parts: Recent[str, npt.NDArray[np.float32]] = Recent(_KEPT_PARTS)
+        self._parts: LRUCache[str, npt.NDArray[np.float32]] = LRUCache(_KEPT_PARTS)
         terms = np.concatenate([np.empty(0, np.uint32), *(vector.indices for vector in sparse)])
         values = np.concatenate([np.empty(0, np.float32), *(vector.values for vector in sparse)])
         bearers = np.repeat(np.arange(len(found)), [len(vector) for vector in sparse])
@@ -264,12 +264,12 @@ class Names:
         return np.asarray(scores.reshape(len(texts), len(self)))
 
     def _encoded(self, parts: Collection[str]) -> Mapping[str, npt.NDArray[np.float32]]:
-        vectors = self._parts.get(parts)
+        vectors = {part: self._parts[part] for part in parts if part in self._parts}
         new = [part for part in parts if part not in vectors]
         if new:
             fresh = dict(zip(new, self._encoder.encode_queries(new), strict=True))
             vectors |= fresh
-            self._parts.keep(fresh)
+            self._parts.update(fresh)
         return vectors
 
 

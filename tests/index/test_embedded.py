@@ -420,7 +420,7 @@ def test_answers_come_in_the_order_of_the_queries(
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [("", "not JSON"), ("[]", "not a manifest"), ('{"version": "v1"}', "release")],
+    [("", "not JSON"), ("[]", "is a list, not an object"), ('{"version": "v1"}', "release")],
     ids=["empty", "a list", "half"],
 )
 def test_a_broken_manifest_is_named(

@@ -50,21 +50,22 @@ def test_payload_is_json() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"version": None}, "version: not of type str"),
-        ({"points": "14"}, "points: not of type int"),
-        ({"form": True}, "form: not of type int"),
+        ({"version": None}, "version: missing or empty"),
+        ({"points": "14"}, "points: is a string, not a whole number"),
+        ({"form": True}, "form: is a boolean, not a whole number"),
     ],
     ids=["missing", "text for a number", "bool for a number"],
 )
 def test_a_broken_manifest_is_refused(changes: dict[str, Any], says: str) -> None:
     value = {**to_json(manifest_of("v1", points_of(documents_of(NAMES)))), **changes}
     with pytest.raises(IndexProblem, match=f"somewhere: {says}"):
-        from_json(value, where="somewhere")
+        from_json(json.dumps(value).encode(), where="somewhere")
 
 
 def test_a_manifest_of_a_later_version_is_read() -> None:
     manifest = manifest_of("v1", points_of(documents_of(NAMES)))
-    assert from_json({**to_json(manifest), "new_field": 1}, where="here") == manifest
+    content = json.dumps({**to_json(manifest), "new_field": 1}).encode()
+    assert from_json(content, where="here") == manifest
 
 
 class Stored:
