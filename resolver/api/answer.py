@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
 
 from resolver.matching.outcome import Link, Outcome, Reason
 from resolver.registry.document import Document
@@ -50,26 +49,6 @@ class LinkedOrganisation:
         """The ROR id in full: ``https://ror.org/052gg0110``."""
         return ROR_URL + self.ror_id
 
-    @classmethod
-    def _of(cls, link: Link, document: Document | None) -> Self:
-        evidence = link.evidence
-        return cls(
-            ror_id=link.ror_id,
-            name=link.name,
-            matched_name=link.matched_name,
-            probability=link.probability,
-            score=link.score,
-            rank=link.rank,
-            country_code=document.country_code if document else None,
-            country=document.country if document else None,
-            city=document.city if document else None,
-            types=document.types if document else (),
-            matched_text=evidence.text if evidence else "",
-            start=evidence.start if evidence else 0,
-            end=evidence.end if evidence else 0,
-            stands_for=link.stands_for,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -85,7 +64,29 @@ class Answer:
     links: tuple[LinkedOrganisation, ...]
     reason: Reason | None
 
-    @classmethod
-    def _of(cls, outcome: Outcome, text: str, documents: Mapping[str, Document]) -> Self:
-        links = tuple(LinkedOrganisation._of(o, documents.get(o.ror_id)) for o in outcome.links)
-        return cls(outcome.affiliation, text, links, outcome.reason)
+
+def answer_of(outcome: Outcome, text: str, documents: Mapping[str, Document]) -> Answer:
+    """The answer of an outcome; `text` is the affiliation as normalised, `documents` has what the
+    index says of the linked organisations, by ROR id."""
+    links = tuple(_linked(link, documents.get(link.ror_id)) for link in outcome.links)
+    return Answer(outcome.affiliation, text, links, outcome.reason)
+
+
+def _linked(link: Link, document: Document | None) -> LinkedOrganisation:
+    evidence = link.evidence
+    return LinkedOrganisation(
+        ror_id=link.ror_id,
+        name=link.name,
+        matched_name=link.matched_name,
+        probability=link.probability,
+        score=link.score,
+        rank=link.rank,
+        country_code=document.country_code if document else None,
+        country=document.country if document else None,
+        city=document.city if document else None,
+        types=document.types if document else (),
+        matched_text=evidence.text if evidence else "",
+        start=evidence.start if evidence else 0,
+        end=evidence.end if evidence else 0,
+        stands_for=link.stands_for,
+    )

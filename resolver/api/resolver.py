@@ -12,11 +12,13 @@ from threading import RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, Unpack, overload
 
-from resolver.api.answer import Answer
+from resolver.api.answer import Answer, answer_of
 from resolver.api.choices import PolicyChoices
 from resolver.api.frames import frame_maker
+from resolver.api.progress import Report, reporting
 from resolver.api.texts import texts_of
 from resolver.errors import IndexMissing, ResolverError, SettingsError
+from resolver.matching.policy import Operating, Policy, threshold
 from resolver.settings import Settings, load_settings
 from resolver.text.affiliation import Affiliation
 
@@ -25,14 +27,10 @@ if TYPE_CHECKING:
     import polars
 
     from resolver.matching.matcher import Matcher
-    from resolver.matching.policy import Operating, Policy
     from resolver.registry.document import Document
 
-BATCH = 512
-"""Affiliations resolved between two reports of progress: some seconds' work of two cores."""
-
-_Report = Callable[[int, int], None]
-"""Called with (affiliations answered, affiliations in all), from 0 on."""
+BATCH = 256
+"""Texts resolved between two reports of progress: four slices of the matcher, which overlap."""
 
 
 class Resolver:
@@ -111,7 +109,7 @@ class Resolver:
         with self._lock:
             opened = self._require_open()
             policy = _policy(choices, self._policy, opened.operating)
-            with _reporting(progress) as report:
+            with reporting(progress) as report:
                 answers = self._answers(opened.matcher, policy, given, report)
         return [
             replace(answers[affiliation.text], affiliation=affiliation.raw) for affiliation in given
@@ -197,7 +195,7 @@ class Resolver:
         matcher: Matcher,
         policy: Policy,
         affiliations: Sequence[Affiliation],
-        report: _Report,
+        report: Report,
     ) -> dict[str, Answer]:
         """The answer of each normalised text; each is resolved once."""
         counts = Counter(affiliation.text for affiliation in affiliations)
@@ -211,7 +209,7 @@ class Resolver:
             ror_ids = {link.ror_id for outcome in outcomes for link in outcome.links}
             documents = self._registered(matcher, ror_ids)
             for affiliation, outcome in zip(batch, outcomes, strict=True):
-                answers[affiliation.text] = Answer._of(outcome, affiliation.text, documents)
+                answers[affiliation.text] = answer_of(outcome, affiliation.text, documents)
             answered += sum(counts[affiliation.text] for affiliation in batch)
             report(answered, len(affiliations))
         return answers
@@ -272,15 +270,10 @@ def _settings(
         raise SettingsError(
             "home and qdrant_url exclude each other", remedy="an index is in one of the two"
         )
-    given: dict[str, object] = {}
-    if home is not None:
-        given = {"home": home, "qdrant_url": None}
-    if qdrant_url is not None:
-        given["qdrant_url"] = qdrant_url
-    if qdrant_api_key is not None:
-        given["qdrant_api_key"] = qdrant_api_key
+    arguments = {"home": home, "qdrant_url": qdrant_url, "qdrant_api_key": qdrant_api_key}
+    given = {name: value for name, value in arguments.items() if value is not None}
     if settings is None:
-        return load_settings(**given)
+        return load_settings(**({"qdrant_url": None} if "home" in given else {}), **given)
     if given:
         raise SettingsError(
             f"settings and {', '.join(given)} exclude each other",
@@ -291,8 +284,6 @@ def _settings(
 
 def _policy(choices: PolicyChoices, base: Policy, operating: Operating) -> Policy:
     """`base` with the choices that are made in place of its own."""
-    from resolver.matching.policy import Policy, threshold
-
     made = {name: value for name, value in choices.items() if value is not None}
     if not made:
         return base
@@ -304,42 +295,3 @@ def _policy(choices: PolicyChoices, base: Policy, operating: Operating) -> Polic
         raise SettingsError(
             str(error), remedy="see docs/settings.md for the accepted values"
         ) from error
-
-
-@contextmanager
-def _reporting(progress: _Report | bool) -> Iterator[_Report]:
-    if callable(progress):
-        yield progress
-    elif progress:
-        with _bar() as report:
-            yield report
-    else:
-        yield _unreported
-
-
-def _unreported(done: int, total: int) -> None:
-    """Nobody asked."""
-
-
-@contextmanager
-def _bar() -> Iterator[_Report]:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(
-        *columns, console=Console(stderr=True), redirect_stdout=False, redirect_stderr=False
-    ) as bar:
-        task = bar.add_task("affiliations", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
