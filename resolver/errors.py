@@ -25,6 +25,7 @@
     ├── BrokerUnavailable             the message broker does not answer
     ├── QueueFull                     a queue has as many messages as it may
     ├── MessageError                  a task message as a whole cannot be used
+    ├── AffiliationsError             what is given to a Resolver is no list of texts
     ├── IntakeError                   one incoming record is refused
     ├── FileBroken                    a file of affiliations ends in the middle
     ├── GoldError                     a labelled file for evaluation or training cannot be read
@@ -162,6 +163,10 @@ class QueueFull(ResolverError):
 
 class MessageError(ResolverError):
     """A task message cannot be used as a whole, by whoever takes it."""
+
+
+class AffiliationsError(ResolverError, TypeError):
+    """What is given to a `Resolver` is no list of texts."""
 
 
 class IntakeError(ResolverError):

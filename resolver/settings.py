@@ -319,8 +319,8 @@ def _secret(name: str, path: Path) -> str:
     return text
 
 
-def load_settings() -> Settings:
-    """Settings from the environment.
+def load_settings(**given: Any) -> Settings:
+    """Settings from the environment; what is `given` takes the place of what is there.
 
     A name that is none of a setting is logged as a warning, once: what it was to set is not set.
 
@@ -332,7 +332,7 @@ def load_settings() -> Settings:
             _warned.add((name, where))
             log.warning("%s in %s is no setting and does nothing; %s", name, where, _meant(name))
     try:
-        return Settings()
+        return Settings(**given)
     except ValidationError as error:
         first = error.errors()[0]
         problem = first["msg"].removeprefix("Value error, ")
