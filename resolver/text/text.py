@@ -72,6 +72,6 @@ def registry_text(text: str) -> Text:
     """The `Text` of a name or place of the registry.
 
     These come back with every other affiliation, unlike affiliations themselves, so the last used
-    are kept, at most 20 MB of them.
+    are kept: up to 25 MB in a process.
     """
     return Text(text)
