@@ -36,7 +36,7 @@ from resolver.settings import Settings, load_settings
 from resolver.text.affiliation import MAX_CHARACTERS, Affiliation, unescaped
 from resolver.text.parts import Part, PartKind
 from resolver.text.text import registry_text
-from resolver.text.words import fold, matched_words
+from resolver.text.words import fold
 
 WEIGHED_SHOWN = 8
 """Kinds of evidence shown for a candidate; the rest is summed."""
@@ -411,8 +411,7 @@ def _steps(judgement: Judgement, found: Sequence[Decision], policy: Policy) -> I
         match decision.fate:
             case Fate.LINKED | Fate.TIED:
                 affiliation = judgement.affiliation
-                name = registry_text(s.document.name).units
-                matched = matched_words(affiliation.units, name, claimed)
+                matched = affiliation.matched(registry_text(s.document.name), claimed)
                 claimed |= matched
                 if matched:
                     start = affiliation.spans[min(matched)][0]
@@ -482,9 +481,8 @@ def _place(document: Document) -> str:
 
 def _share(affiliation: Affiliation, document: Document) -> float:
     """Share of the text's words that match a name."""
-    units = affiliation.units
-    matched = matched_words(units, registry_text(document.name).units)
-    return len(matched) / len(units) if units else 0.0
+    matched = affiliation.matched(registry_text(document.name))
+    return len(matched) / len(affiliation.units) if affiliation.units else 0.0
 
 
 def _log_odds(probability: float) -> float:

@@ -20,7 +20,7 @@ from resolver.registry.document import Document
 from resolver.text.affiliation import Affiliation
 from resolver.text.country import family
 from resolver.text.text import Text, registry_text
-from resolver.text.words import CJK, matched_words, same, script
+from resolver.text.words import CJK, same, script
 
 SHORT = 3
 """Letters up to which a word says little: "of", "the", "und"."""
@@ -257,7 +257,7 @@ class _Story:
         self.labels, self.links = labels, links
         self._documents = documents
         self._script = script(affiliation.text)
-        self._units = affiliation.units
+        self._affiliation = affiliation
         self._parts = [piece.words for piece in affiliation.pieces if piece.words]
         self._places = [candidate.document for candidate in candidates]
         self._places += [documents[label] for label in labels if label in documents]
@@ -305,7 +305,7 @@ class _Story:
     def stands_in_full(self, ror_id: str) -> bool:
         """The whole name is a part of the string, its place is another, and no label has both."""
         document = self._documents.get(ror_id)
-        if document is None or document.is_acronym or len(_name_units(document)) < 2:
+        if document is None or document.is_acronym or len(registry_text(document.name).units) < 2:
             return False
         name = registry_text(document.name).words
         parts = [part for part in self._parts if part != name]
@@ -332,7 +332,7 @@ class _Story:
                 for place, word in enumerate(name_units)
                 if place == 0 or len(word) > SHORT or CJK.fullmatch(word)
             ]
-            if any(same(unit, word) for word in telling for unit in self._units):
+            if any(same(unit, word) for word in telling for unit in self._affiliation.units):
                 return False
         return True
 
@@ -345,7 +345,7 @@ class _Story:
             min(len(initials), len(unit)) >= SHORT
             and (unit.startswith(initials) or initials.startswith(unit))
             for initials in (every, long)
-            for unit in self._units
+            for unit in self._affiliation.units
         )
 
     def _names(self, ror_id: str) -> set[str]:
@@ -358,13 +358,11 @@ class _Story:
         document = self._documents.get(ror_id)
         if document is None:
             return frozenset()
-        display = matched_words(self._units, registry_text(document.display_name).units)
+        display = self._affiliation.matched(registry_text(document.display_name))
         return self._matched(ror_id) | display
 
     def _matched(self, ror_id: str) -> frozenset[int]:
         document = self._documents.get(ror_id)
-        return matched_words(self._units, _name_units(document)) if document else frozenset()
-
-
-def _name_units(document: Document) -> Sequence[str]:
-    return registry_text(document.name).units
+        if document is None:
+            return frozenset()
+        return self._affiliation.matched(registry_text(document.name))

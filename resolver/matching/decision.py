@@ -41,7 +41,6 @@ from resolver.registry.document import Document
 from resolver.registry.organisation import OrganisationStatus
 from resolver.text.affiliation import Affiliation
 from resolver.text.text import Text, registry_text
-from resolver.text.words import matched_words
 
 FORM = 1
 """Form of the decision. Raise it with every change after which the same evidence and probabilities
@@ -168,7 +167,8 @@ class _Comparison:
         """Positions of the text's units that match the candidate's name and are not claimed."""
         key = s.document.name, claimed
         if key not in self._matched:
-            self._matched[key] = _matched(self.affiliation, s.document, claimed)
+            name = registry_text(s.document.name)
+            self._matched[key] = self.affiliation.matched(name, claimed)
         return self._matched[key]
 
     def places_beside(self, s: Scored) -> NamedPlaces:
@@ -179,12 +179,6 @@ class _Comparison:
             start, end = self.affiliation.spans[position]
             characters[start:end] = " " * (end - start)
         return NamedPlaces.of(Text("".join(characters)), [s.document for s in self.scored])
-
-
-def _matched(
-    affiliation: Affiliation, document: Document, claimed: frozenset[int] = frozenset()
-) -> frozenset[int]:
-    return matched_words(affiliation.units, registry_text(document.name).units, claimed)
 
 
 Claims = Sequence[tuple[Scored, frozenset[int]]]
@@ -337,9 +331,9 @@ def curated(
 def _telling(affiliation: Affiliation, document: Document) -> frozenset[int]:
     """Positions that match a name which no probability speaks for: none if they are few, like the
     "of" that it has in common with another name."""
-    matched = _matched(affiliation, document)
-    length = len(registry_text(document.name).units)
-    return matched if len(matched) > OWN_SHARE * length else frozenset()
+    name = registry_text(document.name)
+    matched = affiliation.matched(name)
+    return matched if len(matched) > OWN_SHARE * len(name.units) else frozenset()
 
 
 def _links(comparison: _Comparison, accepted: Sequence[Scored]) -> tuple[Link, ...]:

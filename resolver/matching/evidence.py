@@ -69,7 +69,6 @@ class Shortlist:
     """
 
     def __init__(self, reading: Reading, positions: Sequence[int], logits: Sequence[float]) -> None:
-        self.reading = reading
         self.positions: npt.NDArray[np.int64] = np.asarray(positions, np.int64)
         self.documents: list[Document] = [reading.documents[i] for i in positions]
         self.matched = [reading.matched[i] for i in positions]
@@ -397,12 +396,21 @@ FEATURES: tuple[Feature[Reading] | Feature[Shortlist], ...] = (
 NAMES = tuple(feature.name for feature in FEATURES)
 
 
-def table(features: Sequence[Feature[S]], of: S, candidates: int) -> Features:
-    """The values of some features, a row for each candidate."""
-    filled = np.empty((candidates, len(features)))
+def first_stage(
+    features: Sequence[Feature[Reading]], reading: Reading, positions: Sequence[int] | None = None
+) -> Features:
+    """Some of the `FIRST_STAGE_FEATURES`, a row for each candidate, or for those at `positions`.
+
+    Each is computed once for a reading: the judge asks again for what the sieve has asked for.
+    """
+    rows = slice(None) if positions is None else np.asarray(positions, np.int64)
+    table = np.empty((len(reading) if positions is None else len(positions), len(features)))
     for number, feature in enumerate(features):
-        filled[:, number] = feature.column(of)
-    return filled
+        column = reading.columns.get(feature.name)
+        if column is None:
+            column = reading.columns[feature.name] = np.asarray(feature.column(reading))
+        table[:, number] = column[rows]
+    return table
 
 
 def evidence(reading: Reading, shortlist: Sequence[int], logits: Sequence[float]) -> Features:
@@ -411,8 +419,8 @@ def evidence(reading: Reading, shortlist: Sequence[int], logits: Sequence[float]
     if not shortlist:
         return np.empty((0, len(FEATURES)))
     scored = Shortlist(reading, shortlist, logits)
-    before = table(FIRST_STAGE_FEATURES, reading, len(reading))
-    return np.hstack([before[scored.positions], table(RERANKER_FEATURES, scored, len(shortlist))])
+    added = np.column_stack([feature.column(scored) for feature in RERANKER_FEATURES])
+    return np.hstack([first_stage(FIRST_STAGE_FEATURES, reading, shortlist), added])
 
 
 def documented() -> str:

@@ -20,7 +20,7 @@ from resolver.registry.document import Document
 from resolver.registry.identifier import identifiers_in
 from resolver.text.affiliation import Affiliation
 from resolver.text.text import registry_text
-from resolver.text.words import fold, matched_words
+from resolver.text.words import fold
 
 Numbers = npt.NDArray[np.float64]
 """Shape (candidates,), float64."""
@@ -44,21 +44,24 @@ class Reading:
     `names` are the units of the candidates' names, and `matched` the positions of the text's units
     that match each of them. `shared` (int64, (candidates, candidates)) says how many positions two
     candidates have in common, on the diagonal how many one has. `rivals` match the same words
-    (`competes`), `namesakes` have the same name.
+    (`competes`), `namesakes` have the same name. `columns` keeps the evidence that was computed of
+    it, by name.
     """
 
     def __init__(self, affiliation: Affiliation, candidates: Sequence[Candidate]) -> None:
         self.affiliation = affiliation
         self.candidates = candidates
         self.documents: list[Document] = [candidate.document for candidate in candidates]
-        self.names = [registry_text(document.name).units for document in self.documents]
-        self.matched = [matched_words(affiliation.units, name) for name in self.names]
+        names = [registry_text(document.name) for document in self.documents]
+        self.names = [name.units for name in names]
+        self.matched = [affiliation.matched(name) for name in names]
         self.matches: npt.NDArray[np.int64] = np.zeros(
             (len(candidates), len(affiliation.units)), np.int64
         )
         for row, positions in zip(self.matches, self.matched, strict=True):
             row[list(positions)] = 1
         self.shared: npt.NDArray[np.int64] = self.matches @ self.matches.T
+        self.columns: dict[str, npt.NDArray[np.generic]] = {}
         self.rivals = _competing(self.shared)
         self.namesakes = _equal([" ".join(name) for name in self.names])
 

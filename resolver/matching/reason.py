@@ -19,7 +19,6 @@ from resolver.registry.document import Document
 from resolver.text.affiliation import Affiliation
 from resolver.text.parts import Part, PartKind
 from resolver.text.text import Text, registry_text
-from resolver.text.words import matched_words
 
 NEAR = 0.05
 """A candidate is near from this probability on. It separated strings whose organisation was among
@@ -42,8 +41,8 @@ def why_none(affiliation: Affiliation, near: Near, accept_probability: float) ->
     kinds = {part.kind for part in parts}
     if PartKind.UNIT in kinds:
         return Reason.DEPARTMENT_ONLY
-    names = [Text(p.text).units for p in parts if p.kind in {PartKind.NAME, PartKind.ACRONYM}]
-    if any(matched_words(name, _units(document)) for name in names for document in close):
+    names = [Text(p.text) for p in parts if p.kind in {PartKind.NAME, PartKind.ACRONYM}]
+    if any(name.matched(registry_text(document.name)) for name in names for document in close):
         return Reason.BELOW_THRESHOLD
     if kinds & {PartKind.PERSON, PartKind.REMARK} or PartKind.PLACE not in kinds:
         return Reason.PERSON_OR_NOISE
@@ -72,9 +71,9 @@ def organisations(parts: Sequence[Part], documents: Sequence[Document] = ()) -> 
 
 def _is_name_of(part: Part, document: Document) -> bool:
     """Whether a part is a candidate's name and hardly more."""
-    units, name = Text(part.text).units, _units(document)
-    matched = matched_words(units, name)
-    return len(matched) == len(name) and 2 * len(matched) > len(units)
+    text, name = Text(part.text), registry_text(document.name)
+    matched = text.matched(name)
+    return len(matched) == len(name.units) and 2 * len(matched) > len(text.units)
 
 
 def _namesakes(affiliation: Affiliation, near: Near, accept_probability: float) -> bool:
@@ -85,15 +84,11 @@ def _namesakes(affiliation: Affiliation, near: Near, accept_probability: float) 
     if len(near) < 2:
         return False
     (best, probability), *others = near
-    if not _units(best):
+    name = registry_text(best.name)
+    if not name.units:
         return False
-    folded = registry_text(best.name).folded
-    same = [(d, p) for d, p in others if registry_text(d.name).folded == folded]
+    same = [(d, p) for d, p in others if registry_text(d.name).folded == name.folded]
     if not same or probability + sum(p for _, p in same) < accept_probability:
         return False
     places = NamedPlaces.of(affiliation, (document for document, _ in near))
     return not any(any(places.agreement(d)) for d in [best, *(d for d, _ in same)])
-
-
-def _units(document: Document) -> Sequence[str]:
-    return registry_text(document.name).units

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from resolver.matching.evidence import FIRST_STAGE_FEATURES, Features, table
+from resolver.matching.evidence import FIRST_STAGE_FEATURES, Features, first_stage
 from resolver.matching.reading import Reading
 from resolver.matching.trees import Trees
 from resolver.reranker.odds import probability
@@ -86,7 +86,7 @@ class Sieve:
 
 def columns(reading: Reading) -> Features:
     """The `COLUMNS` of a reading, a row for each candidate."""
-    return table(_FEATURES, reading, len(reading))
+    return first_stage(_FEATURES, reading)
 
 
 def _passed(probabilities: npt.NDArray[np.float64], *, least: float, most: int) -> list[int]:

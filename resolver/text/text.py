@@ -10,7 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from resolver.text import words
+from resolver.text.words import (
+    ByBeginning,
+    by_beginning,
+    fold,
+    matched_words,
+    spans,
+    split_cjk,
+    words_of_folded,
+)
 
 
 @dataclass(frozen=True)
@@ -22,28 +30,37 @@ class Text:
     @cached_property
     def folded(self) -> str:
         """Lower case without accents (`resolver.text.words.fold`)."""
-        return words.fold(self.text)
+        return fold(self.text)
 
     @cached_property
     def words(self) -> tuple[str, ...]:
         """Folded words in order, an unbroken run of CJK characters being one."""
-        return tuple(words.words_of_folded(self.folded))
+        return tuple(words_of_folded(self.folded))
 
     @cached_property
     def units(self) -> tuple[str, ...]:
         """The same with each CJK character by itself: what names are compared by."""
-        return tuple(words.split_cjk(self.words))
+        return tuple(split_cjk(self.words))
 
     @cached_property
     def spans(self) -> tuple[tuple[int, int], ...]:
         """For each of the `units` where it stands in `text`: first character, and the one after
         its last."""
-        return tuple(words.spans(self.text))
+        return tuple(spans(self.text))
 
     @cached_property
     def padded(self) -> str:
         """The `words` joined by spaces, with a space at either end; empty without any."""
         return f" {' '.join(self.words)} " if self.words else ""
+
+    @cached_property
+    def _by_beginning(self) -> ByBeginning:
+        return by_beginning(self.units)
+
+    def matched(self, name: Text, claimed: frozenset[int] = frozenset()) -> frozenset[int]:
+        """Positions of those `units` that match a name and are not `claimed`
+        (`resolver.text.words.matched_words`)."""
+        return matched_words(self._by_beginning, name.units, claimed)
 
     def holds(self, phrase: Text) -> bool:
         """Whether the words of a phrase stand in this text, one after the other."""
@@ -55,6 +72,6 @@ def registry_text(text: str) -> Text:
     """The `Text` of a name or place of the registry.
 
     These come back with every other affiliation, unlike affiliations themselves, so the last used
-    are kept, at most 20 MB of them.
+    are kept: up to 25 MB in a process.
     """
     return Text(text)

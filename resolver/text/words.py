@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _MARKS = "".join(
     re.escape(chr(code))
@@ -172,41 +172,50 @@ def same(a: str, b: str) -> bool:
     )
 
 
-def matched_words(
-    text: Sequence[str], name: Sequence[str], claimed: frozenset[int] = frozenset()
-) -> frozenset[int]:
-    """Positions of the words of a text that match a name; both as `units`.
+ByBeginning = Mapping[str, Sequence[tuple[int, str]]]
+"""The units of a text with their positions, by their first letters."""
 
-    Of all windows of the text the one is taken that holds most of the name's words at positions
-    that are not `claimed`; of equal windows the shortest, then the first. Each word of the name
-    matches one position at most. Empty when no word matches.
+
+def by_beginning(units: Iterable[str]) -> ByBeginning:
+    """Words that are the `same` begin the same, so most of a text need not be compared."""
+    alike: dict[str, list[tuple[int, str]]] = {}
+    for position, unit in enumerate(units):
+        alike.setdefault(unit[:_SHARED], []).append((position, unit))
+    return alike
+
+
+def matched_words(
+    text: ByBeginning, name: Iterable[str], claimed: frozenset[int] = frozenset()
+) -> frozenset[int]:
+    """Positions of the units of a text that match the units of a name.
+
+    Of all windows of the text the one is taken that has most of the name's words at positions that
+    are not `claimed`; of equal windows the shortest, then the first. Each word of the name matches
+    one position at most. Empty when no word matches.
     """
-    # Words that are the same begin the same, so most need no comparison.
-    beginnings: dict[str, list[tuple[int, str]]] = {}
+    length = 0
+    matches: dict[int, set[int]] = {}
     for i, word in enumerate(name):
-        beginnings.setdefault(word[:_SHARED], []).append((i, word))
-    free = []
-    for position, unit in enumerate(text):
-        alike = beginnings.get(unit[:_SHARED])
-        if alike and position not in claimed:
-            matches = {i for i, word in alike if same(unit, word)}
-            if matches:
-                free.append((position, matches))
+        length += 1
+        for position, unit in text.get(word[:_SHARED], ()):
+            if position not in claimed and same(unit, word):
+                matches.setdefault(position, set()).add(i)
+    free = sorted(matches.items())
     best: tuple[int, int, frozenset[int]] = (0, 0, frozenset())
     # A name may be interrupted ("University of California at San Diego"), not scattered.
-    longest = 2 * len(name) + 2
+    longest = 2 * length + 2
     for start in range(len(free)):
         words_met: set[int] = set()
         positions: set[int] = set()
-        for position, matches in free[start:]:
-            length = position - free[start][0] + 1
-            if length > longest:
+        for position, alike in free[start:]:
+            width = position - free[start][0] + 1
+            if width > longest:
                 break
-            new = matches - words_met
+            new = alike - words_met
             if not new:
                 continue
             words_met.add(min(new))
             positions.add(position)
-            if (len(words_met), -length) > best[:2]:
-                best = (len(words_met), -length, frozenset(positions))
+            if (len(words_met), -width) > best[:2]:
+                best = (len(words_met), -width, frozenset(positions))
     return best[2]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resolver.matching.candidate import Candidate, Ranked
-from resolver.matching.evidence import FIRST_STAGE_FEATURES, table
+from resolver.matching.evidence import FIRST_STAGE_FEATURES, first_stage
 from resolver.matching.reading import Reading, competes
 from resolver.registry.document import Document
 from resolver.text.affiliation import Affiliation
@@ -24,7 +24,7 @@ def candidate(name: str, score: float = 1.0) -> Candidate:
 @given(TEXTS, st.lists(NAMES, max_size=6))
 def test_any_text_and_names_give_finite_columns(text: str, names: list[str]) -> None:
     reading = Reading(Affiliation.of(text), [candidate(name) for name in names])
-    columns = table(FIRST_STAGE_FEATURES, reading, len(reading))
+    columns = first_stage(FIRST_STAGE_FEATURES, reading)
     assert columns.shape == (len(names), len(FIRST_STAGE_FEATURES))
     assert np.isfinite(columns).all()
     by_name = {f.name: column for f, column in zip(FIRST_STAGE_FEATURES, columns.T, strict=True)}

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolver.text.words import fold, matched_words, same, spans, units, words
+from resolver.text.words import by_beginning, fold, matched_words, same, spans, units, words
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_same(a: str, b: str, expected: bool) -> None:
     ],
 )  # fmt: skip
 def test_matched_words(text: str, name: str, claimed: set[int], expected: set[int]) -> None:
-    assert matched_words(units(text), units(name), frozenset(claimed)) == expected
+    assert matched_words(by_beginning(units(text)), units(name), frozenset(claimed)) == expected
 
 
 @given(
@@ -85,7 +85,7 @@ def test_matched_words(text: str, name: str, claimed: set[int], expected: set[in
 def test_matched_words_are_free_and_no_more_than_the_name_has(
     text: list[str], name: list[str], claimed: frozenset[int]
 ) -> None:
-    matched = matched_words(text, name, claimed)
+    matched = matched_words(by_beginning(text), name, claimed)
     assert not matched & claimed
     assert len(matched) <= len(name)
     assert all(any(same(text[position], word) for word in name) for position in matched)
