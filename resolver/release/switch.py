@@ -84,7 +84,8 @@ def _newest_index(installation: Installation, encoder: Encoder) -> Manifest:
 def switch_to(installation: Installation, version: ResolverVersion) -> ResolverVersion:
     """Put a resolver version in use, in two steps, each of them atomic.
 
-    1. The alias of the index flips: commands that ask no database search the version's index.
+    1. The alias of the index flips (a symbolic link, where the index is embedded): commands that
+       ask no database search the version's index.
     2. The row of the version in use flips: workers follow it, and answers are stored under it.
 
     Where it is interrupted between the two, workers go on with the version before, whose index is
