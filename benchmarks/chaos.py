@@ -54,15 +54,18 @@ from benchmarks import report, strings
 from benchmarks.deadly import WORD
 from benchmarks.release import Answer, answer, stored
 from resolver import sample
-from resolver.answering import refresh as refreshing
+from resolver.answering.refresh import refresh_due
 from resolver.database import connection, schema
 from resolver.database.resolver_versions import ResolverVersion
 from resolver.errors import BrokerUnavailable, UpdateRunning
 from resolver.evaluation.gold import read_gold
 from resolver.intake.record import SourceRecord
 from resolver.release import switch
+from resolver.release.index import index_release
 from resolver.release.update import update
-from resolver.service import embedded, service
+from resolver.service import embedded
+from resolver.service.installation import Installation
+from resolver.service.service import open_service
 from resolver.settings import Settings
 from resolver.text.affiliation import normalise
 from resolver.workers import deadletters
@@ -462,16 +465,16 @@ def ran(
         stack.callback(engine.dispose)
         say(f"{broker}: {options.registry.name} is taken in …")
         schema.upgrade(engine)
-        first = update(settings, engine, options.registry).version
-        store = stack.enter_context(service.index_store(settings))
-        again = switch.index_release(engine, store, switch.encoder_of(settings, first), again=True)
+        installation = stack.enter_context(Installation(settings, engine=engine))
+        first = update(installation, options.registry).version
+        again = index_release(installation, switch.encoder_of(installation, first), again=True)
         second = switch.successor(engine, first, again.manifest)
         texts = [
             row.affiliation for row in strings.distinct(read_gold(options.gold), options.strings)
         ]
         if not truth:
             say(f"an undisturbed run of {len(texts):,} strings …")
-            truth |= undisturbed(settings, engine, texts)
+            truth |= undisturbed(installation, texts)
         qdrant = stack.enter_context(failing_qdrant())
         workers = Workers(settings, home, qdrant)
         run = Run(
@@ -486,9 +489,9 @@ def ran(
         for fault, share in zip(faults, shares, strict=True):
             rows.append(injected(run, fault, share, options.times))
             say(str(rows[-1]))
-        with service.open_service(settings, engine) as opened:
+        with open_service(installation) as opened:
             # What was answered by the other version while that was in use.
-            refreshing.refresh(opened)
+            refresh_due(opened)
         for row, share in zip(rows, shares, strict=True):
             row.different = different(run, truth, share)
         total = reconciled(run, rows)
@@ -498,10 +501,10 @@ def ran(
         return rows, total
 
 
-def undisturbed(settings: Settings, engine: Engine, texts: Sequence[str]) -> dict[str, Answer]:
+def undisturbed(installation: Installation, texts: Sequence[str]) -> dict[str, Answer]:
     """Text → what one process answers that nobody disturbs."""
     normalised = [normalise(one) for one in texts]
-    with service.open_service(settings, engine) as opened:
+    with open_service(installation) as opened:
         return {
             one: answer(outcome)
             for start in range(0, len(normalised), CHUNK)
@@ -698,23 +701,29 @@ def disk(run: Run) -> None:
 def flip(run: Run) -> None:
     """index and version switched, and back 2 s later."""
     first, second = run.versions
-    with service.index_store(run.settings) as store:
+    with Installation(run.settings, engine=run.engine) as installation:
         with run.workers.in_mid_chunk():
-            switch.put_in_use(run.engine, store, second)
+            switch.switch_to(installation, second)
         time.sleep(2)
-        switch.put_in_use(run.engine, store, first)
+        switch.switch_to(installation, first)
 
 
 def twice(run: Run) -> None:
     """two updates, two refreshes, two senders at once."""
 
     def updating() -> None:
-        with contextlib.suppress(UpdateRunning):
-            update(run.settings, run.engine, run.registry)
+        with (
+            contextlib.suppress(UpdateRunning),
+            Installation(run.settings, engine=run.engine) as installation,
+        ):
+            update(installation, run.registry)
 
     def refresh() -> None:
-        with service.open_service(run.settings, run.engine) as opened:
-            refreshing.refresh(opened)
+        with (
+            Installation(run.settings, engine=run.engine) as installation,
+            open_service(installation) as opened,
+        ):
+            refresh_due(opened)
 
     def sending() -> None:
         run.send(

@@ -41,7 +41,8 @@ from resolver.evaluation.gold import Gold, read_gold
 from resolver.evaluation.metrics import agreement, recall_at
 from resolver.matching.matcher import Matcher
 from resolver.registry.organisation import Name, Organisation, OrganisationStatus
-from resolver.service import service
+from resolver.service import parts
+from resolver.service.installation import Installation, index_directory
 from resolver.settings import Settings, load_settings
 from resolver.text.affiliation import Affiliation, normalise
 
@@ -110,7 +111,7 @@ def one_size(options: argparse.Namespace, size: int) -> dict[str, Any]:
     with installed(options.registry, size, named) as (settings, built):
         rows = [row for row in rows if set(row.ror_ids) <= built["ror_ids"]]
         texts = [Affiliation.of(row.affiliation) for row in rows]
-        with service.recall(settings) as recall:
+        with Installation(settings) as installation, installation.open_recall() as recall:
             recall.candidates(texts[:CHUNK], depth=settings.recall_depth)
             milliseconds, found = [], []
             for start in range(0, len(texts), CHUNK):
@@ -152,9 +153,9 @@ def installed(
         settings = load_settings().model_copy(update={"qdrant_url": None, "home": Path(folder)})
         real = strings.organisations(registry)
         found = real if size is None else resized(real, size, named)
-        encoder = service.encoder(settings)
+        encoder = parts.load_encoder(settings)
         started = time.perf_counter()
-        manifest = strings.indexed(found, encoder, service.index_directory(settings))
+        manifest = strings.indexed(found, encoder, index_directory(settings))
         seconds = time.perf_counter() - started
         yield (
             settings,
@@ -162,7 +163,7 @@ def installed(
                 "organisations": manifest.organisations,
                 "names": manifest.points,
                 "seconds": seconds,
-                "disk_bytes": report.folder_bytes(service.index_directory(settings)),
+                "disk_bytes": report.folder_bytes(index_directory(settings)),
                 "ror_ids": {organisation.ror_id for organisation in found},
             },
         )
@@ -214,7 +215,8 @@ def depths(options: argparse.Namespace) -> list[dict[str, Any]]:
     texts = [row.affiliation for row in rows]
     with (
         installed(options.registry, None, set()) as (settings, _),
-        service.matcher(settings) as matcher,
+        Installation(settings) as installation,
+        installation.open_matcher() as matcher,
     ):
         print("depths …", file=sys.stderr, flush=True)
         matchers = {

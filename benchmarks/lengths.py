@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.strings import DEPTH, evenly, pairs
 from resolver import weights
 from resolver.evaluation.gold import read_gold
-from resolver.service import service
+from resolver.service.installation import Installation
 from resolver.settings import load_settings
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     texts = [row.affiliation for row in evenly(read_gold(options.affiliations), options.strings)]
-    with service.recall(load_settings()) as recall:
+    with Installation(load_settings()) as installation, installation.open_recall() as recall:
         found = pairs(recall, texts, depth=DEPTH)
     tokenizer = weights.read_tokenizer(options.tokenizer / weights.TOKENIZER)
 

@@ -33,7 +33,7 @@ from benchmarks.throughput import answered, embedded, prepare, worker
 from resolver import sample
 from resolver.evaluation.gold import read_gold
 from resolver.intake.record import SourceRecord
-from resolver.service import service
+from resolver.service.installation import Installation
 from resolver.workers import broker
 from resolver.workers.client import enqueue
 
@@ -70,7 +70,8 @@ def measured(options: argparse.Namespace, home: Path) -> dict[str, Any]:
         SourceRecord(SOURCE, str(number), row.affiliation) for number, row in enumerate(rows)
     ]
     found: list[dict[str, float]] = []
-    with service.database(settings) as engine, broker.address(settings):
+    with Installation(settings) as installation, broker.address(settings):
+        engine = installation.engine_of_any_schema
         prepare(engine, registry, settings)
         with worker(log, 1) as process:
             found.append(held(process, 0))

@@ -38,7 +38,7 @@ from benchmarks import report
 from benchmarks.release import answered, made_up, variants
 from benchmarks.throughput import embedded
 from resolver import sample
-from resolver.answering import refresh
+from resolver.answering.refresh import due_messages
 from resolver.database import (
     answers,
     due_answers,
@@ -53,11 +53,12 @@ from resolver.database.unmatched import unresolved
 from resolver.evaluation.gold import read_gold
 from resolver.intake.record import SourceRecord
 from resolver.release import selection, switch
+from resolver.release.index import index_release
 from resolver.release.load import load
 from resolver.release.selection import WANTING
 from resolver.release.update import update
-from resolver.service import service
-from resolver.settings import Settings
+from resolver.service import parts
+from resolver.service.installation import Installation
 
 PATIENCE = 600.0
 """Seconds after which a count is given up."""
@@ -94,7 +95,8 @@ def measured(options: argparse.Namespace, home: Path, folder: Path) -> dict[str,
     before, after = options.before, options.registry
     if before is None:
         before, after = made_up(after, folder)
-    with service.database(settings) as engine:
+    with Installation(settings) as installation:
+        engine = installation.engine_of_any_schema
         seconds = {"migrate": timed(lambda: schema.upgrade(engine))}
         if not count(engine, "affiliation"):
             texts = variants(
@@ -102,25 +104,24 @@ def measured(options: argparse.Namespace, home: Path, folder: Path) -> dict[str,
                 options.strings,
             )
             progress(f"{len(texts):,} strings are resolved …")
-            update(settings, engine, before)
-            answered(settings, engine, texts)
+            update(installation, before)
+            answered(installation, texts)
         progress(f"{options.affiliations:,} affiliations are filled in …")
         seconds["fill"] = timed(lambda: filled(engine, options.affiliations))
         watched = Watched(engine)
         rows = {"before the release": asked(engine, watched, options.strings)}
         progress(f"{after.name} is taken in …")
         if options.mark_every:
-            seconds["mark"] = timed(lambda: marked(settings, engine, after, options.mark_every))
+            seconds["mark"] = timed(lambda: marked(installation, after, options.mark_every))
         else:
-            seconds |= update(settings, engine, after, refresh=False).seconds
+            seconds |= update(installation, after, refresh=False).seconds
         rows["selected"] = asked(engine, watched, options.strings)
-        with service.index_store(settings) as store:
-            switch.put_in_use(engine, store, switch.before(engine))
-            rows["rolled back"] = asked(engine, watched, options.strings)
-            version = switch.put_in_use(engine, store, switch.before(engine))
+        switch.switch_to(installation, switch.version_before(engine))
+        rows["rolled back"] = asked(engine, watched, options.strings)
+        version = switch.switch_to(installation, switch.version_before(engine))
         if not options.mark_every:
             progress("the release is put in use again …")
-            seconds["select again"] = timed(lambda: selection.select(settings, engine, version))
+            seconds["select again"] = timed(lambda: selection.select(installation, version))
         return {
             "rows": {name: count(engine, name) for name in
                      ("affiliation", "source_record", "outcome", "link", "stale")},
@@ -207,15 +208,15 @@ FILL = (
 )
 
 
-def marked(settings: Settings, engine: Engine, path: Path, every: int) -> None:
+def marked(installation: Installation, path: Path, every: int) -> None:
     """The release is taken in, and instead of a selection one answer in `every` marked."""
+    settings, engine = installation.settings, installation.engine
     load(engine, path, rejects=settings.home / "rejects.jsonl")
     before = resolver_versions.current_resolver(engine)
     assert before is not None
-    with service.index_store(settings) as store:
-        indexed = switch.index_release(engine, store, service.encoder(settings))
-        version = switch.successor(engine, before, indexed.manifest)
-        switch.put_in_use(engine, store, version)
+    indexed = index_release(installation, parts.load_encoder(settings))
+    version = switch.successor(engine, before, indexed.manifest)
+    switch.switch_to(installation, version)
     with engine.begin() as connection:
         connection.execute(
             text(MARK), {"version": version.id, "every": every, "cause": Cause.ORGANISATION_ADDED}
@@ -369,7 +370,7 @@ def due(found: monitoring.Overview) -> int:
 
 def pages(engine: Engine, version: int) -> int:
     sent = 0
-    for number, (_, ids) in enumerate(refresh.messages(engine, version), start=1):
+    for number, (_, ids) in enumerate(due_messages(engine, version), start=1):
         sent += len(ids)
         if number == PAGES:
             break

@@ -43,8 +43,9 @@ from resolver.database import schema
 from resolver.evaluation.gold import read_gold
 from resolver.matching.outcome import Outcome
 from resolver.release.update import UpdateReport, update
-from resolver.service import service
-from resolver.settings import Settings, load_settings
+from resolver.service.installation import Installation
+from resolver.service.service import open_service
+from resolver.settings import load_settings
 from resolver.text.affiliation import normalise
 from resolver.training.augmentation import ABBREVIATIONS
 
@@ -100,21 +101,22 @@ def measured(options: argparse.Namespace, home: Path) -> dict[str, Any]:
         before, after = made_up(after, home)
     texts = variants([row.affiliation for path in options.gold for row in read_gold(path)],
                      options.strings)  # fmt: skip
-    with service.database(settings) as engine:
+    with Installation(settings) as installation:
+        engine = installation.engine_of_any_schema
         schema.upgrade(engine)
-        first = update(settings, engine, before)
+        first = update(installation, before)
         progress(f"{len(texts):,} strings are answered by release {first.load.version} …")
-        seconds = answered(settings, engine, texts)
+        seconds = answered(installation, texts)
         old = stored(engine)
         with client(home / "client", texts, watching=not options.no_client) as seen:
             progress(f"{after.name} is taken in …")
-            took = update(settings, engine, after)
+            took = update(installation, after)
             seen.wait()
         new = stored(engine)
-        again = repeated(settings, engine, after)
+        again = repeated(installation, after)
         progress("all are resolved again …")
         started = time.perf_counter()
-        with service.open_service(settings, engine) as opened:
+        with open_service(installation) as opened:
             truth = {
                 affiliation: answer(outcome)
                 for start in range(0, len(texts), CHUNK)
@@ -202,16 +204,21 @@ def made_up(registry: Path, folder: Path) -> tuple[Path, Path]:
     return paths
 
 
-def answered(settings: Settings, engine: Engine, texts: Sequence[str]) -> float:
+def answered(installation: Installation, texts: Sequence[str]) -> float:
     """Store the strings and their answers, as a worker does; seconds."""
     records = [
         {"source": SOURCE, "id": str(number), "affiliation": affiliation}
         for number, affiliation in enumerate(texts)
     ]
     started = time.perf_counter()
-    with service.open_service(settings, engine) as opened:
+    with open_service(installation) as opened:
         for start in range(0, len(records), CHUNK):
-            resolve_chunk(engine, opened.matcher, opened.version.id, records[start : start + CHUNK])
+            resolve_chunk(
+                opened.engine,
+                opened.matcher,
+                opened.version.id,
+                records[start : start + CHUNK],
+            )
     return time.perf_counter() - started
 
 
@@ -259,11 +266,11 @@ def unexplained(engine: Engine) -> int:
         return int(connection.execute(query).scalar_one())
 
 
-def repeated(settings: Settings, engine: Engine, path: Path) -> dict[str, Any]:
+def repeated(installation: Installation, path: Path) -> dict[str, Any]:
     """What a second update of the same release changes."""
-    before = contents(engine)
-    took = update(settings, engine, path)
-    after = contents(engine)
+    before = contents(installation.engine)
+    took = update(installation, path)
+    after = contents(installation.engine)
     return {
         "idle": took.idle,
         "seconds": sum(took.seconds.values()),
@@ -355,7 +362,7 @@ def watch(folder: Path) -> None:
     milliseconds: list[float] = []
     errors: list[str] = []
     answers: dict[str, set[str]] = {}
-    with service.Service.open(load_settings()) as opened:
+    with Installation(load_settings()) as installation, open_service(installation) as opened:
         while not (folder / "stop").exists():
             started = time.perf_counter()
             try:

@@ -35,7 +35,8 @@ from resolver import sample
 from resolver.evaluation.gold import read_gold
 from resolver.matching.matcher import Matcher
 from resolver.reranker import Pair
-from resolver.service import service
+from resolver.service import parts
+from resolver.service.installation import Installation, index_directory
 from resolver.settings import Settings, load_settings
 
 
@@ -64,7 +65,7 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     texts = [row.affiliation for row in strings.evenly(read_gold(options.gold), options.strings)]
     checkpoint = options.checkpoint or scorers.random_checkpoint(folder / "checkpoint")
     with ExitStack() as opened:
-        matcher = opened.enter_context(service.matcher(settings))
+        matcher = opened.enter_context(opened.enter_context(Installation(settings)).open_matcher())
         pairs = strings.pairs(matcher.recall, texts, depth=options.depth)
         lengths = tokens(checkpoint, pairs)
         say(f"{len(pairs):,} pairs of {np.mean(lengths):.0f} tokens; settings are tried …")
@@ -132,7 +133,7 @@ def prepared(options: argparse.Namespace, folder: Path) -> Settings:
     if options.home is None:
         say(f"the index of {options.registry.name} is built …")
         found = strings.organisations(options.registry)
-        strings.indexed(found, service.encoder(settings), service.index_directory(settings))
+        strings.indexed(found, parts.load_encoder(settings), index_directory(settings))
     return settings
 
 

@@ -25,7 +25,7 @@ from resolver.matching.candidate import Candidate
 from resolver.matching.matcher import Matcher
 from resolver.matching.recall import Recall
 from resolver.reranker import Calibration, Pair, Reranker
-from resolver.service import service
+from resolver.service.installation import Installation
 from resolver.settings import load_settings
 from resolver.text.affiliation import Affiliation
 
@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sets = {path.stem: read_gold(path) for path in options.gold}
     rows = []
     measured = {}
-    with service.matcher(load_settings()) as built:
+    with Installation(load_settings()) as installation, installation.open_matcher() as built:
         reranker = Remembered(built.reranker)
         recall = RememberedRecall(built.recall.encoder, built.recall.index)
         for least in sorted(options.thresholds):

@@ -40,7 +40,8 @@ from resolver.evaluation.gold import read_gold
 from resolver.intake.record import SourceRecord
 from resolver.matching.outcome import Outcome
 from resolver.release.load import load
-from resolver.service import service
+from resolver.service.installation import Installation, index_directory
+from resolver.service.service import open_service
 from resolver.settings import Settings
 
 SOURCE = "benchmark"
@@ -80,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measured(options: argparse.Namespace, home: Path) -> dict[str, Any]:
     settings = Settings(_env_file=None, home=home)  # type: ignore[call-arg]
-    with service.database(settings) as engine:
+    with Installation(settings) as installation:
+        engine = installation.engine_of_any_schema
         schema.upgrade(engine)
         empty = taken(engine)["registry"]
         rejects = home / "rejects.jsonl"
@@ -96,14 +98,14 @@ def measured(options: argparse.Namespace, home: Path) -> dict[str, Any]:
             "registry_bytes": registry,
             # Without an earlier one, as if all of it were new.
             "release_bytes": registry - (first if options.before else empty),
-            "index_bytes": report.folder_bytes(service.index_directory(settings)),
+            "index_bytes": report.folder_bytes(index_directory(settings)),
         }
         rows = strings.distinct(read_gold(options.gold), options.strings)
         records = [
             SourceRecord(SOURCE, f"10.5555/{number:09d}", row.affiliation)
             for number, row in enumerate(rows)
         ]
-        with service.open_service(settings, engine) as opened:
+        with open_service(installation) as opened:
             say(f"{options.answered:,} strings are resolved …")
             version = opened.version
             outcomes = opened.matcher.resolve([r.affiliation for r in records[: options.answered]])

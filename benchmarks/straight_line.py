@@ -53,11 +53,12 @@ def peak_mb() -> float:
 def step_load(options: argparse.Namespace) -> dict[str, Any]:
     from resolver.database import schema
     from resolver.release.load import load
-    from resolver.service import service
+    from resolver.service.installation import Installation
     from resolver.settings import load_settings
 
     settings = load_settings()
-    with service.database(settings) as engine:
+    with Installation(settings) as installation:
+        engine = installation.engine_of_any_schema
         schema.upgrade(engine)
         started = time.perf_counter()
         report = load(engine, options.registry, rejects=settings.home / "rejects.jsonl")
@@ -67,25 +68,27 @@ def step_load(options: argparse.Namespace) -> dict[str, Any]:
 def step_index(_: argparse.Namespace) -> dict[str, Any]:
     from resolver.database import releases
     from resolver.index.build import build
-    from resolver.service import service
+    from resolver.service import parts
+    from resolver.service.installation import Installation, index_directory
     from resolver.settings import load_settings
 
     settings = load_settings()
-    with service.database(settings) as engine, service.index_store(settings) as store:
+    with Installation(settings) as installation:
+        engine, store = installation.engine, installation.store
         release = releases.require_release(engine)
         started = time.perf_counter()
         manifest = build(
             releases.organisations(engine, release.id),
             release=release.version,
             release_sha256=release.sha256,
-            encoder=service.encoder(settings),
+            encoder=parts.load_encoder(settings),
             store=store,
         )
         store.activate(manifest.version)
         seconds = time.perf_counter() - started
     size = sum(
         file.stat().st_blocks * 512
-        for file in service.index_directory(settings).rglob("*")
+        for file in index_directory(settings).rglob("*")
         if file.is_file() and not file.is_symlink()
     )
     what = f"{manifest.organisations:,} organisations, {manifest.points:,} names"
@@ -93,13 +96,13 @@ def step_index(_: argparse.Namespace) -> dict[str, Any]:
 
 
 def step_recall(options: argparse.Namespace) -> dict[str, Any]:
-    from resolver.service import service
+    from resolver.service.installation import Installation
     from resolver.settings import load_settings
     from resolver.text.affiliation import Affiliation
 
     settings = load_settings()
     texts = [Affiliation.of(text) for text in strings(options.affiliations)]
-    with service.recall(settings) as recall:
+    with Installation(settings) as installation, installation.open_recall() as recall:
         recall.candidates(texts[-64:], depth=settings.recall_depth)
         alone = []
         for text in texts[:STRINGS_ALONE]:
@@ -119,11 +122,11 @@ def step_recall(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def step_resolve(options: argparse.Namespace) -> dict[str, Any]:
-    from resolver.service import service
+    from resolver.service.installation import Installation
     from resolver.settings import load_settings
 
     texts = strings(options.affiliations)
-    with service.matcher(load_settings()) as matcher:
+    with Installation(load_settings()) as installation, installation.open_matcher() as matcher:
         matcher.resolve(texts[-64:])
         started = time.perf_counter()
         for start in range(0, 1024, 64):
@@ -144,7 +147,7 @@ def step_resolve(options: argparse.Namespace) -> dict[str, Any]:
 def step_queue(options: argparse.Namespace) -> dict[str, Any]:
     from sqlalchemy import text
 
-    from resolver.service import service
+    from resolver.service.installation import Installation
     from resolver.settings import load_settings
     from resolver.workers import broker
     from resolver.workers.client import enqueue
@@ -154,7 +157,8 @@ def step_queue(options: argparse.Namespace) -> dict[str, Any]:
         {"source": "benchmark", "id": str(number), "affiliation": affiliation}
         for number, affiliation in enumerate(strings(options.affiliations)[: options.count])
     ]
-    with service.database(settings) as engine, broker.address(settings):
+    with Installation(settings) as installation, broker.address(settings):
+        engine = installation.engine
 
         def ask(query: str) -> Any:
             with engine.connect() as connection:

@@ -44,7 +44,8 @@ from resolver.index.build import build
 from resolver.intake.record import SourceRecord
 from resolver.matching import meters as measures
 from resolver.release.load import load
-from resolver.service import service
+from resolver.service import parts
+from resolver.service.installation import Installation, open_index_store
 from resolver.settings import Settings, load_settings
 from resolver.workers import broker
 from resolver.workers.client import enqueue
@@ -84,7 +85,8 @@ def measured(options: argparse.Namespace, home: Path) -> dict[str, Any]:
     settings = embedded(home, options.chunk_size)
     log = home / "worker.log"
     rows = strings.distinct(read_gold(options.gold), options.count)
-    with service.database(settings) as engine, broker.address(settings):
+    with Installation(settings) as installation, broker.address(settings):
+        engine = installation.engine_of_any_schema
         prepare(engine, options.registry, settings)
         with worker(log, options.processes) as process:
 
@@ -151,12 +153,12 @@ def prepare(engine: Engine, registry: Path, settings: Settings) -> None:
 def index(engine: Engine, settings: Settings) -> None:
     """Index the release in use in full, for searches to find."""
     release = releases.require_release(engine)
-    with service.index_store(settings) as store:
+    with open_index_store(settings) as store:
         manifest = build(
             releases.organisations(engine, release.id),
             release=release.version,
             release_sha256=release.sha256,
-            encoder=service.encoder(settings),
+            encoder=parts.load_encoder(settings),
             store=store,
         )
         store.activate(manifest.version)

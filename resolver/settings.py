@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     """Where things are and how to decide. Every field is ``RESOLVER_<FIELD>`` in the environment.
 
     What names a model, and what every answer depends on, is for the resolver version in use to
-    say once there is one: see `resolver.service.service`.
+    say once there is one: see `resolver.service.version`.
 
     A URL that is not set means the embedded form of that service, kept under `home`.
 

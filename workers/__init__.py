@@ -1,7 +1,7 @@
-"""Celery around `resolver.answering.chunk`: queues, worker process, and the client that fills them.
+"""The workers: a Celery application around `resolver.answering`, and the client that sends to it.
 
-Its name is `resolver.workers`: under a second one there would be two applications, with two sets of
-tasks.
+It is imported as `resolver.workers` only: under a second name there would be two applications, with
+two sets of tasks.
 """
 
 if __name__ != "resolver.workers":

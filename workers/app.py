@@ -1,8 +1,8 @@
-"""The Celery application: its settings and its entrances.
+"""The Celery application and how it is started.
 
-``celery -A resolver.workers.app worker`` reads the settings from the environment; ``resolver
-worker`` does the same. What becomes of a message is in `resolver.workers.delivery`, what a process
-needs before it takes one in `resolver.workers.opening`.
+``celery -A resolver.workers.app worker`` reads the settings from the environment, as ``resolver
+worker`` does. How a message is handled is in `resolver.workers.delivery`, what a process opens
+before it takes one in `resolver.workers.process`.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from resolver.workers import broker, telemetry
 from resolver.workers.broker import CONNECT_TIMEOUT
 from resolver.workers.delivery import ChunkTask, DeadLetters
 from resolver.workers.envelopes import Connection
-from resolver.workers.opening import START_LIMIT, ServiceWatch
+from resolver.workers.process import START_LIMIT, ServiceStep
 from resolver.workers.queues import EXCHANGE, QUEUES, queues
 
 TIME_LIMIT = 20 * 60
-"""Seconds a chunk may take, waiting for services included: under RabbitMQ's own limit of 30
+"""Seconds that a chunk may take, with waiting for services: less than RabbitMQ's own limit of 30
 minutes for an acknowledgement (``consumer_timeout``)."""
 
 VISIBILITY_TIMEOUT = TIME_LIMIT + 10 * 60
-"""Seconds after which Redis gives a message of a vanished worker to another one."""
+"""Seconds after which a message of a worker that vanished is delivered again on Redis."""
 
 
 class Messaging(AMQP):  # type: ignore[misc]
-    """Celery's, over connections to which anything in a list on Redis is a message."""
+    """Celery's, with connections that read anything in a list on Redis as a message."""
 
     Connection = Connection
 
 
 def create_app(settings: Settings, *, broker_url: str | None = None) -> Celery:
-    """The application for these settings; connects to nothing.
+    """The application for these settings; it connects to nothing yet.
 
-    `broker_url` is where an embedded broker listens (`resolver.workers.broker.address`); without it
+    `broker_url` is the URL of an embedded broker (`resolver.workers.broker.address`); without it
     `settings.broker_url` is used.
 
     Raises:
-        BrokerUnavailable: neither names a broker.
-        SettingsError: a broker that is neither RabbitMQ nor Redis.
+        BrokerUnavailable: neither is set.
+        SettingsError: the broker is neither RabbitMQ nor Redis.
     """
     if broker_url is None:
         if settings.broker_url is None:
@@ -73,12 +73,12 @@ def create_app(settings: Settings, *, broker_url: str | None = None) -> Celery:
         task_default_routing_key="bulk",
         task_create_missing_queues=False,
         task_ignore_result=True,
-        # A message is gone only when its chunk is stored.
+        # A message is acknowledged when its chunk is stored, not before.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        # `ChunkRequest` has put it among the dead letters by then.
+        # By then `ChunkRequest` has made it a dead letter.
         task_acks_on_failure=True,
-        # Deliveries are counted; a chunk that is too slow is done in parts.
+        # It is delivered again, and counted: a chunk that is too slow is done in parts.
         task_acks_on_timeout=False,
         task_time_limit=TIME_LIMIT,
         worker_consumer="resolver.workers.delivery:ChunkConsumer",
@@ -87,9 +87,9 @@ def create_app(settings: Settings, *, broker_url: str | None = None) -> Celery:
         worker_concurrency=1,
         worker_prefetch_multiplier=1,
         worker_proc_alive_timeout=START_LIMIT,
-        # On RabbitMQ its queue is one worker's alone, and by the machine's name: a second worker of
-        # the machine could not start. On Redis its subscription is what notices a lost connection
-        # while a chunk is in hand; without it a worker waits for ever for room to take the next.
+        # On RabbitMQ its queue is exclusive and named by the machine: a second worker of the
+        # machine could not start. On Redis its subscription notices a lost connection while a
+        # chunk is in work; without it a worker would wait for ever to take the next message.
         worker_enable_remote_control=not amqp,
         worker_hijack_root_logger=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -101,7 +101,7 @@ def create_app(settings: Settings, *, broker_url: str | None = None) -> Celery:
     )
     app.settings = settings
     app.amqp_broker = amqp
-    app.steps["worker"].add(ServiceWatch)
+    app.steps["worker"].add(ServiceStep)
     app.steps["worker"].add(telemetry.Telemetry)
     app.steps["consumer"].add(DeadLetters)
     return app
@@ -112,8 +112,8 @@ def _transport_options(*, amqp: bool) -> dict[str, object]:
     if not amqp:
         options |= {
             "visibility_timeout": VISIBILITY_TIMEOUT,
-            # Sweep for messages of vanished workers every `unacked_restore_interval` (10 s), not
-            # every tenth time.
+            # Look for messages of vanished workers every `unacked_restore_interval` (10 s), not
+            # only every tenth time.
             "unacked_restore_throttle": 1,
         }
     return options
@@ -142,7 +142,7 @@ def run_worker(
             queues=list(queues),
             concurrency=concurrency,
             loglevel=log_level,
-            # The banner is for a person.
+            # The banner is for people.
             quiet=settings.log_format == "json",
             without_gossip=True,
             without_mingle=True,
@@ -152,7 +152,7 @@ def run_worker(
 
 
 def __getattr__(name: str) -> Celery:
-    """``app``, made when it is asked for: importing this module needs no settings."""
+    """``app``, made when it is first used: importing this module needs no settings."""
     if name != "app":
         raise AttributeError(name)
     settings = load_settings()

@@ -1,7 +1,7 @@
-"""How the broker is reached: its URL, and what a connection to it needs.
+"""How the broker is reached: its URL, and the options of a connection.
 
-With kombu alone: who only sends (`resolver.workers.client`) is a guest in another's process, and
-loads neither Celery nor anything that works on what is sent.
+It needs kombu only: the client (`resolver.workers.client`) runs in other people's programs, and
+loads neither Celery nor anything that resolves.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CONNECT_TIMEOUT = 5.0
 """Seconds to wait for one connection to the broker."""
 
 CONFIRM_TIMEOUT = 30
-"""Seconds to wait for RabbitMQ to confirm a message: it withholds that when it runs full."""
+"""Seconds to wait until RabbitMQ confirms a message: without memory or disk it confirms none."""
 
 _AMQP = frozenset({"amqp", "amqps", "pyamqp"})
 _REDIS = frozenset({"redis", "rediss", "redis+socket", "sentinel"})
@@ -30,7 +30,7 @@ _REDIS = frozenset({"redis", "rediss", "redis+socket", "sentinel"})
 
 @contextmanager
 def address(settings: Settings) -> Iterator[str]:
-    """The broker's URL, with the embedded broker running for as long as the block lasts."""
+    """The broker's URL; an embedded broker runs as long as the block lasts."""
     if settings.broker_url:
         yield settings.broker_url.get_secret_value()
     else:
@@ -39,10 +39,10 @@ def address(settings: Settings) -> Iterator[str]:
 
 
 def is_amqp(url: str) -> bool:
-    """Whether a broker's URL is RabbitMQ's; else it is Redis'.
+    """Whether a URL is RabbitMQ's; else it is Redis'.
 
     Raises:
-        SettingsError: it is neither's, or cannot be read.
+        SettingsError: it is of neither, or cannot be read.
     """
     scheme, separator, _ = url.partition("://")
     if scheme not in _AMQP | _REDIS:
@@ -62,7 +62,7 @@ def is_amqp(url: str) -> bool:
 
 
 def tls(settings: Settings, url: str) -> dict[str, Any] | bool:
-    """What kombu's and Celery's connections call ``ssl``; False where the URL is without TLS.
+    """The option ``ssl`` of kombu's and Celery's connections; False where the URL has no TLS.
 
     Raises:
         SettingsError: as `resolver.network.trust.broker_options`.
@@ -86,7 +86,7 @@ def connection(settings: Settings, url: str) -> Connection:
     """A connection to send over; nothing is sent yet.
 
     Raises:
-        SettingsError: the URL, or what TLS needs, cannot be used.
+        SettingsError: the URL, or a file that TLS needs, cannot be used.
     """
     return Connection(
         url,
@@ -97,16 +97,16 @@ def connection(settings: Settings, url: str) -> Connection:
 
 
 def _is_readable(urls: str) -> bool:
-    """Whether a broker's URL, or each of several, is plain, and kombu reads it as we do."""
+    """Whether a URL, or each of several, has no secret in its options, and kombu reads it alike."""
     try:
         return all(
             not any(name in addresses.SECRET_OPTIONS for name, _ in address.options)
-            # Of a socket kombu reads the query by itself.
+            # kombu reads the query of a socket's URL by itself.
             and (address.scheme == "redis+socket" or _read_alike(address))
             for address in addresses.read_all(urls)
         )
     except (KeyError, TypeError, ValueError):
-        # What they say may quote a password.
+        # Their messages may quote a password.
         return False
 
 

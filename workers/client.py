@@ -1,7 +1,7 @@
-"""The sending end: records, and what is due, → chunk messages on a queue.
+"""The client: sends records, withdrawals and answers that are due to the workers, in chunks.
 
-It runs in other people's programs, so it is light and changes nothing there: kombu sends, and no
-module that works on what is sent is loaded.
+It runs in other people's programs, so it is light and changes nothing there: it needs kombu only,
+and loads no module that resolves.
 """
 
 from __future__ import annotations
@@ -32,22 +32,21 @@ UPDATE = "resolver.update"
 FORGET = "resolver.forget"
 
 SENT_AT = "sent_at"
-"""Header of a message: when it was sent, in seconds since the epoch."""
+"""Header of a message: the time at which it was sent, in seconds since the epoch."""
 
 MAX_BYTES = 2**20
-"""Bytes of the records of one message, unless a single record is larger. RabbitMQ takes up to
-16 MiB, but holds what is in flight in memory."""
+"""Most bytes of the records of one message, unless a single record is larger. RabbitMQ takes up to
+16 MiB, but holds messages that are delivered and not acknowledged in memory."""
 
 MAX_SENT = MAX_CHARACTERS + 1
-"""Characters sent of one affiliation: enough to show that it is too long, and no more is read of
-it."""
+"""Most characters sent of one affiliation: enough for the worker to see that it is too long."""
 
 MAX_POSITIONS = 10_000
-"""Affiliations of one record that is replaced whole: these are held in memory, and named in each of
-its messages. Physics has papers of some 3,000 authors."""
+"""Most affiliations of one record that is replaced whole: they are held in memory, and listed in
+each of its messages. There are papers in physics with some 3,000 authors."""
 
 RETRIES = {"max_retries": 3, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 1.0}
-"""For each message; with `CONNECT_TIMEOUT` a broker that is away is reported within 25 s."""
+"""For each message. With `CONNECT_TIMEOUT`, a broker that is away is reported within 25 s."""
 
 _FIELDS = ("source", "id", "affiliation", "position")
 _KEYS = ("source", "id", "position")
@@ -55,7 +54,7 @@ _KEYS = ("source", "id", "position")
 
 @dataclass(frozen=True, slots=True)
 class EnqueueReport:
-    """What was sent: `records` in `chunks` messages."""
+    """`records` were sent in `chunks` messages."""
 
     records: int
     chunks: int
@@ -73,27 +72,26 @@ def enqueue(
 ) -> EnqueueReport:
     """Send records to the workers, `settings.chunk_size` a message; returns when all are sent.
 
-    A queue of `settings.queue_limit` messages takes no more: with `wait` this waits for the workers
-    to make room, for as long as it takes.
+    A queue takes at most `settings.queue_limit` messages. With `wait` this waits until the workers
+    have made room, however long that takes.
 
-    `policy` has what these records ask for otherwise than the workers' settings do: any of
+    `policy` has the choices for these records that differ from the workers' settings: any of
     ``accept_probability`` or ``target_precision``, ``max_links``, ``level``, ``succession``,
     ``types``, ``countries`` (docs/tasks.md).
 
-    With `replace` each record is whole: what is stored of a source and id at other positions than
-    come here is withdrawn. All positions of a record must follow each other, and it must be sent
-    with them all; it may go over several messages. A record of which nothing is left is to be
-    withdrawn (`withdraw`).
+    With `replace` each record is whole: other positions of its source and id that are stored are
+    withdrawn. So all positions of a record must be sent, one after the other; they may go over
+    several messages. Withdraw a record that has no affiliation any more (`withdraw`).
 
-    A mapping has the keys of a message (``source``, ``id``, ``affiliation``, ``position``);
-    whether it is a good record is for the worker to say, which stores the refused ones. Lone
-    surrogates travel as they are. `progress` gets the number of records sent so far, after each
-    message. Sending a record twice is harmless, so a call that failed may be made again whole.
+    A mapping has the keys of a message (``source``, ``id``, ``affiliation``, ``position``). The
+    worker checks the record, and stores it as refused where it is not good. Lone surrogates are
+    sent as they are. `progress` is called with the number of records sent so far, after each
+    message. Sending a record twice is harmless, so a call that failed may be repeated whole.
 
     Raises:
         BrokerUnavailable: the broker does not answer or refuses; says how many were sent.
-        IntakeError: a record cannot be written as JSON, or one to be replaced comes back after
-            others; those before it may have been sent.
+        IntakeError: a record cannot be written as JSON, or the positions of a record to be replaced
+            do not follow each other; those before it may have been sent.
         QueueFull: the queue is full; says how many were sent.
         SettingsError: no such queue, or the settings or the policy cannot be used.
     """
@@ -123,11 +121,11 @@ def withdraw(
     wait: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> EnqueueReport:
-    """Tell the workers what a source takes back: ``{"source", "id"}``, and ``"position"`` where it
-    is not all of a record. Other keys are not sent.
+    """Send the records that a source has withdrawn: ``{"source", "id"}``, with ``"position"`` where
+    only one affiliation of a record is withdrawn. Other keys are not sent.
 
-    Messages have no order: what is to be withdrawn must have been stored. Done twice it is
-    harmless. `wait` and `progress` are as for `enqueue`.
+    Messages have no order, so records must be stored before they are withdrawn. Withdrawing twice
+    is harmless. `wait` and `progress` are as for `enqueue`.
 
     Raises:
         as `enqueue`.
@@ -148,10 +146,11 @@ def enqueue_refresh(
     settings: Settings | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> EnqueueReport:
-    """Send what is due to the queue ``refresh``: (policy id, affiliation ids), each a message.
+    """Send answers that are due to the queue ``refresh``: (policy id, affiliation ids), each a
+    message.
 
-    Sending it twice is harmless: what was resolved meanwhile is not due any more. These messages
-    are small, and never more than there are answers: no limit holds for them.
+    Sending twice is harmless: answers that were given meanwhile are not due any more. These
+    messages are small and no more than there are answers, so `settings.queue_limit` does not hold.
 
     Raises:
         BrokerUnavailable: the broker does not answer or refuses; says how many were sent.
@@ -164,8 +163,8 @@ def enqueue_refresh(
 
 
 LOOK = 16
-"""Messages between two looks at how long the queue is: several senders may together pass the limit
-by as many each."""
+"""Messages sent between two looks at the length of the queue: each of several senders may exceed
+the limit by as many."""
 
 PAUSE = 1.0
 """Seconds between two looks at a full queue."""
@@ -173,7 +172,7 @@ PAUSE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Room:
-    """A queue's limit, and whether to wait for room."""
+    """The limit of a queue, and whether to wait for room."""
 
     limit: int
     wait: bool
@@ -215,7 +214,7 @@ def _send(
             connection.ensure_connection(**RETRIES, timeout=4 * CONNECT_TIMEOUT)
             # A message that fails before any worker has run needs a place to go.
             dead_queue(amqp=amqp)(connection.default_channel).declare()
-            [target] = (one for one in queues(amqp=amqp) if one.name == queue)
+            [target] = (known for known in queues(amqp=amqp) if known.name == queue)
             producer = Producer(connection, auto_declare=False)
             bound = target(connection.default_channel)
             for message in messages:
@@ -261,13 +260,13 @@ def _publish(producer: Producer, queue: Queue, message: _Message) -> None:
 
 
 def checked(policy: Mapping[str, object]) -> dict[str, object]:
-    """The choices of a message as they are sent, once it is clear that a worker can read them.
+    """The choices of a message as they are sent, checked so that a worker can read them.
 
     Raises:
-        SettingsError: one is not known or makes no sense.
+        SettingsError: a choice is not known or makes no sense.
     """
     try:
-        # What threshold a precision takes is for the worker to say, which has the models.
+        # The threshold of a target precision is looked up by the worker, which has the models.
         read = Policy.from_object(policy, threshold_for=lambda _: 1.0).as_object()
     except ValueError as error:
         raise SettingsError(f"the policy: {error}") from error
@@ -281,7 +280,8 @@ def chunks(
     max_bytes: int = MAX_BYTES,
     fields: Sequence[str] = _FIELDS,
 ) -> Iterator[list[dict[str, object]]]:
-    """Records as they are sent, at most `size` and, but for a single larger one, `max_bytes` each.
+    """Records as they are sent, in chunks of at most `size` records and `max_bytes` bytes; a single
+    record may be larger.
 
     Raises:
         IntakeError: a record cannot be written as JSON.
@@ -304,36 +304,36 @@ _Chunk = list[dict[str, object]]
 def whole_chunks(
     records: Iterable[SourceRecord | Mapping[str, object]], *, size: int, max_bytes: int = MAX_BYTES
 ) -> Iterator[tuple[_Chunk, _Chunk]]:
-    """As `chunks`, each with the records that it replaces: ``{"source", "id", "positions"}``, where
-    these are all positions of the record, also those that are in another message. So each message
-    says all by itself, and may come late, twice, or in parts.
+    """As `chunks`, each with the records that it replaces: ``{"source", "id", "positions"}`` with
+    all positions of the record, also those in another message. So each message is complete by
+    itself, and may come late, twice, or in parts.
 
-    What has no source, id and positions that can be read replaces nothing, and is sent for the
-    worker to refuse.
+    A record whose source, id or position cannot be read replaces nothing; it is sent all the same,
+    and the worker refuses it.
 
     Raises:
-        IntakeError: a record cannot be written as JSON, or comes back after others: the one would
-            withdraw the other.
+        IntakeError: a record cannot be written as JSON, or its positions do not follow each other:
+            the later ones would withdraw the earlier ones.
     """
     chunk: _Chunk = []
     whole: _Chunk = []
     total = 0
     for group, replaced in _groups(records):
         added = len(json.dumps(replaced)) if replaced else 0
-        said = False
+        listed = False
         if chunk and len(chunk) + len(group) > size >= len(group):
-            # Rather one message than parts in two.
+            # A group that fits into one message is not divided.
             yield chunk, whole
             chunk, whole, total = [], [], 0
         for message, length in group:
-            more = length + (0 if said else added)
+            more = length + (0 if listed else added)
             if chunk and (len(chunk) == size or total + more > max_bytes):
                 yield chunk, whole
-                chunk, whole, total, said = [], [], 0, False
+                chunk, whole, total, listed = [], [], 0, False
                 more = length + added
-            if replaced and not said:
+            if replaced and not listed:
                 whole.append(replaced)
-            said = True
+            listed = True
             chunk.append(message)
             total += more
     if chunk:
@@ -343,16 +343,17 @@ def whole_chunks(
 def _groups(
     records: Iterable[SourceRecord | Mapping[str, object]],
 ) -> Iterator[tuple[list[tuple[dict[str, object], int]], dict[str, object] | None]]:
-    """Neighbours of one source and id, as (message, length), and what they replace."""
+    """Records of one source and id that follow each other, as (message, length in JSON), and the
+    record that they replace."""
     from resolver.intake.positions import Positions
 
     with Positions() as positions:
         number = 0
-        for key, group in groupby(_messages(records, _FIELDS), key=lambda one: _key(one[0])):
+        for key, group in groupby(_messages(records, _FIELDS), key=lambda record: _key(record[0])):
             if key is None:
-                for one in group:
+                for record in group:
                     number += 1
-                    yield [one], None
+                    yield [record], None
                 continue
             messages = list(islice(group, MAX_POSITIONS + 1))
             if len(messages) > MAX_POSITIONS:
@@ -374,7 +375,7 @@ def _groups(
 def _replaced(
     key: tuple[str, str], messages: Sequence[Mapping[str, object]]
 ) -> dict[str, object] | None:
-    """The record and all its positions; None where one of them cannot be read."""
+    """The record with all its positions; None where a position cannot be read."""
     positions = {_whole_number(message.get("position", 0)) for message in messages}
     if None in positions:
         return None
@@ -387,7 +388,7 @@ def _replaced(
 
 
 def _key(message: Mapping[str, object]) -> tuple[str, str] | None:
-    """Source and id as the worker reads them; None where it will refuse the record."""
+    """Source and id as the worker reads them; None where it refuses the record."""
     source, external_id = message.get("source"), message.get("id")
     if (number := _whole_number(external_id)) is not None:
         external_id = str(number)
@@ -405,7 +406,7 @@ def _whole_number(value: object) -> int | None:
 def _messages(
     records: Iterable[SourceRecord | Mapping[str, object]], fields: Sequence[str]
 ) -> Iterator[tuple[dict[str, object], int]]:
-    """Each record as it is sent, and the length of that in JSON."""
+    """Each record as it is sent, and its length in JSON."""
     for position, record in enumerate(records):
         message = _message(record, fields)
         try:

@@ -1,8 +1,8 @@
-"""The dead letters: what they are, and how they go back to their queues or away.
+"""Dead letters: they are listed, sent back to their queues, or dropped.
 
-Both brokers are asked in the same way: messages are taken without an acknowledgement and given
-back. One that goes elsewhere is acknowledged when it is safe there, so a kill in between leaves two
-of it, never none; doing a chunk twice changes nothing.
+With both brokers messages are taken without an acknowledgement, and put back. A letter that is sent
+elsewhere is acknowledged once it is there: a kill in between leaves it twice, never lost, and doing
+a chunk twice changes nothing.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ if TYPE_CHECKING:
     from resolver.settings import Settings
 
 ORIGINS = {REFRESH_CHUNK: "refresh", UPDATE: "registry", FORGET: "registry"}
-"""Where a task goes back to when its letter does not say; all others to ``bulk``."""
+"""The queues of tasks whose letter does not name one; those of other tasks go to ``bulk``."""
 
 REASONS = {
     "delivery_limit": "its process died each time",
     "rejected": "it was refused; the worker's log has the reason",
 }
-"""What RabbitMQ calls the causes of the letters that it makes itself."""
+"""RabbitMQ's names for the causes of the dead letters that it makes itself."""
 
 SETTLING = 10.0
-"""Seconds to wait at most until letters that were given back are in their queue. They are there
-sooner, unless somebody else has taken them meanwhile."""
+"""Most seconds to wait until letters that were put back are in their queue. They are there sooner,
+unless another process has taken them meanwhile."""
 
 LOOKS = 5
-"""Deliveries after which a letter that is looked at is put there anew: RabbitMQ counts them, and
-from version 4 on drops what was given back twenty times."""
+"""Deliveries after which a letter that is listed is sent anew to its queue: RabbitMQ counts them,
+and from version 4 on drops a message that was put back twenty times."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A message that failed.
 
-    `records` and `first` (source and id of the first record, as far as they can be read) are those
-    of a chunk of records; `records` counts affiliations in a chunk of what is due, and is None in
-    what cannot be read. `failed_at` is None where nobody noted it.
+    `records` counts the records of a chunk, or the affiliations of a chunk that was due; it is None
+    where the message cannot be read. `first` is the source and id of the first record, where they
+    can be read. `failed_at` is None where it was not noted.
     """
 
     id: str
@@ -68,37 +68,37 @@ class DeadLetter:
 
 
 def letters(settings: Settings, *, most: int | None = None) -> tuple[list[DeadLetter], int]:
-    """The oldest letters, at most so many, and how many there are in all. They stay.
+    """The `most` oldest letters (None: all), and the number of all. They stay where they are.
 
     Raises:
         BrokerUnavailable: the broker does not answer.
     """
-    found: list[DeadLetter] = []
+    oldest: list[DeadLetter] = []
     with _letters(settings) as box:
         count = box.count()
-        # All of them, since those that are given back go to the end.
+        # All of them are taken: those that are put back go to the end of the queue.
         for letter, _ in box.take(count):
-            if most is None or len(found) < most:
-                found.append(letter)
+            if most is None or len(oldest) < most:
+                oldest.append(letter)
             box.keep()
-    return found, count
+    return oldest, count
 
 
 def retry(settings: Settings, ids: Collection[str] | None = None) -> int:
-    """Put letters back to the queues that they came from; None: all. Returns how many.
+    """Send the letters with these ids (None: all) back to their queues; returns how many.
 
     Raises:
         BrokerUnavailable: the broker does not answer; those before are back in their queues.
-        SettingsError: one of the ids is no letter's; the others are back in their queues.
+        SettingsError: no letter has one of the ids; the others are back in their queues.
     """
     return _each(settings, ids, lambda box, message, letter: box.send(message, letter.queue))
 
 
 def drop(settings: Settings, ids: Collection[str] | None = None) -> int:
-    """Throw letters away for good; None: all. Returns how many.
+    """Delete the letters with these ids (None: all); returns how many.
 
     Raises:
-        as `retry`; those before are gone.
+        as `retry`; those before are deleted.
     """
     return _each(settings, ids, lambda box, message, letter: None)  # noqa: ARG005
 
@@ -137,7 +137,7 @@ class _Box:
         return int(self._queue.queue_declare().message_count)
 
     def take(self, most: int) -> Iterator[tuple[DeadLetter, Message]]:
-        """One after the other, from the oldest on; each is to be kept or removed."""
+        """One letter after the other, the oldest first. Call `keep` or `remove` for each."""
         for _ in range(most):
             self._hand = self._queue.get()
             if self._hand is None:
@@ -152,7 +152,7 @@ class _Box:
             bury(self._app, message, letter.error, queue=letter.queue, failed_at=letter.failed_at)
             message.ack()
             return
-        # Given back at the end: at once, it would be the next one again.
+        # It is put back at the end: at once it would be taken again next.
         self._kept.append(message.delivery_tag)
 
     def remove(self) -> None:
@@ -160,7 +160,7 @@ class _Box:
 
     def send(self, message: Message, queue: str) -> None:
         forward(
-            self._app, message, self._app.amqp.queues[queue], poison.unlabelled(message.headers)
+            self._app, message, self._app.amqp.queues[queue], poison.remove_labels(message.headers)
         )
 
     def _taken(self) -> Message:
@@ -173,7 +173,7 @@ class _Box:
         tags = [*self._kept, *([self._hand.delivery_tag] if self._hand else [])]
         for tag in tags:
             self._channel.basic_reject(tag, requeue=True)
-        # RabbitMQ has them in the queue a moment later, and whoever looks next is to see them.
+        # On RabbitMQ they are back a moment later; whoever lists them next must see them.
         deadline = time.monotonic() + SETTLING
         while self.count() < len(tags) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -222,7 +222,7 @@ def _read(message: Message) -> DeadLetter:
 
 
 def _death(headers: dict[str, Any]) -> dict[str, Any]:
-    """RabbitMQ's note on how the message left its queue, where it has one."""
+    """RabbitMQ's header about how the message left its queue; empty where there is none."""
     match headers.get("x-death"):
         case [dict(last), *_]:
             return last
@@ -234,7 +234,7 @@ def _content(message: Message) -> tuple[int | None, tuple[str, str] | None]:
         match json.loads(message.body):
             case [[list(items), *_], *_]:
                 return len(items), _first(items)
-    # Anybody may have written it, as deep as they liked.
+    # Anybody may have written it, nested to any depth.
     except (TypeError, ValueError, RecursionError):
         pass
     return None, None
@@ -248,7 +248,7 @@ def _first(items: Sequence[object]) -> tuple[str, str] | None:
 
 
 def _digest(message: Message) -> str:
-    """A name for a message that has none."""
+    """An id for a message that has none."""
     body = message.body if isinstance(message.body, bytes) else str(message.body).encode()
     return "body-" + hashlib.sha256(body).hexdigest()[:16]
 

@@ -1,16 +1,15 @@
-"""A delivery from its arrival to its end: done, divided, given back, or a dead letter.
+"""What happens to a message that is delivered: it is done, split, put back, or a dead letter.
 
-What fails a chunk is one of three:
+A chunk fails for one of three causes:
 
-- *The message itself*: it cannot be read, or asks for what makes no sense. It becomes a dead
-  letter.
-- *Something else that is known*: a service that stayed away, a database that takes no writes, a
-  grant, a model or an index that is missing. The message goes back to its queue as if nobody had
-  taken it, and the worker stops and says why: every other message would fare alike.
-- *Anything else*, a mistake in the code or a string that it cannot bear. Nobody knows what it did
-  to the process, so that ends, and the message goes back as that of any process that died: it is
-  done in parts then (`resolver.workers.poison`), and what fails alone, each time in a new process,
-  becomes a dead letter in the end.
+- *The message itself*: it cannot be read, or makes no sense. It becomes a dead letter.
+- *A known cause outside of it*: a service that does not answer, a database that takes no writes, a
+  missing grant, model or index. The message goes back to its queue as if it had never been
+  delivered, and the worker stops with the reason: every other message would fail in the same way.
+- *Anything else*: a mistake in the code, or a string that it cannot handle. The process may be
+  damaged, so it ends, and the message goes back as that of any process that died: next time it is
+  split (`resolver.workers.poison`). A record that fails alone, each time in a new process, becomes
+  a dead letter in the end.
 """
 
 from __future__ import annotations
@@ -35,39 +34,39 @@ from resolver.errors import IntakeError, MessageError, PairError, PolicyError, R
 from resolver.workers import poison, telemetry
 from resolver.workers.broker import CONFIRM_TIMEOUT
 from resolver.workers.client import SENT_AT
-from resolver.workers.opening import exit_code
-from resolver.workers.poison import DELIVERY_LIMIT, Poisonous
+from resolver.workers.poison import DELIVERY_LIMIT, PoisonMessage
+from resolver.workers.process import exit_code
 from resolver.workers.queues import QUEUES, dead_queue
 
 logger = get_logger(__name__)
 
 BROKER_RETRIES = {"max_retries": 10, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 2}
-"""For what a worker itself sends; some 15 s, and the time of each attempt."""
+"""For messages that a worker itself sends: some 15 s, and the time of each attempt."""
 
-OF_THE_MESSAGE = (IntakeError, MessageError, PolicyError, Poisonous)
-"""Faults of a message itself: nobody can do it, now or later."""
+OF_THE_MESSAGE = (IntakeError, MessageError, PolicyError, PoisonMessage)
+"""Faults of a message itself: it can never be done."""
 
 MOST_DEATHS = 10
-"""Processes that may die one after the other without a message being done in between; then it is
-no string's doing, which costs six at most, and the worker stops."""
+"""Processes that may die one after the other without a message being done in between. A single
+string kills six at most; so after these the cause is another one, and the worker stops."""
 
 
 class Buried(Exception):
-    """A message that becomes a dead letter; the argument says why. One string, so that it comes
-    whole from the process of the chunk to its parent."""
+    """A message that becomes a dead letter; the argument says why. It is a single string, so that
+    it can be sent from the child to its parent."""
 
 
 class GivenBack(Exception):
-    """A message that goes back because its worker cannot work: (what is wrong, the exit code)."""
+    """A message that goes back because its worker cannot work: (what is wrong, exit code)."""
 
 
 class ChunkRequest(Request):  # type: ignore[misc]
-    """A delivery, as the worker's parent sees it."""
+    """A delivery in the worker's parent."""
 
     def on_failure(
         self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False
     ) -> None:
-        """Keep or give back the message before it is acknowledged."""
+        """Make the message a dead letter, or put it back, before Celery acknowledges it."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         match error:
             case GivenBack(args=(problem, code)):
@@ -83,11 +82,12 @@ class ChunkRequest(Request):  # type: ignore[misc]
                         os.EX_SOFTWARE,
                     )
             case Exception() if not isinstance(error, _NO_FAILURE):
-                self._bury(str(error) if isinstance(error, Buried) else _told(error))
+                self._bury(str(error) if isinstance(error, Buried) else _error_text(error))
         super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
-        """One that was acknowledged when it began is not delivered again; it leaves a letter."""
+        """A message that was acknowledged when it began is not delivered again: make it a dead
+        letter."""
         if not soft and not self.task.acks_late:
             self._bury(f"not done after {timeout:.0f} s")
         super().on_timeout(soft, timeout)
@@ -101,12 +101,13 @@ class ChunkRequest(Request):  # type: ignore[misc]
             self.reject(requeue=True)
 
     def _give_back(self) -> None:
-        """As if nobody had taken it: RabbitMQ counts what is merely rejected as a delivery."""
+        """Put it back as if it had never been delivered: RabbitMQ would count a rejected message as
+        a delivery."""
         queue = str((self.message.delivery_info or {}).get("routing_key"))
         if not (self.app.amqp_broker and queue in QUEUES):
             self.reject(requeue=True)
             return
-        headers = poison.unlabelled(self.message.headers)
+        headers = poison.remove_labels(self.message.headers)
         try:
             forward(self.app, self.message, self.app.amqp.queues[queue], headers)
         except (OperationalError, OSError, *self._connection_errors) as broken:
@@ -120,13 +121,13 @@ _NO_FAILURE = (Terminated, Ignore, Reject, Retry, MemoryError)
 
 
 def _stop(problem: str, code: int) -> None:
-    """Let the chunks in hand be done, take no other, and end with this exit code."""
+    """Finish the chunks in work, take no others, and end with this exit code."""
     if state.should_stop in (None, False):
         logger.critical("the worker stops: %s", problem)
         state.should_stop = code
 
 
-def _told(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
@@ -138,7 +139,7 @@ def bury(
     queue: str | None = None,
     failed_at: datetime | None = None,
 ) -> None:
-    """Put a message among the dead letters; returns when the broker has it there.
+    """Send a message to the dead letters; returns when the broker has confirmed it.
 
     Raises:
         OperationalError: the broker does not answer.
@@ -149,12 +150,12 @@ def bury(
         app,
         message,
         dead_queue(amqp=app.amqp_broker),
-        poison.labelled(message.headers, queue=queue, error=error, failed_at=failed_at),
+        poison.add_labels(message.headers, queue=queue, error=error, failed_at=failed_at),
     )
 
 
 def forward(app: Celery, message: Message, queue: Queue, headers: dict[str, Any]) -> None:
-    """Send a message as it is to a queue; returns when the broker has it there.
+    """Send a message unchanged to a queue; returns when the broker has confirmed it.
 
     Raises:
         OperationalError: the broker does not answer.
@@ -163,8 +164,8 @@ def forward(app: Celery, message: Message, queue: Queue, headers: dict[str, Any]
     with app.producer_pool.acquire(block=True) as producer:
         producer.publish(
             b"" if message.body is None else message.body,
-            # By the queue's name: on Redis a binding is data, which may be flushed, and what an
-            # exchange cannot route is dropped.
+            # By the queue's name, not through an exchange: on Redis a binding is data that may be
+            # flushed, and a message that an exchange cannot route is dropped.
             exchange="",
             routing_key=queue.name,
             declare=[queue],
@@ -180,21 +181,21 @@ def forward(app: Celery, message: Message, queue: Queue, headers: dict[str, Any]
 
 
 class ChunkTask(Task):  # type: ignore[misc]
-    """A task that is begun a bounded number of times, and in parts once its process died."""
+    """A task that is begun a limited number of times, and is split once its process died."""
 
     Request = ChunkRequest
     throws = (Buried, GivenBack)
-    """What is logged by the parent, with what it does about it."""
+    """Exceptions that the parent logs, with what it does about them."""
 
     def apply_async(
         self, args: Any = None, kwargs: Any = None, *others: Any, **options: Any
     ) -> Any:
-        """Send it, with the time in its headers."""
+        """Send a message of this task, with the time in its headers."""
         headers = {SENT_AT: time.time()} | (options.pop("headers", None) or {})
         return super().apply_async(args, kwargs, *others, headers=headers, **options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Called in the child for each delivery.
+        """Handle a delivery, in the child.
 
         Raises:
             Buried: the message becomes a dead letter.
@@ -208,9 +209,9 @@ class ChunkTask(Task):  # type: ignore[misc]
                 telemetry.message_done()
                 return answer
             except Exception as error:
-                # It was acknowledged when it began, and goes nowhere else.
+                # It was acknowledged when it began, so the broker would forget it.
                 logger.exception("%s failed", self.name)
-                raise Buried(_told(error)) from error
+                raise Buried(_error_text(error)) from error
         earlier = self._begun()
         try:
             answer = self._deliver(args, kwargs, earlier)
@@ -219,9 +220,9 @@ class ChunkTask(Task):  # type: ignore[misc]
         except (Ignore, Reject, Retry):
             raise
         except OF_THE_MESSAGE as error:
-            raise Buried(_told(error)) from error
+            raise Buried(_error_text(error)) from error
         except MemoryError:
-            # Nothing is sure in this process any more, and Celery would end its parent.
+            # This process may be damaged, and Celery would end its parent.
             _end("out of memory")
         except PairError as error:
             self._fail(error, args, earlier)
@@ -238,43 +239,43 @@ class ChunkTask(Task):  # type: ignore[misc]
         except TypeError as error:
             raise MessageError(f"the arguments do not fit: {error}") from error
         if earlier > DELIVERY_LIMIT:
-            raise Poisonous(f"its process died {earlier} times")
-        if earlier and (parts := poison.parts(args)):
+            raise PoisonMessage(f"its process died {earlier} times")
+        if earlier and (parts := poison.split(args)):
             self._divide(parts, kwargs, earlier)
             return None
         return self.run(*args, **kwargs)
 
     def _fail(self, error: Exception, args: Any, earlier: int) -> NoReturn:
-        """End the process, for another one to try; once enough have, it is the message's doing."""
-        if earlier >= DELIVERY_LIMIT and not poison.parts(args):
-            raise Buried(f"{_told(error)} (in each of {earlier + 1} processes)") from error
+        """End the process, so that another one tries; after enough of them, blame the message."""
+        if earlier >= DELIVERY_LIMIT and not poison.split(args):
+            raise Buried(f"{_error_text(error)} (in each of {earlier + 1} processes)") from error
         telemetry.failed(error)
         _end("an error that nobody foresaw", error)
 
     def _begun(self) -> int:
-        """How often the message was delivered before and its process died."""
+        """Deliveries of this message before, whose processes died."""
         if self.app.amqp_broker:
-            # Kept by quorum queues.
+            # Quorum queues count it.
             return int((self.request.headers or {}).get("x-delivery-count") or 0)
-        return self._on_redis(poison.begun) or 0
+        return self._on_redis(poison.count_delivery) or 0
 
     def _ended(self) -> None:
         if not self.app.amqp_broker:
-            self._on_redis(poison.ended)
+            self._on_redis(poison.forget_deliveries)
 
     def _on_redis(self, action: Callable[[Any, str], int | None]) -> int | None:
         tag = (self.request.properties or {}).get("delivery_tag") or self.request.id
         with self.app.connection_or_acquire() as connection:
             try:
                 connection.ensure_connection(**BROKER_RETRIES)
-                return action(connection.default_channel.client, poison.counted(str(tag)))
+                return action(connection.default_channel.client, poison.delivery_key(str(tag)))
             except (OperationalError, *connection.connection_errors) as error:
-                # One delivery is not counted; the others are.
+                # This delivery is not counted; the others are.
                 logger.warning("Redis does not answer, a delivery is not counted: %s", error)
                 return None
 
     def _divide(self, parts: list[list[Any]], kwargs: Any, earlier: int) -> None:
-        """Send the parts to the queue that the chunk came from. Done twice it does no harm."""
+        """Send the parts to the queue that the chunk came from; twice is harmless."""
         logger.warning(
             "delivered %d times before and not finished: goes on as %d messages",
             earlier,
@@ -298,16 +299,16 @@ class ChunkTask(Task):  # type: ignore[misc]
 
 
 def _end(problem: str, error: BaseException | None = None) -> NoReturn:
-    """End this process; its message goes back to its queue, and another process takes its place."""
+    """End this process: its message goes back to its queue, and a new process replaces it."""
     logger.critical("%s; the process ends and its message goes back", problem, exc_info=error)
     os._exit(os.EX_SOFTWARE)
 
 
 class ChunkConsumer(Consumer):  # type: ignore[misc]
-    """Celery's consumer without the 28 queues in which it would delay messages on RabbitMQ, and
-    with a place for messages that are no tasks.
+    """Celery's consumer without its 28 queues for delayed messages on RabbitMQ. Messages that
+    are no tasks become dead letters.
 
-    Nothing here is delayed: a task waits for a missing service with its message in hand.
+    No message is delayed here: a task that waits for a service keeps its message.
     """
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc]
@@ -327,7 +328,7 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
 
         return on_message
 
-    # What Celery would acknowledge or drop
+    # Messages that Celery would acknowledge or drop
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         self._bury(message, f"the body cannot be read: {exc}")
@@ -348,7 +349,8 @@ class ChunkConsumer(Consumer):  # type: ignore[misc]
 
 
 class DeadLetters(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Declares the dead letter queue at every connection: RabbitMQ drops what it cannot route."""
+    """Declares the dead letter queue at every connection: RabbitMQ drops messages that it cannot
+    route."""
 
     requires = (ConsumerConnection,)
 

@@ -1,9 +1,9 @@
-"""Lists on Redis as queues: whatever lies in one is a message that can be taken.
+"""Message envelopes on Redis: every element of a list becomes a message that kombu can read.
 
-Anybody may push anything to a list. kombu takes an element out first and reads it then: one that is
-not in its own form ends the worker, or is taken for a lost connection, and is gone. So each element
-is looked at before kombu is. What is wrong becomes a message that is no task and says why, and goes
-the way of all of those: to the dead letters (`resolver.workers.poison.malformed`).
+On Redis a queue is a list, and anybody may push anything to it. kombu takes an element out of the
+list before it reads it: one that is not in kombu's form ends the worker, or looks like a lost
+connection, and is lost. So each element is checked before kombu reads it. One that is wrong becomes
+a message that is no task and says why, and so a dead letter (`resolver.workers.poison.malformed`).
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ logger = logging.getLogger(__name__)
 
 
 def readable(element: bytes, queue: str) -> bytes:
-    """An element of the list of `queue` as kombu can take it; most stay as they are.
+    """An element of the list of `queue` in a form that kombu can read; most are returned unchanged.
 
-    Of an envelope that lacks something, body and headers are kept where they can be read; of
-    anything else the element itself is the body. It goes back to the list that it came from,
-    whatever it says of exchanges: where kombu finds no binding, it would drop it.
+    Of an incomplete envelope the body and headers are kept where they can be read; of anything else
+    the element itself becomes the body. Its address becomes the list that it came from, whatever it
+    names: kombu would drop a message to an exchange that it has no binding for.
     """
     try:
         envelope = loads(element)
@@ -56,7 +56,7 @@ def readable(element: bytes, queue: str) -> bytes:
 
 
 def _content_problem(envelope: object) -> str | None:
-    """Why body and headers cannot be read."""
+    """Why body and headers cannot be read; None when they can."""
     if not isinstance(envelope, dict):
         return "the element is no JSON object"
     if not isinstance(envelope.get("headers"), dict | None):
@@ -72,7 +72,7 @@ def _content_problem(envelope: object) -> str | None:
 
 
 def _address_problem(envelope: Mapping[str, Any]) -> str | None:
-    """What a message lacks that kombu needs to take it, give it back and acknowledge it."""
+    """What kombu lacks to deliver the message, put it back and acknowledge it; None for nothing."""
     properties = envelope.get("properties")
     if not isinstance(properties, dict):
         return "properties: missing, or not an object"
@@ -82,7 +82,7 @@ def _address_problem(envelope: Mapping[str, Any]) -> str | None:
     if not isinstance(properties.get("delivery_info"), dict):
         return "properties.delivery_info: missing, or not an object"
     if not isinstance(properties.get("priority", 0), int | None):
-        # kombu loses what it cannot put back for its priority.
+        # kombu would lose a message whose priority it cannot read when it puts it back.
         return "properties.priority: not a whole number"
     return None
 
@@ -91,7 +91,7 @@ def _body(envelope: Mapping[str, Any]) -> bytes:
     """The body as its sender had it.
 
     Raises:
-        ValueError, TypeError: it is none, or not in the encoding that it names.
+        ValueError, TypeError: it is no text, or not in the encoding that it names.
     """
     body = envelope.get("body")
     if body is None:
@@ -99,7 +99,7 @@ def _body(envelope: Mapping[str, Any]) -> bytes:
     if not isinstance(body, str):
         raise TypeError("not a string")
     properties = envelope.get("properties")
-    # Where none is to be read, it is most likely kombu's own.
+    # Where the encoding cannot be read, it is most likely kombu's default.
     encoding = properties.get("body_encoding") if isinstance(properties, dict) else "base64"
     match encoding:
         case None | "" | "utf-8":
@@ -143,7 +143,7 @@ def _dumped(envelope: Mapping[str, Any]) -> bytes:
 
 
 class Connection(kombu.Connection):  # type: ignore[misc]
-    """kombu's connection, over which an element of a list on Redis is always a message."""
+    """kombu's connection, over which every element of a list on Redis is a message."""
 
     def get_transport_cls(self) -> type:
         transport: type = super().get_transport_cls()
@@ -154,8 +154,8 @@ class Connection(kombu.Connection):  # type: ignore[misc]
 
 @cache
 def _reading(transport: Any) -> type:
-    """A transport of kombu's for Redis, whose client makes readable what it takes from a list."""
-    # Not before it is needed: it takes its time, and RabbitMQ does without.
+    """kombu's transport for Redis, with a client that calls `readable` for each element."""
+    # Imported late: it takes time, and RabbitMQ does not need it.
     import redis
 
     separator = transport.Channel.sep
@@ -168,11 +168,11 @@ def _reading(transport: Any) -> type:
         # kombu waits with BRPOP, whose answer it reads by itself, and takes with RPOP.
 
         def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
-            found: Any = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]
-            if command_name == "BRPOP" and found:
-                key, element = found
+            answer: Any = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]
+            if command_name == "BRPOP" and answer:
+                key, element = answer
                 return key, readable(element, queue(key))
-            return found
+            return answer
 
         def rpop(self, name: Any, count: int | None = None) -> Any:
             element = super().rpop(name, count)

@@ -1,6 +1,6 @@
-"""The installation's state as metrics: looked up again and again, served to Prometheus.
+"""The health of an installation as metrics: checked again and again, served to Prometheus.
 
-One for an installation: what it tells is the same from everywhere, and each look asks the database.
+Run one for an installation: another would serve the same, and each check costs database time.
 """
 
 from __future__ import annotations
@@ -17,66 +17,66 @@ from resolver.index import Manifest
 from resolver.observing.metrics import SystemMetrics
 from resolver.observing.serving import Serving
 from resolver.settings import Settings
-from resolver.workers import installation
-from resolver.workers.installation import Asking, Installation, Part
-from resolver.workers.traffic import Traffic
+from resolver.workers import health
+from resolver.workers.broker_state import BrokerState
+from resolver.workers.health import Component, Health, Probes
 
 log = logging.getLogger(__name__)
 
 PORT = 9809
-"""Where it listens when the settings name no port."""
+"""The port that it listens on when the settings name none."""
 
 INTERVAL = 30.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 COUNT_SECONDS = 20.0
-"""How long a count may take: on a large database longer than a person would wait."""
+"""Seconds that a count in the database may take: more than a person would wait."""
 
 DRIFT_INTERVAL = 15 * 60
-"""Seconds between two looks at drift, which reads all records; it moves by the week."""
+"""Seconds between two checks of drift: it reads all records, and changes by the week."""
 
 STALE = 5 * INTERVAL
-"""Seconds without a look after which the monitor is not healthy."""
+"""Seconds without a check after which the monitor is unhealthy."""
 
 
 class Monitor:
-    """Looks and serves."""
+    """Checks the health of an installation and serves it as metrics."""
 
     def __init__(self, settings: Settings) -> None:
         self.metrics = SystemMetrics()
         self._settings = settings
-        self._asking = Asking()
-        self._looked: float | None = None
+        self._probes = Probes()
+        self._checked: float | None = None
         self._drift: tuple[float, Sequence[Drift]] | None = None
 
-    def look(self) -> Installation:
-        """Look once, and set the metrics to what is found."""
+    def check(self) -> Health:
+        """Check once, and set the metrics."""
         began = time.monotonic()
         due = self._drift is None or began - self._drift[0] > DRIFT_INTERVAL
-        found = installation.look(
+        checked = health.check(
             self._settings,
             count_seconds=COUNT_SECONDS,
-            given_seconds=3 * COUNT_SECONDS,
+            limit_seconds=3 * COUNT_SECONDS,
             drift=due,
-            asking=self._asking,
+            probes=self._probes,
         )
-        if due and found.database.found:
-            self._drift = (began, found.drift)
-        self._set(found)
-        self._looked = time.monotonic()
+        if due and checked.database.state:
+            self._drift = (began, checked.drift)
+        self._set(checked)
+        self._checked = time.monotonic()
         self.metrics.looked.set_to_current_time()
-        self.metrics.seconds.set(self._looked - began)
-        return found
+        self.metrics.seconds.set(self._checked - began)
+        return checked
 
     def problem(self) -> str | None:
-        """Why the metrics are not to be trusted; None when they are fresh."""
-        if self._looked is None:
+        """Why the metrics are not valid; None when they are fresh."""
+        if self._checked is None:
             return "starting"
-        silent = time.monotonic() - self._looked
+        silent = time.monotonic() - self._checked
         return f"no look for {silent:.0f} s" if silent > STALE else None
 
     def run(self, stop: threading.Event) -> None:
-        """Look and serve until `stop` is set.
+        """Check and serve until `stop` is set.
 
         Raises:
             SettingsError: the address cannot be listened on.
@@ -88,37 +88,40 @@ class Monitor:
             port=self._settings.metrics_port or PORT,
         )
         log.info("metrics at http://%s:%d/metrics", self._settings.metrics_host, serving.port)
-        wrong: set[str] = set()
+        known: set[str] = set()
         try:
             while not stop.is_set():
-                found = self.look()
-                told = {str(p.problem) for p in installation.problems(found) if p.serious}
-                for problem in sorted(told - wrong):
+                current = {
+                    str(problem.problem)
+                    for problem in health.problems(self.check())
+                    if problem.serious
+                }
+                for problem in sorted(current - known):
                     log.warning("%s", problem)
-                wrong = told
+                known = current
                 stop.wait(INTERVAL)
         finally:
             serving.close()
 
-    def _set(self, found: Installation) -> None:
-        for name, part in (
-            ("database", found.database),
-            ("index", found.index),
-            ("broker", found.broker),
+    def _set(self, checked: Health) -> None:
+        for name, component in (
+            ("database", checked.database),
+            ("index", checked.index),
+            ("broker", checked.broker),
         ):
-            self.metrics.part.labels(name).set(_up(part))
-        # What is not known is NaN, or not there: an old figure would look like a new one.
-        self._set_database(found.database.found)
-        self._set_index(found.index.found)
-        self._set_broker(found.broker.found)
+            self.metrics.part.labels(name).set(_up(component))
+        # What is not known becomes NaN, or is removed: an old figure would look like a new one.
+        self._set_database(checked.database.state)
+        self._set_index(checked.index.state)
+        self._set_broker(checked.broker.state)
         self._set_drift(self._drift[1] if self._drift else ())
 
-    def _set_database(self, found: Overview | None) -> None:
+    def _set_database(self, overview: Overview | None) -> None:
         metrics = self.metrics
-        release = found.release if found else None
-        metrics.schema.set(found.migrated if found else nan)
-        metrics.due.set(found.due if found and found.due is not None else nan)
-        metrics.version.set(found.version.id if found and found.version else nan)
+        release = overview.release if overview else None
+        metrics.schema.set(overview.migrated if overview else nan)
+        metrics.due.set(overview.due if overview and overview.due is not None else nan)
+        metrics.version.set(overview.version.id if overview and overview.version else nan)
         metrics.registry_info.clear()
         for gauge in (metrics.registry_age, metrics.registry_loaded, metrics.organisations):
             gauge.set(nan)
@@ -135,44 +138,44 @@ class Monitor:
         metrics.registry_info.labels(release.version).set(1)
         metrics.organisations.set(release.organisation_count)
 
-    def _set_index(self, found: Manifest | None) -> None:
+    def _set_index(self, manifest: Manifest | None) -> None:
         self.metrics.index_info.clear()
-        if found is not None:
-            self.metrics.index_info.labels(found.version).set(1)
+        if manifest is not None:
+            self.metrics.index_info.labels(manifest.version).set(1)
 
-    def _set_broker(self, found: Traffic | None) -> None:
+    def _set_broker(self, state: BrokerState | None) -> None:
         metrics = self.metrics
         metrics.messages.clear()
         metrics.oldest.clear()
         metrics.serving.clear()
         for gauge in (metrics.dead, metrics.workers, metrics.active):
             gauge.set(nan)
-        if found is None:
+        if state is None:
             return
-        for queue in found.queues:
+        for queue in state.queues:
             metrics.messages.labels(queue.queue).set(queue.messages)
-            metrics.serving.labels(queue.queue).set(found.serving(queue.queue))
+            metrics.serving.labels(queue.queue).set(state.serving(queue.queue))
             if queue.oldest is not None or not queue.messages:
                 metrics.oldest.labels(queue.queue).set(queue.oldest or 0)
-        metrics.dead.set(found.dead.messages)
-        metrics.workers.set(len(found.workers))
-        metrics.active.set(sum(worker.active for worker in found.workers))
+        metrics.dead.set(state.dead.messages)
+        metrics.workers.set(len(state.workers))
+        metrics.active.set(sum(worker.active for worker in state.workers))
 
     def _set_drift(self, weeks: Sequence[Drift]) -> None:
         metrics = self.metrics
         for gauge in (metrics.drift_records, metrics.drift_no_match, metrics.drift_probability):
             gauge.clear()
-        this = _monday(datetime.now(UTC).date())
-        for one in weeks:
-            labels = (one.source, str((this - one.week).days // 7))
-            metrics.drift_records.labels(*labels).set(one.records)
-            metrics.drift_no_match.labels(*labels).set(one.no_match)
-            if one.probability is not None:
-                metrics.drift_probability.labels(*labels).set(one.probability)
+        this_week = _monday(datetime.now(UTC).date())
+        for week in weeks:
+            labels = (week.source, str((this_week - week.week).days // 7))
+            metrics.drift_records.labels(*labels).set(week.records)
+            metrics.drift_no_match.labels(*labels).set(week.no_match)
+            if week.probability is not None:
+                metrics.drift_probability.labels(*labels).set(week.probability)
 
 
-def _up(part: Part[Overview] | Part[Manifest] | Part[Traffic]) -> bool:
-    return part.error is None
+def _up(component: Component[Overview] | Component[Manifest] | Component[BrokerState]) -> bool:
+    return component.error is None
 
 
 def _monday(day: date) -> date:

@@ -1,10 +1,10 @@
-"""What of the machine one process of a worker takes: a GPU of its own, its part of the cores."""
+"""The GPU and the cores that one process of a worker uses."""
 
 from __future__ import annotations
 
 from resolver.errors import SettingsError
 from resolver.hardware import cores
-from resolver.service.service import in_torch
+from resolver.service.parts import runs_in_torch
 from resolver.settings import Settings
 
 
@@ -12,10 +12,10 @@ def placed(settings: Settings, index: int, processes: int) -> Settings:
     """The settings of process `index`, from 0, of `processes` on this machine.
 
     With `settings.device` unset or "cuda" each process has a GPU of its own, if there is any. A
-    device with a number is for all of them, as is "cpu". Threads that are not set are one for each
-    core, divided among the processes.
+    device with a number is used by all of them, as is "cpu". Without `settings.threads` the cores
+    are divided among the processes, a thread for each core.
 
-    To be called in the process itself: it may load torch.
+    Call it in the process itself: it may load torch.
 
     Raises:
         SettingsError: there are GPUs, and fewer than processes.
@@ -30,7 +30,7 @@ def placed(settings: Settings, index: int, processes: int) -> Settings:
 
 def _device(settings: Settings, index: int) -> str | None:
     # The first process takes the first GPU by itself.
-    if index == 0 or settings.device not in (None, "cuda") or not in_torch(settings):
+    if index == 0 or settings.device not in (None, "cuda") or not runs_in_torch(settings):
         return settings.device
     gpus = _gpus()
     if index < gpus:

@@ -1,9 +1,9 @@
-"""What keeps one bad message from stopping the others: checks, counts, parts, and labels.
+"""Poison messages: how one bad message is kept from stopping the others.
 
-A message that kills its process is delivered again, and might kill for ever. RabbitMQ counts the
-deliveries of each message; on Redis the process itself counts them, in a key beside the queues.
-Once a chunk was begun and not ended it is suspect, and is done in parts: messages of their own, so
-that what kills is found and its neighbours are done.
+A message that kills its process is delivered again, and could kill one process after the other. So
+deliveries are counted: by RabbitMQ itself; on Redis by the process, in a key beside the queues. A
+chunk whose process died is suspect and is split into messages of their own: so the record that
+kills is found, and the others are done.
 """
 
 from __future__ import annotations
@@ -19,40 +19,39 @@ if TYPE_CHECKING:
     from redis import Redis
 
 DELIVERY_LIMIT = 3
-"""Deliveries of a message after one whose process died; then it is a dead letter."""
+"""Deliveries of a message after the first whose process died; then it becomes a dead letter."""
 
-PART = 16
-"""Records of a part of a suspect chunk; a suspect part is done record by record. So one string
+PART_SIZE = 16
+"""Records of a part of a suspect chunk; a suspect part is split into single records. So a string
 that kills is alone after two deaths, and a chunk whose process died by chance costs a few more
 messages, not hundreds."""
 
 MAX_MESSAGE = 32 * 2**20
-"""Bytes of a message that is read: more than the client sends in any case, where one record alone
-may be of 100,000 characters and an escape takes 12 bytes."""
+"""Most bytes of a message that is read: more than the client ever sends, where a single record may
+have 100,000 characters and an escape takes 12 bytes."""
 
 MAX_ID = 255
-"""Characters of a task id: the longest short string of AMQP."""
+"""Most characters of a task id: the longest short string of AMQP."""
 
 MAX_ERROR = 1000
-"""Characters of an error that are kept with a dead letter."""
+"""Most characters of an error that are kept with a dead letter."""
 
 MALFORMED = "malformed"
-"""Header of what was found where a message should be (`resolver.workers.envelopes`): what is wrong
-with it."""
+"""Header of an element that was no message (`resolver.workers.envelopes`): what is wrong."""
 
-KEPT = 7 * 24 * 60 * 60
-"""Seconds that a count is kept on Redis: far longer than a message waits for the next worker."""
+KEEP_SECONDS = 7 * 24 * 60 * 60
+"""Seconds that a count is kept on Redis: far longer than a message waits to be delivered again."""
 
 
-class Poisonous(ResolverError):
-    """A message whose process died each time."""
+class PoisonMessage(ResolverError):
+    """A message whose process died at every delivery."""
 
 
 def malformed(message: Message) -> str | None:
-    """Why a message is no task at all; None when it is one.
+    """Why a message is no task; None when it is one.
 
-    To be asked before Celery reads it: what these checks find would end the worker itself, or be
-    acknowledged and lost.
+    Call it before Celery reads the message: a message that fails these checks would end the worker
+    itself, or be acknowledged and lost.
     """
     body, headers = message.body, message.headers
     if body is not None and len(body) > MAX_MESSAGE:
@@ -79,8 +78,8 @@ def malformed(message: Message) -> str | None:
 
 
 def _unfit(headers: Mapping[str, Any]) -> str | None:
-    """Which of the headers that Celery acts upon before a process has the task cannot be: one of
-    another kind than it expects would end the worker."""
+    """What is wrong with the headers that the worker's parent acts upon: one of another type than
+    Celery expects would end it."""
     match headers.get("timelimit"):
         case None | [None | int() | float(), None | int() | float()]:
             pass
@@ -90,15 +89,15 @@ def _unfit(headers: Mapping[str, Any]) -> str | None:
         return "header shadow: not a string"
     if headers.get("stamped_headers"):
         return "header stamped_headers: not known here"
-    # What has a moment that cannot be reckoned with is rejected, and on Redis that is the end.
+    # Celery rejects a message whose time it cannot compute, and on Redis it would be lost.
     if headers.get("eta") is not None:
         return "header eta: nothing is delayed here"
     return None
 
 
-def parts(arguments: Sequence[Any], *, size: int = PART) -> list[list[Any]]:
-    """The arguments of the messages that a suspect chunk is divided into: its first argument is
-    the list of what is to be done. Empty when it cannot be divided.
+def split(arguments: Sequence[Any], *, size: int = PART_SIZE) -> list[list[Any]]:
+    """The arguments of the messages that a suspect chunk is split into: its first argument is the
+    list to split. Empty when it cannot be split.
     """
     if not arguments or not isinstance(arguments[0], list) or len(arguments[0]) < 2:
         return []
@@ -110,22 +109,23 @@ def parts(arguments: Sequence[Any], *, size: int = PART) -> list[list[Any]]:
 # Counting on Redis
 
 
-def begun(client: Redis, key: str) -> int:
-    """Count that a message is begun; returns how often it was begun before and not `ended`."""
+def count_delivery(client: Redis, key: str) -> int:
+    """Count a delivery; returns how many there were before since `forget_deliveries`."""
     with client.pipeline() as pipeline:
         pipeline.incr(key)
-        pipeline.expire(key, KEPT)
+        pipeline.expire(key, KEEP_SECONDS)
         count, _ = pipeline.execute()
     return int(count) - 1
 
 
-def ended(client: Redis, key: str) -> None:
-    """Forget the count of a message that is done or has failed."""
+def forget_deliveries(client: Redis, key: str) -> None:
+    """Drop the count of a message that is done or has failed."""
     client.delete(key)
 
 
-def counted(delivery_tag: str) -> str:
-    """The key of a message's count. A tag is of one message, and stays when it is given back."""
+def delivery_key(delivery_tag: str) -> str:
+    """The key of a message's count. A delivery tag belongs to one message, and stays the same when
+    the message goes back."""
     return f"resolver.deliveries:{delivery_tag[:MAX_ID]}"
 
 
@@ -133,25 +133,25 @@ def counted(delivery_tag: str) -> str:
 
 ERROR, QUEUE, FAILED_AT = "error", "queue", "failed_at"
 _LABELS = frozenset({ERROR, QUEUE, FAILED_AT, MALFORMED, "redelivered", "compression"})
-"""The last is of a body that is not compressed any more once it was taken."""
+"""The last names a compression that the body does not have any more."""
 
 
-def labelled(
+def add_labels(
     headers: Mapping[str, Any] | None,
     *,
     queue: str,
     error: str,
     failed_at: datetime | None = None,
 ) -> dict[str, Any]:
-    """The headers of a message with what a person wants to know of a dead letter."""
-    return unlabelled(headers) | {
+    """The headers of a dead letter: those of the message, with its queue, error and time."""
+    return remove_labels(headers) | {
         ERROR: error[:MAX_ERROR],
         QUEUE: queue,
         FAILED_AT: (failed_at or datetime.now(UTC)).isoformat(timespec="seconds"),
     }
 
 
-def unlabelled(headers: Mapping[str, Any] | None) -> dict[str, Any]:
+def remove_labels(headers: Mapping[str, Any] | None) -> dict[str, Any]:
     """The headers as they were sent: without labels, and without RabbitMQ's counts and history."""
     return {
         name: value

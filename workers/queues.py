@@ -1,4 +1,4 @@
-"""The queues: those that workers read, and that of the dead letters."""
+"""The queues that workers serve, and the queue of the dead letters."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from kombu.exceptions import OperationalError
 from resolver.workers.poison import DELIVERY_LIMIT
 
 QUEUES = ("interactive", "bulk", "registry", "refresh")
-"""Interactive and bulk chunks, updates of the registry, and what an update made due: give each its
-own workers."""
+"""Chunks of people who wait, chunks of bulk loads, updates of the registry, and answers that are
+due. Each may have workers of its own."""
 
 DEAD = "dead"
-"""Where the messages of failed tasks wait for a person; no worker reads it."""
+"""The queue of messages that failed; no worker serves it: somebody has to look at them."""
 
 EXCHANGE = "resolver"
 _DEAD_EXCHANGE = "resolver.dead"
 
 
 def queues(*, amqp: bool) -> tuple[Queue, ...]:
-    """The queues that workers read; on RabbitMQ replicated ones that count deliveries."""
+    """The queues that workers serve; on RabbitMQ they are quorum queues, which count deliveries."""
     exchange = Exchange(EXCHANGE, type="direct", durable=True)
     arguments = {
         "x-queue-type": "quorum",
         "x-delivery-limit": DELIVERY_LIMIT,
         "x-dead-letter-exchange": _DEAD_EXCHANGE,
         "x-dead-letter-routing-key": DEAD,
-        # A failed message stays until the dead letter queue has it; needs this overflow.
+        # A message stays until the dead letter queue has it; this needs the overflow below.
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     }
@@ -43,7 +43,7 @@ def queues(*, amqp: bool) -> tuple[Queue, ...]:
 
 
 def dead_queue(*, amqp: bool) -> Queue:
-    """Where failed messages end up. Kept out of `queues`, lest a worker consume it."""
+    """The queue of the dead letters. It is not among `queues`, so no worker consumes it."""
     return Queue(
         DEAD,
         exchange=Exchange(_DEAD_EXCHANGE, type="direct", durable=True),
@@ -54,7 +54,7 @@ def dead_queue(*, amqp: bool) -> Queue:
 
 
 def failures(connection: Connection) -> tuple[type[Exception], ...]:
-    """What a broker that is away, or that refuses, makes of this connection."""
+    """The exceptions of a connection whose broker does not answer, or refuses."""
     return (
         OperationalError,
         OSError,

@@ -1,7 +1,8 @@
 """Celery beat: sends `resolver.update` and `resolver.forget` at the times of cron expressions.
 
-It only sends. A worker of the queue ``registry`` does the work, and one of ``refresh`` what an
-update makes due. Run one: two would send each message twice, which is harmless and of no use.
+It only sends. A worker of the queue ``registry`` does the update, and one of ``refresh`` resolves
+the answers that it makes due. Run one beat: two would send each message twice, which is harmless
+and useless.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EXPIRES = 12 * 60 * 60
-"""Seconds after which what no worker took is not worth doing: the next one does it."""
+"""Seconds after which a message that no worker took expires: the next one does the same."""
 
 
 def schedule_file(settings: Settings) -> Path:
-    """Where beat remembers when it sent the last one."""
+    """The file in which beat keeps the times of its last messages."""
     return settings.home / "schedule"
 
 
@@ -33,7 +34,7 @@ def scheduled(settings: Settings, *, broker_url: str | None = None) -> Celery:
     """The application with its schedule; times are UTC.
 
     Raises:
-        SettingsError: no schedule is set, or it is no cron expression.
+        SettingsError: no schedule is set, or one is no cron expression.
     """
     chosen = {
         UPDATE: ("RESOLVER_UPDATE_SCHEDULE", settings.update_schedule),
@@ -61,10 +62,10 @@ def scheduled(settings: Settings, *, broker_url: str | None = None) -> Celery:
 def every(expression: str, variable: str = "RESOLVER_UPDATE_SCHEDULE") -> crontab:
     """The times of a cron expression: minute, hour, day of the month, month, day of the week.
 
-    `variable` is the setting that has it.
+    `variable` is the name of its setting, for the error.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: it is no cron expression.
     """
     try:
         return crontab.from_string(expression)
@@ -76,10 +77,11 @@ def every(expression: str, variable: str = "RESOLVER_UPDATE_SCHEDULE") -> cronta
 
 
 def run_schedule(settings: Settings, *, log_level: str = "INFO") -> None:
-    """Send what is scheduled until stopped. Without a broker URL it runs on the embedded Redis.
+    """Send the scheduled messages until it is stopped. Without a broker URL it runs on the embedded
+    Redis.
 
     Raises:
-        SettingsError: no schedule is set, or it is no cron expression.
+        SettingsError: no schedule is set, or one is no cron expression.
     """
     settings.home.mkdir(parents=True, exist_ok=True)
     with broker.address(settings) as url:

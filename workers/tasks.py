@@ -1,4 +1,4 @@
-"""Tasks: one call into `resolver` each. Their names are the interface to other senders."""
+"""The Celery tasks: each calls one function. Their names are an interface (docs/tasks.md)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from resolver.database import forgetting
 from resolver.database.forgetting import Ages
 from resolver.database.schema import require_schema
 from resolver.errors import DatabaseOutdated, MessageError, ResolverSuperseded, UpdateRunning
-from resolver.release import update as updating
+from resolver.release import update as release_update
 from resolver.service.service import Service
 from resolver.workers import telemetry
 from resolver.workers.client import (
@@ -26,21 +26,22 @@ from resolver.workers.client import (
     WITHDRAW_CHUNK,
     enqueue_refresh,
 )
-from resolver.workers.opening import TRANSIENT, service
+from resolver.workers.process import TRANSIENT, service
 
 logger = get_task_logger(__name__)
 
 ATTEMPTS = 10
 BACKOFF_FACTOR = 2
 BACKOFF_MAXIMUM = 60
-"""Nine waits of 0 to 2, 4, 8, 16, 32 and four times 60 s: 150 s on average, 302 at most. Enough for
-a restart or failover of Postgres or Qdrant, and far from the time limit of a chunk."""
+"""Nine waits of at most 2, 4, 8, 16, 32 and four times 60 s, drawn at random: 150 s on average, 302
+at most. This is enough for a restart or failover of Postgres or Qdrant, and far below the time
+limit of a chunk."""
 
 SWITCHES = 5
-"""How often a chunk is begun again because another resolver version came in use."""
+"""Most times that a chunk is begun again because another resolver version came in use."""
 
 UPDATE_LIMIT = 6 * 60 * 60
-"""Seconds an update may take: minutes, but where a large encoder embeds the registry on a CPU."""
+"""Seconds that an update may take. Most take minutes; a large encoder on a CPU takes hours."""
 
 _Answer = TypeVar("_Answer")
 
@@ -49,8 +50,8 @@ _Answer = TypeVar("_Answer")
 def resolve_chunk(records: object, policy: object = None, replace: object = None) -> None:
     """Resolve and store a chunk of records (docs/tasks.md). Doing it twice changes nothing.
 
-    `policy` has the choices that differ from the worker's own, `replace` the records that these
-    are all of.
+    `policy` has the choices that differ from the worker's settings, `replace` the records that are
+    replaced whole, with all their positions.
     """
     report = with_version_in_use(
         lambda opened: chunk.resolve_chunk(
@@ -67,7 +68,7 @@ def resolve_chunk(records: object, policy: object = None, replace: object = None
 
 @shared_task(name=WITHDRAW_CHUNK)  # type: ignore[untyped-decorator]
 def withdraw_chunk(records: object) -> None:
-    """Withdraw what a source has taken back (docs/tasks.md). Done twice it finds nothing more."""
+    """Withdraw records (docs/tasks.md). Doing it twice changes nothing."""
     report = with_version_in_use(lambda opened: chunk.withdraw_chunk(opened.engine, records))
     log = logger.warning if report.unknown else logger.info
     log("%s", report)
@@ -75,7 +76,8 @@ def withdraw_chunk(records: object) -> None:
 
 @shared_task(name=REFRESH_CHUNK)  # type: ignore[untyped-decorator]
 def refresh_chunk(affiliation_ids: list[int], policy_id: int) -> None:
-    """Resolve again what of these is due (docs/tasks.md); late or twice it is a look-up."""
+    """Resolve again those of these answers that are due (docs/tasks.md): none, when the message
+    comes late or twice."""
     if not (isinstance(affiliation_ids, list) and all(map(_is_key, [*affiliation_ids, policy_id]))):
         raise MessageError("not [affiliation ids, policy id]: lists of whole numbers from 1")
     report = with_version_in_use(
@@ -86,18 +88,18 @@ def refresh_chunk(affiliation_ids: list[int], policy_id: int) -> None:
 
 @shared_task(name=UPDATE, acks_late=False, time_limit=UPDATE_LIMIT)  # type: ignore[untyped-decorator]
 def update() -> None:
-    """Take in the newest release, and send what it makes due to the queue ``refresh``.
+    """Take in the newest release, and send the answers that it makes due to the queue ``refresh``.
 
-    Acknowledged before it begins: it may take longer than RabbitMQ waits for that, and the next
-    one completes what a killed one left. One that fails leaves a dead letter, to be seen and to be
-    sent again.
+    It is acknowledged before it begins: it may take longer than RabbitMQ waits for an
+    acknowledgement, and the next update completes one that was killed. One that fails leaves a dead
+    letter.
     """
     opened = service()
+    settings = opened.installation.settings
     try:
-        report = updating.update(
-            opened.settings,
-            opened.engine,
-            enqueue=lambda due: enqueue_refresh(due, settings=opened.settings).records,
+        report = release_update.update(
+            opened.installation,
+            enqueue=lambda due: enqueue_refresh(due, settings=settings).records,
         )
     except UpdateRunning as error:
         logger.warning("%s; this one does nothing", error.problem)
@@ -110,10 +112,11 @@ def update() -> None:
 def forget() -> None:
     """Delete for good what is over and older than the settings of this worker keep it.
 
-    Acknowledged before it begins, as an update is: the next one completes what this one leaves.
+    It is acknowledged before it begins, as an update is: the next one completes one that was
+    killed.
     """
     opened = service()
-    ages = Ages.of(opened.settings)
+    ages = Ages.of(opened.installation.settings)
     if ages == Ages():
         logger.warning("nothing is forgotten: no RESOLVER_KEEP_…_DAYS is set for this worker")
         return
@@ -124,12 +127,16 @@ def forget() -> None:
 
 
 def _is_key(value: object) -> bool:
-    """Whether it can be a key of the database."""
+    """Whether a value can be a key of the database."""
     return type(value) is int and 0 < value < 2**63
 
 
 def with_version_in_use(action: Callable[[Service], _Answer]) -> _Answer:
-    """Do a chunk with the resolver version in use; again, when another one comes in meanwhile."""
+    """Do a chunk with the resolver version in use; again, when another comes in use meanwhile.
+
+    Raises:
+        as `retry_patiently`.
+    """
 
     def attempt() -> _Answer:
         for _ in range(SWITCHES):
@@ -142,23 +149,23 @@ def with_version_in_use(action: Callable[[Service], _Answer]) -> _Answer:
         return action(service())
 
     try:
-        return patiently(attempt)
+        return retry_patiently(attempt)
     except DatabaseOutdated:
-        # Migrated meanwhile, most likely: which schema there is says more than what is missing.
+        # Most likely it was migrated meanwhile: an error about the schema says more.
         require_schema(service().engine)
         raise
 
 
-def patiently(
+def retry_patiently(
     action: Callable[[], _Answer], *, wait: Callable[[float], None] = time.sleep
 ) -> _Answer:
-    """Repeat `action` while what it needs is away, with growing random waits; at last give up.
+    """Repeat `action` while a service does not answer, after random waits that grow.
 
-    The chunk is kept meanwhile and its worker waits with it: every other chunk would meet the
-    same missing service, and a worker that went on would run the whole queue into its retries.
+    The worker keeps the chunk and waits with it: every other chunk would meet the same missing
+    service, and a worker that went on would use up the retries of the whole queue.
 
     Raises:
-        one of `TRANSIENT`: so still after `ATTEMPTS`.
+        one of `TRANSIENT`: the last of `ATTEMPTS` failed, too.
     """
     for attempt in range(ATTEMPTS - 1):
         try:

@@ -1,8 +1,9 @@
-"""What a worker says of itself: context in its logs, metrics, a heartbeat.
+"""Telemetry of a worker: context in its logs, metrics, and a heartbeat.
 
-Each process tells its parent through a pipe what became of a chunk. The parent adds it up, serves
-it at ``/metrics`` and beats, all from its event loop. So figures survive a process that dies,
-nothing lies on disk, and a worker whose loop, or whose processes, do not run shows it.
+Each process reports to its parent through a pipe what became of a chunk. The parent sums it up,
+serves it at ``/metrics`` and writes the heartbeat, all from its event loop. So metrics survive a
+process that dies, need no disk, and a worker whose loop or processes hang is seen by its missing
+heartbeat.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from resolver.matching.meters import STAGES
 from resolver.observing import heartbeat, logs
 from resolver.observing.metrics import WorkMetrics
 from resolver.observing.serving import Serving
-from resolver.workers import opening
+from resolver.workers import process
 from resolver.workers.client import SENT_AT
 
 if TYPE_CHECKING:
@@ -39,21 +40,22 @@ logger = get_logger(__name__)
 task_logger = get_task_logger(__name__)
 
 GRACE = 60.0
-"""Seconds beyond its time limit after which a chunk is taken to hang: the pool, which should have
-ended it, does not work."""
+"""Seconds beyond its time limit after which a chunk is taken to hang: the pool should have ended
+it, so the pool itself hangs."""
 
 PIPE_BYTES = 4096
-"""Longest write that is whole, whoever else writes (PIPE_BUF). A report has a quarter of that."""
+"""Longest write to a pipe that is not mixed with those of others (PIPE_BUF). A report is a quarter
+of that."""
 
 MAX_NAME = 200
-"""Characters of a record's id in logs."""
+"""Most characters of a record's id in logs."""
 
 
 # Logs
 
 
 class Logs(Logging):  # type: ignore[misc]
-    """Celery's logging, as the settings say."""
+    """Celery's logging, configured by the settings."""
 
     def setup_logging_subsystem(
         self,
@@ -64,34 +66,34 @@ class Logs(Logging):  # type: ignore[misc]
         if not self.already_setup:
             Logging._setup = True
             logs.configure(self.app.settings, loglevel or self.loglevel, file=logfile)
-        # Whoever answers so has done it, and Celery does nothing of its own.
+        # True means that it is configured: Celery configures nothing itself.
         return True
 
 
-# In the process of a chunk
+# In the child
 
 _pipe: int | None = None
 _lost = 0
 
 
-def done(report: chunk.ChunkReport | refresh.ChunkReport) -> None:
-    """Log what became of a chunk, and count it."""
+def done(report: chunk.ChunkReport | refresh.RefreshChunkReport) -> None:
+    """Log the report of a chunk, and count it in the metrics."""
     figures = _figures(report)
     task_logger.info("%s %s", report, report.meters, extra={"chunk": figures})
-    _tell({"chunk": figures | {"version": _version() or 0} | asdict(report.tally)})
+    _report({"chunk": figures | {"version": _version() or 0} | asdict(report.tally)})
 
 
 def message_done() -> None:
-    """Tell that a message is done, whatever its task."""
-    _tell({DONE: True})
+    """Report that a message is done, whatever its task."""
+    _report({DONE: True})
 
 
 def failed(error: BaseException) -> None:
-    """Count a failure, of a chunk or of an attempt."""
-    _tell({"error": type(error).__name__})
+    """Count a failure of a chunk or of an attempt."""
+    _report({"error": type(error).__name__})
 
 
-def _figures(report: chunk.ChunkReport | refresh.ChunkReport) -> dict[str, Any]:
+def _figures(report: chunk.ChunkReport | refresh.RefreshChunkReport) -> dict[str, Any]:
     meters = report.meters
     if isinstance(report, chunk.ChunkReport):
         counts = {
@@ -120,8 +122,8 @@ def _figures(report: chunk.ChunkReport | refresh.ChunkReport) -> dict[str, Any]:
     }
 
 
-def _tell(report: Mapping[str, Any]) -> None:
-    """Tell the parent; a parent that is slow to listen is not waited for."""
+def _report(report: Mapping[str, Any]) -> None:
+    """Send a report to the parent; it is lost, and counted as lost, where the parent is slow."""
     global _lost
     if _pipe is None:
         return
@@ -136,12 +138,12 @@ def _tell(report: Mapping[str, Any]) -> None:
 
 
 def _version() -> int | None:
-    """The resolver version that this process works with."""
-    return opening._service.version.id if opening._service else None
+    """The id of the resolver version that this process answers by."""
+    return process._service.version.id if process._service else None
 
 
 def _begin(task_id: str, task: Any, args: Any = (), **_: Any) -> None:
-    """Put into the context what every line of the task is to say."""
+    """Set the context that each log line of the task has."""
     clear_contextvars()
     info = task.request.delivery_info or {}
     bind_contextvars(
@@ -154,18 +156,19 @@ def _begin(task_id: str, task: Any, args: Any = (), **_: Any) -> None:
 
 
 def _records(args: Any) -> dict[str, Any]:
-    """How many a message has, and the first by name; of what anybody sent, so look twice."""
+    """The number of records of a message, and source and id of the first. Anybody may have sent it,
+    so every type is checked."""
     if not (isinstance(args, list | tuple) and args and isinstance(args[0], list | tuple)):
         return {}
     first = args[0][0] if args[0] else None
-    found: dict[str, Any] = {"records": len(args[0])}
+    context: dict[str, Any] = {"records": len(args[0])}
     if isinstance(first, dict):
-        found |= {
+        context |= {
             name: str(first[key])[:MAX_NAME]
             for name, key in (("source", "source"), ("first_record", "id"))
             if isinstance(first.get(key), str | int)
         }
-    return found
+    return context
 
 
 def _end(**_: Any) -> None:
@@ -174,36 +177,36 @@ def _end(**_: Any) -> None:
 
 def _count_failure(exception: BaseException | None = None, **_: Any) -> None:
     if exception is not None:
-        # What becomes of the message is said by the exception, why by its cause.
+        # The exception says what becomes of the message; its cause says why.
         failed(exception.__cause__ or exception)
 
 
 # In the parent
 
 QUEUES_SERVED, DONE = "queues", "done"
-"""What a worker says with each of its heartbeats to the broker, beside what Celery has it say: the
-names of its queues, and how many messages are done since it started."""
+"""Keys that a worker adds to each of its heartbeats to the broker: the names of its queues, and the
+number of messages done since it started."""
 
 
 _deaths = 0
 
 
 def count_death() -> int:
-    """Count a process that died with a message; returns how many did since one was done."""
+    """Count a process that died with a message; returns how many died since a message was done."""
     global _deaths
     _deaths += 1
     return _deaths
 
 
 def _count_done() -> None:
-    # Celery counts those that were begun.
+    # Celery itself counts messages that were begun, not those that are done.
     global _deaths
     _deaths = 0
     state.SOFTWARE_INFO[DONE] += 1
 
 
 class Telemetry(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Listens to the processes, serves metrics, beats."""
+    """Reads the reports of the processes, serves metrics, and writes the heartbeat."""
 
     requires = ("celery.worker.components:Pool",)
 
@@ -214,18 +217,18 @@ class Telemetry(bootsteps.StartStopStep):  # type: ignore[misc]
         self._file: Path | None = settings.heartbeat_file
         self._metrics = WorkMetrics()
         self._serving: Serving | None = None
-        self._listening, self._telling = os.pipe()
-        os.set_blocking(self._telling, False)
+        self._reading, self._writing = os.pipe()
+        os.set_blocking(self._writing, False)
         self._rest = b""
-        self._last: float | None = None
+        self._last_beat: float | None = None
         self._pids: frozenset[int] = frozenset()
-        self._complained = self._stopped = False
+        self._warned = self._stopped = False
         signals.worker_process_init.connect(self._in_child, weak=False)
         signals.task_received.connect(self._received, weak=False)
 
     def _in_child(self, **_: Any) -> None:
         global _pipe
-        _pipe = self._telling
+        _pipe = self._writing
         if self._serving:
             self._serving.leave()
         for signal, handler in (
@@ -258,20 +261,20 @@ class Telemetry(bootsteps.StartStopStep):  # type: ignore[misc]
             self._file.unlink(missing_ok=True)
 
     def register_with_event_loop(self, parent: Any, hub: Any) -> None:  # noqa: ARG002
-        hub.add_reader(self._listening, self._listen)
+        hub.add_reader(self._reading, self._listen)
         hub.call_repeatedly(heartbeat.INTERVAL, self._beat)
         self._beat()
 
     def problem(self) -> str | None:
-        """Why this worker is not to be trusted; None when it is well."""
-        last = self._last
+        """Why this worker is unhealthy; None when it is healthy."""
+        last = self._last_beat
         if last is None:
             return "starting"
         silent = time.monotonic() - last
         return f"no heartbeat for {silent:.0f} s" if silent > heartbeat.STALE else None
 
     def _listen(self) -> None:
-        lines = (self._rest + os.read(self._listening, 65536)).split(b"\n")
+        lines = (self._rest + os.read(self._reading, 65536)).split(b"\n")
         self._rest = lines.pop()
         for report in map(json.loads, lines):
             self._metrics.lost.inc(report["lost"])
@@ -299,17 +302,17 @@ class Telemetry(bootsteps.StartStopStep):  # type: ignore[misc]
         self._metrics.memory.set(sum(map(_resident, pids)))
         if self._stopped or not all(process.is_alive() for process in processes) or _hanging():
             return
-        self._last = time.monotonic()
+        self._last_beat = time.monotonic()
         self._metrics.heartbeat.set_to_current_time()
         if self._file is None:
             return
         try:
             heartbeat.beat(self._file)
-            self._complained = False
+            self._warned = False
         except OSError as error:
-            if not self._complained:
+            if not self._warned:
                 logger.error("the heartbeat cannot be written: %s", error)
-            self._complained = True
+            self._warned = True
 
 
 def _hanging() -> bool:
@@ -324,7 +327,7 @@ def _hanging() -> bool:
 
 
 def _resident(pid: int) -> int:
-    """Bytes of memory; 0 where the system does not tell in Linux' way."""
+    """Resident memory in bytes; 0 on systems without Linux's /proc."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     except (OSError, IndexError, ValueError):

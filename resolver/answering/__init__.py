@@ -1,1 +1,1 @@
-"""Answers: affiliations that came in or are due → outcomes in the database."""
+"""Resolve affiliations that came in or are due, and store the answers in the database."""

@@ -1,7 +1,7 @@
-"""A chunk of raw records → stored outcomes and links: what a worker does with a message.
+"""Resolve a chunk of raw records and store the answers: what a worker does with a message.
 
-Every step can be repeated: a chunk that was interrupted anywhere, or delivered twice, leaves the
-database as if it had come once.
+Every step can be repeated: a chunk that was interrupted at any point, or delivered twice, leaves
+the database as if it had come once.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ChunkReport:
-    """What became of a chunk.
+    """Counts of a resolved chunk.
 
-    `received` = records taken + `refused`. The rest counts distinct affiliations:
-    `already_resolved` had an answer that is valid and not due under this policy, `new` had none
-    and are `linked` or `no_match` now; `links` are those of the linked ones. `withdrawn` records
-    were stored and are not in what replaced them. `meters` says what it cost, `tally` why there
-    were no links and how probable those are that there were; two reports of one content are equal.
+    `received` counts records: those that were stored and those that were `refused`. `withdrawn`
+    counts stored records that are missing from what replaced them. The others count distinct
+    affiliations: `already_resolved` ones had an answer under this policy that is valid and not due;
+    `new` ones had none, and are `linked` or `no_match` now. `links` are those of the linked ones.
+    `meters` has the seconds and counts of the stages, `tally` the reasons for no link and the
+    probabilities of the links; neither is compared when two reports are.
     """
 
     received: int
@@ -56,23 +57,24 @@ def resolve_chunk(
     policy: Policy | None = None,
     replace_whole: object = None,
 ) -> ChunkReport:
-    """Take the records of a message, resolve the affiliations that have no answer yet, store all.
+    """Store the records of a message, resolve those affiliations that have no answer yet, and store
+    the answers.
 
-    `policy` is what the message asks for; None means the matcher's own. An affiliation that was
-    answered under another one is resolved again, and both answers are kept.
+    `policy` is the policy of the message; None means the matcher's own. An affiliation that was
+    answered under another policy is resolved again, and both answers are kept.
 
     Refused records are stored with their reasons; they never stop the others.
 
-    `replace_whole` lists records of which the message says all positions (docs/tasks.md): what
-    else is stored of them is withdrawn, in the transaction that stores these.
+    `replace_whole` lists records that the message has all positions of (docs/tasks.md): other
+    positions of them are withdrawn, in the transaction that stores these.
 
     Raises:
         IntakeError: the chunk as a whole cannot be read; nothing was stored.
         ResolverSuperseded: another resolver version came in use meanwhile; no answer was stored.
-            Do it again with that one.
-        IndexUnavailable, RerankerUnavailable, DatabaseUnavailable: a service went away; do it
-            again later.
-        ResolverError: what else stands in the way; doing it again does not help.
+            Repeat it with that version.
+        IndexUnavailable, RerankerUnavailable, DatabaseUnavailable: a service does not answer;
+            repeat it later.
+        ResolverError: anything else; to repeat it does not help.
     """
     watch = Stopwatch()
     records, refused = parse_chunk(raw)
@@ -101,11 +103,11 @@ def resolve_chunk(
 
 
 def withdraw_chunk(engine: Engine, raw: object) -> WithdrawReport:
-    """Take back what a message names; what of it cannot be read is stored as refused.
+    """Withdraw the records that a message names; keys that cannot be read are stored as refused.
 
     Raises:
         IntakeError: the chunk as a whole cannot be read; nothing was done.
-        DatabaseUnavailable: do it again later.
+        DatabaseUnavailable: repeat it later.
     """
     keys, refused = parse_keys(raw)
     answers.refuse(engine, refused)
@@ -114,7 +116,7 @@ def withdraw_chunk(engine: Engine, raw: object) -> WithdrawReport:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Outcomes in the order of the affiliations, and how they were stored."""
+    """Outcomes in the order of the affiliations, with the report of storing them."""
 
     outcomes: Sequence[Outcome]
     saved: SaveReport
@@ -132,20 +134,20 @@ def answer(
     affiliations: Sequence[tuple[int, str]],
     policy: Policy,
 ) -> Answered:
-    """Resolve stored affiliations (id, normalised text) and store what comes of it, all at once.
+    """Resolve stored affiliations (id, normalised text) and store the outcomes in one transaction.
 
-    What a person said of one counts before what the models say.
+    Curators' overrides come before what the models decide.
 
     Raises:
         as `resolve_chunk`; nothing was stored.
     """
     watch = Stopwatch()
     texts = [text for _, text in affiliations]
-    said = overrides.applying(engine, texts) if texts else {}
+    applying = overrides.applying(engine, texts) if texts else {}
     store = watch.lap()
-    # As they are stored: what is said of a text is found by that, not by what could be made of it.
+    # Texts as they are stored: overrides are looked up by them, not by a text normalised again.
     stored = list(map(Affiliation.stored, texts))
-    outcomes, meters = matcher.measured(stored, policy, said) if stored else ([], Meters())
+    outcomes, meters = matcher.measured(stored, policy, applying) if stored else ([], Meters())
     watch.lap()
     numbered = [
         (affiliation_id, outcome)

@@ -1,8 +1,8 @@
-"""What a switch made due: found, and resolved again.
+"""Resolve again the answers that are due.
 
-A new resolver version carries the answers of the one before. *Selecting* marks those that the new
-release could answer otherwise; *refreshing* resolves what is marked, and what is of a version that
-is not valid any more. Both can be interrupted anywhere and done again, by any number of processes.
+Answers are due when the selection (`resolver.release.selection`) marked them, or when the version
+that gave them is not valid any more. A refresh can be interrupted at any point and repeated, by any
+number of processes.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BATCH = 256
-"""Affiliations resolved and stored together: a chunk."""
+"""Affiliations resolved and stored together."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshReport:
-    """`resolved` answers were given again, by this process. `fates` says what became of all that
-    were replaced meanwhile, by whichever process; `left` are due still."""
+    """`resolved` counts the answers that this process gave again. `fates` says what became of all
+    answers that any process replaced meanwhile; `left` counts those that are still due."""
 
     resolved: int
     fates: Mapping[Fate, int]
@@ -44,19 +44,19 @@ class RefreshReport:
     meters: Meters = field(default=Meters(), compare=False)
 
 
-def refresh(
+def refresh_due(
     service: Service,
     *,
     batch: int = BATCH,
     progress: Callable[[int, int], None] | None = None,
 ) -> RefreshReport:
-    """Resolve again what is due, by the version in use, in order, `batch` at a time.
+    """Resolve again all answers that are due, by the version in use, `batch` at a time.
 
-    `progress` is called with (answers given, all that were due) after each batch. When another
+    `progress` is called with (answers given, answers that were due) after each batch. When another
     version comes in use meanwhile, it goes on with that one.
 
     Raises:
-        as `resolver.answering.chunk.answer`; what was stored before stays.
+        as `resolver.answering.chunk.answer`; the batches before are stored.
     """
     service.follow()
     since = history.now(service.engine)
@@ -67,17 +67,17 @@ def refresh(
     going = True
     while going:
         going = False
-        for policy_id, due in batches(service.engine, service.version.id, size=batch):
+        for policy_id, due in due_batches(service.engine, service.version.id, size=batch):
             try:
                 answered = answer(
                     service.engine,
                     service.matcher,
                     service.version.id,
-                    [(one.affiliation_id, one.text) for one in due],
+                    [(stale.affiliation_id, stale.text) for stale in due],
                     find(policy_id),
                 )
             except ResolverSuperseded:
-                # What is due, and how many, is another question now.
+                # By another version other answers are due.
                 going = service.follow()
                 if not going:
                     raise
@@ -96,52 +96,55 @@ def refresh(
     )
 
 
-def batches(
+def due_batches(
     engine: Engine, version_id: int, *, size: int = BATCH
 ) -> Iterator[tuple[int, list[Due]]]:
-    """What is due, as (policy id, answers under it), `size` at a time in order of their keys."""
+    """Answers that are due, as (policy id, its answers); `size` are read at a time, in order of
+    their keys."""
     after = (0, 0)
     while due := due_answers.due(engine, version_id, after=after, limit=size):
         after = due[-1].affiliation_id, due[-1].policy_id
-        by_policy = sorted(due, key=lambda one: one.policy_id)
-        for policy_id, same in groupby(by_policy, key=lambda one: one.policy_id):
+        by_policy = sorted(due, key=lambda stale: stale.policy_id)
+        for policy_id, same in groupby(by_policy, key=lambda stale: stale.policy_id):
             yield policy_id, list(same)
 
 
-def messages(
+def due_messages(
     engine: Engine, version_id: int, *, size: int = BATCH
 ) -> Iterator[tuple[int, list[int]]]:
-    """What is due as it is sent to workers: (policy id, affiliation ids), `size` at a time."""
-    for policy_id, due in batches(engine, version_id, size=size):
-        yield policy_id, [one.affiliation_id for one in due]
+    """The batches as they are sent to workers: (policy id, affiliation ids)."""
+    for policy_id, due in due_batches(engine, version_id, size=size):
+        yield policy_id, [stale.affiliation_id for stale in due]
 
 
-def refresh_chunk(service: Service, policy_id: int, affiliation_ids: Sequence[int]) -> ChunkReport:
-    """Resolve again what of these is due under this policy; the rest is left alone.
+def refresh_chunk(
+    service: Service, policy_id: int, affiliation_ids: Sequence[int]
+) -> RefreshChunkReport:
+    """Resolve again those of these answers that are due under this policy; the others stay.
 
     Raises:
-        ResolverSuperseded: another version came in use meanwhile; do it again with that one.
+        ResolverSuperseded: another version came in use meanwhile; repeat it with that one.
         and as `resolver.answering.chunk.answer`; nothing was stored.
     """
     watch = Stopwatch()
     due = due_answers.due_among(service.engine, service.version.id, policy_id, affiliation_ids)
     store = watch.lap()
     if not due:
-        return ChunkReport(len(affiliation_ids), 0, Meters(wall=store, store=store))
+        return RefreshChunkReport(len(affiliation_ids), 0, Meters(wall=store, store=store))
     answered = answer(
         service.engine,
         service.matcher,
         service.version.id,
-        [(one.affiliation_id, one.text) for one in due],
+        [(stale.affiliation_id, stale.text) for stale in due],
         policies.find(service.engine, policy_id),
     )
     meters = replace(answered.meters, wall=watch.total(), store=store + answered.meters.store)
-    return ChunkReport(len(affiliation_ids), len(due), meters, answered.tally)
+    return RefreshChunkReport(len(affiliation_ids), len(due), meters, answered.tally)
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkReport:
-    """Of the `received` answers of a message `resolved` were due, and were given again."""
+class RefreshChunkReport:
+    """Of the `received` answers of a message, `resolved` were due and were given again."""
 
     received: int
     resolved: int

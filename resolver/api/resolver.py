@@ -18,7 +18,6 @@ from resolver.api.frames import frame_maker
 from resolver.api.progress import Report, reporting
 from resolver.api.texts import texts_of
 from resolver.errors import IndexMissing, ResolverError, SettingsError
-from resolver.matching.policy import Operating, Policy, threshold
 from resolver.settings import Settings, load_settings
 from resolver.text.affiliation import Affiliation
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     import polars
 
     from resolver.matching.matcher import Matcher
+    from resolver.matching.policy import Operating, Policy
     from resolver.registry.document import Document
 
 BATCH = 256
@@ -232,11 +232,12 @@ class _Opened(NamedTuple):
 def _open(settings: Settings) -> Iterator[_Opened]:
     """All that this package takes from the service: loaded here, for the import to stay light."""
     from resolver.matching.judge_file import load_operating
-    from resolver.service import service
+    from resolver.service.installation import Installation
 
     with ExitStack() as holding:
         try:
-            matcher = holding.enter_context(service.matcher(settings))
+            installation = holding.enter_context(Installation(settings))
+            matcher = holding.enter_context(installation.open_matcher())
         except IndexMissing as error:
             raise IndexMissing(error.problem, remedy=_how_to_make_one(settings)) from error
         operating = load_operating(settings.judge, matcher.recall.encoder, matcher.reranker)
@@ -284,14 +285,7 @@ def _settings(
 
 def _policy(choices: PolicyChoices, base: Policy, operating: Operating) -> Policy:
     """`base` with the choices that are made in place of its own."""
+    from resolver.service.parts import change_policy
+
     made = {name: value for name, value in choices.items() if value is not None}
-    if not made:
-        return base
-    try:
-        return Policy.from_object(
-            made, base=base, threshold_for=lambda target: threshold(operating, target)
-        )
-    except ValueError as error:
-        raise SettingsError(
-            str(error), remedy="see docs/settings.md for the accepted values"
-        ) from error
+    return change_policy(base, made, operating) if made else base

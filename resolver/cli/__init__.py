@@ -1,4 +1,9 @@
-"""The ``resolver`` command: thin shells over the processes, one module a group."""
+"""The ``resolver`` command: each command is in the module of its name.
+
+A command reads its options, calls the core, and prints. The other modules here are what several of
+them share: options (`policy_options`, `affiliation_files`) and output (`terminal`, `tables`,
+`outcomes`, `evaluation_tables`, `query_files`).
+"""
 
 from __future__ import annotations
 
@@ -27,29 +32,29 @@ from resolver.cli.terminal import console, errors, say
 from resolver.errors import ResolverError
 
 COMMANDS = {
-    "resolve": "matching.resolve",
+    "resolve": "resolve.resolve",
     "explain": "explain.explain",
-    "evaluate": "evaluation.evaluate",
-    "enqueue": "queue.enqueue",
-    "withdraw": "withdrawal.withdraw",
-    "forget": "forgetting.forget",
-    "worker": "queue.worker",
+    "evaluate": "evaluate.evaluate",
+    "enqueue": "enqueue.enqueue",
+    "withdraw": "withdraw.withdraw",
+    "forget": "forget.forget",
+    "worker": "worker.worker",
     "update": "update.update",
-    "refresh": "update.refresh",
-    "schedule": "queue.schedule",
+    "refresh": "refresh.refresh",
+    "schedule": "schedule.schedule",
     "deadletters": "deadletters.app",
     "status": "status.status",
-    "monitor": "status.monitor",
+    "monitor": "monitor.monitor",
     "healthy": "healthy.healthy",
     "version": "version.app",
     "compare": "compare.compare",
     "override": "override.app",
     "unmatched": "unmatched.unmatched",
-    "migrate": "sql.migrate",
+    "migrate": "migrate.migrate",
     "backup": "backup.backup",
-    "restore": "backup.restore",
+    "restore": "restore.restore",
     "sql": "sql.sql",
-    "train": "training.train",
+    "train": "train.train",
     "demo": "demo.demo",
     "registry": "registry.app",
     "index": "index.app",
@@ -60,8 +65,8 @@ group."""
 
 
 class _Commands(UserDict[str, Any]):
-    """The commands by name, each imported when it is asked for: to import them all takes longer
-    than most of them run."""
+    """The commands by name. Each is imported when it is used: to import them all takes longer than
+    most of them run."""
 
     def __init__(self) -> None:
         super().__init__(dict.fromkeys(COMMANDS))
@@ -74,25 +79,25 @@ class _Commands(UserDict[str, Any]):
 
 
 def _imported(name: str) -> Any:
-    module, _, what = COMMANDS[name].partition(".")
-    found = getattr(import_module(f"resolver.cli.{module}"), what)
+    module, _, function = COMMANDS[name].partition(".")
+    command = getattr(import_module(f"resolver.cli.{module}"), function)
     alone = typer.Typer()
-    if isinstance(found, typer.Typer):
-        alone.add_typer(found, name=name)
+    if isinstance(command, typer.Typer):
+        alone.add_typer(command, name=name)
     else:
-        alone.command(name)(found)
+        alone.command(name)(command)
     return _literal(typer.main.get_group(alone).commands[name])
 
 
 _LINE_BREAK = re.compile(r"(?<=\S)\n(?=\S)")
-"""One within a paragraph."""
+"""A line break within a paragraph."""
 
 
 def _literal(command: Any) -> Any:
-    """The command, with its help as it is written.
+    """The command, with its help shown as it is written.
 
-    Typer reads brackets as markup, and leaves out "[the file's name]" as a style that there is none
-    of; and it breaks lines where the source does.
+    Typer reads brackets as markup, so that "[the file's name]" would be left out; and it breaks
+    lines where the source does.
     """
     for described in (command, *command.params):
         for what in ("help", "short_help", "epilog"):
@@ -157,7 +162,7 @@ def options(
 def main() -> None:
     """Run the command line; a `ResolverError` becomes one line on stderr and exit code 1."""
     terminal.prepare()
-    # A file that is mapped and finds the disk full ends the process; at least it says where.
+    # A memory-mapped file on a full disk ends the process; this prints where.
     faulthandler.enable()
     try:
         try:
@@ -167,11 +172,11 @@ def main() -> None:
     except ResolverError as error:
         _fail(error.problem, error.remedy)
     except BrokenPipeError:
-        # The reader of our output (head, less) has gone; nothing is left to say.
+        # The reader of the output (head, less) has ended.
         _drop_output()
     except Exception as error:
         if disk.is_full(error):
-            # Of stdout among others: what is left of it would fail once more.
+            # The disk of stdout, perhaps: to write the rest of it would fail once more.
             _drop_output()
             _fail("the disk is full", "free space on it, or write elsewhere")
         elif isinstance(error, OSError) and error.filename is not None:
@@ -196,5 +201,5 @@ def _path(name: str | bytes | int) -> str:
 
 
 def _drop_output() -> None:
-    """Let what is still to be written to stdout go nowhere: Python writes it out at its end."""
+    """Drop what is not written to stdout yet: Python would write it when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,19 +14,20 @@ import orjson
 import typer
 from rich.text import Text
 
-from resolver.cli.matching import as_object
-from resolver.cli.policy import Choices, policy_options
+from resolver.cli.outcomes import as_object
+from resolver.cli.policy_options import Choices, policy_options
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, progress
-from resolver.database import overrides, resolver_versions, schema
+from resolver.database import overrides, resolver_versions
 from resolver.database.sampling import sample as sampled
 from resolver.disk import writing
 from resolver.errors import SettingsError
 from resolver.evaluation.compare import Comparison, Difference
-from resolver.evaluation.compare import compare as compared
+from resolver.evaluation.compare import compare as compare_outcomes
 from resolver.matching.outcome import Outcome
-from resolver.service import service
-from resolver.settings import Settings, load_settings
+from resolver.service.installation import Installation
+from resolver.service.service import open_version
+from resolver.settings import load_settings
 from resolver.text.affiliation import Affiliation
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from resolver.matching.matcher import Matcher, Overrides
 
 SETTINGS, CURRENT = "settings", "current"
-"""What the environment says, and the version in use: names in the place of an id."""
+"""Names in the place of a version's id: the settings of the environment, and the version in use."""
 
 CHUNK = 256
 """Affiliations resolved together."""
@@ -43,7 +44,7 @@ CHUNK = 256
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What one version answered, and how long that took without opening it."""
+    """What a version answered, and the seconds that it took, without opening it."""
 
     name: str
     outcomes: Sequence[Outcome]
@@ -69,14 +70,14 @@ def compare(
     """Resolve a sample of what is stored with two resolver versions, and show the differences.
 
     Nothing is stored. `settings` is what the environment says, with the active index, in use or
-    not. What persons said of an affiliation holds for both.
+    not. Curators' overrides hold for both.
     """
     settings = choices.over(load_settings())
-    with service.database(settings) as engine:
-        schema.require_schema(engine)
-        # Both are known before the first one is resolved with.
+    with Installation(settings) as installation:
+        engine = installation.engine
+        # Both are looked up before any text is resolved.
         names = [_known(engine, name) for name in (first, second)]
-        # One more tells whether there are more.
+        # One more than asked for: whether there are more.
         texts = sampled(engine, sample + 1, seed=seed)
         whole = len(texts) <= sample
         del texts[sample:]
@@ -84,13 +85,15 @@ def compare(
             raise SettingsError(
                 "no affiliation is stored that could be compared", remedy="resolver enqueue FILE"
             )
-        said = {text: tuple(found) for text, found in overrides.applying(engine, texts).items()}
-        runs = [_resolved(settings, engine, name, texts, said) for name in names]
-    found = compared(runs[0].outcomes, runs[1].outcomes)
+        applying = {
+            text: tuple(of_text) for text, of_text in overrides.applying(engine, texts).items()
+        }
+        runs = [_resolved(installation, name, texts, applying) for name in names]
+    comparison = compare_outcomes(runs[0].outcomes, runs[1].outcomes)
     if json_file:
-        _write(json_file, _story(found, runs, seed=seed, whole=whole))
+        _write(json_file, _as_object(comparison, runs, seed=seed, whole=whole))
     if not json_file or str(json_file) != "-":
-        _tell(found, runs, whole=whole, most=examples)
+        _print(comparison, runs, whole=whole, most=examples)
 
 
 def _known(engine: Engine, name: str) -> str | int:
@@ -110,45 +113,47 @@ def _known(engine: Engine, name: str) -> str | int:
 
 
 @contextmanager
-def _matcher(settings: Settings, engine: Engine, name: str | int) -> Iterator[Matcher]:
+def _matcher(installation: Installation, name: str | int) -> Iterator[Matcher]:
     if isinstance(name, int):
-        with service.open_version(settings, engine, name) as opened:
-            yield opened.matcher
+        with open_version(installation, name) as service:
+            yield service.matcher
     else:
-        with service.matcher(settings) as matcher:
+        with installation.open_matcher() as matcher:
             yield matcher
 
 
 def _resolved(
-    settings: Settings, engine: Engine, name: str | int, texts: Sequence[str], said: Overrides
+    installation: Installation, name: str | int, texts: Sequence[str], applying: Overrides
 ) -> _Run:
     shown = f"version {name}" if isinstance(name, int) else name
     outcomes: list[Outcome] = []
     # One after the other: two sets of models may not fit in memory.
     with (
-        _matcher(settings, engine, name) as matcher,
+        _matcher(installation, name) as matcher,
         progress(f"resolved by {shown}", len(texts)) as report,
     ):
         began = time.perf_counter()
         for start in range(0, len(texts), CHUNK):
             chunk = list(map(Affiliation.stored, texts[start : start + CHUNK]))
-            outcomes += matcher.resolve(chunk, overrides=said)
+            outcomes += matcher.resolve(chunk, overrides=applying)
             report(len(outcomes))
         return _Run(shown, outcomes, time.perf_counter() - began)
 
 
-def _story(found: Comparison, runs: Sequence[_Run], *, seed: int, whole: bool) -> dict[str, object]:
-    """The JSON form: all differences, not only a few."""
+def _as_object(
+    comparison: Comparison, runs: Sequence[_Run], *, seed: int, whole: bool
+) -> dict[str, object]:
+    """The JSON form, with all differences."""
     return {
         "a": runs[0].name,
         "b": runs[1].name,
-        "affiliations": found.affiliations,
+        "affiliations": comparison.affiliations,
         "seed": seed,
         "whole": whole,
-        "counts": {kind.value: count for kind, count in found.counts.items()},
-        "links_in_both": found.links,
-        "mean_change": round(found.mean_change, 6),
-        "mean_shift": round(found.mean_shift, 6),
+        "counts": {kind.value: count for kind, count in comparison.counts.items()},
+        "links_in_both": comparison.links,
+        "mean_change": round(comparison.mean_change, 6),
+        "mean_shift": round(comparison.mean_shift, 6),
         "seconds": [round(run.seconds, 3) for run in runs],
         "differences": [
             {
@@ -157,7 +162,7 @@ def _story(found: Comparison, runs: Sequence[_Run], *, seed: int, whole: bool) -
                 "a": as_object(pair.first),
                 "b": as_object(pair.second),
             }
-            for pair in found.pairs
+            for pair in comparison.pairs
         ],
     }
 
@@ -174,17 +179,17 @@ def _write(file: Path, story: dict[str, object]) -> None:
         raise SettingsError(f"{file}: {error.strerror}") from error
 
 
-def _tell(found: Comparison, runs: Sequence[_Run], *, whole: bool, most: int) -> None:
+def _print(comparison: Comparison, runs: Sequence[_Run], *, whole: bool, most: int) -> None:
     first, second = runs
     table = Table("", "affiliations", "share", title=f"{second.name} against {first.name}")
     for column in table.columns[1:]:
         column.justify = "right"
     for kind in Difference:
-        table.add_row(kind, f"{found.counts[kind]:,}", f"{found.share(kind):.1%}")
+        table.add_row(kind, f"{comparison.counts[kind]:,}", f"{comparison.share(kind):.1%}")
     console.print(table)
     shown = Table("", "affiliation", first.name, second.name, title="examples", show_lines=True)
     for kind in Difference:
-        for pair in found.examples(kind, most):
+        for pair in comparison.examples(kind, most):
             shown.add_row(
                 kind,
                 Text(pair.first.affiliation),
@@ -194,12 +199,12 @@ def _tell(found: Comparison, runs: Sequence[_Run], *, whole: bool, most: int) ->
     if shown.row_count:
         console.print(shown)
     console.print(
-        f"{found.links:,} links that both have: probability {found.mean_change:+.4f} in the mean, "
-        f"{found.mean_shift:.4f} either way",
+        f"{comparison.links:,} links that both have: probability {comparison.mean_change:+.4f} in "
+        f"the mean, {comparison.mean_shift:.4f} either way",
     )
     seconds = ", ".join(f"{run.name} {run.seconds:.1f}" for run in runs)
     of = "all that are stored" if whole else "a sample of what is stored"
-    console.print(f"{found.affiliations:,} affiliations, {of}; seconds: {seconds}")
+    console.print(f"{comparison.affiliations:,} affiliations, {of}; seconds: {seconds}")
 
 
 def _answer(outcome: Outcome, *, beside: Outcome) -> Text:

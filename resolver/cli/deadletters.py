@@ -1,4 +1,4 @@
-"""``resolver deadletters``: messages that failed, for a person to decide on."""
+"""``resolver deadletters``: list messages that failed, send them again, or drop them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from resolver.workers.deadletters import DeadLetter
 app = typer.Typer(help="Messages that failed: see, send again, throw away.", no_args_is_help=True)
 
 SHOWN = 50
-"""Letters of a list unless more are asked for."""
+"""Letters listed by default."""
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of letters, from the list.")]
 
@@ -32,9 +32,9 @@ def list_letters(
     ] = False,
 ) -> None:
     """What failed, where it came from, and why. The letters stay where they are."""
-    found, count = deadletters.letters(load_settings(), most=limit)
+    letters, count = deadletters.letters(load_settings(), most=limit)
     if as_json:
-        for letter in found:
+        for letter in letters:
             write_json(_object(letter))
         return
     if not count:
@@ -43,11 +43,11 @@ def list_letters(
     table = Table(box=None)
     for name in ("id", "queue", "task", "records", "first record", "failed (UTC)", "error"):
         table.add_column(name, justify="right" if name == "records" else "left")
-    for letter in found:
+    for letter in letters:
         table.add_row(*_row(letter))
     console.print(table)
-    if count > len(found):
-        say(f"{count - len(found):,} more; see them with --limit {count}")
+    if count > len(letters):
+        say(f"{count - len(letters):,} more; see them with --limit {count}")
     say("mend the cause, then: resolver deadletters retry --all; or drop what is of no use")
 
 
@@ -89,10 +89,10 @@ def _chosen(ids: list[str] | None, every: bool, what: str) -> list[str] | None:
 
 
 def _object(letter: DeadLetter) -> dict[str, object]:
-    found = asdict(letter)
+    fields = asdict(letter)
     source, identifier = letter.first or (None, None)
-    del found["first"]
-    return found | {"first_source": source, "first_id": identifier}
+    del fields["first"]
+    return fields | {"first_source": source, "first_id": identifier}
 
 
 def _row(letter: DeadLetter) -> list[str]:

@@ -1,7 +1,7 @@
-"""``resolver demo``: the whole line on one machine, with nothing installed beside Python.
+"""``resolver demo``: the whole way of an affiliation on one machine, with nothing beside Python.
 
-The parts are the real ones: Postgres, Redis, Qdrant's engine, a Celery worker in a process of
-its own. Only where they run is special.
+All components are real: Postgres, Redis, Qdrant's engine, a Celery worker in a process of its own.
+They are embedded, and that is all that is special.
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ from rich.text import Text
 from sqlalchemy import text
 
 from resolver import sample
-from resolver.cli.incoming import Refusals, tell_remarks
+from resolver.cli.affiliation_files import Refusals, print_remarks
 from resolver.cli.tables import rows_table
 from resolver.cli.terminal import console, progress, say
 from resolver.database import schema
 from resolver.errors import ResolverError
 from resolver.intake import files
 from resolver.intake.record import SourceRecord
-from resolver.release import selection, switch
+from resolver.release import selection
+from resolver.release.index import index_release
 from resolver.release.load import load
-from resolver.service import service
+from resolver.release.switch import switch_to_index
+from resolver.service import parts
+from resolver.service.installation import Installation
 from resolver.settings import Settings, load_settings
 from resolver.workers import broker
 from resolver.workers.client import enqueue
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 PATIENCE = 600
-"""Seconds without a newly resolved affiliation after which the demo gives up."""
+"""Seconds without a new answer after which the demo gives up."""
 
 
 def demo(
@@ -55,7 +58,8 @@ def demo(
     """See raw affiliations become stored links, all of it embedded on this machine."""
     settings = _embedded(home)
     started = time.monotonic()
-    with service.database(settings) as engine, broker.address(settings):
+    with Installation(settings) as installation, broker.address(settings):
+        engine = installation.engine_of_any_schema
         _step(1, "Postgres and Redis run from wheels; the tables are made")
         schema.upgrade(engine)
 
@@ -70,13 +74,12 @@ def demo(
         say(f"  {loaded}")
 
         _step(3, "embed every name and build the index in Qdrant's own engine")
-        encoder = service.encoder(settings)
-        with service.index_store(settings) as store:
-            with progress("names") as report:
-                manifest = switch.index_release(engine, store, encoder, progress=report).manifest
-            version = switch.adopt(engine, store, encoder, manifest)
+        encoder = parts.load_encoder(settings)
+        with progress("names") as report:
+            manifest = index_release(installation, encoder, progress=report).manifest
+        version = switch_to_index(installation, encoder, manifest)
         if version:
-            selection.select(settings, engine, version, encoder=encoder)
+            selection.select(installation, version, encoder=encoder)
         say(f"  {manifest.organisations:,} organisations under {manifest.points:,} names")
 
         _step(4, "start a Celery worker")
@@ -86,8 +89,8 @@ def demo(
             refused = Refusals()
             rows = files.read_file(affiliations or sample.AFFILIATIONS)
             records = list(refused.good(rows))
-            tell_remarks(rows)
-            refused.tell()
+            print_remarks(rows)
+            refused.print()
             sent = enqueue(records, settings=settings)
             skipped = f"; {refused.count:,} refused" if refused.count else ""
             say(f"  {sent.records:,} records in {sent.chunks:,} messages{skipped}")

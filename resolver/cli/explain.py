@@ -1,4 +1,4 @@
-"""``resolver explain``: the whole story of one affiliation."""
+"""``resolver explain``: how one affiliation is decided, step by step."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from rich.padding import Padding
 from rich.rule import Rule
 from rich.text import Text
 
-from resolver.cli.matching import REASONS, as_object
-from resolver.cli.policy import Choices, policy_options
+from resolver.cli.outcomes import REASONS, as_object
+from resolver.cli.policy_options import Choices, policy_options
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, write_json
 from resolver.database import overrides as stored
-from resolver.database import schema
 from resolver.matching.decision import Decision, Fate, Scored, decisions
 from resolver.matching.matcher import Judgement
 from resolver.matching.outcome import OverrideNote, Reason
@@ -31,7 +30,8 @@ from resolver.matching.place import NamedPlaces, place_names
 from resolver.matching.policy import Policy
 from resolver.registry.document import Document
 from resolver.registry.identifier import identifiers_in
-from resolver.service import embedded, service
+from resolver.service import embedded
+from resolver.service.installation import Installation
 from resolver.settings import Settings, load_settings
 from resolver.text.affiliation import MAX_CHARACTERS, Affiliation, unescaped
 from resolver.text.parts import Part, PartKind
@@ -85,7 +85,7 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     model_alone: Annotated[
         bool,
-        typer.Option("--model-alone", help="Leave out what persons said; asks no database."),
+        typer.Option("--model-alone", help="Leave out curators' decisions; asks no database."),
     ] = False,
     *,
     choices: Choices,
@@ -93,9 +93,12 @@ def explain(
     """Tell the whole story of one affiliation: candidates, what weighed how much, each step."""
     settings = load_settings()
     read = Affiliation.of(affiliation)
-    found = {} if model_alone else stored_overrides(settings, read.text)
-    with service.matcher(choices.over(settings)) as matcher:
-        (judgement,) = matcher.judgements([read], overrides=found)
+    overrides = {} if model_alone else stored_overrides(settings, read.text)
+    with (
+        Installation(choices.over(settings)) as installation,
+        installation.open_matcher() as matcher,
+    ):
+        (judgement,) = matcher.judgements([read], overrides=overrides)
         if as_json:
             write_json(story(judgement, matcher.policy))
         else:
@@ -103,12 +106,11 @@ def explain(
 
 
 def stored_overrides(settings: Settings, text: str) -> dict[str, list[Override]]:
-    """What persons say of a normalised text, by the text; nothing where there is no database."""
+    """The overrides of a normalised text, by the text; none where there is no database."""
     if not settings.database_url and not embedded.has_postgres(settings.home):
         return {}
-    with service.database(settings) as engine:
-        schema.require_schema(engine)
-        return stored.applying(engine, [text])
+    with Installation(settings) as installation:
+        return stored.applying(installation.engine, [text])
 
 
 def changes(raw: str) -> list[str]:
@@ -196,7 +198,7 @@ def tell(judgement: Judgement, policy: Policy, console: Console, *, shown: int =
     if about.row_count:
         console.print(about)
     if judgement.overrides:
-        console.print(_section("What persons said"))
+        console.print(_section("Curators' decisions"))
         for override in judgement.overrides:
             console.print(Padding.indent(_statement(override), 2))
     if judgement.candidates:
@@ -432,7 +434,7 @@ def _steps(judgement: Judgement, found: Sequence[Decision], policy: Policy) -> I
                 said.append(Text(f": {SAID[step]}", style="not bold yellow"))
         yield said
     if any(link.evidence and link.evidence.override for link in judgement.outcome.links):
-        yield Text("none of this counts: persons said what it is", style="yellow")
+        yield Text("none of this counts: a curator decided", style="yellow")
     for link in judgement.outcome.links:
         if link.stands_for:
             stood = ", ".join(names.get(ror_id, ror_id) for ror_id in link.stands_for)

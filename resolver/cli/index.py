@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, progress, say
-from resolver.database import resolver_versions, schema
+from resolver.database import resolver_versions
 from resolver.database.locks import updating_alone
 from resolver.errors import IndexMissing
-from resolver.release import selection, switch
-from resolver.service import service
-from resolver.settings import Settings, load_settings
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from resolver.database.resolver_versions import ResolverVersion
-    from resolver.release.switch import Indexed
+from resolver.release import switch
+from resolver.release.index import KEEP, find_index
+from resolver.release.index import prune as prune_indexes
+from resolver.service.installation import Installation
+from resolver.settings import load_settings
 
 app = typer.Typer(help="Build, show and switch the organisation index.", no_args_is_help=True)
 
@@ -40,31 +36,17 @@ def build(
 
     Where a version of this encoder is in use, only what changed is embedded, and workers follow.
     """
-    settings = load_settings()
     started = time.monotonic()
-    with service.database(settings) as engine:
-        schema.require_schema(engine)
-        encoder = service.encoder(settings)
-        with (
-            service.index_store(settings) as store,
-            updating_alone(engine),
-            progress("names") as report,
-        ):
-            indexed = switch.index_release(
-                engine, store, encoder, full=full, again=force, progress=report
-            )
-            manifest = indexed.manifest
-            before = resolver_versions.current_resolver(engine)
-            if before and before.index_version not in (None, manifest.version):
-                selection.complete(settings, engine, before)
-            following = switch.adopt(engine, store, encoder, manifest)
+    with Installation(load_settings()) as installation, progress("names") as report:
+        built = switch.build_index(installation, full=full, again=force, progress=report)
+    manifest, version, before = built.manifest, built.version, built.before
     say(
         f"index {manifest.version}: {manifest.organisations:,} organisations, "
         f"{manifest.points:,} names, active after {time.monotonic() - started:.0f} s"
     )
-    if following and before and following.id != before.id:
-        say(f"resolver version {following.id} is in use; run: resolver refresh")
-    elif following is None and before and before.index_version:
+    if version and before and version.id != before.id:
+        say(f"resolver version {version.id} is in use; run: resolver refresh")
+    elif version is None and before and before.index_version:
         say("workers go on with the index of their encoder; to switch: resolver version use")
 
 
@@ -79,9 +61,8 @@ def restore(
     Its answers stay valid. `resolver index build` makes an index with statistics of its own
     instead, and then every answer may be due.
     """
-    settings = load_settings()
-    with service.database(settings) as engine:
-        schema.require_schema(engine)
+    with Installation(load_settings()) as installation:
+        engine = installation.engine
         chosen = (
             resolver_versions.current_resolver(engine)
             if version is None
@@ -92,32 +73,19 @@ def restore(
                 "no resolver version is in use, so there is no index to restore",
                 remedy="run: resolver index build",
             )
-        restored = restore_version(settings, engine, chosen)
+        with progress("names") as report:
+            restored = switch.restore_version(installation, chosen, progress=report)
     say(
         f"index {restored.manifest.version} of resolver version {chosen.id} "
         + ("is built again" if restored.made else "is there: nothing to do")
     )
 
 
-def restore_version(settings: Settings, engine: Engine, version: ResolverVersion) -> Indexed:
-    """With a progress bar; the index of the version in use is active afterwards."""
-    encoder = switch.encoder_of(settings, version)
-    with (
-        service.index_store(settings) as store,
-        updating_alone(engine),
-        progress("names") as report,
-    ):
-        restored = switch.restore_index(engine, store, encoder, version, progress=report)
-        if version.is_current:
-            switch.put_in_use(engine, store, version)
-    return restored
-
-
 @app.command()
 def show() -> None:
     """List the index versions; the active one is marked."""
-    with service.index_store(load_settings()) as store:
-        active, versions = store.active(), store.versions()
+    with Installation(load_settings()) as installation:
+        active, versions = installation.store.active(), installation.store.versions()
     table = Table(
         "active", "version", "release", "encoder", "organisations", "names", "from", "built"
     )
@@ -143,23 +111,20 @@ def activate(
     version: Annotated[str, typer.Argument(help="A version, as `resolver index show` lists it.")],
 ) -> None:
     """Let commands search another version. Workers follow `resolver version use` instead."""
-    with service.index_store(load_settings()) as store:
-        if switch.find_index(store, version) is None:
+    with Installation(load_settings()) as installation:
+        if find_index(installation.store, version) is None:
             raise IndexMissing(
                 f"there is no index version {version}", remedy="see: resolver index show"
             )
-        store.activate(version)
+        installation.store.activate(version)
     say(f"index {version} is active")
 
 
 @app.command()
 def prune(
-    keep: Annotated[int, typer.Option(min=1, help="Versions to keep.")] = switch.KEEP,
+    keep: Annotated[int, typer.Option(min=1, help="Versions to keep.")] = KEEP,
 ) -> None:
     """Drop the oldest versions. What is in use, or was before it, stays."""
-    settings = load_settings()
-    with service.database(settings) as engine:
-        schema.require_schema(engine)
-        with updating_alone(engine), service.index_store(settings) as store:
-            dropped = switch.prune(engine, store, keep=keep)
+    with Installation(load_settings()) as installation, updating_alone(installation.engine):
+        dropped = prune_indexes(installation, keep=keep)
     say(f"dropped: {', '.join(dropped)}" if dropped else "nothing to drop")

@@ -23,11 +23,11 @@ def list_() -> None:
     """Show the models that the settings name, with what identifies their weights."""
     from resolver import weights
     from resolver.matching import judge_file
-    from resolver.service import service
+    from resolver.service import parts
 
     settings = load_settings()
-    encoder = service.encoder(settings)
-    reranker = service.reranker(settings)
+    encoder = parts.load_encoder(settings)
+    reranker = parts.load_reranker(settings)
     judge = judge_file.load_judge(settings.judge, encoder, reranker)
     table = Table("part", "setting", "model", "fingerprint", "size")
     rows = (
@@ -78,21 +78,21 @@ def check(
     file of --golden.
     """
     from resolver.reranker import checking
-    from resolver.service import service
+    from resolver.service import parts
 
     settings = load_settings()
     update: dict[str, object] = {"reranker": name, "device": device or settings.device}
     if name != settings.reranker:
         # It is of the server that the settings name.
         update["reranker_calibration"] = None
-    reranker = service.reranker(settings.model_copy(update=update))
+    reranker = parts.load_reranker(settings.model_copy(update=update))
     checks = checking.check(reranker, name, golden=None if write_golden else golden)
     table = Table("check", "", "found")
     marks = {True: Text("ok", "green"), False: Text("FAILED", "bold red"), None: Text("–")}
-    for one in checks:
-        table.add_row(one.name, marks[one.passed], one.detail)
+    for check_ in checks:
+        table.add_row(check_.name, marks[check_.passed], check_.detail)
     console.print(table)
-    if any(one.passed is False for one in checks):
+    if any(check_.passed is False for check_ in checks):
         raise typer.Exit(1)
     if write_golden:
         say(f"wrote {checking.write_golden(reranker, name, Path(golden) if golden else None)}")

@@ -1,4 +1,4 @@
-"""``resolver override``: what persons say of affiliations, over the head of the model."""
+"""``resolver override``: curators' decisions on affiliations, which come before the model's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from resolver.cli.terminal import console, progress, say, stdout_for_programs, w
 from resolver.curation import overrides
 from resolver.curation.overrides import BadLine, Change
 from resolver.database import overrides as stored
-from resolver.database import schema
 from resolver.disk import writing
 from resolver.errors import SettingsError
 from resolver.intake.lines import opened
@@ -32,7 +31,7 @@ from resolver.matching.override import (
     statement,
 )
 from resolver.registry.ror_id import read_ror_id
-from resolver.service import service
+from resolver.service.installation import Installation
 from resolver.settings import load_settings
 from resolver.text.affiliation import Affiliation
 
@@ -40,11 +39,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 app = typer.Typer(
-    help="Say what an affiliation is, or is not, over the head of the model.", no_args_is_help=True
+    help="Decide what an affiliation is, or is not, instead of the model.", no_args_is_help=True
 )
 
-TOLD = 10
-"""Bad lines and problems that are told one by one; the rest are counted."""
+MOST_PRINTED = 10
+"""Bad lines and problems that are printed; the others are counted."""
 
 AffiliationArgument = Annotated[str, typer.Argument(help="The affiliation, in any writing of it.")]
 Author = Annotated[str | None, typer.Option(help="Who says so [your user name].")]
@@ -62,10 +61,10 @@ def add(
     author: Author = None,
     note: Note = "",
 ) -> None:
-    """Say that an affiliation is an organisation; say it again for each, if it is several.
+    """Decide that an affiliation is an organisation; repeat it for each, if it is several.
 
-    Its links are then exactly these. With --is-not the organisation is never linked, and what is
-    left is for the model to decide. What was said before of the same two ends.
+    Its links are then exactly these. With --is-not the organisation is never linked, and the model
+    decides about all others. An earlier decision on the same two ends.
     """
     verdict = Verdict.IS_NOT if is_not else Verdict.IS
     with _refused():
@@ -74,8 +73,8 @@ def add(
         change = overrides.add(engine, [override])
         say("stored" if change.statements else "said before; nothing changed")
         _show(stored.applying(engine, [override.affiliation])[override.affiliation], as_json=False)
-        _tell_problems(overrides.problems(engine, {override.key}))
-    _tell_answers(change)
+        _print_problems(overrides.problems(engine, {override.key}))
+    _print_answers(change)
 
 
 @app.command()
@@ -87,7 +86,7 @@ def remove(
     author: Author = None,
     note: Note = "",
 ) -> None:
-    """End what was said of an affiliation; the model decides again. The history keeps it."""
+    """End the decisions on an affiliation; the model decides again. The history keeps them."""
     with _refused():
         text = Affiliation.of(affiliation).text
         wanted = read_ror_id(ror_id) if ror_id else None
@@ -95,9 +94,9 @@ def remove(
         why = remark("note", note, MAX_NOTE)
     with _database() as engine:
         keys = [
-            one.key
-            for one in stored.applying(engine, [text]).get(text, ())
-            if wanted in (None, one.ror_id)
+            override.key
+            for override in stored.applying(engine, [text]).get(text, ())
+            if wanted in (None, override.ror_id)
         ]
         if not keys:
             raise SettingsError(
@@ -106,19 +105,19 @@ def remove(
             )
         change = overrides.end(engine, keys, author=who, note=why)
     say(f"{change.statements:,} ended")
-    _tell_answers(change)
+    _print_answers(change)
 
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """Show what holds."""
+    """List the decisions that hold."""
     with _database() as engine:
         _show(stored.current(engine), as_json)
 
 
 @app.command()
 def history(affiliation: AffiliationArgument, as_json: AsJson = False) -> None:
-    """Show all that was ever said of an affiliation, by whom, and who ended it."""
+    """Show all decisions ever made on an affiliation, by whom, and who ended them."""
     with _database() as engine:
         _show(stored.history(engine, Affiliation.of(affiliation).text), as_json)
 
@@ -132,8 +131,8 @@ def import_(
 ) -> None:
     """Take in a CSV file: affiliation, ror_id, verdict (is, is not), author, note.
 
-    A bad line is told and skipped; exit code 2 then. Importing a file twice changes nothing. What
-    is stored and not in the file stays.
+    A bad line is printed and skipped; exit code 2 then. Importing a file twice changes nothing.
+    Decisions that are not in the file stay.
     """
     refused: list[BadLine] = []
     read: set[tuple[str, str]] = set()
@@ -143,10 +142,10 @@ def import_(
         )
         problems = overrides.problems(engine, read)
     say(f"{len(read):,} read, {change.statements:,} of them new or other than before")
-    _tell_problems(problems)
-    _tell_answers(change)
+    _print_problems(problems)
+    _print_answers(change)
     if refused:
-        _tell(Text.assemble(("refused", "yellow"), f" {file}, {line}") for line in refused)
+        _print_lines(Text.assemble(("refused", "yellow"), f" {file}, {line}") for line in refused)
         say(f"{len(refused):,} lines refused; the others were taken")
         raise typer.Exit(2)
 
@@ -155,7 +154,7 @@ def import_(
 def export(
     file: Annotated[Path | None, typer.Argument(help="A file [stdout].")] = None,
 ) -> None:
-    """Write what holds as CSV, for import elsewhere or for keeping under version control."""
+    """Write the decisions that hold as CSV, to import elsewhere or to keep in version control."""
     with _database() as engine:
         current = stored.current(engine)
     with _writable(file) as target:
@@ -168,8 +167,8 @@ def export(
 
 @app.command()
 def check(as_json: AsJson = False) -> None:
-    """Show what is said of organisations that are withdrawn, inactive or unknown to the release
-    in use. They stay linked. Exit code 2 if there are any.
+    """Show decisions for organisations that are withdrawn, inactive or unknown to the release in
+    use. They stay linked. Exit code 2 if there are any.
     """
     with _database() as engine:
         problems = stored.problems(engine)
@@ -185,9 +184,8 @@ def check(as_json: AsJson = False) -> None:
 
 @contextmanager
 def _database() -> Iterator[Engine]:
-    with service.database(load_settings()) as engine:
-        schema.require_schema(engine)
-        yield engine
+    with Installation(load_settings()) as installation:
+        yield installation.engine
 
 
 @contextmanager
@@ -225,7 +223,7 @@ def _good(
 
 @contextmanager
 def _opened(file: Path) -> Iterator[Iterator[tuple[int, str | None]]]:
-    """The lines; what is not UTF-8 becomes surrogates, for its line to be refused by itself."""
+    """The lines. Bytes that are not UTF-8 become surrogates, so that only their line is refused."""
     with opened(None if str(file) == "-" else file) as start:
         yield start.lines(start.encoding())
 
@@ -245,23 +243,23 @@ def _writable(file: Path | None) -> Iterator[TextIO]:
         yield written
 
 
-def _tell(lines: Iterable[str | Text]) -> None:
-    told = list(lines)
-    for line in told[:TOLD]:
+def _print_lines(lines: Iterable[str | Text]) -> None:
+    every = list(lines)
+    for line in every[:MOST_PRINTED]:
         say(line)
-    if len(told) > TOLD:
-        say(f"… and {len(told) - TOLD:,} more")
+    if len(every) > MOST_PRINTED:
+        say(f"… and {len(every) - MOST_PRINTED:,} more")
 
 
-def _tell_answers(change: Change) -> None:
+def _print_answers(change: Change) -> None:
     if change.answers:
         say(f"stored answers to be given anew: {change.answers:,}; next: resolver refresh")
     elif change.statements:
         say("no stored answer is newly affected; it holds from now on")
 
 
-def _tell_problems(problems: Sequence[OverrideProblem]) -> None:
-    _tell(
+def _print_problems(problems: Sequence[OverrideProblem]) -> None:
+    _print_lines(
         Text.assemble(
             ("warning", "yellow"), f" {_organisation(problem.override)} is {_state(problem)}"
         )
@@ -280,16 +278,16 @@ def _organisation(override: Override) -> str:
     return f"{override.ror_id} {override.name}" if override.name else override.ror_id
 
 
-def _show(found: Sequence[Override], as_json: bool) -> None:
+def _show(listed: Sequence[Override], as_json: bool) -> None:
     if as_json:
-        for override in found:
+        for override in listed:
             write_json(_as_object(override))
         return
-    if not found:
+    if not listed:
         say("nothing was said")
         return
     table = Table("affiliation", "", "organisation", "author", "said", "note")
-    for override in found:
+    for override in listed:
         style = "dim" if override.ended else ""
         denied = override.verdict is Verdict.IS_NOT
         table.add_row(

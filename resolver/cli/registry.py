@@ -13,14 +13,14 @@ from rich.text import Text
 
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, progress, say, write_json
-from resolver.database import releases, schema
+from resolver.database import releases
 from resolver.errors import RegistryError
 from resolver.registry.change import ChangeKind
 from resolver.registry.organisation import Organisation
 from resolver.registry.ror_id import ROR_URL, read_ror_id
 from resolver.registry.zenodo import fetch as fetch_release
 from resolver.release.load import load as load_release
-from resolver.service import service
+from resolver.service.installation import Installation
 from resolver.settings import load_settings
 
 app = typer.Typer(help="Load, fetch, show and compare registry releases.", no_args_is_help=True)
@@ -41,8 +41,8 @@ def load(
     `resolver update` does this and all that follows from it.
     """
     settings = load_settings()
-    with service.database(settings) as engine:
-        schema.require_schema(engine)
+    with Installation(settings) as installation:
+        engine = installation.engine
         rejects = rejects or settings.home / "rejects" / f"{path.name}.jsonl"
         with progress("organisations") as report:
             loaded = load_release(engine, path, rejects=rejects, force=force, progress=report)
@@ -77,8 +77,8 @@ def show(
     ] = None,
 ) -> None:
     """Show the release that is loaded and those before it, or one of its organisations."""
-    with service.database(load_settings()) as engine:
-        schema.require_schema(engine)
+    with Installation(load_settings()) as installation:
+        engine = installation.engine
         release = releases.require_release(engine)
         if ror_id is None:
             console.print(_release_table(release))
@@ -109,8 +109,8 @@ def diff(
     ] = False,
 ) -> None:
     """Show what changed from one release to another: added, changed, merged, withdrawn."""
-    with service.database(load_settings()) as engine:
-        schema.require_schema(engine)
+    with Installation(load_settings()) as installation:
+        engine = installation.engine
         changes = releases.diff(
             engine,
             releases.find_release(engine, before).id,
@@ -130,7 +130,9 @@ def diff(
     if not rows:
         return
     table = Table("ROR id", "name", "what", "fields")
-    for change in sorted(rows, key=lambda one: (list(ChangeKind).index(one.kind), one.ror_id)):
+    for change in sorted(
+        rows, key=lambda change: (list(ChangeKind).index(change.kind), change.ror_id)
+    ):
         what = f"{change.kind} → {', '.join(change.successors)}" if change.successors else (
             str(change.kind)
         )  # fmt: skip

@@ -1,13 +1,13 @@
-"""Tables for a person, of which nothing is ever cut.
+"""Tables in which nothing is ever cut.
 
-A word, and so an id or a figure, stays in one piece. Where a terminal is too narrow, lines are
-broken between words; where that is not enough, each row becomes a block of lines. What goes to a
-file or another program is as wide as it needs to be.
+A word, and so an id or a figure, is never broken. On a narrow terminal lines are broken between
+words; where that is not enough, each row becomes a block of lines. In a file or a pipe a table is
+as wide as it needs to be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from decimal import Decimal
 from typing import Any
@@ -21,17 +21,17 @@ from rich.text import Text
 from resolver.cli.terminal import UNBOUNDED
 
 SHORT = 24
-"""Columns that are at most this wide are broken last: names of two words, times."""
+"""Columns of at most this width are narrowed last: names of two words, times."""
 
 PIECE = 12
-"""Cells that a long word of another script is broken into at least: such scripts may write without
+"""Least width of the pieces of a long word that is not ASCII: other scripts may write without
 spaces. Ids and figures are ASCII."""
 
 
 class Table(rich.table.Table):
     """A table that fits any terminal without losing anything; cells are `str` or `Text`.
 
-    Options are those of Rich's table, but for the frame: a line below the headers alone.
+    Its options are those of Rich's table, except for the frame: only a line below the headers.
     """
 
     def __init__(self, *headers: str, **options: Any) -> None:
@@ -72,7 +72,7 @@ class Table(rich.table.Table):
         return max((width for cell in cells for width in measure(_plain(cell))), default=0)
 
     def _blocks(self) -> rich.table.Table:
-        """Each row as lines of "column  value", with nothing for what is empty."""
+        """Each row as lines of "column  value", without empty values."""
         blocks = rich.table.Table(
             title=self.title,
             title_justify=self.title_justify,
@@ -95,7 +95,7 @@ class Table(rich.table.Table):
 
 
 def rows_table(columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> Table:
-    """A query's result for a person; numbers to the right."""
+    """The result of a query as a table, with numbers on the right."""
     table = Table()
     for number, column in enumerate(columns):
         numeric = any(isinstance(row[number], (int, float, Decimal)) for row in rows)
@@ -105,8 +105,14 @@ def rows_table(columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> Ta
     return table
 
 
+def add_counts(table: Table, title: str, counts: Mapping[str, int]) -> None:
+    """Add one row for each kind that is counted; the title stands before the first."""
+    for number, (kind, count) in enumerate(counts.items() or (("nothing", 0),)):
+        table.add_row("" if number else title, f"{count:,} {kind}" if count else str(kind))
+
+
 def _shared_out(least: Sequence[int], most: Sequence[int], room: int) -> list[int] | None:
-    """Widths of the columns; None where not every word has room."""
+    """Widths of the columns; None where a word does not fit."""
     for widths in (
         [wide if wide <= SHORT else narrow for narrow, wide in zip(least, most, strict=True)],
         list(least),
@@ -117,7 +123,7 @@ def _shared_out(least: Sequence[int], most: Sequence[int], room: int) -> list[in
 
 
 def _grown(widths: list[int], most: Sequence[int], room: int) -> list[int]:
-    """What is left of the room, given to the columns that can use it, alike to each."""
+    """Widths after the room that is left was shared equally among the columns that need it."""
     while True:
         short = [number for number, width in enumerate(widths) if width < most[number]]
         share = (room - sum(widths)) // len(short) if short else 0
@@ -133,7 +139,7 @@ def _plain(cell: object) -> str:
 
 def _words(text: str) -> Iterator[int]:
     for line in text.splitlines():
-        # A line that is set in keeps that before its first word.
+        # An indented line keeps its indent.
         indent = len(line) - len(line.lstrip())
         for word in line.split():
             yield indent + (cell_len(word) if word.isascii() else min(cell_len(word), PIECE))

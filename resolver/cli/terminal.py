@@ -1,8 +1,8 @@
-"""What a person sees: progress and messages on stderr, results on stdout.
+"""Output of the commands: progress and messages on stderr, results on stdout.
 
-Nothing that is printed is read as markup: a name in brackets is a name in brackets. Styles are
-given as `rich.text.Text`. What is meant for programs (JSON, CSV) goes to stdout as UTF-8, whatever
-the terminal's encoding.
+Nothing that is printed is read as markup: a name in brackets stays as it is. Styles are given as
+`rich.text.Text`. Output for programs (JSON, CSV) is written to stdout as UTF-8, whatever the
+terminal's encoding.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from rich.progress import (
 from rich.segment import Segment
 
 UNBOUNDED = 100_000
-"""Columns of what is no terminal: nothing there is ever cut or wrapped."""
+"""Width of a file or pipe: nothing there is ever cut or wrapped."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""What a terminal would obey; tab and line feed are not among it."""
+"""Control characters that a terminal would act on; tab and line feed are allowed."""
 
 _LOOKALIKES = str.maketrans(
     {
@@ -42,21 +42,21 @@ _LOOKALIKES = str.maketrans(
         "─": "-", "│": "|", "┃": "|", "╸": "=", "╺": "=",
     }
 )  # fmt: skip
-"""Signs of our own texts and tables for a terminal that lacks them."""
+"""Replacements for the signs of our texts and tables, for a terminal that lacks them."""
 
 READABLE = "readable"
-"""Name of the way to write what a stream's encoding lacks."""
+"""Name of the error handler for characters that a stream's encoding lacks."""
 
 
 class Terminal(Console):
-    """Prints what it is given as it is: without markup, whole, and without control characters."""
+    """Prints text as it is: without markup, whole, and without control characters."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
 
     @property
     def watched(self) -> bool:
-        """Whether a person sees it now, and not only a file or another program."""
+        """Whether it is a terminal, not a file or another program."""
         return self.file.isatty()
 
     @property
@@ -86,7 +86,7 @@ console = Terminal()
 """Results."""
 
 errors = Terminal(stderr=True)
-"""Everything else, so that results can be piped."""
+"""Messages and progress, so that results can be piped."""
 
 
 def prepare() -> None:
@@ -102,7 +102,7 @@ def prepare() -> None:
 
 
 def _readable(error: UnicodeError) -> tuple[str | bytes, int]:
-    """A sign that looks alike, or else the character's number: never a failure."""
+    """Replace a character by a sign that looks like it, or else by its number; never fail."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     missing = error.object[error.start : error.end]
@@ -115,7 +115,7 @@ def _readable(error: UnicodeError) -> tuple[str | bytes, int]:
 def progress(title: str, total: int | None = None) -> Iterator[Callable[..., None]]:
     """A progress bar while the block runs.
 
-    Yields ``report(done, total=None)``: how many are done in all, not since the last call.
+    Yields ``report(done, total=None)``; `done` counts from the beginning, not from the last call.
     """
     columns = [
         SpinnerColumn("dots" if errors.encoding.startswith("utf") else "line"),
@@ -125,7 +125,7 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[..., Non
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     ]
-    # Where nobody watches, a bar is noise in a log.
+    # In a log a bar would be noise.
     with Progress(*columns, console=errors, disable=not errors.watched) as bar:
         task = bar.add_task(title, total=total)
 
@@ -136,19 +136,19 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[..., Non
 
 
 def say(message: RenderableType) -> None:
-    """One line on stderr, broken by nothing but the terminal."""
+    """Print a line on stderr; only the terminal wraps it."""
     errors.print(message, soft_wrap=True)
 
 
 def write_json(value: object) -> None:
-    """One JSON value in a line of stdout, in UTF-8."""
+    """Write a JSON value as a line of stdout, in UTF-8."""
     sys.stdout.flush()
     sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
 
 
 @contextmanager
 def stdout_for_programs() -> Iterator[TextIO]:
-    """Stdout as UTF-8 and with line ends as they are written, for CSV and the like."""
+    """Stdout as UTF-8 with unchanged line ends, for CSV and the like."""
     sys.stdout.flush()
     written = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
     try:

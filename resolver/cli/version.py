@@ -1,4 +1,4 @@
-"""``resolver version``: what answers depend on, and which of it is in use."""
+"""``resolver version``: list resolver versions, switch to one, roll back."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from rich.text import Text
 
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, say
-from resolver.database import due_answers, resolver_versions, schema
-from resolver.database.locks import updating_alone
+from resolver.database import due_answers, resolver_versions
 from resolver.database.resolver_versions import ResolverVersion
 from resolver.errors import SettingsError
 from resolver.release import switch
-from resolver.service import service
+from resolver.service.installation import Installation
 from resolver.settings import load_settings
 
 app = typer.Typer(
@@ -25,12 +24,9 @@ app = typer.Typer(
 @app.command("list")
 def list_() -> None:
     """List the resolver versions, newest first; the one in use is marked."""
-    settings = load_settings()
-    with service.database(settings) as engine:
-        schema.require_schema(engine)
-        versions = resolver_versions.resolvers(engine)
-    with service.index_store(settings) as store:
-        indexes = {manifest.version for manifest in store.versions()}
+    with Installation(load_settings()) as installation:
+        versions = resolver_versions.resolvers(installation.engine)
+        indexes = {manifest.version for manifest in installation.store.versions()}
     table = Table("in use", "id", "release", "index", "encoder", "reranker", "carries", "made")
     for version in versions:
         table.add_row(
@@ -63,8 +59,8 @@ def show(
     ] = None,
 ) -> None:
     """Show a resolver version: its release, index, models and settings."""
-    with service.database(load_settings()) as engine:
-        schema.require_schema(engine)
+    with Installation(load_settings()) as installation:
+        engine = installation.engine
         version = _in_use(resolver_versions.current_resolver(engine)) if number is None else (
             resolver_versions.find_resolver(engine, number)
         )  # fmt: skip
@@ -105,35 +101,23 @@ def use(
     ] = None,
 ) -> None:
     """Switch to a resolver version, or to the models that the settings name. Workers follow."""
-    settings = load_settings()
-    with service.database(settings) as engine:
-        schema.require_schema(engine)
-        with updating_alone(engine), service.index_store(settings) as store:
-            if number is None:
-                version = switch.of_settings(settings, engine, store)
-            else:
-                version = resolver_versions.find_resolver(engine, number)
-                switch.check(settings, engine, version)
-            before = resolver_versions.current_resolver(engine)
-            version = switch.put_in_use(engine, store, version)
-        _tell(version, before, due_answers.due_count(engine, version.id))
+    with Installation(load_settings()) as installation:
+        switched = switch.use_version(installation, number)
+        due = due_answers.due_count(installation.engine, switched.version.id)
+    _report(switched, due)
 
 
 @app.command()
 def rollback() -> None:
     """Switch back to the resolver version that was in use before. Workers follow."""
-    settings = load_settings()
-    with service.database(settings) as engine:
-        schema.require_schema(engine)
-        with updating_alone(engine), service.index_store(settings) as store:
-            version = switch.before(engine)
-            switch.check(settings, engine, version)
-            now = resolver_versions.current_resolver(engine)
-            version = switch.put_in_use(engine, store, version)
-        _tell(version, now, due_answers.due_count(engine, version.id))
+    with Installation(load_settings()) as installation:
+        switched = switch.roll_back(installation)
+        due = due_answers.due_count(installation.engine, switched.version.id)
+    _report(switched, due)
 
 
-def _tell(version: ResolverVersion, before: ResolverVersion | None, due: int) -> None:
+def _report(switched: switch.Switched, due: int) -> None:
+    version, before = switched.version, switched.before
     if before is not None and before.id == version.id:
         say(f"resolver version {version.id} is in use already")
     else:

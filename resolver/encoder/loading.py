@@ -25,3 +25,8 @@ def load(name: str, device: str | None) -> Encoder:
     from resolver.encoder.sentence import load_sentence_encoder
 
     return load_sentence_encoder(name, device)
+
+
+def runs_in_torch(name: str) -> bool:
+    """Whether `load` of this name computes in torch, so that it may use a GPU."""
+    return name != BUILTIN and not (Path(name) / WEIGHTS).is_file()

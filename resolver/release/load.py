@@ -1,4 +1,4 @@
-"""Registry file → Postgres: the first process."""
+"""Load a release file of the registry into Postgres."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def load(
     force: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> LoadReport:
-    """Load a release file and put it in use; what is refused goes to `rejects`.
+    """Load a release file and put it in use; refused records are written to `rejects`.
 
-    What this version does not know of it, as a new type of relation, is left out or refused, and
-    logged as a warning. `force` takes one that is older than the release in use.
+    What this program does not know, such as a new type of relation, is left out or refused, and
+    logged as a warning. `force` loads a release that is older than the one in use.
 
     `progress` is called with the number of organisations read so far, every `PROGRESS_STEP` and
     once at the end.
@@ -59,11 +59,11 @@ def load(
             schema_version=lambda: release.schema_version,
             force=force,
         )
-    for what, count in release.unfamiliar.most_common():
+    for unfamiliar, count in release.unfamiliar.most_common():
         log.warning(
             "release %s: %s (%d times): this version of affiliation-resolver does not know it",
             release.version,
-            what,
+            unfamiliar,
             count,
         )
     return report

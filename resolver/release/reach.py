@@ -1,26 +1,26 @@
-"""Which stored affiliations a release could answer otherwise: searched for the other way round.
+"""Stored affiliations whose answer a release may change, found by searching the affiliations for
+the changed names.
 
-To find an affiliation's candidates anew is half of resolving it again. But a release changes few
-names (8,000 of 242,000 from 2.8 to 2.9), and which affiliations these come near to is cheap to find
-out: the changed names are the index here (`Names`), the affiliations are the queries, and the
-vectors are those of the first stage.
+To search the candidates of an affiliation again is half of the work of resolving it again. But a
+release changes few names (8,000 of 242,000 from 2.8 to 2.9). So here the changed names are the
+index (`Names`), the affiliations are the queries, and the vectors are those of the first stage.
 
-Being a candidate says little: half of all affiliations have a changed name among their 50, mostly a
-late one. So the nearest few are read beside what the affiliation is linked to, and the sieve says
-how probable it is that one of them is named. How little of that is enough depends on how sure the
-answer was (`WITHIN`): a link just above the policy's threshold falls by any change in its
-neighbourhood.
+That a changed name would be a candidate says little: half of all affiliations have one among their
+50 candidates, mostly at a late rank. So the nearest few names are compared with the organisations
+that the affiliation is linked to, and the sieve gives the probability that one of them is named.
+The probability from which an affiliation is selected depends on how sure its answer was (`WITHIN`):
+a link just above the threshold of its policy is lost by any change near it.
 
 Of 30,000 affiliations (labelled ones and noisy variants) 117 have another answer by release 2.9
-than by 2.8, 108 of them other links. This selects 7.2 in 100, with what the database marks 9.5, and
-finds 100 of the 117. Of the 69 answers that gained or lost an organisation whose record changed 66
-are found. Of the 39 in which other organisations changed places, because ranks, rivals or namesakes
-moved, 30 are: these lie scattered, and to have nearly all takes every fifth affiliation.
+than by 2.8, and 108 of these have other links. This selects 7.2 in 100, 9.5 together with what the
+database marks, and finds 100 of the 117. Of 69 answers that gained or lost an organisation whose
+record changed, 66 are found. Of 39 answers in which other organisations changed, because ranks,
+rivals or namesakes did, 30 are found: to find nearly all of these takes every fifth affiliation.
 
-It takes 0.45 ms an affiliation of one core, a fiftieth of resolving it, and 1.3 s to begin with.
-Affiliations come in a stream, and what is kept (vectors of 8,000 names: 6 MB; those of 16,000
-parts: 10 MB) does not grow with them: 100 million take 13 hours of one core, against 29 days, and
-processes share them (`resolver.release.selection`).
+It takes 0.45 ms of one core for an affiliation, a fiftieth of resolving it, and 1.3 s to start.
+Affiliations are read as a stream. The memory for vectors does not grow with them (8,000 names: 6
+MB; 16,000 parts of texts: 10 MB). 100 million affiliations take 13 hours of one core, against 29
+days of resolving them; processes share them (`resolver.release.selection`).
 `python -m benchmarks.release` measures an update from end to end.
 """
 
@@ -47,40 +47,43 @@ from resolver.text.affiliation import Affiliation
 from resolver.text.segments import segments
 
 NEAREST = 8
-"""Changed names at most that are read beside an affiliation: those that its words cover best."""
+"""Greatest number of changed names compared with an affiliation: those of the greatest sparse
+scores."""
 
 LEAST_SPARSE = 1.0
 LEAST_FIT = 2.4
-"""A name is near from this sparse score on, and from this sum of it and twice the dense score. The
-first alone holds for nine affiliations in ten: it only spares the encoder the others."""
+"""A name is near an affiliation when its sparse score is at least the first, and the sparse score
+plus twice the dense score at least the second. Nine affiliations in ten pass the first test alone:
+it only spares the encoder the others."""
 
 SURE = 0.8
 LEAST_FIT_SURE = 3.0
-"""Where the weakest link is so far on the way from its policy's threshold to 1, a name is near from
-this sum on: three affiliations in four are such, and reading names beside them is most of the time
-spent."""
+"""An answer is sure when the margin of its weakest link is at least `SURE`: (probability -
+threshold) / (1 - threshold). Then this sum is asked for instead of `LEAST_FIT`. Three affiliations
+in four are such, and comparing names with them is most of the time spent."""
 
 ALWAYS_WITHIN = 0.1
-"""Answers whose weakest link is no further on that way are selected, whatever is near: of those
-from release 2.8 one in twenty changed with 2.9, a quarter of them with no changed name near."""
+"""Answers whose weakest link has a margin below this are selected, whatever is near: of those from
+release 2.8 one in twenty changed with 2.9, a quarter of them with no changed name near."""
 
 WITHIN = ((0.4, 0.02), (SURE, 0.05), (1.0, 0.5))
-"""(How far the weakest link is on that way, the probability from which a changed name is enough.)
-Read off the 75 links that changed among 20,000 affiliations from release 2.8 to 2.9, of which 71
-are found. Of the 33 among 10,000 others 25 are."""
+"""(Margin of the weakest link below which this row holds, probability that a changed name is named
+from which the affiliation is selected.) Chosen on the 75 links that changed among 20,000
+affiliations from release 2.8 to 2.9, of which 71 are found. Of the 33 among 10,000 others 25 are
+found."""
 
 UNLINKED = 0.4
-"""The probability that suffices where there is no link."""
+"""The probability from which an affiliation without a link is selected."""
 
 _CELLS = 2_000_000
-"""Scores held at once: 16 MB."""
+"""Scores (float64) held at once: 16 MB."""
 
 _KEPT_PARTS = 16_000
 
 
-class Given(Protocol):
-    """A link as it is stored. `threshold` is the probability that its policy asks for; the scores
-    of the first stage are None where it did not find the organisation that way."""
+class StoredLink(Protocol):
+    """A link as it is stored. `threshold` is the least probability of its policy; the scores of the
+    first stage are None where the organisation was not among its results."""
 
     @property
     def ror_id(self) -> str: ...
@@ -96,21 +99,22 @@ class Given(Protocol):
     def dense(self) -> float | None: ...
 
 
-class Answered(Protocol):
-    """An affiliation with its answers. `reasons` has one for each, None for one with links."""
+class StoredAnswers(Protocol):
+    """An affiliation with its answers, one for each policy. `reasons` has the reason why an answer
+    has no link, or None; `links` are those of all answers."""
 
     @property
     def text(self) -> str: ...
     @property
     def reasons(self) -> Sequence[str | None]: ...
     @property
-    def links(self) -> Sequence[Given]: ...
+    def links(self) -> Sequence[StoredLink]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Near:
-    """A name near an affiliation, with the scores that the first stage would give it; 0 where it
-    would not find it."""
+class NearName:
+    """A name near an affiliation, with the scores that the first stage would give it; a score is 0
+    where the first stage would not find it."""
 
     document: Document
     sparse: float
@@ -121,33 +125,31 @@ class Near:
         return self.sparse + 2 * self.dense
 
 
-def weighty(
+def changed_names(
     changes: Iterable[Change], statuses: Collection[OrganisationStatus]
 ) -> dict[str, list[Document]]:
-    """By ROR id the names of the organisations whose change could bear on an answer.
+    """The names of the organisations whose change may change an answer, by ROR id.
 
-    Each in its present state, and in its former one where it was written otherwise or elsewhere.
-    Of the others nothing is indexed that decides (a website, a year) or nothing but which
-    organisations it is related to. That bears only on an answer with the other one near, which is
-    new, or changed likewise: most of them are bodies such as the CNRS to which a laboratory was
-    added. With every link to them 3.7 in 100 affiliations more would be selected, and two changed
+    These are the present names, and those former ones that are gone or had another text. Left out
+    are organisations of which only fields changed that no answer depends on (a website, a year), or
+    only relations. A relation matters to an answer only where the related organisation is near, and
+    that one is new, or changed likewise: most are bodies such as the CNRS to which a laboratory was
+    added. With the links to these, 3.7 in 100 affiliations more would be selected, and two changed
     answers of 117 more found.
     """
-    found = {}
+    by_id = {}
     for before, after in changes:
         old, new = _names(before, statuses), _names(after, statuses)
-        if {name: _deciding(one) for name, one in old.items()} == {
-            name: _deciding(one) for name, one in new.items()
-        }:
+        if _without_relations(old) == _without_relations(new):
             continue
-        left = [
-            one
-            for name, one in old.items()
-            if name not in new or new[name].dense_text != one.dense_text
+        former = [
+            document
+            for name, document in old.items()
+            if name not in new or new[name].dense_text != document.dense_text
         ]
-        names = [*new.values(), *left]
-        found[names[0].ror_id] = names
-    return found
+        names = [*new.values(), *former]
+        by_id[names[0].ror_id] = names
+    return by_id
 
 
 def _names(
@@ -158,30 +160,32 @@ def _names(
     return {document.name: document for document in documents(organisation)}
 
 
-def _deciding(document: Document) -> Document:
-    return replace(document, relatives=())
+def _without_relations(names: Mapping[str, Document]) -> dict[str, Document]:
+    return {name: replace(document, relatives=()) for name, document in names.items()}
 
 
 class Names:
-    """Names of organisations, to be found in affiliations. For one thread."""
+    """Names of organisations, as an index in memory that affiliations are the queries of. For one
+    thread."""
 
     def __init__(
         self,
-        found: Sequence[Document],
+        documents: Sequence[Document],
         sparse: Sequence[SparseVector],
         dense: DenseVectors,
         encoder: Encoder,
     ) -> None:
-        """`sparse` and `dense` are the vectors of the names, in order."""
-        self._documents = found
+        """`sparse` and `dense` are the vectors of the names, in their order; `dense` has the shape
+        (names, dimension)."""
+        self._documents = documents
         self._dense = dense
         self._encoder = encoder
         self._parts: LRUCache[str, npt.NDArray[np.float32]] = LRUCache(_KEPT_PARTS)
         terms = np.concatenate([np.empty(0, np.uint32), *(vector.indices for vector in sparse)])
         values = np.concatenate([np.empty(0, np.float32), *(vector.values for vector in sparse)])
-        bearers = np.repeat(np.arange(len(found)), [len(vector) for vector in sparse])
+        bearers = np.repeat(np.arange(len(documents)), [len(vector) for vector in sparse])
         order = np.argsort(terms, kind="stable")
-        # For each term where its names begin, and a place after the last.
+        # The entries of term i are those from starts[i] to starts[i + 1].
         self._terms, first = np.unique(terms[order], return_index=True)
         self._starts = np.append(first, len(terms))
         self._bearers = bearers[order]
@@ -194,29 +198,30 @@ class Names:
         statistics: Statistics,
         encoder: Encoder,
     ) -> Names:
-        """Of the names of organisations, with the vectors that the index with these `statistics`
-        has or had of them."""
-        found: list[Document] = []
+        """The names of organisations, with the vectors that an index with these `statistics` has of
+        them."""
+        documents: list[Document] = []
         translated: list[dict[int, float]] = []
         for names in organisations:
-            found += names
+            documents += names
             translated += [statistics.translation.terms(names), *({} for _ in names[1:])]
         return cls(
-            found,
-            statistics.vectors(found, translated),
-            encoder.encode_documents([one.dense_text for one in found]),
+            documents,
+            statistics.vectors(documents, translated),
+            encoder.encode_documents([document.dense_text for document in documents]),
             encoder,
         )
 
     def __len__(self) -> int:
         return len(self._documents)
 
-    def near(self, texts: Sequence[str]) -> list[list[Near]]:
+    def near(self, texts: Sequence[str]) -> list[list[NearName]]:
         """For each normalised text the names that are near, at most `NEAREST`, in no order.
 
-        They are searched for by words, with the meaning to tell them apart: what only its meaning
-        brings near, as a name in another script does, is mostly not found. The dense score is the
-        best of the whole text and all its parts; the first stage searches for some of these.
+        The sparse score (words) selects names, then the dense score (meaning) is added: a name that
+        is near by its meaning only, such as one in another script, is mostly not found. The dense
+        score is the greatest of the whole text and all its segments; the first stage searches for
+        some of these.
         """
         if not len(self):
             return [[] for _ in texts]
@@ -227,39 +232,41 @@ class Names:
             for near in self._near(texts[start : start + size])
         ]
 
-    def _near(self, texts: Sequence[str]) -> list[list[Near]]:
+    def _near(self, texts: Sequence[str]) -> list[list[NearName]]:
         scores = self._scores(texts)
-        places = [_best(row) for row in scores]
+        positions = [_best(row) for row in scores]
         parts = [
-            list(dict.fromkeys((text, *segments(text)))) if len(own) else []
-            for text, own in zip(texts, places, strict=True)
+            list(dict.fromkeys((text, *segments(text)))) if len(names) else []
+            for text, names in zip(texts, positions, strict=True)
         ]
         vectors = self._encoded(dict.fromkeys(part for own in parts for part in own))
-        found: list[list[Near]] = []
-        for row, own, asked in zip(scores, places, parts, strict=True):
-            if not asked:
-                found.append([])
+        near_names: list[list[NearName]] = []
+        for row, names, queries in zip(scores, positions, parts, strict=True):
+            if not queries:
+                near_names.append([])
                 continue
-            queries = np.stack([vectors[part] for part in asked])
-            sparse, dense = row[own], (queries @ self._dense[own].T).max(axis=0)
+            stacked = np.stack([vectors[query] for query in queries])
+            sparse, dense = row[names], (stacked @ self._dense[names].T).max(axis=0)
             near = sparse + 2 * dense >= LEAST_FIT
-            rows = zip(own[near].tolist(), sparse[near].tolist(), dense[near].tolist(), strict=True)
-            found.append([Near(self._documents[place], *two) for place, *two in rows])
-        return found
+            rows = zip(
+                names[near].tolist(), sparse[near].tolist(), dense[near].tolist(), strict=True
+            )
+            near_names.append([NearName(self._documents[name], *both) for name, *both in rows])
+        return near_names
 
     def _scores(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Sparse scores, shape (texts, names)."""
         queries = [query_vector(text).indices for text in texts]
-        asked = np.concatenate(queries)
-        asker = np.repeat(np.arange(len(texts)), [len(query) for query in queries])
-        place = np.minimum(np.searchsorted(self._terms, asked), len(self._terms) - 1)
-        known = self._terms[place] == asked
-        place, asker = place[known], asker[known]
-        first = self._starts[place]
-        count = self._starts[place + 1] - first
-        # All entries of all terms asked for, one after the other.
+        terms = np.concatenate(queries)
+        text_of = np.repeat(np.arange(len(texts)), [len(query) for query in queries])
+        position = np.minimum(np.searchsorted(self._terms, terms), len(self._terms) - 1)
+        known = self._terms[position] == terms
+        position, text_of = position[known], text_of[known]
+        first = self._starts[position]
+        count = self._starts[position + 1] - first
+        # All entries of all terms of the texts, one after the other.
         entry = np.arange(count.sum()) + np.repeat(first - np.cumsum(count) + count, count)
-        cell = np.repeat(asker * len(self), count) + self._bearers[entry]
+        cell = np.repeat(text_of * len(self), count) + self._bearers[entry]
         scores = np.bincount(cell, self._values[entry], minlength=len(texts) * len(self))
         return np.asarray(scores.reshape(len(texts), len(self)))
 
@@ -274,122 +281,137 @@ class Names:
 
 
 def _best(row: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    places = np.flatnonzero(row >= LEAST_SPARSE)
-    if len(places) > NEAREST:
-        places = places[np.argpartition(-row[places], NEAREST)[:NEAREST]]
-    return places
+    """Positions of the greatest sparse scores, in no order."""
+    positions = np.flatnonzero(row >= LEAST_SPARSE)
+    if len(positions) > NEAREST:
+        positions = positions[np.argpartition(-row[positions], NEAREST)[:NEAREST]]
+    return positions
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Finds affiliations that one of the names could change the answer of.
+    """Finds the affiliations whose answer one of the names may change.
 
     `organisations` gives documents by ROR id, as `resolver.index.Index` does. Without a `sieve`
-    every affiliation with a name near is taken, half of all.
+    every affiliation with a name near is selected: half of all.
     """
 
     names: Names
     sieve: Sieve | None
     organisations: Callable[[Collection[str]], Mapping[str, Document]] = field(repr=False)
 
-    def affected(self, answers: Sequence[Answered]) -> list[bool]:
-        """Whether each affiliation is to be resolved again."""
-        near = self.names.near([answer.text for answer in answers])
-        linked = [{link.ror_id for link in answer.links} for answer in answers]
-        # Of what it is linked to, the links themselves tell whether it has changed.
+    def may_change(self, affiliations: Sequence[StoredAnswers]) -> list[bool]:
+        """For each affiliation whether its answers may change, so that it is to be resolved again.
+
+        Raises:
+            IndexProblem: the documents cannot be read.
+        """
+        linked = [{link.ror_id for link in answers.links} for answers in affiliations]
+        # A change of a linked organisation itself is known from its links.
         near = [
-            [one for one in own if one.document.ror_id not in ids and one.fit >= least]
-            for own, ids, least in zip(near, linked, map(_least_fit, answers), strict=True)
+            [name for name in names if name.document.ror_id not in ids and name.fit >= least]
+            for names, ids, least in zip(
+                self.names.near([answers.text for answers in affiliations]),
+                linked,
+                map(_least_fit, affiliations),
+                strict=True,
+            )
         ]
-        asked = [
-            place
-            for place, (answer, own) in enumerate(zip(answers, near, strict=True))
-            if own and not _could_change(answer, own, 0.0)
+        # Those that the probability decides about; it is 0 for the others.
+        open_ = [
+            i
+            for i, (answers, names) in enumerate(zip(affiliations, near, strict=True))
+            if names and not _may_change(answers, names, 0.0)
         ]
-        known = self.organisations({ror_id for place in asked for ror_id in linked[place]})
-        readings = [_reading(answers[place], near[place], known) for place in asked]
-        named = dict.fromkeys(range(len(answers)), 0.0)
+        documents = self.organisations({ror_id for i in open_ for ror_id in linked[i]})
+        readings = [_reading(affiliations[i], near[i], documents) for i in open_]
+        named = dict.fromkeys(range(len(affiliations)), 0.0)
         if self.sieve is None:
-            named |= dict.fromkeys(asked, 1.0)
+            named |= dict.fromkeys(open_, 1.0)
         else:
-            probabilities = self.sieve.probability(readings)
-            for place, reading, own in zip(asked, readings, probabilities, strict=True):
-                named[place] = max(
+            for i, reading, probabilities in zip(
+                open_, readings, self.sieve.probability(readings), strict=True
+            ):
+                named[i] = max(
                     probability
-                    for candidate, probability in zip(reading.candidates, own, strict=True)
-                    if candidate.ror_id not in linked[place]
+                    for candidate, probability in zip(
+                        reading.candidates, probabilities, strict=True
+                    )
+                    if candidate.ror_id not in linked[i]
                 )
         return [
-            _could_change(answer, own, named[place])
-            for place, (answer, own) in enumerate(zip(answers, near, strict=True))
+            _may_change(answers, names, named[i])
+            for i, (answers, names) in enumerate(zip(affiliations, near, strict=True))
         ]
 
 
-def _sureness(link: Given) -> float:
-    """How far a link is on the way from its policy's threshold to 1."""
+def _margin(link: StoredLink) -> float:
+    """0 for a link at the threshold of its policy, 1 for a certain one."""
     return (link.probability - link.threshold) / max(1.0 - link.threshold, 1e-6)
 
 
-def _least_fit(answer: Answered) -> float:
-    sure = not any(answer.reasons) and all(_sureness(link) >= SURE for link in answer.links)
+def _least_fit(answers: StoredAnswers) -> float:
+    sure = not any(answers.reasons) and all(_margin(link) >= SURE for link in answers.links)
     return LEAST_FIT_SURE if sure else LEAST_FIT
 
 
-def _could_change(answer: Answered, near: Sequence[Near], named: float) -> bool:
-    """Whether names that are near, one of them named with this probability, could change it."""
-    if near and named >= UNLINKED and any(answer.reasons):
+def _may_change(answers: StoredAnswers, near: Sequence[NearName], named: float) -> bool:
+    """Whether the names that are near may change the answers; `named` is the probability that the
+    affiliation names one of them."""
+    if near and named >= UNLINKED and any(answers.reasons):
         return True
-    if not answer.links:
+    if not answers.links:
         return False
-    weakest = min(answer.links, key=_sureness)
-    sureness = _sureness(weakest)
-    if sureness < ALWAYS_WITHIN:
+    weakest = min(answers.links, key=_margin)
+    margin = _margin(weakest)
+    if margin < ALWAYS_WITHIN:
         return True
     if not near:
         return False
-    enough = next((least for within, least in WITHIN if sureness < within), WITHIN[-1][1])
+    enough = next((least for within, least in WITHIN if margin < within), WITHIN[-1][1])
     return named >= enough or (
-        # What comes before it in both of the first stage's lists may push it out.
-        max(one.sparse for one in near) > (weakest.sparse or 0.0)
-        and max(one.dense for one in near) > (weakest.dense or 0.0)
+        # Names that are before it in both lists of the first stage may push it out of them.
+        max(name.sparse for name in near) > (weakest.sparse or 0.0)
+        and max(name.dense for name in near) > (weakest.dense or 0.0)
     )
 
 
-def _reading(answer: Answered, near: Sequence[Near], known: Mapping[str, Document]) -> Reading:
-    """The affiliation beside what it is linked to and what is near."""
+def _reading(
+    answers: StoredAnswers, near: Sequence[NearName], documents: Mapping[str, Document]
+) -> Reading:
+    """The affiliation with the organisations that it is linked to and the names near it as its
+    candidates."""
     linked = {
-        link.ror_id: Near(
-            replace(known[link.ror_id], name=link.matched_name),
+        link.ror_id: NearName(
+            replace(documents[link.ror_id], name=link.matched_name),
             link.sparse or 0.0,
             link.dense or 0.0,
         )
-        for link in answer.links
-        if link.ror_id in known
+        for link in answers.links
+        if link.ror_id in documents
     }
-    return Reading(Affiliation.stored(answer.text), _ordered([*linked.values(), *near]))
+    return Reading(Affiliation.stored(answers.text), _ordered([*linked.values(), *near]))
 
 
-def _ordered(found: Sequence[Near]) -> list[Candidate]:
-    """As the first stage would fuse them, were there no others."""
-    sparse = _ranks([one.sparse for one in found])
-    dense = _ranks([one.dense for one in found])
-    fused = [
-        1 / (RRF_CONSTANT + a) + 1 / (RRF_CONSTANT + b) for a, b in zip(sparse, dense, strict=True)
-    ]
+def _ordered(names: Sequence[NearName]) -> list[Candidate]:
+    """Candidates in the order in which the first stage would give them, were there no others."""
+    sparse = _ranks([name.sparse for name in names])
+    dense = _ranks([name.dense for name in names])
     candidates = [
         Candidate(
-            one.document,
-            Ranked(a, one.sparse) if one.sparse else None,
-            Ranked(b, one.dense) if one.dense else None,
-            value,
+            name.document,
+            Ranked(sparse_rank, name.sparse) if name.sparse else None,
+            Ranked(dense_rank, name.dense) if name.dense else None,
+            1 / (RRF_CONSTANT + sparse_rank) + 1 / (RRF_CONSTANT + dense_rank),
         )
-        for one, a, b, value in zip(found, sparse, dense, fused, strict=True)
+        for name, sparse_rank, dense_rank in zip(names, sparse, dense, strict=True)
     ]
     return sorted(candidates, key=lambda candidate: -candidate.fused)
 
 
 def _ranks(scores: Sequence[float]) -> list[int]:
+    """The rank of each score, from 1; equal scores in their order."""
     ranks = [0] * len(scores)
-    for rank, place in enumerate(sorted(range(len(scores)), key=lambda i: -scores[i]), start=1):
-        ranks[place] = rank
+    for rank, i in enumerate(sorted(range(len(scores)), key=lambda i: -scores[i]), start=1):
+        ranks[i] = rank
     return ranks

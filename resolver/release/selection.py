@@ -1,8 +1,9 @@
-"""Which answers of the version before the one in use could be other now: they are marked stale.
+"""Mark the stored answers that a release may change: they are due, the others are carried over.
 
-Three kinds. Answers with an organisation that the release changed, which the database knows;
-affiliations that a new or renamed organisation could be meant in, which are searched for the other
-way round (`resolver.release.reach`); and those that had no answer for want of an organisation.
+There are three kinds. Answers with an organisation that the release changed: the database knows
+them. Affiliations that may name a new or renamed organisation: they are found by searching the
+affiliations for the changed names (`resolver.release.reach`). And affiliations without a link
+because no organisation fitted, or several did.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from resolver.index.build import INDEXED
 from resolver.matching.judge_file import load_sieve
 from resolver.matching.outcome import Reason
 from resolver.release import reach
-from resolver.service import service
+from resolver.service import parts
+from resolver.service.installation import Installation
+from resolver.service.version import configured
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -41,30 +44,29 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WANTING = (Reason.NOT_IN_REGISTRY, Reason.AMBIGUOUS)
-"""Reasons that a new or changed organisation may mend."""
+"""Reasons for no link that a new or changed organisation may remove."""
 
 PAGE = 2_000
-"""Affiliations of a page: what is done twice where a selection breaks off."""
+"""Affiliations of a page: so many are searched twice where a selection is interrupted."""
 
 MANY = 20_000
-"""Affiliations from which on processes share them, one for each thread of the settings: each takes
-some seconds to start, and what it holds of the index."""
+"""From so many affiliations on, processes share them, one for each thread of the settings. Each
+takes some seconds to start, and the memory of an open index."""
 
 
 def select(
-    settings: Settings,
-    engine: Engine,
+    installation: Installation,
     version: ResolverVersion,
     *,
     encoder: Encoder | None = None,
     again: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Mark what `version` carries and could answer otherwise; done once, unless `again`.
+    """Mark the answers that `version` took over and may change; done once, unless `again`.
 
-    Interrupted, it goes on where it was, with the same result; after a rollback and back it looks
-    at what was answered meanwhile. `encoder` is the version's, if it is loaded. `progress` is
-    called with (the id of the last affiliation that was looked at, the greatest there is).
+    A selection that was interrupted goes on where it was, with the same result. After a rollback
+    and back it searches what was answered meanwhile. `encoder` is the version's, if it is loaded.
+    `progress` is called with (id of the last affiliation searched, greatest id).
 
     Raises:
         ResolverSuperseded: the version is not in use any more.
@@ -72,51 +74,51 @@ def select(
     """
     if version.selected_at is not None and not again:
         return
+    engine = installation.engine
     if version.carries_id is not None:
         after = due_answers.selection_begun(engine, version.id, again=again)
         before = resolver_versions.find_resolver(engine, version.carries_id)
         changes = releases.changed_organisations(engine, before.release_id, version.release_id)
-        names = reach.weighty(changes, INDEXED)
+        names = reach.changed_names(changes, INDEXED)
         if not after:
             due_answers.mark_linked(engine, version.id, names.keys(), Cause.ORGANISATION_CHANGED)
-        _mark_pages(settings, engine, version, list(names.values()), after, encoder, progress)
+        _mark_pages(installation, version, list(names.values()), after, encoder, progress)
     due_answers.selection_done(engine, version.id)
 
 
 def complete(
-    settings: Settings,
-    engine: Engine,
+    installation: Installation,
     version: ResolverVersion,
     *,
     encoder: Encoder | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Select what was not selected when an update broke off: the next version carries no other.
+    """Finish the selection of an update that was interrupted: only answers of a version whose
+    selection is finished can be carried over to the next one.
 
-    Where the index of `version` is gone, nothing can be selected, and the next one carries nothing.
+    Where the index of `version` is gone, nothing can be selected, and nothing is carried over.
     """
     if version.selected_at is None:
-        with service.index_store(settings) as store:
-            versions = store.versions()
-        if version.index_version in {manifest.version for manifest in versions}:
-            select(settings, engine, version, encoder=encoder, progress=progress)
+        indexes = {manifest.version for manifest in installation.store.versions()}
+        if version.index_version in indexes:
+            select(installation, version, encoder=encoder, progress=progress)
 
 
 def _mark_pages(
-    settings: Settings,
-    engine: Engine,
+    installation: Installation,
     version: ResolverVersion,
     names: Sequence[Sequence[Document]],
     after: int,
     encoder: Encoder | None,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Affiliations with ids behind `after` that one of these names could be meant in, and those
-    without an answer."""
+    """Of affiliations with ids above `after`: those that may name one of these organisations, and
+    those without a link for one of the reasons in `WANTING`."""
+    engine = installation.engine
     last = due_answers.last_affiliation(engine)
-    count = hardware(settings.threads).threads if last - after >= MANY else 1
-    with _search(settings, version, names, encoder, processes=count) as near:
-        for page, ids in near(_pages(engine, version.id, after)):
+    count = hardware(installation.settings.threads).threads if last - after >= MANY else 1
+    with _search(installation, version, names, encoder, processes=count) as search:
+        for page, ids in search(_pages(engine, version.id, after)):
             due_answers.mark_page(engine, version.id, page, ids, wanting=WANTING)
             if progress:
                 progress(page.to, max(page.to, last))
@@ -130,31 +132,37 @@ def _pages(engine: Engine, version_id: int, after: int) -> Iterator[Page]:
 
 @contextmanager
 def _search(
-    settings: Settings,
+    installation: Installation,
     version: ResolverVersion,
     names: Sequence[Sequence[Document]],
     encoder: Encoder | None,
     *,
     processes: int,
 ) -> Iterator[Callable[[Iterable[Page]], Iterator[tuple[Page, list[int]]]]]:
-    """What finds on pages, in their order, the ids of affiliations that one of the names could be
-    meant in. The index is opened when there is something to look at."""
+    """A function that takes pages and gives, in their order, each page with the ids of its
+    affiliations that may name one of the organisations. The index is opened at the first page that
+    has any affiliation to search."""
     if processes == 1:
         with ExitStack() as stack:
-            opened = cache(lambda: stack.enter_context(_opened(settings, version, names, encoder)))
+            opened = cache(
+                lambda: stack.enter_context(_opened(installation, version, names, encoder))
+            )
             yield lambda pages: (
-                (page, _near(opened(), page) if page.carried else []) for page in pages
+                (page, _selected(opened(), page) if page.carried else []) for page in pages
             )
         return
-    # Spawned: an index is opened after a fork, not before.
+    # Spawned, not forked: an open index does not survive a fork.
     pool = ProcessPoolExecutor(
-        processes, get_context("spawn"), initializer=_open, initargs=(settings, version, names)
+        processes,
+        get_context("spawn"),
+        initializer=_open,
+        initargs=(installation.settings, version, names),
     )
     try:
         yield partial(_in_processes, pool, 2 * processes)
     except BrokenProcessPool as error:
         raise ResolverError(
-            "a process that looked for affiliations ended in the midst of it",
+            "a process that searched affiliations ended before it was done",
             remedy="give it more memory or fewer processes (RESOLVER_THREADS), and go on from "
             "there: resolver refresh",
         ) from error
@@ -165,62 +173,61 @@ def _search(
 def _in_processes(
     pool: Executor, ahead: int, pages: Iterable[Page]
 ) -> Iterator[tuple[Page, list[int]]]:
-    """`ahead` pages are read before they are asked for, and no more."""
+    """At most `ahead` pages are read before their turn."""
     waiting: deque[tuple[Page, Future[list[int]]]] = deque()
     nothing: Future[list[int]] = Future()
     nothing.set_result([])
     for page in pages:
-        waiting.append((page, pool.submit(_near_here, page) if page.carried else nothing))
+        waiting.append((page, pool.submit(_selected_here, page) if page.carried else nothing))
         if len(waiting) > ahead:
-            first, found = waiting.popleft()
-            yield first, found.result()
-    for page, found in waiting:
-        yield page, found.result()
+            first, ids = waiting.popleft()
+            yield first, ids.result()
+    for page, ids in waiting:
+        yield page, ids.result()
 
 
-def _near(search: reach.Search, page: Page) -> list[int]:
-    found = zip(page.carried, search.affected(page.carried), strict=True)
-    return [affiliation.id for affiliation, is_near in found if is_near]
+def _selected(search: reach.Search, page: Page) -> list[int]:
+    selected = zip(page.carried, search.may_change(page.carried), strict=True)
+    return [affiliation.id for affiliation, may_change in selected if may_change]
 
 
 @contextmanager
 def _opened(
-    settings: Settings,
+    installation: Installation,
     version: ResolverVersion,
     names: Iterable[Sequence[Document]],
     encoder: Encoder | None = None,
 ) -> Iterator[reach.Search]:
-    assert version.index_version is not None  # or it would carry nothing
-    chosen = service.configured(settings, version)
-    encoder = encoder or service.encoder(chosen)
-    with (
-        service.index_store(settings) as store,
-        closing(store.open(version.index_version)) as index,
-    ):
+    assert version.index_version is not None  # or there would be nothing to carry over
+    settings = configured(installation.settings, version)
+    encoder = encoder or parts.load_encoder(settings)
+    store = installation.store
+    with closing(store.open(version.index_version)) as index:
         yield reach.Search(
             reach.Names.of(names, store.statistics(version.index_version), encoder),
-            load_sieve(chosen.judge, encoder),
+            load_sieve(settings.judge, encoder),
             index.organisations,
         )
 
 
 # In a process of its own
 
-_here = ExitStack()
+_opened_here = ExitStack()
 _searches: list[reach.Search] = []
 
 
 def _open(
     settings: Settings, version: ResolverVersion, names: Sequence[Sequence[Document]]
 ) -> None:
-    # One core each; and who is killed leaves nobody behind.
+    # One core each; and a process whose parent was killed ends, too.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _searches.append(_here.enter_context(_opened(settings, version, names)))
+    installation = _opened_here.enter_context(Installation(settings))
+    _searches.append(_opened_here.enter_context(_opened(installation, version, names)))
 
 
-def _near_here(page: Page) -> list[int]:
-    return _near(_searches[0], page)
+def _selected_here(page: Page) -> list[int]:
+    return _selected(_searches[0], page)
 
 
 def _end_with_parent() -> None:

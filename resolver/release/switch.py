@@ -1,238 +1,42 @@
-"""Which resolver version is in use: the next one made, put in use, and taken back.
+"""Which resolver version is in use: how the next one is made, put in use, and taken back.
 
-The row of the version in use is what workers follow; the index's alias serves commands that ask
-no database. Whoever switches flips the alias first.
+`switch_to` is the one place where a version comes in use; only the very first is put in use by
+`resolver.service.service.open_service`, over the index that is active already.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resolver.database import due_answers, releases, resolver_versions
-from resolver.errors import (
-    IndexMismatch,
-    IndexMissing,
-    ModelError,
-    RegistryError,
-    SettingsError,
-)
-from resolver.index import build
+from resolver.database import releases, resolver_versions
+from resolver.database.locks import updating_alone
+from resolver.errors import IndexMissing, ModelError, SettingsError
 from resolver.registry.document import FORM
-from resolver.service import service
+from resolver.release import selection
+from resolver.release.index import Indexed, index_release, restore_index
+from resolver.service import parts
+from resolver.service.service import open_version
+from resolver.service.version import configured, has_these_forms, register, require_forms
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from resolver.database.releases import StoredRelease
     from resolver.database.resolver_versions import ResolverVersion
     from resolver.encoder import Encoder
-    from resolver.encoder.statistics import Statistics
-    from resolver.index import IndexStore, Manifest
-    from resolver.settings import Settings
-
-log = logging.getLogger(__name__)
-
-KEEP = 3
-"""Index versions kept: the one in use, the one before for rolling back, and one more."""
-
-MOST_CHANGED = 0.1
-"""Share of organisations that may differ for an index to be derived. Beyond it the statistics that
-it would keep are of another registry, and a full build costs little more. A month's release changes
-2%."""
-
-Counted = Callable[[int, int], None]
-"""Called with (done, in all)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Indexed:
-    """The index version of the release that is loaded; `made` if it was not there before."""
-
-    manifest: Manifest
-    made: bool
-
-
-def index_release(
-    engine: Engine,
-    store: IndexStore,
-    encoder: Encoder,
-    *,
-    full: bool = False,
-    again: bool = False,
-    progress: Counted | None = None,
-) -> Indexed:
-    """The index of the release that is loaded, found, derived or built; not activated.
-
-    It is derived from the index in use, where that is of the same encoder and document form and
-    most organisations are the same; the statistics stay. `full` builds it with statistics of its
-    own, `again` even where that is there already.
-
-    Raises:
-        RegistryError: no release is loaded.
-        IndexProblem: the store refused something; no version is incomplete for it.
-    """
-    release = releases.require_release(engine)
-    before = {manifest.version for manifest in store.versions()}
-    base = None if full or again else _base(engine, store, encoder)
-    manifest = base and _derived(engine, store, encoder, release, base, progress)
-    if manifest is None:
-        manifest = build.build(
-            releases.organisations(engine, release.id),
-            release=release.version,
-            release_sha256=release.sha256,
-            encoder=encoder,
-            store=store,
-            progress=progress,
-            force=again,
-        )
-    return Indexed(manifest, manifest.version not in before)
-
-
-def _base(engine: Engine, store: IndexStore, encoder: Encoder) -> Manifest | None:
-    """The index in use, if the next can be derived from it."""
-    version = resolver_versions.current_resolver(engine)
-    base = find_index(store, version.index_version) if version and version.index_version else None
-    base = base or store.active()
-    if base is None or not base.statistics:
-        return None
-    same = (base.encoder_fingerprint, base.form) == (encoder.fingerprint, FORM)
-    return base if same else None
-
-
-def _derived(
-    engine: Engine,
-    store: IndexStore,
-    encoder: Encoder,
-    release: StoredRelease,
-    base: Manifest,
-    progress: Counted | None,
-) -> Manifest | None:
-    """None where too much differs, or what it is derived from is not in the database."""
-    if base.release_sha256 == release.sha256:
-        return base
-    try:
-        before = releases.find_release(engine, base.release, base.release_sha256)
-    except RegistryError:
-        log.warning("release %s is not in the database: the index is built in full", base.release)
-        return None
-    changed = releases.changed_organisations(engine, before.id, release.id)
-    if len(changed) > MOST_CHANGED * release.organisation_count:
-        log.warning(
-            "%d organisations differ from release %s: the index is built in full",
-            len(changed),
-            before.version,
-        )
-        return None
-    return build.derive(
-        store,
-        base,
-        release=release.version,
-        release_sha256=release.sha256,
-        changed=changed,
-        names=releases.names(engine, release.id),
-        encoder=encoder,
-        progress=progress,
-    )
-
-
-def restore_index(
-    engine: Engine,
-    store: IndexStore,
-    encoder: Encoder,
-    version: ResolverVersion,
-    *,
-    progress: Counted | None = None,
-) -> Indexed:
-    """The index of a resolver version, built again where it is gone: the same name, the same
-    vectors and documents to the last bit, so that its answers are valid still. Not activated.
-
-    All of it is in the database but the statistics, which may be those of an earlier release
-    (`index_release`): they are learnt again from the release that they were learnt from then, and
-    known by their fingerprint.
-
-    Raises:
-        IndexMissing: none can be had: the version names no index, or no release that is loaded
-            has its statistics.
-        IndexMismatch: this version of the code, or this encoder, would build another one.
-    """
-    remedy = "build one with what is here: resolver index build; every answer is due then"
-    name, fingerprint = version.index_version, version.settings.get("statistics")
-    if not name or not fingerprint:
-        raise IndexMissing(
-            f"resolver version {version.id} does not say what its index was made of", remedy=remedy
-        )
-    there = find_index(store, name)
-    if there is not None:
-        return Indexed(there, made=False)
-    loaded = {release.id: release for release in releases.releases(engine)}
-    release = loaded[version.release_id]
-    if not build.is_named(
-        name, release.version, release.sha256, encoder, statistics=str(fingerprint)
-    ):
-        raise IndexMismatch(
-            f"index version {name} was built by another version of the code, or with another "
-            f"encoder than {encoder.name}",
-            remedy="install what it was made with, or " + remedy,
-        )
-    manifest = build.build(
-        releases.organisations(engine, release.id),
-        release=release.version,
-        release_sha256=release.sha256,
-        encoder=encoder,
-        store=store,
-        statistics=_statistics(engine, store, version, remedy),
-        progress=progress,
-        version=name,
-    )
-    return Indexed(manifest, made=True)
-
-
-def _statistics(
-    engine: Engine, store: IndexStore, version: ResolverVersion, remedy: str
-) -> Statistics:
-    """Those that the index of `version` had."""
-    fingerprint = version.settings["statistics"]
-    for manifest in store.versions():
-        if manifest.statistics == fingerprint:
-            return store.statistics(manifest.version)
-    # The first version that had them was built in full: they are its release's own.
-    alike = (
-        other.release_id
-        for other in reversed(resolver_versions.resolvers(engine))
-        if other.settings.get("statistics") == fingerprint
-    )
-    others = (release.id for release in releases.releases(engine))
-    for release_id in dict.fromkeys((*alike, *others)):
-        found = build.statistics_of(releases.organisations(engine, release_id))
-        if found.fingerprint == fingerprint:
-            return found
-        log.info("release %d does not have the statistics %s", release_id, fingerprint)
-    raise IndexMissing(
-        f"no release that is loaded has the statistics {fingerprint} of index version "
-        f"{version.index_version}",
-        remedy="restore the index from a copy of it, or " + remedy,
-    )
-
-
-def find_index(store: IndexStore, version: str) -> Manifest | None:
-    """The manifest of a complete index version."""
-    return next((m for m in store.versions() if m.version == version), None)
-
-
-# Resolver versions
+    from resolver.index import Manifest
+    from resolver.service.installation import Installation
 
 
 def successor(engine: Engine, version: ResolverVersion, manifest: Manifest) -> ResolverVersion:
     """The same models and settings over another index version; not put in use.
 
     Raises:
-        ModelError: this program would answer otherwise than the one that `version` was made by.
+        ModelError: `version` was made by a program that answers otherwise than this one.
     """
-    service.require_forms(version)
+    require_forms(version)
     release = releases.find_release(engine, manifest.release, manifest.release_sha256)
     return resolver_versions.register(
         engine,
@@ -245,26 +49,26 @@ def successor(engine: Engine, version: ResolverVersion, manifest: Manifest) -> R
     )
 
 
-def of_settings(settings: Settings, engine: Engine, store: IndexStore) -> ResolverVersion:
+def of_settings(installation: Installation) -> ResolverVersion:
     """The resolver version that the settings name, over the newest index of their encoder.
 
-    An index of the release in use comes before a newer one: a change of models is one thing, a
-    change of the registry another. It is registered, and not put in use.
+    An index of the release in use comes before a newer one, so that the models change and the
+    registry does not. The version is registered, and not put in use.
 
     Raises:
         IndexMissing: there is no index of that encoder.
     """
-    with closing(service.models(settings)) as models:
-        manifest = _fitting(engine, store, models.encoder)
-        return service.register(engine, settings, manifest, models)
+    with closing(parts.load_models(installation.settings)) as models:
+        manifest = _newest_index(installation, models.encoder)
+        return register(installation.engine, installation.settings, manifest, models)
 
 
-def _fitting(engine: Engine, store: IndexStore, encoder: Encoder) -> Manifest:
-    """The newest index of an encoder: the one in use, else of the release in use, else any."""
-    current = resolver_versions.current_resolver(engine)
+def _newest_index(installation: Installation, encoder: Encoder) -> Manifest:
+    """Of an encoder: the index in use, else the newest of the release in use, else the newest."""
+    current = resolver_versions.current_resolver(installation.engine)
     fitting = [
         manifest
-        for manifest in store.versions()
+        for manifest in installation.store.versions()
         if (manifest.encoder_fingerprint, manifest.form) == (encoder.fingerprint, FORM)
     ]
     if not fitting:
@@ -277,11 +81,18 @@ def _fitting(engine: Engine, store: IndexStore, encoder: Encoder) -> Manifest:
     return (in_use or same_release or fitting)[-1]
 
 
-def put_in_use(engine: Engine, store: IndexStore, version: ResolverVersion) -> ResolverVersion:
-    """Let workers follow this version, and commands search its index, from now on.
+def switch_to(installation: Installation, version: ResolverVersion) -> ResolverVersion:
+    """Put a resolver version in use, in two steps, each of them atomic.
+
+    1. The alias of the index flips (a symbolic link, where the index is embedded): commands that
+       ask no database search the version's index.
+    2. The row of the version in use flips: workers follow it, and answers are stored under it.
+
+    Where it is interrupted between the two, workers go on with the version before, whose index is
+    there still; doing it again completes it.
 
     Raises:
-        IndexMissing: its index version is gone.
+        IndexMissing: the index of the version is gone; nothing was changed.
     """
     gone = IndexMissing(
         f"the index of resolver version {version.id} is gone "
@@ -290,46 +101,48 @@ def put_in_use(engine: Engine, store: IndexStore, version: ResolverVersion) -> R
     )
     if version.index_version is None:
         raise gone
+    store = installation.store
     active = store.active()
     if active is None or active.version != version.index_version:
         try:
             store.activate(version.index_version)
         except IndexMissing as error:
             raise gone from error
-    return resolver_versions.put_in_use(engine, version.id)
+    return resolver_versions.put_in_use(installation.engine, version.id)
 
 
-def adopt(
-    engine: Engine, store: IndexStore, encoder: Encoder, manifest: Manifest
+def switch_to_index(
+    installation: Installation, encoder: Encoder, manifest: Manifest
 ) -> ResolverVersion | None:
-    """Switch to an index: where a version of its encoder is in use, and this program answers as the
-    one that it was made by, its successor takes over.
+    """Switch to an index version.
 
-    Else the index is activated, and that is all; returns None then.
+    Where a resolver version of its encoder is in use, and this program answers as the one that made
+    it, its successor over this index comes in use. Else only the alias of the index flips, and None
+    is returned.
     """
-    version = resolver_versions.current_resolver(engine)
+    version = resolver_versions.current_resolver(installation.engine)
     if (
         version
         and version.index_version
         and version.encoder[1] == encoder.fingerprint
-        and service.answers_as(version)
+        and has_these_forms(version)
     ):
-        return put_in_use(engine, store, successor(engine, version, manifest))
-    store.activate(manifest.version)
+        return switch_to(installation, successor(installation.engine, version, manifest))
+    installation.store.activate(manifest.version)
     return None
 
 
-def check(settings: Settings, engine: Engine, version: ResolverVersion) -> None:
-    """Open a version once, so that workers will not be the first to find that it cannot be.
+def require_openable(installation: Installation, version: ResolverVersion) -> None:
+    """Open a version once, so that workers are not the first to find that it cannot be opened.
 
     Raises:
         IndexProblem, ModelError, RerankerUnavailable: it cannot be opened here.
     """
-    with service.open_version(settings, engine, version.id):
+    with open_version(installation, version.id):
         pass
 
 
-def before(engine: Engine) -> ResolverVersion:
+def version_before(engine: Engine) -> ResolverVersion:
     """The version to roll back to.
 
     Raises:
@@ -343,31 +156,13 @@ def before(engine: Engine) -> ResolverVersion:
     return version
 
 
-def prune(engine: Engine, store: IndexStore, *, keep: int = KEEP) -> list[str]:
-    """Drop the oldest index versions beyond `keep`; returns their names.
-
-    The active one stays, and what the version in use and the one before it need. Of versions whose
-    index is gone the marks of what they would answer otherwise are dropped, too.
-    """
-    wanted = (
-        resolver_versions.current_resolver(engine),
-        resolver_versions.previous_resolver(engine),
-    )
-    needed = {v.index_version for v in wanted if v is not None and v.index_version is not None}
-    pruned = build.prune(store, keep=keep, needed=needed)
-    kept = {manifest.version for manifest in store.versions()}
-    versions = resolver_versions.resolvers(engine)
-    due_answers.prune(engine, [v.id for v in versions if v.is_current or v.index_version in kept])
-    return pruned
-
-
-def encoder_of(settings: Settings, version: ResolverVersion) -> Encoder:
+def encoder_of(installation: Installation, version: ResolverVersion) -> Encoder:
     """The encoder of a version.
 
     Raises:
-        ModelError: the one that bears its name is another one.
+        ModelError: the encoder of that name has other weights here.
     """
-    encoder = service.encoder(service.configured(settings, version))
+    encoder = parts.load_encoder(configured(installation.settings, version))
     if encoder.fingerprint != version.encoder[1]:
         raise ModelError(
             f"resolver version {version.id} has another encoder than there is here "
@@ -376,3 +171,103 @@ def encoder_of(settings: Settings, version: ResolverVersion) -> Encoder:
             "&& resolver version use",
         )
     return encoder
+
+
+# What commands do, while no update runs
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """The version that is in use now, and the one that was before; perhaps the same."""
+
+    version: ResolverVersion
+    before: ResolverVersion | None
+
+
+def use_version(installation: Installation, version_id: int | None) -> Switched:
+    """Switch to a registered version, or without an id to that of the settings.
+
+    Raises:
+        UpdateRunning: an update runs.
+        IndexProblem, ModelError, RerankerUnavailable: it cannot be opened here.
+    """
+    engine = installation.engine
+    with updating_alone(engine):
+        if version_id is None:
+            version = of_settings(installation)
+        else:
+            version = resolver_versions.find_resolver(engine, version_id)
+            require_openable(installation, version)
+        before = resolver_versions.current_resolver(engine)
+        return Switched(switch_to(installation, version), before)
+
+
+def roll_back(installation: Installation) -> Switched:
+    """Switch to the version that was in use before.
+
+    Raises:
+        as `use_version`; and SettingsError, where there is none.
+    """
+    with updating_alone(installation.engine):
+        version = version_before(installation.engine)
+        require_openable(installation, version)
+        before = resolver_versions.current_resolver(installation.engine)
+        return Switched(switch_to(installation, version), before)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltIndex:
+    """The index of the release that is loaded; it is active. `version` is in use over it, or None
+    where the version in use stays with the index of its own encoder; `before` was in use."""
+
+    manifest: Manifest
+    version: ResolverVersion | None
+    before: ResolverVersion | None
+
+
+def build_index(
+    installation: Installation,
+    *,
+    full: bool = False,
+    again: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> BuiltIndex:
+    """Index the release that is loaded with the encoder of the settings, then switch to the index.
+
+    Options as of `resolver.release.index.index_release`.
+
+    Raises:
+        UpdateRunning: an update runs.
+        ModelError, IndexProblem, RegistryError: as `index_release`.
+    """
+    engine = installation.engine
+    encoder = parts.load_encoder(installation.settings)
+    with updating_alone(engine):
+        manifest = index_release(
+            installation, encoder, full=full, again=again, progress=progress
+        ).manifest
+        before = resolver_versions.current_resolver(engine)
+        if before and before.index_version not in (None, manifest.version):
+            selection.complete(installation, before)
+        return BuiltIndex(manifest, switch_to_index(installation, encoder, manifest), before)
+
+
+def restore_version(
+    installation: Installation,
+    version: ResolverVersion,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Indexed:
+    """Build the index of a version again, where it is gone; that of the version in use is active
+    afterwards.
+
+    Raises:
+        UpdateRunning: an update runs.
+        ModelError, IndexProblem: as `encoder_of` and `resolver.release.index.restore_index`.
+    """
+    encoder = encoder_of(installation, version)
+    with updating_alone(installation.engine):
+        restored = restore_index(installation, encoder, version, progress=progress)
+        if version.is_current:
+            switch_to(installation, version)
+    return restored

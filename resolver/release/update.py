@@ -1,9 +1,8 @@
-"""A registry release, taken in: fetch, load, index, switch, select, refresh, prune.
+"""An update takes in a registry release: fetch, load, index, switch, select, refresh, prune.
 
-Each step looks first whether it is done. So a second update changes nothing, and one that was
-killed anywhere is completed by the next, with the same result. Until the switch nobody sees any of
-it; at the switch the index's alias flips first, then the row of the resolver version in use, which
-every worker follows.
+Each step first looks whether it is done. So a second update changes nothing, and one that was
+killed at any point is completed by the next, with the same result. Nobody sees any of it until the
+switch (`resolver.release.switch.switch_to`), which every worker follows.
 """
 
 from __future__ import annotations
@@ -17,37 +16,41 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resolver.answering import refresh as refreshing
+from resolver.answering.refresh import RefreshReport, due_messages, refresh_due
 from resolver.database import due_answers, history, overrides, releases, resolver_versions
 from resolver.database.history import Fate
 from resolver.database.locks import updating_alone
 from resolver.registry import zenodo
 from resolver.registry.change import ChangeKind, OrganisationChange
-from resolver.release import load as loading
 from resolver.release import selection, switch
-from resolver.release.switch import KEEP, Indexed, index_release
-from resolver.service import service
+from resolver.release.index import KEEP, Indexed, index_release, prune
+from resolver.release.load import load
+from resolver.service import parts
+from resolver.service.service import open_service
+from resolver.service.version import register, require_forms
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from resolver.database.releases import LoadReport
     from resolver.database.resolver_versions import ResolverVersion
-    from resolver.index import IndexStore, Manifest
+    from resolver.encoder import Encoder
+    from resolver.index import Manifest
     from resolver.matching.override import OverrideProblem
-    from resolver.settings import Settings
+    from resolver.service.installation import Installation
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[str], AbstractContextManager[Callable[..., None]]]
-"""What a step is called → a context that takes (done, in all): `resolver.cli.terminal.progress`."""
+StepProgress = Callable[[str], AbstractContextManager[Callable[..., None]]]
+"""Takes the title of a step; gives a context whose value is called with (done, in all), as
+`resolver.cli.terminal.progress` does."""
 
-Due = Iterable[tuple[int, Sequence[int]]]
-"""(policy id, affiliation ids)."""
+DueMessages = Iterable[tuple[int, Sequence[int]]]
+"""(policy id, affiliation ids): answers that are due, as they are sent to workers."""
 
 
-def silent(title: str) -> AbstractContextManager[Callable[..., None]]:  # noqa: ARG001
-    """Progress that nobody sees."""
+def no_progress(title: str) -> AbstractContextManager[Callable[..., None]]:  # noqa: ARG001
+    """Progress of steps that is not shown."""
     return nullcontext(lambda *_: None)
 
 
@@ -55,10 +58,12 @@ def silent(title: str) -> AbstractContextManager[Callable[..., None]]:  # noqa: 
 class UpdateReport:
     """What an update did.
 
-    `changes` are the release's against the one that the answers were by; `seconds` has the steps
-    in order. `selected` counts what was due then, by cause; `refreshed` is None where that was left
-    to others, and `enqueued` how much was sent to them. `fates` says what became of the answers
-    that this version replaced, ever; `left` are due still.
+    `before` is the version that was in use, `version` the one that is; `indexed` says whether the
+    index was made by this update. `changes` are those of the release against the one before.
+    `selected` counts the answers that were due then, by cause. `refreshed` is None where they were
+    left to workers; `enqueued` counts those that were sent to them. `fates` says what became of all
+    answers that this version ever replaced; `left` counts those that are still due. `seconds` has
+    the steps in their order.
     """
 
     load: LoadReport
@@ -68,7 +73,7 @@ class UpdateReport:
     indexed: bool
     changes: Sequence[OrganisationChange]
     selected: Mapping[str, int]
-    refreshed: refreshing.RefreshReport | None
+    refreshed: RefreshReport | None
     fates: Mapping[Fate, int]
     enqueued: int | None
     left: int
@@ -96,7 +101,7 @@ class UpdateReport:
         return {str(kind): counts[kind] for kind in ChangeKind if counts[kind]}
 
     def lines(self) -> Iterator[str]:
-        """For a log."""
+        """The report as lines of a log."""
         if self.idle:
             yield f"release {self.load.version} is taken in already: nothing to do"
             return
@@ -113,7 +118,7 @@ class UpdateReport:
         if self.pruned:
             yield "index versions dropped: " + ", ".join(self.pruned)
         for problem in self.problems:
-            yield f"override: {told(problem)}"
+            yield f"override: {problem_line(problem)}"
         yield "seconds: " + ", ".join(f"{name} {took:.1f}" for name, took in self.seconds.items())
 
 
@@ -121,7 +126,7 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
 
-def told(problem: OverrideProblem) -> str:
+def problem_line(problem: OverrideProblem) -> str:
     """``'CERN, Geneva' is 01ggx4157: withdrawn, see 00v408z34``."""
     override = problem.override
     status = problem.status or "not in the registry"
@@ -131,140 +136,128 @@ def told(problem: OverrideProblem) -> str:
 
 
 def update(
-    settings: Settings,
-    engine: Engine,
+    installation: Installation,
     path: Path | None = None,
     *,
     full: bool = False,
     force: bool = False,
     refresh: bool = True,
-    enqueue: Callable[[Due], int] | None = None,
+    enqueue: Callable[[DueMessages], int] | None = None,
     keep: int = KEEP,
-    progress: Progress = silent,
+    progress: StepProgress = no_progress,
 ) -> UpdateReport:
-    """Take in the release of a file, or without one the newest that is published.
+    """Take in the release of a file, or without `path` the newest that is published.
 
     `full` builds the index anew, with statistics of this release: then no answer is carried over.
-    `force` takes in a release older than the one in use. What is due is resolved here, or given to
-    `enqueue`, or, without `refresh`, left. `keep` index versions stay.
+    `force` takes in a release older than the one in use. Answers that are due are resolved here, or
+    sent by `enqueue`, which returns how many it sent, or left, without `refresh`. `keep` index
+    versions stay.
 
     The models are those of the version in use; the first time, those of the settings.
 
     Raises:
-        UpdateRunning: another process is at it; nothing was done.
-        FetchError, RegistryError: the release cannot be had or used; nothing was changed.
-        ResolverError: what else stands in the way. The steps before it are done; an update
-            goes on from there.
+        UpdateRunning: another process takes in a release; nothing was done.
+        FetchError, RegistryError: the release cannot be fetched or used; nothing was changed.
+        ResolverError: a step failed. The steps before it are done, and the next update goes on
+            from there.
     """
-    with updating_alone(engine), service.index_store(settings) as store:
-        return _update(settings, engine, store, path, full, force, refresh, enqueue, keep, progress)
-
-
-def _update(
-    settings: Settings,
-    engine: Engine,
-    store: IndexStore,
-    path: Path | None,
-    full: bool,
-    force: bool,
-    refresh: bool,
-    enqueue: Callable[[Due], int] | None,
-    keep: int,
-    progress: Progress,
-) -> UpdateReport:
-    steps = _Steps(progress)
-    if path is None:
-        with steps("fetch", "bytes") as report:
-            path = zenodo.fetch(
-                settings.home / "releases", base_url=settings.registry_url, progress=report
-            )
-    with steps("load", "organisations") as report:
-        loaded = loading.load(
-            engine,
-            path,
-            rejects=settings.home / "rejects" / f"{path.name}.jsonl",
-            force=force,
-            progress=report,
-        )
-    before = resolver_versions.current_resolver(engine)
-    if before is not None and before.index_version is None:
-        before = None  # of a time when the settings said which index
-    if before is None:
-        indexed, version = _first(settings, engine, store, full, steps)
-    else:
-        indexed, version = _next(settings, engine, store, before, full, steps)
-    with steps("select", "affiliations") as report:
-        selection.select(settings, engine, version, progress=report)
-    selected = due_answers.causes(engine, version.id)
-    refreshed, enqueued = None, None
-    if refresh and due_answers.due_count(engine, version.id):
-        with steps("refresh", "affiliations") as report:
-            if enqueue:
-                enqueued = enqueue(
-                    refreshing.messages(engine, version.id, size=settings.chunk_size)
+    settings, engine = installation.settings, installation.engine
+    steps = _StepTimer(progress)
+    with updating_alone(engine):
+        if path is None:
+            with steps("fetch", "bytes") as report:
+                path = zenodo.fetch(
+                    settings.home / "releases", base_url=settings.registry_url, progress=report
                 )
-            else:
-                with service.open_service(settings, engine) as opened:
-                    refreshed = refreshing.refresh(
-                        opened, batch=settings.chunk_size, progress=report
-                    )
-    with steps("prune", "index versions"):
-        pruned = switch.prune(engine, store, keep=keep)
-    return UpdateReport(
-        load=loaded,
-        before=before,
-        version=version,
-        index=indexed.manifest,
-        indexed=indexed.made,
-        changes=_changes(engine, version),
-        selected=selected,
-        refreshed=refreshed,
-        fates=history.fates(engine, version.id),
-        enqueued=enqueued,
-        left=due_answers.due_count(engine, version.id),
-        pruned=pruned,
-        problems=overrides.problems(engine),
-        seconds=steps.seconds,
-    )
-
-
-def _first(
-    settings: Settings, engine: Engine, store: IndexStore, full: bool, steps: _Steps
-) -> tuple[Indexed, ResolverVersion]:
-    with closing(service.models(settings)) as models:
-        with steps("index", "names") as report:
-            indexed = index_release(engine, store, models.encoder, full=full, progress=report)
-        with steps("switch", "versions"):
-            version = service.register(engine, settings, indexed.manifest, models)
-            return indexed, switch.put_in_use(engine, store, version)
-
-
-def _next(
-    settings: Settings,
-    engine: Engine,
-    store: IndexStore,
-    before: ResolverVersion,
-    full: bool,
-    steps: _Steps,
-) -> tuple[Indexed, ResolverVersion]:
-    """The same models with the release that is loaded."""
-    service.require_forms(before)
-    encoder = switch.encoder_of(settings, before)
-    with steps("index", "names") as report:
-        indexed = index_release(engine, store, encoder, full=full, progress=report)
-    version = switch.successor(engine, before, indexed.manifest)
-    if version.id != before.id:
-        # Of an update that broke off: only what is selected can be carried over.
+        with steps("load", "organisations") as report:
+            loaded = load(
+                engine,
+                path,
+                rejects=settings.home / "rejects" / f"{path.name}.jsonl",
+                force=force,
+                progress=report,
+            )
+        before = resolver_versions.current_resolver(engine)
+        if before is not None and before.index_version is None:
+            before = None  # of a time when the settings said which index
+        made = (
+            _first_version(installation, full, steps)
+            if before is None
+            else _next_version(installation, before, full, steps)
+        )
+        version = made.version
         with steps("select", "affiliations") as report:
-            selection.complete(settings, engine, before, encoder=encoder, progress=report)
+            selection.select(installation, version, encoder=made.encoder, progress=report)
+        selected = due_answers.causes(engine, version.id)
+        refreshed, enqueued = None, None
+        if refresh and due_answers.due_count(engine, version.id):
+            size = settings.chunk_size
+            with steps("refresh", "affiliations") as report:
+                if enqueue:
+                    enqueued = enqueue(due_messages(engine, version.id, size=size))
+                else:
+                    with open_service(installation, encoder=made.encoder) as service:
+                        refreshed = refresh_due(service, batch=size, progress=report)
+        with steps("prune", "index versions"):
+            pruned = prune(installation, keep=keep)
+        return UpdateReport(
+            load=loaded,
+            before=before,
+            version=version,
+            index=made.indexed.manifest,
+            indexed=made.indexed.made,
+            changes=_changes(engine, version),
+            selected=selected,
+            refreshed=refreshed,
+            fates=history.fates(engine, version.id),
+            enqueued=enqueued,
+            left=due_answers.due_count(engine, version.id),
+            pruned=pruned,
+            problems=overrides.problems(engine),
+            seconds=steps.seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Switched:
+    """The version that is in use now, with its index and its encoder."""
+
+    indexed: Indexed
+    version: ResolverVersion
+    encoder: Encoder
+
+
+def _first_version(installation: Installation, full: bool, steps: _StepTimer) -> _Switched:
+    """Of the models that the settings name."""
+    with closing(parts.load_models(installation.settings)) as models:
+        with steps("index", "names") as report:
+            indexed = index_release(installation, models.encoder, full=full, progress=report)
+        with steps("switch", "versions"):
+            version = register(installation.engine, installation.settings, indexed.manifest, models)
+            version = switch.switch_to(installation, version)
+    return _Switched(indexed, version, models.encoder)
+
+
+def _next_version(
+    installation: Installation, before: ResolverVersion, full: bool, steps: _StepTimer
+) -> _Switched:
+    """The same models with the release that is loaded."""
+    require_forms(before)
+    encoder = switch.encoder_of(installation, before)
+    with steps("index", "names") as report:
+        indexed = index_release(installation, encoder, full=full, progress=report)
+    version = switch.successor(installation.engine, before, indexed.manifest)
+    if version.id != before.id:
+        with steps("select", "affiliations") as report:
+            selection.complete(installation, before, encoder=encoder, progress=report)
     with steps("switch", "versions"):
-        return indexed, switch.put_in_use(engine, store, version)
+        return _Switched(indexed, switch.switch_to(installation, version), encoder)
 
 
-class _Steps:
-    """Times steps, and shows each."""
+class _StepTimer:
+    """Measures the seconds of each step, and shows its progress."""
 
-    def __init__(self, progress: Progress = silent) -> None:
+    def __init__(self, progress: StepProgress) -> None:
         self.seconds: dict[str, float] = {}
         self._progress = progress
 
@@ -277,7 +270,7 @@ class _Steps:
 
 
 def _changes(engine: Engine, version: ResolverVersion) -> Sequence[OrganisationChange]:
-    """Against the release of what it carries; nothing where it carries nothing."""
+    """From the release of the version whose answers it took over; none where it took over none."""
     if version.carries_id is None:
         return ()
     carried = resolver_versions.find_resolver(engine, version.carries_id)

@@ -62,3 +62,8 @@ def load(
     from resolver.reranker.cross_encoder import load_cross_encoder
 
     return load_cross_encoder(name, device, dtype=dtype)
+
+
+def runs_in_torch(name: str) -> bool:
+    """Whether `load` of this name computes in torch in this process, so that it may use a GPU."""
+    return name != BUILTIN and "://" not in name and not (Path(name) / MODEL).is_file()

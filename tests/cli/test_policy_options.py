@@ -6,10 +6,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from resolver.cli.policy import OPTIONS, Choices, policy_options
+from resolver.cli.policy_options import OPTIONS, Choices, policy_options
 from resolver.errors import SettingsError
 from resolver.matching.policy import Level, Policy
-from resolver.service.service import policy
+from resolver.service.parts import make_policy
 from resolver.settings import Settings
 
 
@@ -92,7 +92,7 @@ MEASURED = [(0.7, 0.97, 0.80)]
 def test_choices_go_over_the_settings(
     choices: Choices, set_before: dict[str, object], expected: Policy
 ) -> None:
-    assert policy(choices.over(settings(**set_before)), MEASURED) == expected
+    assert make_policy(choices.over(settings(**set_before)), MEASURED) == expected
 
 
 def test_a_message_carries_what_was_given() -> None:

@@ -248,13 +248,13 @@ def test_the_query_may_come_by_standard_input(ask: Run) -> None:
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from resolver.cli import exporting
+from resolver.cli import query_files
 from resolver.database import querying
 from resolver.database.connection import connect
 engine = connect(sys.stdin.readline().strip())
 query = "SELECT n, repeat('x', 200) FROM generate_series(1, {rows}) AS n"
 with querying.asking(engine, query) as answer, open("out.csv", "w") as file:
-    exporting.write_csv(file, answer)
+    query_files.write_csv(file, answer)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 

@@ -16,7 +16,8 @@ from support.command_line import Run
 from resolver.database import answers
 from resolver.intake.record import SourceRecord
 from resolver.matching.outcome import Link, Outcome, Reason
-from resolver.service import service
+from resolver.service.installation import Installation
+from resolver.service.service import open_service
 from resolver.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -41,7 +42,10 @@ def answered(sample_home: Path) -> Path:
     """The sample installation with `SENT` answered."""
     # The settings of whoever runs the tests must not lead elsewhere.
     assert not any(name.startswith("RESOLVER_D") for name in os.environ)
-    with service.Service.open(Settings(home=sample_home)) as opened:
+    with (
+        Installation(Settings(home=sample_home)) as installation,
+        open_service(installation) as opened,
+    ):
         engine, version = opened.engine, opened.version.id
         records = [SourceRecord("test-unmatched", id, text) for id, text, _ in SENT]
         reasons = [reason for *_, reason in SENT]

@@ -22,7 +22,7 @@ from resolver.matching.matcher import Matcher
 from resolver.registry.dump import open_release
 from resolver.registry.organisation import Organisation, OrganisationStatus
 from resolver.registry.ror_id import read_ror_id
-from resolver.service import service
+from resolver.service.installation import Installation, index_directory
 from resolver.settings import BUILTIN, Settings
 from resolver.text.affiliation import normalise
 
@@ -128,7 +128,7 @@ def matcher(
     """All default parts on the whole release."""
     # The defaults, whatever the environment or a file .env says.
     settings = Settings.model_construct(home=tmp_path_factory.mktemp("cross-script"))
-    store = EmbeddedStore(service.index_directory(settings))
+    store = EmbeddedStore(index_directory(settings))
     manifest = build(
         release,
         release="v2.9",
@@ -137,7 +137,7 @@ def matcher(
         store=store,
     )
     store.activate(manifest.version)
-    with service.matcher(settings) as built:
+    with Installation(settings) as installation, installation.open_matcher() as built:
         yield built
 
 

@@ -78,5 +78,5 @@ def test_without_matplotlib_the_extra_is_named(
 def test_matplotlib_is_loaded_only_when_something_is_drawn() -> None:
     import subprocess
 
-    code = "import sys, resolver.cli.evaluation; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, resolver.cli.evaluate; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

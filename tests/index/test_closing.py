@@ -20,12 +20,20 @@ from resolver.errors import IndexProblem
 from resolver.index import Point, qdrant
 from resolver.index.manifest import to_json
 from resolver.index.server import ServerStore
-from resolver.service import service
+from resolver.service.installation import Installation, open_index_store
 from resolver.settings import Settings
-from resolver.workers import installation
+from resolver.workers import health
 
-OPENERS = {"index_store", "database", "broker", "recall", "matcher", "open_service", "open_version"}
-"""Of `resolver.service.service`."""
+OPENERS = {
+    "Installation",
+    "open_database",
+    "open_index_store",
+    "open_matcher",
+    "open_recall",
+    "open_service",
+    "open_version",
+}
+"""Of `resolver.service`."""
 
 
 @pytest.fixture
@@ -82,24 +90,28 @@ def command(*arguments: str, says: str) -> Callable[[Settings], None]:
 
 
 def opened(settings: Settings) -> None:
-    with service.index_store(settings) as store:
+    with open_index_store(settings) as store:
         index = store.open()
         assert index.count() == 14
 
 
 def opened_in_vain(settings: Settings) -> None:
     # Its encoder is another one than the built-in.
-    with suppress(IndexProblem), service.recall(settings):
+    with suppress(IndexProblem), Installation(settings) as installation, installation.open_recall():
         raise AssertionError
 
 
 def matcher_in_vain(settings: Settings) -> None:
-    with suppress(IndexProblem), service.matcher(settings):
+    with (
+        suppress(IndexProblem),
+        Installation(settings) as installation,
+        installation.open_matcher(),
+    ):
         raise AssertionError
 
 
 def looked_at(settings: Settings) -> None:
-    assert installation.look(settings).index.found
+    assert health.check(settings).index.state
 
 
 @pytest.mark.parametrize(
@@ -133,13 +145,13 @@ def test_no_connection_is_left(
 def test_copies_are_those_of_the_settings(settings: Settings) -> None:
     chosen = settings.model_copy(update={"qdrant_copies": 3})
     for given, copies in ((settings, 1), (chosen, 3)):
-        with service.index_store(given) as store:
+        with open_index_store(given) as store:
             assert isinstance(store, ServerStore)
             assert store._copies == copies
 
 
 def test_what_is_closed_says_so(settings: Settings) -> None:
-    with service.index_store(settings) as store:
+    with open_index_store(settings) as store:
         index = store.open()
     store.close()
     for call in (store.versions, store.active, store.open, index.count):
@@ -175,15 +187,7 @@ def opening_calls(path: Path) -> Iterator[tuple[int, bool]]:
         if not isinstance(node, ast.Call):
             continue
         called = node.func
-        name = (
-            called.attr
-            if isinstance(called, ast.Attribute)
-            and isinstance(called.value, ast.Name)
-            and called.value.id == "service"
-            else called.id
-            if isinstance(called, ast.Name) and path.name == "service.py"
-            else ""
-        )
+        name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
         if name in OPENERS:
             yield node.lineno, id(node) in closed
 

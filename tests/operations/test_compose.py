@@ -317,6 +317,7 @@ def test_workers_and_analysts_log_in_as_who_may_change_no_table(
     from resolver.database.connection import connect
     from resolver.database.schema import upgrade
     from resolver.release.update import update
+    from resolver.service.installation import Installation
 
     password = "a 'quoted' $password"
     (tmp_path / "worker_password").write_text(password)
@@ -342,10 +343,9 @@ def test_workers_and_analysts_log_in_as_who_may_change_no_table(
         settings = Settings(  # type: ignore[call-arg]
             _env_file=None, home=tmp_path, database_url=SecretStr(worker), threads=1
         )
-        engine = connect(worker)
         # What worker-registry does.
-        assert update(settings, engine, sample.REGISTRY).switched
-        engine.dispose()
+        with Installation(settings) as installation:
+            assert update(installation, sample.REGISTRY).switched
         with psycopg.connect(worker, autocommit=True) as connection:
             connection.execute(
                 "INSERT INTO model (role, name, fingerprint) VALUES ('encoder', 'x', 'x')"

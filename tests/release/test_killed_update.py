@@ -30,7 +30,9 @@ from resolver.index import build
 from resolver.matching.policy import Level, Policy
 from resolver.registry.organisation import OrganisationStatus
 from resolver.release.update import UpdateReport, update
-from resolver.service import service
+from resolver.service.installation import Installation, index_directory, open_index_store
+from resolver.service.parts import load_encoder
+from resolver.service.service import open_service
 from resolver.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -42,8 +44,8 @@ KEEP = 2
 
 
 @dataclass(frozen=True)
-class Installation:
-    """A database, and a home with the index."""
+class Copy:
+    """A copy of an installation: a database, and a home with the index."""
 
     url: str
     home: Path
@@ -59,42 +61,38 @@ class Installation:
         )
 
     def update(self, path: Path) -> UpdateReport:
-        engine = connect(self.url)
-        try:
-            return update(self.settings, engine, path, keep=KEEP)
-        finally:
-            engine.dispose()
+        with Installation(self.settings) as installation:
+            return update(installation, path, keep=KEEP)
 
-    def copy(self, copied_database: Callable[[str | None], str], home: Path) -> Installation:
+    def copy(self, copied_database: Callable[[str | None], str], home: Path) -> Copy:
         shutil.copytree(self.home, home, symlinks=True)
-        return Installation(copied_database(self.url), home)
+        return Copy(copied_database(self.url), home)
 
 
 @pytest.fixture(scope="module")
 def prepared(
     copied_database: Callable[[str | None], str], tmp_path_factory: pytest.TempPathFactory
-) -> Installation:
+) -> Copy:
     """The sample in use, all its affiliations resolved, and an older index beside it."""
-    installation = Installation(copied_database(None), tmp_path_factory.mktemp("prepared"))
-    settings = installation.settings
-    engine = connect(installation.url)
-    first = update(settings, engine, sample.REGISTRY)
-    older = build.build(
-        releases.organisations(engine, first.version.release_id),
-        release="older",
-        release_sha256="older",
-        encoder=service.encoder(settings),
-        store=service.index_store(settings),
-        statuses=[OrganisationStatus.ACTIVE],
-    )
-    _backdate(service.index_directory(settings) / "versions" / older.version / "manifest.json")
-    records = [json.loads(line) for line in sample.AFFILIATIONS.read_text().splitlines()]
-    with service.open_service(settings, engine) as opened:
-        for policy, chunk in ((None, records), (Policy(level=Level.TOP_PARENT), records[:40])):
-            again = [record | {"source": "again"} for record in chunk] if policy else chunk
-            resolve_chunk(engine, opened.matcher, opened.version.id, again, policy)
-    engine.dispose()
-    return installation
+    copy = Copy(copied_database(None), tmp_path_factory.mktemp("prepared"))
+    with Installation(copy.settings) as installation:
+        first = update(installation, sample.REGISTRY)
+        older = build.build(
+            releases.organisations(installation.engine, first.version.release_id),
+            release="older",
+            release_sha256="older",
+            encoder=load_encoder(copy.settings),
+            store=installation.store,
+            statuses=[OrganisationStatus.ACTIVE],
+        )
+        versions = index_directory(copy.settings) / "versions"
+        _backdate(versions / older.version / "manifest.json")
+        records = [json.loads(line) for line in sample.AFFILIATIONS.read_text().splitlines()]
+        with open_service(installation) as opened:
+            for policy, chunk in ((None, records), (Policy(level=Level.TOP_PARENT), records[:40])):
+                again = [record | {"source": "again"} for record in chunk] if policy else chunk
+                resolve_chunk(opened.engine, opened.matcher, opened.version.id, again, policy)
+    return copy
 
 
 def _backdate(manifest: Path) -> None:
@@ -110,7 +108,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    prepared: Installation,
+    prepared: Copy,
     release: Path,
     copied_database: Callable[[str | None], str],
     tmp_path_factory: pytest.TempPathFactory,
@@ -146,7 +144,7 @@ EACH_RUN = {
 )
 def test_an_update_killed_at(
     point: str,
-    prepared: Installation,
+    prepared: Copy,
     release: Path,
     undisturbed: dict[str, Any],
     copied_database: Callable[[str | None], str],
@@ -167,7 +165,7 @@ def test_an_update_killed_at(
 )
 def test_a_selection_goes_on_where_it_was_killed(
     point: str,
-    prepared: Installation,
+    prepared: Copy,
     release: Path,
     copied_database: Callable[[str | None], str],
     tmp_path: Path,
@@ -195,7 +193,7 @@ def test_a_selection_goes_on_where_it_was_killed(
     assert begun[0] == looked
 
 
-def _kill(installation: Installation, point: str, release: Path) -> None:
+def _kill(installation: Copy, point: str, release: Path) -> None:
     """Have an update die at a point."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RESOLVER_")}
     killed = subprocess.run(
@@ -215,11 +213,11 @@ def _kill(installation: Installation, point: str, release: Path) -> None:
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
 
 
-def _state(installation: Installation) -> dict[str, Any]:
+def _state(installation: Copy) -> dict[str, Any]:
     """All that an update leaves, without keys and moments."""
     engine = connect(installation.url)
     try:
-        store = service.index_store(installation.settings)
+        store = open_index_store(installation.settings)
         [(version_id, index)] = _rows(
             engine, "SELECT id, index_version FROM resolver_version WHERE is_current"
         )

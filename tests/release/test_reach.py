@@ -26,7 +26,7 @@ from resolver.registry.organisation import (
     RelationKind,
 )
 from resolver.release import reach
-from resolver.release.reach import Names, Search, weighty
+from resolver.release.reach import Names, Search, changed_names
 from resolver.settings import BUILTIN
 
 SWITZERLAND = Place("CH", "Switzerland", "Zurich", "Zurich")
@@ -109,7 +109,7 @@ MOVED = replace(HOSPITAL, places=(Place("CH", "Switzerland", "Winterthur", "Zuri
 def test_an_organisation_weighs_when_its_names_or_what_decides_differ(
     before: Organisation | None, after: Organisation | None, names: list[str]
 ) -> None:
-    found = weighty([(before, after)], INDEXED)
+    found = changed_names([(before, after)], INDEXED)
     assert [document.name for own in found.values() for document in own] == names
     assert list(found) == [(after or before).ror_id for _ in names[:1]]  # type: ignore[union-attr]
 
@@ -124,7 +124,7 @@ def encoder() -> Encoder:
 
 def searched(changes: Sequence[Change], encoder: Encoder) -> Names:
     known = [document for one in REGISTRY for document in documents(one)]
-    return Names.of(weighty(changes, INDEXED).values(), learnt(known), encoder)
+    return Names.of(changed_names(changes, INDEXED).values(), learnt(known), encoder)
 
 
 TEXTS = (
@@ -277,7 +277,7 @@ PORE = "PoreLab, the Njord Centre, Department of Physics, University of Oslo, Os
 def test_answers_are_reached(answer: Stored, reached: bool, encoder: Encoder) -> None:
     names = searched([(None, ICELAND), (None, PORELAB)], encoder)
     search = Search(names, load_sieve(BUILTIN, encoder), known)
-    assert search.affected([answer]) == [reached]
+    assert search.may_change([answer]) == [reached]
 
 
 def test_answers_are_reached_alike_alone_and_together(encoder: Encoder) -> None:
@@ -290,21 +290,21 @@ def test_answers_are_reached_alike_alone_and_together(encoder: Encoder) -> None:
     ]
     names = searched([(None, ICELAND), (None, PORELAB)], encoder)
     search = Search(names, load_sieve(BUILTIN, encoder), known)
-    together = search.affected(answers)
+    together = search.may_change(answers)
     assert together == [True, False, True, False, True]
-    assert [search.affected([one]) for one in answers] == [[one] for one in together]
-    assert search.affected([]) == []
+    assert [search.may_change([one]) for one in answers] == [[one] for one in together]
+    assert search.may_change([]) == []
 
 
 def test_without_a_sieve_whatever_is_near_counts(encoder: Encoder) -> None:
     names = searched([(None, ICELAND), (None, PORELAB)], encoder)
     search = Search(names, None, known)
     near = linked("University of Iceland and of Oslo", OSLO, 0.99)
-    assert search.affected([near, unlinked("Independent researcher")]) == [True, False]
+    assert search.may_change([near, unlinked("Independent researcher")]) == [True, False]
 
 
 def test_links_to_what_is_gone_are_no_rivals(encoder: Encoder) -> None:
     """What the new release has not any more is marked by the link; the rest must not fail on it."""
     names = searched([(PORELAB, None), (None, ICELAND)], encoder)
     search = Search(names, load_sieve(BUILTIN, encoder), known)
-    assert search.affected([linked(PORE, PORELAB, 0.99)]) == [False]
+    assert search.may_change([linked(PORE, PORELAB, 0.99)]) == [False]

@@ -16,8 +16,8 @@ from support.next_release import write_next_release
 from support.stored_points import stored
 
 from resolver import sample
-from resolver.answering import refresh
 from resolver.answering.chunk import resolve_chunk
+from resolver.answering.refresh import refresh_due
 from resolver.database import due_answers, dumping, resolver_versions, schema
 from resolver.database.connection import connect, transaction
 from resolver.database.resolver_versions import ResolverVersion
@@ -25,8 +25,11 @@ from resolver.errors import DatabaseProblem, IndexMismatch, IndexMissing, Settin
 from resolver.index import Manifest
 from resolver.index.server import ServerStore
 from resolver.release import switch
+from resolver.release.index import find_index, index_release, restore_index
 from resolver.release.update import update
-from resolver.service import service
+from resolver.service.installation import Installation
+from resolver.service.parts import load_encoder
+from resolver.service.service import open_service
 from resolver.settings import Settings
 
 pytestmark = [
@@ -40,9 +43,12 @@ STORED, FRESH = AFFILIATIONS[:60], AFFILIATIONS[60:90]
 
 
 @dataclass(frozen=True)
-class Installation:
-    settings: Settings
-    engine: Engine
+class Restored:
+    installation: Installation
+
+    @property
+    def engine(self) -> Engine:
+        return self.installation.engine
 
     def rows(self, query: str) -> list[tuple[object, ...]]:
         with self.engine.connect() as connection:
@@ -60,23 +66,23 @@ class Installation:
         return version
 
     def resolve(self, records: list[dict[str, object]]) -> None:
-        with service.open_service(self.settings, self.engine) as opened:
+        with open_service(self.installation) as opened:
             resolve_chunk(self.engine, opened.matcher, opened.version.id, records)
 
     def index(self) -> dict[str, tuple[object, ...]]:
         name = self.version().index_version
         assert name is not None
-        return stored(service.index_store(self.settings), name)
+        return stored(self.installation.store, name)
 
 
 @contextmanager
-def installed(home: Path, url: str) -> Iterator[Installation]:
+def installed(home: Path, url: str) -> Iterator[Restored]:
     settings = Settings(  # type: ignore[call-arg]
         _env_file=None, home=home, database_url=SecretStr(url), threads=1
     )
     engine = connect(url)
     try:
-        yield Installation(settings, engine)
+        yield Restored(Installation(settings, engine=engine))
     finally:
         engine.dispose()
 
@@ -84,19 +90,19 @@ def installed(home: Path, url: str) -> Iterator[Installation]:
 @pytest.fixture(scope="module")
 def lost(
     tmp_path_factory: pytest.TempPathFactory, copied_database: Callable[[str | None], str]
-) -> Iterator[Installation]:
+) -> Iterator[Restored]:
     """Two releases, the second index derived from the first; answers of both."""
     home = tmp_path_factory.mktemp("lost")
     with installed(home, copied_database(None)) as made:
-        update(made.settings, made.engine, sample.REGISTRY)
+        update(made.installation, sample.REGISTRY)
         made.resolve(STORED)
-        report = update(made.settings, made.engine, write_next_release(home))
+        report = update(made.installation, write_next_release(home))
         assert report.index.derived_from
         yield made
 
 
 @pytest.fixture(scope="module")
-def backup(lost: Installation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def backup(lost: Restored, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("backup") / "resolver.dump"
     assert dumping.dump(lost.engine, path) == path.stat().st_size > 0
     return path
@@ -104,37 +110,36 @@ def backup(lost: Installation, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture
 def restored(
-    lost: Installation, backup: Path, tmp_path: Path, empty_database_url: str
-) -> Iterator[Installation]:
+    lost: Restored, backup: Path, tmp_path: Path, empty_database_url: str
+) -> Iterator[Restored]:
     """The database on a server where nothing was; no index."""
     with installed(tmp_path, empty_database_url) as made:
         dumping.restore(made.engine, backup)
         yield made
 
 
-def restore_index(installation: Installation, version: ResolverVersion | None = None) -> Manifest:
-    settings, engine = installation.settings, installation.engine
-    version = version or installation.version()
-    store = service.index_store(settings)
-    encoder = switch.encoder_of(settings, version)
-    done = switch.restore_index(engine, store, encoder, version)
+def restored_index(restored: Restored, version: ResolverVersion | None = None) -> Manifest:
+    installation = restored.installation
+    version = version or restored.version()
+    encoder = switch.encoder_of(installation, version)
+    done = restore_index(installation, encoder, version)
     assert done.made
-    switch.put_in_use(engine, store, version)
-    again = switch.restore_index(engine, store, encoder, version)
+    switch.switch_to(installation, version)
+    again = restore_index(installation, encoder, version)
     assert (again.manifest, again.made) == (done.manifest, False)
     return done.manifest
 
 
 def test_the_restored_installation_answers_as_the_lost_one_did(
-    lost: Installation, restored: Installation, tmp_path: Path
+    lost: Restored, restored: Restored, tmp_path: Path
 ) -> None:
-    manifest = restore_index(restored)
+    manifest = restored_index(restored)
     assert restored.version() == lost.version()
     assert restored.answers() == lost.answers() != []
     assert due_answers.due_count(restored.engine, restored.version().id) == 0
     # The index: every point, every weight.
     assert restored.index() == lost.index()
-    was = switch.find_index(service.index_store(lost.settings), manifest.version)
+    was = find_index(lost.installation.store, manifest.version)
     assert was is not None
     assert manifest == replace(was, built_at=manifest.built_at, derived_from="")
     # What it never saw, it answers alike.
@@ -143,42 +148,44 @@ def test_the_restored_installation_answers_as_the_lost_one_did(
     assert restored.answers() == lost.answers()
     # The next release is derived from it; what is carried over stays.
     later = tmp_path / "v3.1-2030-02-15-ror-data.json"
-    records = json.loads((lost.settings.home / "v3.0-2030-01-15-ror-data.json").read_bytes())
+    records = json.loads(
+        (lost.installation.settings.home / "v3.0-2030-01-15-ror-data.json").read_bytes()
+    )
     records[0]["names"].append({"value": "One More Name", "types": ["alias"], "lang": "en"})
     later.write_text(json.dumps(records))
-    report = update(restored.settings, restored.engine, later)
+    report = update(restored.installation, later)
     assert report.index.derived_from == manifest.version
     assert report.version.carries_id == lost.version().id
 
 
-def test_a_plain_build_would_make_every_answer_due(restored: Installation) -> None:
+def test_a_plain_build_would_make_every_answer_due(restored: Restored) -> None:
     """Why there is `resolver index restore`: statistics of its own make another version."""
-    store, engine = service.index_store(restored.settings), restored.engine
+    installation, engine = restored.installation, restored.engine
     version = restored.version()
-    encoder = switch.encoder_of(restored.settings, version)
-    built = switch.index_release(engine, store, encoder).manifest
+    built = index_release(installation, switch.encoder_of(installation, version)).manifest
     successor = switch.successor(engine, version, built)
     assert successor.id != version.id
-    switch.put_in_use(engine, store, successor)
+    switch.switch_to(installation, successor)
     assert due_answers.due_count(engine, successor.id) == len(STORED)
 
 
 def test_the_version_before_can_be_restored_to_roll_back(
-    lost: Installation, restored: Installation
+    lost: Restored, restored: Restored
 ) -> None:
-    before = switch.before(restored.engine)
-    restore_index(restored, before)
+    before = switch.version_before(restored.engine)
+    restored_index(restored, before)
     assert restored.version().id == before.id
-    with service.open_service(restored.settings, restored.engine) as opened:
+    with open_service(restored.installation) as opened:
         assert opened.version.release == "registry"
-        assert refresh.refresh(opened).left == 0
+        assert refresh_due(opened).left == 0
 
 
-def test_a_server_gets_the_same_points(lost: Installation, restored: Installation) -> None:
+def test_a_server_gets_the_same_points(lost: Restored, restored: Restored) -> None:
     store = ServerStore(QdrantClient(":memory:"), poll_interval=0.0)
     version = restored.version()
-    encoder = switch.encoder_of(restored.settings, version)
-    manifest = switch.restore_index(restored.engine, store, encoder, version).manifest
+    on_server = Installation(restored.installation.settings, engine=restored.engine, store=store)
+    encoder = switch.encoder_of(on_server, version)
+    manifest = restore_index(on_server, encoder, version).manifest
     there = stored(store, manifest.version)
     here = lost.index()
     assert there.keys() == here.keys()
@@ -187,14 +194,14 @@ def test_a_server_gets_the_same_points(lost: Installation, restored: Installatio
 
 @pytest.mark.parametrize("left", [True, False], ids=["from an index", "from a release"])
 def test_statistics_are_found_wherever_they_are(
-    lost: Installation, restored: Installation, left: bool
+    lost: Restored, restored: Restored, left: bool
 ) -> None:
     if left:
-        restore_index(restored, switch.before(restored.engine))
+        restored_index(restored, switch.version_before(restored.engine))
     with transaction(restored.engine) as connection:
         # The version that was built in full does not say so.
         connection.execute(text("UPDATE resolver_version SET settings = '{}' WHERE id = 1"))
-    restore_index(restored, lost.version())
+    restored_index(restored, lost.version())
     assert restored.index() == lost.index()
 
 
@@ -209,18 +216,18 @@ def test_statistics_are_found_wherever_they_are(
     ids=["other statistics", "other name", "no index", "no statistics"],
 )
 def test_what_cannot_be_built_as_it_was_is_refused(
-    restored: Installation, changes: dict[str, object], error: type[Exception], says: str
+    restored: Restored, changes: dict[str, object], error: type[Exception], says: str
 ) -> None:
     version = replace(restored.version(), **changes)  # type: ignore[arg-type]
-    store = service.index_store(restored.settings)
-    encoder = service.encoder(restored.settings)
+    installation = restored.installation
+    encoder = load_encoder(installation.settings)
     with pytest.raises(error, match=says):
-        switch.restore_index(restored.engine, store, encoder, version)
-    assert store.versions() == []
+        restore_index(installation, encoder, version)
+    assert installation.store.versions() == []
 
 
 def test_a_backup_of_what_is_in_use_is_of_one_moment(
-    lost: Installation, tmp_path: Path, empty_database_url: str
+    lost: Restored, tmp_path: Path, empty_database_url: str
 ) -> None:
     """What others have not committed is not in it, and they are not held up."""
     with transaction(lost.engine) as connection:

@@ -19,16 +19,17 @@ from support.next_release import (
 )
 
 from resolver import sample
-from resolver.answering import refresh
 from resolver.answering.chunk import resolve_chunk
+from resolver.answering.refresh import refresh_chunk, refresh_due
 from resolver.database import due_answers, history, overrides, releases, resolver_versions
 from resolver.database.locks import updating_alone
 from resolver.errors import RegistryError, UpdateRunning
 from resolver.matching.override import Override, Verdict
 from resolver.release import selection, switch
 from resolver.release.reach import Search
-from resolver.release.update import Due, update
-from resolver.service import service
+from resolver.release.update import DueMessages, update
+from resolver.service.installation import Installation
+from resolver.service.service import open_service
 from resolver.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -56,15 +57,16 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
 
 
 @pytest.fixture
-def answered(settings: Settings, engine: Engine) -> Settings:
+def answered(settings: Settings, engine: Engine) -> Installation:
     """The sample in use, and `RECORDS` resolved."""
-    report = update(settings, engine, sample.REGISTRY)
+    installation = Installation(settings, engine=engine)
+    report = update(installation, sample.REGISTRY)
     assert report.switched
     assert report.indexed
     assert (report.before, report.changes, report.left) == (None, (), 0)
-    with service.open_service(settings, engine) as opened:
+    with open_service(installation) as opened:
         resolve_chunk(engine, opened.matcher, opened.version.id, RECORDS)
-    return settings
+    return installation
 
 
 @pytest.fixture
@@ -82,10 +84,10 @@ def links(engine: Engine) -> list[tuple[object, ...]]:
 
 
 def test_what_the_release_bears_on_is_resolved_again_and_the_rest_is_carried_over(
-    answered: Settings, engine: Engine, release: Path
+    answered: Installation, engine: Engine, release: Path
 ) -> None:
     before = links(engine)
-    report = update(answered, engine, release)
+    report = update(answered, release)
     assert report.switched
     assert report.index.derived_from
     assert report.version.carries_id == (report.before and report.before.id)
@@ -109,56 +111,58 @@ def test_what_the_release_bears_on_is_resolved_again_and_the_rest_is_carried_ove
     assert any("given again" in line for line in report.lines())
 
 
-def test_a_second_update_changes_nothing(answered: Settings, engine: Engine, release: Path) -> None:
-    update(answered, engine, release)
+def test_a_second_update_changes_nothing(
+    answered: Installation, engine: Engine, release: Path
+) -> None:
+    update(answered, release)
     before = rows(engine, "SELECT * FROM outcome ORDER BY 1, 2"), links(engine)
-    report = update(answered, engine, release)
+    report = update(answered, release)
     assert report.idle
     assert list(report.lines()) == ["release v3.0 is taken in already: nothing to do"]
     assert (rows(engine, "SELECT * FROM outcome ORDER BY 1, 2"), links(engine)) == before
 
 
 def test_what_is_selected_is_due_until_somebody_resolves_it(
-    answered: Settings, engine: Engine, release: Path
+    answered: Installation, engine: Engine, release: Path
 ) -> None:
-    report = update(answered, engine, release, refresh=False)
+    report = update(answered, release, refresh=False)
     assert report.left == sum(report.selected.values()) > 0
     assert report.refreshed is None
     marked = "SELECT affiliation_id, policy_id, cause FROM stale ORDER BY 1, 2"
     before = rows(engine, marked)
-    selection.select(answered, engine, report.version, again=True)
+    selection.select(answered, report.version, again=True)
     assert rows(engine, marked) == before
     sent: list[tuple[int, int]] = []
 
-    def enqueue(due: Due) -> int:
+    def enqueue(due: DueMessages) -> int:
         sent.extend((policy, len(affiliations)) for policy, affiliations in due)
         return sum(count for _, count in sent)
 
-    again = update(answered, engine, release, enqueue=enqueue)
+    again = update(answered, release, enqueue=enqueue)
     assert again.enqueued == again.left == report.left
-    assert all(count <= answered.chunk_size for _, count in sent)
-    with service.open_service(answered, engine) as opened:
+    assert all(count <= answered.settings.chunk_size for _, count in sent)
+    with open_service(answered) as opened:
         told: list[tuple[int, int]] = []
-        done = refresh.refresh(opened, batch=2, progress=lambda *seen: told.append(seen))
+        done = refresh_due(opened, batch=2, progress=lambda *seen: told.append(seen))
         assert (done.resolved, done.left) == (report.left, 0)
         assert told[-1] == (report.left, report.left)
         assert sum(done.fates.values()) == report.left
         assert done.fates[history.Fate.GAINED] >= 1
-        assert refresh.refresh(opened).resolved == 0
+        assert refresh_due(opened).resolved == 0
         # A message that comes late.
-        late = refresh.refresh_chunk(opened, sent[0][0], [1, 2, 3])
+        late = refresh_chunk(opened, sent[0][0], [1, 2, 3])
         assert (late.received, late.resolved) == (3, 0)
 
 
 def test_processes_select_what_one_would(
-    answered: Settings, engine: Engine, release: Path, monkeypatch: pytest.MonkeyPatch
+    answered: Installation, engine: Engine, release: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with engine.begin() as connection:
         # Not for want of an organisation: that one is meant has to be looked for.
         connection.execute(
             text("UPDATE outcome SET reason = 'below_threshold' WHERE reason IS NOT NULL")
         )
-    report = update(answered, engine, release, refresh=False)
+    report = update(answered, release, refresh=False)
     marked = "SELECT affiliation_id, policy_id, cause, ror_id FROM stale ORDER BY 1, 2"
     before = rows(engine, marked)
     assert "organisation added" in {cause for _, _, cause, _ in before}
@@ -167,9 +171,9 @@ def test_processes_select_what_one_would(
     monkeypatch.setattr(selection, "MANY", 1)
     monkeypatch.setattr(selection, "PAGE", 2)
     told: list[tuple[int, int]] = []
+    threads = answered.settings.model_copy(update={"threads": 2})
     selection.select(
-        answered.model_copy(update={"threads": 2}),
-        engine,
+        Installation(threads, engine=engine),
         report.version,
         again=True,
         progress=lambda *seen: told.append(seen),
@@ -179,69 +183,67 @@ def test_processes_select_what_one_would(
 
 
 def test_what_was_selected_stays_selected_after_a_rollback_and_back(
-    answered: Settings, engine: Engine, release: Path, monkeypatch: pytest.MonkeyPatch
+    answered: Installation, engine: Engine, release: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = update(answered, engine, release, refresh=False)
+    report = update(answered, release, refresh=False)
     assert report.left
-    store = service.index_store(answered)
-    older = switch.put_in_use(engine, store, switch.before(engine))
+    older = switch.switch_to(answered, switch.version_before(engine))
     # They are its own, and nobody has given another one.
     assert due_answers.due_count(engine, older.id) == 0
     late = [{"source": "test", "id": "late", "affiliation": "University of Iceland"}]
-    with service.open_service(answered, engine) as opened:
+    with open_service(answered) as opened:
         resolve_chunk(engine, opened.matcher, opened.version.id, late)
-    newer = switch.put_in_use(engine, store, switch.before(engine))
+    newer = switch.switch_to(answered, switch.version_before(engine))
     assert newer.id == report.version.id
     assert due_answers.due_count(engine, newer.id) == report.left
     monkeypatch.setattr(selection, "PAGE", 2)
     looked: list[str] = []
 
-    def affected(search: Search, answers: Sequence[due_answers.CarriedAffiliation]) -> list[bool]:
+    def may_change(search: Search, answers: Sequence[due_answers.CarriedAffiliation]) -> list[bool]:
         looked.extend(answer.text for answer in answers)
         return real(search, answers)
 
-    real = Search.affected
-    monkeypatch.setattr(Search, "affected", affected)
-    selection.select(answered, engine, newer)
+    real = Search.may_change
+    monkeypatch.setattr(Search, "may_change", may_change)
+    selection.select(answered, newer)
     # But that is what was answered meanwhile, and marked where it had no answer.
     assert set(looked) <= {"University of Iceland"}
     assert due_answers.due_count(engine, newer.id) == report.left + 1
 
 
 def test_all_of_it_is_resolved_again_where_that_is_asked_for(
-    answered: Settings, engine: Engine, release: Path
+    answered: Installation, engine: Engine, release: Path
 ) -> None:
-    report = update(answered, engine, release)
+    report = update(answered, release)
     assert report.refreshed is not None
     resolver_versions.carry_nothing(engine, report.version.id)
-    with service.open_service(answered, engine) as opened:
-        done = refresh.refresh(opened)
+    with open_service(answered) as opened:
+        done = refresh_due(opened)
     assert done.resolved == len(RECORDS) - report.refreshed.resolved
     assert rows(engine, "SELECT DISTINCT resolver_version_id FROM outcome") == [(2,)]
-    assert update(answered, engine, release).idle
+    assert update(answered, release).idle
 
 
 def test_rolling_back_brings_back_what_was(
-    answered: Settings, engine: Engine, release: Path
+    answered: Installation, engine: Engine, release: Path
 ) -> None:
     before = links(engine)
-    update(answered, engine, release)
+    update(answered, release)
     assert links(engine) != before
-    store = service.index_store(answered)
-    version = switch.put_in_use(engine, store, switch.before(engine))
+    version = switch.switch_to(answered, switch.version_before(engine))
     assert version.release == "registry"
-    active = store.active()
+    active = answered.store.active()
     assert active is not None
     assert active.version == version.index_version
     assert due_answers.due_count(engine, version.id)
-    with service.open_service(answered, engine) as opened:
-        assert refresh.refresh(opened).left == 0
+    with open_service(answered) as opened:
+        assert refresh_due(opened).left == 0
     assert links(engine) == before
-    assert update(answered, engine, release).switched
+    assert update(answered, release).switched
 
 
 def test_an_update_that_broke_off_before_selecting_is_not_lost_on_the_next_release(
-    answered: Settings,
+    answered: Installation,
     engine: Engine,
     release: Path,
     tmp_path: Path,
@@ -250,12 +252,12 @@ def test_an_update_that_broke_off_before_selecting_is_not_lost_on_the_next_relea
     with monkeypatch.context() as broken:
         broken.setattr(due_answers, "selection_done", _break_off)
         with pytest.raises(KeyboardInterrupt):
-            update(answered, engine, release)
+            update(answered, release)
     later = tmp_path / "v3.1-2030-02-15-ror-data.json"
     records = json.loads(release.read_bytes())
     records[0]["names"].append({"value": "One More Name", "types": ["alias"], "lang": "en"})
     later.write_text(json.dumps(records))
-    report = update(answered, engine, later)
+    report = update(answered, later)
     assert report.version.release == "v3.1"
     # What 3.0 brought is answered, though nothing was selected for it at that time.
     assert ("0", ICELAND) in links(engine)
@@ -269,9 +271,9 @@ def _break_off(*_: object, **__: object) -> None:
 
 
 def test_a_full_build_has_statistics_of_its_own_and_carries_nothing(
-    answered: Settings, engine: Engine, release: Path
+    answered: Installation, engine: Engine, release: Path
 ) -> None:
-    report = update(answered, engine, release, full=True)
+    report = update(answered, release, full=True)
     assert report.index.derived_from == ""
     assert report.version.carries_id is None
     assert report.before is not None
@@ -279,18 +281,18 @@ def test_a_full_build_has_statistics_of_its_own_and_carries_nothing(
     assert report.refreshed is not None
     assert report.refreshed.resolved == len(RECORDS)
     assert rows(engine, "SELECT DISTINCT end_reason FROM past_outcome") == [("registry release",)]
-    assert update(answered, engine, release, full=True).idle
+    assert update(answered, release, full=True).idle
 
 
 def test_too_many_changes_make_a_full_build(
-    answered: Settings, engine: Engine, tmp_path: Path
+    answered: Installation, engine: Engine, tmp_path: Path
 ) -> None:
     records = next_release(json.loads(sample.REGISTRY.read_bytes()))
     for record in records[:60]:
         record["names"].append({"value": "One More Name", "types": ["alias"], "lang": "en"})
     path = tmp_path / "v3.0-2030-01-15-ror-data.json"
     path.write_text(json.dumps(records))
-    report = update(answered, engine, path)
+    report = update(answered, path)
     assert report.index.derived_from == ""
     assert report.left == 0
 
@@ -303,32 +305,32 @@ def test_too_many_changes_make_a_full_build(
     ],
 )
 def test_a_file_that_cannot_be_used_changes_nothing(
-    answered: Settings, engine: Engine, release: Path, damage: Callable[[Path], object]
+    answered: Installation, engine: Engine, release: Path, damage: Callable[[Path], object]
 ) -> None:
     before = resolver_versions.current_resolver(engine)
     damage(release)
     with pytest.raises(RegistryError):
-        update(answered, engine, release)
+        update(answered, release)
     assert resolver_versions.current_resolver(engine) == before
-    assert len(service.index_store(answered).versions()) == 1
+    assert len(answered.store.versions()) == 1
     assert releases.require_release(engine).version == "registry"
 
 
 def test_an_older_release_wants_to_be_forced(
-    answered: Settings, engine: Engine, release: Path, tmp_path: Path
+    answered: Installation, engine: Engine, release: Path, tmp_path: Path
 ) -> None:
-    update(answered, engine, release)
+    update(answered, release)
     older = tmp_path / "v2.0-2025-01-15-ror-data.json"
     older.write_bytes(sample.REGISTRY.read_bytes())
     with pytest.raises(RegistryError, match="older"):
-        update(answered, engine, older)
-    report = update(answered, engine, older, force=True)
+        update(answered, older)
+    report = update(answered, older, force=True)
     assert report.version.release == "v2.0"
     assert report.kinds["removed"] == 3
     assert ("0", ICELAND) not in links(engine)
 
 
-def test_one_update_at_a_time(answered: Settings, engine: Engine, release: Path) -> None:
+def test_one_update_at_a_time(answered: Installation, engine: Engine, release: Path) -> None:
     with (
         updating_alone(engine),
         pytest.raises(UpdateRunning),
@@ -336,16 +338,16 @@ def test_one_update_at_a_time(answered: Settings, engine: Engine, release: Path)
     ):
         pass
     with updating_alone(engine), pytest.raises(UpdateRunning):
-        update(answered, engine, release)
-    assert len(service.index_store(answered).versions()) == 1
+        update(answered, release)
+    assert len(answered.store.versions()) == 1
 
 
 def test_overrides_of_organisations_that_ended_are_reported(
-    answered: Settings, engine: Engine, release: Path
+    answered: Installation, engine: Engine, release: Path
 ) -> None:
     said = Override(None, ICELANDIC, MERGED, Verdict.IS, "ada")
     overrides.add(engine, [said])
-    report = update(answered, engine, release)
+    report = update(answered, release)
     assert [problem.override.ror_id for problem in report.problems] == [MERGED]
     line = f"override: '{ICELANDIC}' is {MERGED}: withdrawn, see {SUCCESSOR}"
     assert line in list(report.lines())

@@ -20,7 +20,7 @@ from support.paths import ROOT
 
 from resolver import sample
 from resolver.answering.chunk import resolve_chunk
-from resolver.answering.refresh import refresh
+from resolver.answering.refresh import refresh_due
 from resolver.curation import overrides
 from resolver.database.answers import withdraw
 from resolver.database.connection import connect, driver, transaction
@@ -29,10 +29,12 @@ from resolver.database.schema import current, downgrade, head, require_schema, u
 from resolver.errors import DatabaseProblem
 from resolver.matching.override import Override, Verdict
 from resolver.network import addresses
-from resolver.release import switch
+from resolver.release.index import index_release
 from resolver.release.load import load
 from resolver.release.update import update
-from resolver.service.service import index_store, models, open_service
+from resolver.service.installation import Installation
+from resolver.service.parts import load_encoder
+from resolver.service.service import open_service
 from resolver.settings import Settings
 
 COOKBOOK = ROOT / "docs" / "sql.md"
@@ -110,16 +112,16 @@ def work(tmp_path: Path, writer: Engine, reader: Engine) -> None:
 
     require_schema(writer)
     load(writer, sample.REGISTRY, rejects=tmp_path / "rejects.jsonl")
-    store = index_store(settings)
-    encoder = models(settings).encoder
-    store.activate(switch.index_release(writer, store, encoder).manifest.version)
-    with open_service(settings, writer) as opened:
+    installation = Installation(settings, engine=writer)
+    indexed = index_release(installation, load_encoder(settings))
+    installation.store.activate(indexed.manifest.version)
+    with open_service(installation) as opened:
         resolve_chunk(writer, opened.matcher, opened.version.id, RECORDS, opened.policy(None))
         said = Override(None, "Nowhere in particular", "052gg0110", Verdict.IS, "ada")
         assert overrides.add(writer, [said]).answers == 1
-        update(settings, writer, write_next_release(tmp_path), refresh=False)
+        update(installation, write_next_release(tmp_path), refresh=False)
         assert opened.follow()
-        assert refresh(opened).resolved > 0
+        assert refresh_due(opened).resolved > 0
     assert withdraw(writer, [("crossref", "10.1/a", None)]).records == 1
     assert forgettable(reader, Ages(withdrawn=0)).texts == 1
     with pytest.raises(DatabaseProblem, match="may not delete"):

@@ -20,9 +20,10 @@ from support.paths import ROOT
 
 from resolver.database.connection import connect, transaction
 from resolver.errors import ResolverError, SettingsError
-from resolver.service.service import index_store, reranker
+from resolver.service.installation import open_index_store
+from resolver.service.parts import load_reranker
 from resolver.settings import MAX_SECRET_BYTES, SECRETS, Settings, load_settings
-from resolver.workers import installation
+from resolver.workers import health
 from resolver.workers.app import create_app
 from resolver.workers.client import enqueue
 
@@ -225,7 +226,7 @@ def test_servers_that_are_away(caplog: pytest.LogCaptureFixture) -> None:
         reranker_timeout=0.2,
         qdrant_timeout=1,
     )
-    for ask in (lambda: index_store(settings).versions(), lambda: reranker(settings)):
+    for ask in (lambda: open_index_store(settings).versions(), lambda: load_reranker(settings)):
         with caplog.at_level(logging.DEBUG), pytest.raises(ResolverError) as caught:
             ask()
         assert hidden(told(caught.value))
@@ -242,11 +243,11 @@ def test_the_state_of_an_installation_shows_no_part_of_a_password(
     url = f"{scheme}://{written}@127.0.0.1:{closed_port()}/x"
     settings = Settings(_env_file=None, home=tmp_path, **{variable: url})  # type: ignore[arg-type]
     with caplog.at_level(logging.DEBUG):
-        found = installation.look(settings)
+        found = health.check(settings)
     part = found.database if variable == "database_url" else found.broker
     assert part.error is not None
     assert "cannot be read" in part.error.problem
-    assert hidden("".join(f"{p.problem} {p.remedy}" for p in installation.problems(found)))
+    assert hidden("".join(f"{p.problem} {p.remedy}" for p in health.problems(found)))
     assert hidden(told(part.error))
     assert hidden(caplog.text)
 

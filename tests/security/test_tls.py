@@ -29,7 +29,7 @@ from resolver.errors import (
 )
 from resolver.network import addresses, trust
 from resolver.reranker.remote import Connection
-from resolver.service.service import index_store
+from resolver.service.installation import open_index_store
 from resolver.settings import Settings
 from resolver.workers.client import enqueue
 
@@ -216,7 +216,7 @@ def _serving(context: ssl.SSLContext) -> Iterator[str]:
 
 
 def qdrant(url: str, ca_file: Path | None) -> object:
-    with index_store(settings(qdrant_url=url, ca_file=ca_file)) as store:
+    with open_index_store(settings(qdrant_url=url, ca_file=ca_file)) as store:
         return store.versions()
 
 

@@ -21,7 +21,8 @@ from resolver.database import releases
 from resolver.index.build import build
 from resolver.release import load
 from resolver.sample import REGISTRY
-from resolver.service import service
+from resolver.service.installation import open_index_store
+from resolver.service.parts import load_encoder
 from resolver.settings import Settings
 from resolver.workers.app import create_app
 from resolver.workers.queues import dead_queue
@@ -137,12 +138,12 @@ def prepare(bare: Deployment) -> None:
     load.load(bare.engine, REGISTRY, rejects=bare.folder / "rejects.jsonl")
     release = releases.current_release(bare.engine)
     assert release is not None
-    store = service.index_store(bare.settings)
+    store = open_index_store(bare.settings)
     manifest = build(
         releases.organisations(bare.engine, release.id),
         release=release.version,
         release_sha256=release.sha256,
-        encoder=service.encoder(bare.settings),
+        encoder=load_encoder(bare.settings),
         store=store,
     )
     store.activate(manifest.version)

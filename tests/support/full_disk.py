@@ -15,7 +15,7 @@ from resolver.errors import DiskFull
 from resolver.index import build
 from resolver.index.embedded import EmbeddedStore
 from resolver.registry.organisation import Name, NameKind, Organisation, OrganisationStatus
-from resolver.service import service
+from resolver.service.parts import load_encoder
 from resolver.settings import Settings
 
 
@@ -50,7 +50,7 @@ def main(folder: Path, names: int, filled_after: int, left: int) -> None:
             map(organisation, range(names)),
             release="v1.0",
             release_sha256="0" * 64,
-            encoder=service.encoder(Settings(home=folder)),
+            encoder=load_encoder(Settings(home=folder)),
             store=store,
             progress=progress,
         )

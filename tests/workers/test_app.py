@@ -20,7 +20,7 @@ from resolver.errors import (
 )
 from resolver.settings import Settings
 from resolver.workers.app import TIME_LIMIT, VISIBILITY_TIMEOUT, create_app, run_worker
-from resolver.workers.opening import exit_code, service
+from resolver.workers.process import exit_code, service
 from resolver.workers.queues import DEAD, QUEUES
 
 

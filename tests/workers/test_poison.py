@@ -13,7 +13,7 @@ from redis import Redis
 from support.deployment import DEADLY, PATIENCE, Deployment, linked, record, until
 
 from benchmarks.deadly import RAISING, WORD
-from resolver.workers import deadletters, installation, poison
+from resolver.workers import deadletters, health, poison
 from resolver.workers.app import create_app
 from resolver.workers.client import enqueue
 from resolver.workers.delivery import MOST_DEATHS, forward
@@ -74,7 +74,7 @@ def test_worker_whose_processes_all_die_stops_and_buries_nothing(deployment: Dep
     assert "no message was done in between" in worker.log.read_text()
     assert "ValueError: nobody foresaw this" in worker.log.read_text()
     assert deployment.dead() == []
-    found = installation.look(settings).broker.found
+    found = health.check(settings).broker.state
     assert found is not None
     assert found.waiting == MOST_DEATHS + 2
 
@@ -187,7 +187,7 @@ def test_malformed(message: Any, problem: str | None) -> None:
     ],
 )
 def test_parts(arguments: list[Any], expected: list[Any]) -> None:
-    assert poison.parts(arguments, size=3) == expected
+    assert poison.split(arguments, size=3) == expected
 
 
 def test_count_is_of_a_message_and_ends(redis_url: str) -> None:
@@ -195,16 +195,16 @@ def test_count_is_of_a_message_and_ends(redis_url: str) -> None:
 
     with Connection(redis_url) as connection:
         client: Redis = connection.default_channel.client
-        one, other = poison.counted("1"), poison.counted("2")
-        assert [poison.begun(client, one) for _ in range(3)] == [0, 1, 2]
-        assert poison.begun(client, other) == 0
-        assert 0 < client.ttl(one) <= poison.KEPT
-        poison.ended(client, one)
-        assert (poison.begun(client, one), poison.begun(client, other)) == (0, 1)
+        one, other = poison.delivery_key("1"), poison.delivery_key("2")
+        assert [poison.count_delivery(client, one) for _ in range(3)] == [0, 1, 2]
+        assert poison.count_delivery(client, other) == 0
+        assert 0 < client.ttl(one) <= poison.KEEP_SECONDS
+        poison.forget_deliveries(client, one)
+        assert (poison.count_delivery(client, one), poison.count_delivery(client, other)) == (0, 1)
 
 
 def test_labels_come_off_again() -> None:
     sent = {"task": "t", "id": "1", "root_id": "1"}
-    dead = poison.labelled(sent | {"x-delivery-count": 4}, queue="bulk", error="e" * 5000)
+    dead = poison.add_labels(sent | {"x-delivery-count": 4}, queue="bulk", error="e" * 5000)
     assert (dead["queue"], len(dead["error"])) == ("bulk", poison.MAX_ERROR)
-    assert poison.unlabelled(dead | {"x-death": [], "redelivered": True}) == sent
+    assert poison.remove_labels(dead | {"x-death": [], "redelivered": True}) == sent

@@ -26,7 +26,7 @@ from resolver.database.locks import updating_alone
 from resolver.errors import SettingsError
 from resolver.intake.record import RefusedRecord
 from resolver.release.update import update
-from resolver.service import service
+from resolver.service.installation import Installation
 from resolver.settings import Settings
 from resolver.workers import broker
 from resolver.workers.app import create_app
@@ -121,7 +121,7 @@ def test_a_release_is_taken_in_on_schedule(database_url: str, services_home: Pat
     chosen = settings(home=home, database_url=SecretStr(database_url), chunk_size=8)
     with (
         zenodo(write_next_release(home)) as url,
-        service.database(chosen) as engine,
+        Installation(chosen) as installation,
         broker.address(chosen),
     ):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RESOLVER_")} | {
@@ -133,7 +133,8 @@ def test_a_release_is_taken_in_on_schedule(database_url: str, services_home: Pat
             "RESOLVER_KEEP_REFUSED_DAYS": "0",
             "RESOLVER_CHUNK_SIZE": "8",
         }
-        update(chosen, engine, sample.REGISTRY)
+        engine = installation.engine
+        update(installation, sample.REGISTRY)
         records = [json.loads(line) for line in sample.AFFILIATIONS.read_text().splitlines()]
 
         def answered(ror_id: str) -> int:

@@ -11,7 +11,7 @@ from resolver.errors import (
     RerankerUnavailable,
 )
 from resolver.workers.app import TIME_LIMIT
-from resolver.workers.tasks import ATTEMPTS, BACKOFF_MAXIMUM, patiently
+from resolver.workers.tasks import ATTEMPTS, BACKOFF_MAXIMUM, retry_patiently
 
 
 class Flaky:
@@ -36,7 +36,7 @@ class Flaky:
 @pytest.mark.parametrize("times", [0, 1, ATTEMPTS - 1])
 def test_service_that_comes_back_is_waited_for(error: Exception, times: int) -> None:
     waits: list[float] = []
-    assert patiently(Flaky(error, times), wait=waits.append) == "done"
+    assert retry_patiently(Flaky(error, times), wait=waits.append) == "done"
     assert len(waits) == times
 
 
@@ -44,7 +44,7 @@ def test_service_that_stays_away_is_given_up() -> None:
     waits: list[float] = []
     action = Flaky(DatabaseUnavailable("away"), 1000)
     with pytest.raises(DatabaseUnavailable):
-        patiently(action, wait=waits.append)
+        retry_patiently(action, wait=waits.append)
     assert action.calls == ATTEMPTS
     assert len(waits) == ATTEMPTS - 1
     assert all(0 <= wait <= BACKOFF_MAXIMUM for wait in waits)
@@ -55,7 +55,7 @@ def test_waits_grow_and_stay_within_the_time_limit() -> None:
     for _ in range(200):
         waits: list[float] = []
         with pytest.raises(DatabaseUnavailable):
-            patiently(Flaky(DatabaseUnavailable("away"), 1000), wait=waits.append)
+            retry_patiently(Flaky(DatabaseUnavailable("away"), 1000), wait=waits.append)
         longest = [max(pair) for pair in zip(longest, waits, strict=True)]
     assert all(earlier <= later for earlier, later in pairwise(longest[:5]))
     assert sum(longest) < TIME_LIMIT / 2
@@ -65,5 +65,5 @@ def test_waits_grow_and_stay_within_the_time_limit() -> None:
 def test_other_failures_are_not_repeated(error: Exception) -> None:
     waits: list[float] = []
     with pytest.raises(type(error)):
-        patiently(Flaky(error, 1), wait=waits.append)
+        retry_patiently(Flaky(error, 1), wait=waits.append)
     assert waits == []

@@ -21,7 +21,7 @@ from resolver.database.connection import connect
 from resolver.matching.meters import Meters
 from resolver.observing import heartbeat
 from resolver.settings import Settings
-from resolver.workers import installation, telemetry
+from resolver.workers import health, telemetry
 from resolver.workers.client import enqueue, enqueue_refresh
 
 
@@ -89,16 +89,16 @@ def test_a_worker_tells_what_it_does(deployment: Deployment) -> None:
         enqueue(records[:1], settings=deployment.settings)
         until(lambda: watched.metrics()["resolver_strings_cached_total", ""] == 1, "it is known")
 
-        seen = installation.look(deployment.settings)
-        assert seen.broker.found is not None
-        [heard] = seen.broker.found.workers
+        seen = health.check(deployment.settings)
+        assert seen.broker.state is not None
+        [heard] = seen.broker.state.workers
         assert heard.pid == worker.process.pid
         assert heard.queues == ("bulk", "interactive")
         assert heard.done == 2
-        assert installation.problems(seen) == []
+        assert health.problems(seen) == []
         enqueue_refresh([(1, [1])], settings=deployment.settings)
-        seen = installation.look(deployment.settings)
-        assert [(one.problem, one.serious) for one in installation.problems(seen)] == [
+        seen = health.check(deployment.settings)
+        assert [(one.problem, one.serious) for one in health.problems(seen)] == [
             ("1 message in queue refresh and no worker serves it", True)
         ]
 
@@ -173,7 +173,7 @@ METERS = Meters(wall=2.0, score=1.5, pairs=40, pairs_avoided=4, sieved=9)
             {"task": "resolve_chunk", "received": 7, "refused": 1, "resolved": 5, "cached": 1, "links": 4},
         ),
         (
-            refresh.ChunkReport(7, 5, METERS),
+            refresh.RefreshChunkReport(7, 5, METERS),
             {"task": "refresh_chunk", "received": 7, "refused": 0, "resolved": 5, "cached": 2},
         ),
     ],

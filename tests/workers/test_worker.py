@@ -41,9 +41,9 @@ from resolver.network import addresses
 from resolver.release import load, switch
 from resolver.release.update import update
 from resolver.sample import REGISTRY
-from resolver.service import service
+from resolver.service.installation import Installation, index_directory, open_database
 from resolver.settings import Settings
-from resolver.workers import deadletters, installation
+from resolver.workers import deadletters, health
 from resolver.workers.app import create_app
 from resolver.workers.client import UPDATE, enqueue, enqueue_refresh, withdraw
 
@@ -424,7 +424,7 @@ def test_worker_goes_on_with_the_standby_that_is_promoted(
 
 def test_worker_whose_index_vanishes_stops_at_the_next_process(deployment: Deployment) -> None:
     with deployment.worker() as worker:
-        index = service.index_directory(deployment.settings)
+        index = index_directory(deployment.settings)
         index.rename(index.with_name("gone"))
         worker.child().kill()
         assert worker.process.wait(timeout=PATIENCE) == 78
@@ -434,7 +434,7 @@ def test_worker_whose_index_vanishes_stops_at_the_next_process(deployment: Deplo
 def test_worker_on_embedded_services(tmp_path: Path) -> None:
     # No URL at all: Redis, Postgres and Qdrant's engine from wheels, under one folder.
     settings = Settings(_env_file=None, home=tmp_path / "home")  # type: ignore[call-arg]
-    with service.database(settings) as engine:
+    with open_database(settings) as engine:
         upgrade(engine)
         prepare(Deployment(settings, engine, tmp_path))
         enqueue(CHUNK, settings=settings)
@@ -486,7 +486,7 @@ def test_update_that_fails_or_is_killed_leaves_a_letter(deployment: Deployment) 
         assert (failed.task, failed.queue, killed.id) == (UPDATE, "registry", "killed")
         assert failed.error.startswith("FetchError: ")
         assert killed.error.startswith("WorkerLostError: ")
-        found = installation.problems(installation.look(unfed.settings))
+        found = health.problems(health.check(unfed.settings))
         assert ("2 messages failed for good", True) in [(one.problem, one.serious) for one in found]
         # Sent back, it is tried again.
         assert deadletters.retry(unfed.settings, ["killed"]) == 1
@@ -519,7 +519,10 @@ def test_worker_follows_a_release_without_a_restart(deployment: Deployment) -> N
             f"SELECT affiliation_id, policy_id FROM link WHERE ror_id = '{ICELAND}'"
         )
         enqueue_refresh([(policy, [affiliation])], settings=deployment.settings)
-        until(lambda: "ChunkReport(received=1, resolved=0)" in worker.output(), "nothing is due")
+        until(
+            lambda: "RefreshChunkReport(received=1, resolved=0)" in worker.output(),
+            "nothing is due",
+        )
         enqueue([iceland | {"id": "10.1/5"}], settings=deployment.settings)
         until(lambda: deployment.count("source_record") == 5, "it is known")
         assert worker.child() == child
@@ -532,14 +535,13 @@ def test_chunk_that_meets_a_switch_is_done_again_by_the_new_version(
     deployment: Deployment,
 ) -> None:
     with deployment.worker() as worker:
-        update(deployment.settings, deployment.engine, refresh=False,
-               path=write_next_release(deployment.folder))  # fmt: skip
+        installation = Installation(deployment.settings, engine=deployment.engine)
+        update(installation, write_next_release(deployment.folder), refresh=False)
         version = resolver_versions.current_resolver(deployment.engine)
         before = resolver_versions.previous_resolver(deployment.engine)
         assert version is not None
         assert before is not None
-        store = service.index_store(deployment.settings)
-        switch.put_in_use(deployment.engine, store, before)
+        switch.switch_to(installation, before)
         with deployment.engine.begin() as connection:
             # The chunk has met its version, and waits to store what that answers.
             connection.execute(

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resolver.cli.figures import reliability_table
+from resolver.cli.evaluation_tables import reliability_table
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, errors, progress, say
-from resolver.database import releases, schema
+from resolver.database import releases
 from resolver.disk import writing
 from resolver.errors import ModelError, SettingsError
 from resolver.evaluation.metrics import reliability
@@ -25,7 +25,8 @@ from resolver.matching.judge import LogitJudge
 from resolver.matching.judge_file import save_judge
 from resolver.registry.organisation import Organisation
 from resolver.reranker.calibration import write_calibration
-from resolver.service import service
+from resolver.service import parts
+from resolver.service.installation import Installation
 from resolver.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from resolver.training.reranker import Step
 
 
-class Part(StrEnum):
-    """What to train. Each needs what is before it: the reranker its candidates, the others both."""
+class Target(StrEnum):
+    """What to train. Each needs those before it: the reranker its candidates, the others both."""
 
     ENCODER = "encoder"
     RERANKER = "reranker"
@@ -52,7 +53,7 @@ class PresetName(StrEnum):
 
 
 class Precision(StrEnum):
-    """What the reranker is trained in; the last two by autocast, its weights stay in fp32."""
+    """What the reranker is trained in; bf16 and fp16 by autocast, while weights stay in fp32."""
 
     FP32 = "fp32"
     BF16 = "bf16"
@@ -71,7 +72,7 @@ def train(
     out: Annotated[
         Path, typer.Option(help="Folder of the model; file of the judge or the calibration.")
     ],
-    part: Annotated[Part, typer.Option(help="What to train.")] = Part.RERANKER,
+    part: Annotated[Target, typer.Option(help="What to train.")] = Target.RERANKER,
     preset: Annotated[
         PresetName,
         typer.Option(
@@ -209,11 +210,11 @@ def train(
     when the same command is given again (docs/models.md).
     """
     settings = load_settings()
-    if part is Part.CALIBRATION:
+    if part is Target.CALIBRATION:
         with writing(out):
             _calibrate(settings, gold, out)
         return
-    if part is Part.JUDGE:
+    if part is Target.JUDGE:
         with writing(out):
             _train_judge(
                 settings, gold, out, seed, fold_rerankers or [], incomplete or [], material
@@ -257,9 +258,9 @@ def train(
         },
         further=set_ or [],
     )
-    if not (made.training.base if part is Part.RERANKER else base):
+    if not (made.training.base if part is Target.RERANKER else base):
         raise SettingsError(f"the {part} needs a model to start from", remedy="give --base")
-    if part is Part.ENCODER:
+    if part is Target.ENCODER:
         with _installed():
             from resolver.training.encoder import EncoderTraining
         given = _given(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
@@ -310,31 +311,33 @@ def _train_reranker(
     if processes.join(made.training.device).is_main_process:
         # Only this process opens the database and the index, which let nobody else in, and
         # neither longer than it takes to mine.
-        with service.recall(settings) as first_stage:
+        with Installation(settings) as installation, installation.open_recall() as first_stage:
             recipe.prepare_reranker(
                 made.data,
                 made.training,
                 _organisations(settings),
                 first_stage,
-                reranker=service.reranker(settings) if hard else None,
+                reranker=parts.load_reranker(settings) if hard else None,
                 overwrite=overwrite,
             )
     else:
         logging.getLogger().setLevel(logging.ERROR)
-    report = recipe.finish_reranker(made.data, made.training, about, export=export, watch=_tell)
+    report = recipe.finish_reranker(
+        made.data, made.training, about, export=export, watch=_print_step
+    )
     if report is not None:
         _print_report(report, made.training.out)
 
 
-def _tell(step: Step) -> None:
-    said = [f"step {step.step:,}", f"epoch {step.epoch:.2f}"]
+def _print_step(step: Step) -> None:
+    figures = [f"step {step.step:,}", f"epoch {step.epoch:.2f}"]
     if step.loss is not None:
-        said.append(f"loss {step.loss:.4f}")
+        figures.append(f"loss {step.loss:.4f}")
     if step.evaluation_loss is not None:
-        said.append(f"evaluation loss {step.evaluation_loss:.4f}")
+        figures.append(f"evaluation loss {step.evaluation_loss:.4f}")
     if step.evaluation is not None:
-        said.append(f"nDCG@10 {step.evaluation.ndcg:.4f}")
-    say("  ".join(said))
+        figures.append(f"nDCG@10 {step.evaluation.ndcg:.4f}")
+    say("  ".join(figures))
 
 
 def _print_report(report: TrainingReport, out: Path) -> None:
@@ -362,10 +365,9 @@ def _print_report(report: TrainingReport, out: Path) -> None:
 
 
 def _organisations(settings: Settings) -> list[Organisation]:
-    with service.database(settings) as engine:
-        schema.require_schema(engine)
-        release = releases.require_release(engine)
-        return list(releases.organisations(engine, release.id))
+    with Installation(settings) as installation:
+        release = releases.require_release(installation.engine)
+        return list(releases.organisations(installation.engine, release.id))
 
 
 def _calibrate(settings: Settings, gold: list[Path], out: Path) -> None:
@@ -375,8 +377,8 @@ def _calibrate(settings: Settings, gold: list[Path], out: Path) -> None:
         from resolver.training.ranking import judged, scores, shortlists
     by_id = {organisation.ror_id: organisation for organisation in _organisations(settings)}
     _, held_out = split(item for path in gold for item in read_labelled(path))
-    reranker = service.reranker(settings)
-    with service.recall(settings) as first_stage:
+    reranker = parts.load_reranker(settings)
+    with Installation(settings) as installation, installation.open_recall() as first_stage:
         lists = shortlists(held_out, by_id, first_stage, depth=settings.rerank_depth)
     logits, right = judged(lists, scores(lists, reranker))
     fitted = calibration.fit(logits, right)
@@ -408,7 +410,10 @@ def _train_judge(
     strings = training.Strings.of(
         labelled, organisations, folds=len(fold_rerankers), material=material, seed=seed
     )
-    with service.matcher(settings, judge=LogitJudge(1.0, 0.0)) as matcher:
+    with (
+        Installation(settings) as installation,
+        installation.open_matcher(judge=LogitJudge(1.0, 0.0)) as matcher,
+    ):
         with progress("strings sieved", len(strings.weighted())) as report:
             sieve = training.fit_sieve(
                 matcher.recall,
@@ -419,16 +424,18 @@ def _train_judge(
             )
         matcher = replace(matcher, sieve=sieve)
         theirs = [
-            replace(matcher, reranker=service.reranker(settings.model_copy(update={"reranker": r})))
+            replace(
+                matcher, reranker=parts.load_reranker(settings.model_copy(update={"reranker": r}))
+            )
             for r in fold_rerankers
         ]
         with progress("strings", len(strings)) as report:
-            found, features = training.gather(matcher, theirs, strings, organisations, report)
+            examples, features = training.gather(matcher, theirs, strings, organisations, report)
         with progress("fits", training.PARTS + 1) as report:
-            judge, operating = training.fit_judge(found, features, progress=report)
+            judge, operating = training.fit_judge(examples, features, progress=report)
         save_judge(judge, sieve, operating, matcher.recall.encoder, matcher.reranker, out)
     table = Table("accepted from", "precision", "recall", title="cross-validated, on these labels")
     for accept, precision, recall in operating:
         table.add_row(f"{accept:g}", f"{100 * precision:.1f}", f"{100 * recall:.1f}")
     console.print(table)
-    say(f"judge fitted on {len(found):,} strings, in {out}")
+    say(f"judge fitted on {len(examples):,} strings, in {out}")

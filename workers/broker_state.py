@@ -1,7 +1,7 @@
-"""What waits at the broker, and which workers live; looks, and takes nothing.
+"""The state of the broker: the messages in each queue, and the workers that are alive.
 
-Only what every broker tells without a message being touched: to fetch one and give it back would
-count as a delivery on RabbitMQ, and after a few of them the message would be dead.
+It reads only what a broker tells without delivering a message: to fetch one and give it back would
+count as a delivery on RabbitMQ, and after a few of these the message would become a dead letter.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ BEAT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """Messages of a queue that wait; those that a worker has are not among them.
+class QueueState:
+    """A queue and the number of messages that wait in it; those that a worker has are not counted.
 
-    `oldest` is the age in seconds of the one that waits longest: None when none does, and where
-    the broker does not tell (RabbitMQ).
+    `oldest` is the age in seconds of the oldest message: None where there is none, and on RabbitMQ,
+    which does not tell it.
     """
 
     queue: str
@@ -39,9 +39,9 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerSeen:
-    """A worker that was heard: `active` messages in work, `done` since it started, and the queues
-    that it serves."""
+class WorkerState:
+    """A worker that sent a heartbeat: how many messages are in work (`active`) and how many are
+    `done` since it started, and the queues that it serves."""
 
     name: str
     pid: int
@@ -51,18 +51,19 @@ class WorkerSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
-    """The broker's state: a line for each queue, the dead letters, the workers by name.
+class BrokerState:
+    """The queues that workers serve, the queue of the dead letters, and the workers by name.
 
-    A queue that nobody has made yet is empty.
+    A queue that does not exist yet is empty.
     """
 
-    queues: tuple[Waiting, ...]
-    dead: Waiting
-    workers: tuple[WorkerSeen, ...]
+    queues: tuple[QueueState, ...]
+    dead: QueueState
+    workers: tuple[WorkerState, ...]
 
     @property
     def waiting(self) -> int:
+        """Messages that wait in all queues that workers serve."""
         return sum(queue.messages for queue in self.queues)
 
     def serving(self, queue: str) -> int:
@@ -70,19 +71,19 @@ class Traffic:
         return sum(queue in worker.queues for worker in self.workers)
 
 
-def look(app: Celery, *, timeout: float, listen: float = 1.5 * BEAT) -> Traffic:
-    """Count, then listen `listen` seconds for workers: one that lives is heard every `BEAT`.
+def read_state(app: Celery, *, timeout: float, listen: float = 1.5 * BEAT) -> BrokerState:
+    """Count messages, then listen `listen` seconds for heartbeats; workers send one every `BEAT`.
 
     Raises:
-        BrokerUnavailable: no answer within some `timeout` seconds.
+        BrokerUnavailable: no answer within about `timeout` seconds.
     """
     with app.connection_for_read() as connection:
         connection.connect_timeout = timeout
         try:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=timeout)
-            queues = tuple(_waiting(connection, name) for name in QUEUES)
-            dead = _waiting(connection, DEAD)
-            return Traffic(queues, dead, _heard(app, connection, listen))
+            queues = tuple(_queue_state(connection, name) for name in QUEUES)
+            dead = _queue_state(connection, DEAD)
+            return BrokerState(queues, dead, _listen(app, connection, listen))
         except failures(connection) as error:
             url = addresses.shown(app.conf.broker_url)
             raise BrokerUnavailable(
@@ -91,13 +92,13 @@ def look(app: Celery, *, timeout: float, listen: float = 1.5 * BEAT) -> Traffic:
             ) from error
 
 
-def _waiting(connection: Any, name: str) -> Waiting:
+def _queue_state(connection: Any, name: str) -> QueueState:
     # A channel of its own: RabbitMQ closes it where there is no such queue.
     channel = connection.channel()
     try:
         declared = Queue(name, channel=channel).queue_declare(passive=True)
     except connection.channel_errors:
-        return Waiting(name, 0, None)
+        return QueueState(name, 0, None)
     messages = declared.message_count
     oldest = None
     client = getattr(channel, "client", None)
@@ -105,11 +106,12 @@ def _waiting(connection: Any, name: str) -> Waiting:
         # Redis: a list, to which messages are added on the left.
         oldest = _age(client.lindex(name, -1))
     channel.close()
-    return Waiting(name, messages, oldest)
+    return QueueState(name, messages, oldest)
 
 
 def _age(message: bytes | None) -> float | None:
-    """Seconds since a message was sent, if it says; anybody may have written it."""
+    """Seconds since a message was sent; None where it does not say. Anybody may have written it, so
+    it may be anything."""
     if message is None:
         return None
     try:
@@ -119,20 +121,20 @@ def _age(message: bytes | None) -> float | None:
         return None
 
 
-def _heard(app: Celery, connection: Any, seconds: float) -> tuple[WorkerSeen, ...]:
-    found: dict[tuple[str, int], WorkerSeen] = {}
+def _listen(app: Celery, connection: Any, seconds: float) -> tuple[WorkerState, ...]:
+    workers: dict[tuple[str, int], WorkerState] = {}
 
     def hear(event: Mapping[str, Any]) -> None:
         name, pid = str(event.get("hostname")), int(event.get("pid") or 0)
         if event.get("type") == "worker-offline":
-            found.pop((name, pid), None)
+            workers.pop((name, pid), None)
         else:
-            found[name, pid] = WorkerSeen(
+            workers[name, pid] = WorkerState(
                 name,
                 pid,
                 int(event.get("active") or 0),
                 int(event.get(DONE) or 0),
-                # One that does not say is taken to serve all: nobody is to be woken for that.
+                # A worker that does not say is taken to serve all queues: no alarm for that.
                 tuple(event.get(QUEUES_SERVED) or QUEUES),
             )
 
@@ -152,4 +154,4 @@ def _heard(app: Celery, connection: Any, seconds: float) -> tuple[WorkerSeen, ..
                 listening.drain_events(timeout=left)
             except TimeoutError:
                 break
-    return tuple(sorted(found.values(), key=lambda worker: (worker.name, worker.pid)))
+    return tuple(sorted(workers.values(), key=lambda worker: (worker.name, worker.pid)))

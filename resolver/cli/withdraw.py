@@ -1,4 +1,4 @@
-"""``resolver withdraw``: what a source has taken back."""
+"""``resolver withdraw``: take out records that their source has withdrawn."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import typer
 from rich.text import Text
 
 from resolver.cli.terminal import progress, say
-from resolver.database import answers, schema
+from resolver.database import answers
 from resolver.errors import IntakeError, SettingsError
 from resolver.intake.files import Format, form_of
 from resolver.intake.lines import not_in, opened
 from resolver.intake.message import parse_key
 from resolver.intake.record import Key
-from resolver.service import service
+from resolver.service.installation import Installation
 from resolver.settings import load_settings
 
-TOLD = 10
-"""Ids that are told one by one; the rest are counted."""
+MOST_PRINTED = 10
+"""Ids that are printed; the others are counted."""
 
 
 def withdraw(
@@ -38,20 +38,19 @@ def withdraw(
 ) -> None:
     """Take records out that their source has withdrawn. Their history stays.
 
-    Ids that this source never sent are told, and the exit code is 2 then. Done twice it is
+    Ids that this source never sent are printed, and the exit code is 2 then. Doing it twice is
     harmless.
     """
     if not ids and file is None:
         raise SettingsError("no record was named", remedy="use --id or --file")
     refused: list[IntakeError] = []
     keys = _keys(source, position, chain(enumerate(ids or (), 1), _lines(file)), refused)
-    with service.database(load_settings()) as engine, progress("ids") as report:
-        schema.require_schema(engine)
-        done = answers.withdraw(engine, keys, progress=report)
+    with Installation(load_settings()) as installation, progress("ids") as report:
+        done = answers.withdraw(installation.engine, keys, progress=report)
     say(f"{done.records:,} records withdrawn, of {done.found:,} ids of {done.keys:,}")
     if done.before:
         say(f"{done.before:,} ids were withdrawn before")
-    for error in refused[:TOLD]:
+    for error in refused[:MOST_PRINTED]:
         say(Text.assemble(("refused", "yellow"), f" {error.reason}"))
     if refused:
         say(f"{len(refused):,} lines refused")
@@ -69,9 +68,11 @@ def _keys(
     ids: Iterator[tuple[int, str | None]],
     refused: list[IntakeError],
 ) -> Iterator[Key]:
-    for number, one in ids:
+    for number, external_id in ids:
         try:
-            yield parse_key({"source": source, "id": one, "position": position}, position=number)
+            yield parse_key(
+                {"source": source, "id": external_id, "position": position}, position=number
+            )
         except IntakeError as error:
             refused.append(IntakeError(position=number, reason=f"line {number}: {error.reason}"))
 

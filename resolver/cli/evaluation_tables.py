@@ -1,4 +1,4 @@
-"""Figures as tables."""
+"""Figures of an evaluation as tables."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from resolver.evaluation.operating import OperatingPoint
 from resolver.evaluation.peers import PUBLISHED
 
 INTERVALS = ("precision", "recall", "f1", "exact")
-"""Figures that intervals are made for, in the order of the table."""
+"""Figures that have an interval, in the order of the table."""
 
 
 def decisions(reports: Iterable[Report]) -> Table:
-    """What was linked, against the labels; published systems where they met the same set."""
+    """Links against labels, beside published systems that were measured on the same set."""
     columns = ["strings", "P", "R", "F1", "F0.5", "exact", "no-match", "top-1"]
     table = _table("What is linked", "set", *columns)
     for report in reports:
@@ -54,7 +54,7 @@ def decisions(reports: Iterable[Report]) -> Table:
 
 
 def stages(reports: Iterable[Report]) -> Table:
-    """What the first stage found, and the order that each stage gave to it."""
+    """Recall of the first stage, and the ranking after each stage."""
     cuts = [f"R@{k}" for k in RECALL_CUTS]
     table = _table(
         "Stage by stage", "set", "stage", *cuts, "top-1", "MRR@10", "nDCG@10", "calib. error"
@@ -77,7 +77,7 @@ def stages(reports: Iterable[Report]) -> Table:
 
 
 def operating_points(reports: Iterable[Report]) -> Table:
-    """What other thresholds would give, found on the same strings."""
+    """What other thresholds would give, chosen on the same strings."""
     columns = ["accept probability", "P", "R", "F1", "exact"]
     table = _table("Operating points", "set", "point", *columns)
     table.columns[1].justify = "left"
@@ -87,16 +87,16 @@ def operating_points(reports: Iterable[Report]) -> Table:
             ("best F1", report.best_f1),
             *((f"P ≥ {100 * target:.0f}", point) for target, point in targets.items()),
         ]
-        for place, (name, point) in enumerate(points):
+        for number, (name, point) in enumerate(points):
             shares = (
                 (point.precision, point.recall, point.f1, point.exact) if point else (None,) * 4
             )
             table.add_row(
-                Text("" if place else report.file, style="bold"),
+                Text("" if number else report.file, style="bold"),
                 name,
                 f"{point.accept_probability:.4f}" if point else "out of reach",
                 *map(percent, shares),
-                end_section=place == len(points) - 1,
+                end_section=number == len(points) - 1,
             )
     return table
 
@@ -135,16 +135,17 @@ def mistake_kinds(reports: Sequence[Report]) -> Table:
     return table
 
 
-def reliability_table(measured: Reliability, said: str, *, title: str | None = None) -> Table:
-    """What a probability is worth: of those claimed so, how many were right."""
-    table = _table(title, said, "candidates", "claimed", "right")
-    for one in measured.bins:
-        low = min(int(one.claimed * BINS), BINS - 1) / BINS
+def reliability_table(measured: Reliability, claim: str, *, title: str | None = None) -> Table:
+    """For each range of probabilities the share of candidates that were right. `claim` says whose
+    probabilities these are."""
+    table = _table(title, claim, "candidates", "claimed", "right")
+    for bin_ in measured.bins:
+        low = min(int(bin_.claimed * BINS), BINS - 1) / BINS
         table.add_row(
             f"{low:.1f} to {low + 1 / BINS:.1f}",
-            f"{one.claims:,}",
-            f"{one.claimed:.2f}",
-            f"{one.right:.2f}",
+            f"{bin_.claims:,}",
+            f"{bin_.claimed:.2f}",
+            f"{bin_.right:.2f}",
         )
     return table
 
@@ -155,7 +156,7 @@ def percent(share: float | None) -> str:
 
 def _table(title: str | None, first: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
-    # A title is broken to its table's width.
+    # Rich breaks a title to the width of its table.
     table.min_width = len(title or "") + 1
     table.add_column(first)
     for column in columns:

@@ -1,4 +1,4 @@
-"""The answer to a query as CSV and as Parquet, row by row."""
+"""The result of a query as CSV and as Parquet, written row by row."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from psycopg import Column
 
 ROW_GROUP = 20_000
-"""Rows that are held at a time, and that a Parquet file keeps together."""
+"""Rows in memory at a time, and of a row group of a Parquet file."""
 
 
 def shown(value: object) -> str:
-    """A value as text: what has parts as JSON, nothing for null."""
+    """A value as text: lists and objects as JSON, nothing for null."""
     match value:
         case None:
             return ""

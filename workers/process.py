@@ -1,7 +1,7 @@
-"""The service of a worker process.
+"""A worker process: it opens its installation and its service before it takes a message.
 
 The pool is prefork. Models, index and database connections are opened in the child, after the fork:
-a parent that has computed hands its child locked threads and it hangs.
+a child that inherits the threads' locks of a parent that has computed would hang.
 
 A worker takes no message before every child has opened its `Service`. When one cannot, at the
 start or later, the worker stops with the reason and an exit code other than 0, so that no message
@@ -29,14 +29,15 @@ from resolver.errors import (
     ResolverError,
     ResolverSuperseded,
 )
-from resolver.service.service import Service
+from resolver.service.installation import Installation
+from resolver.service.service import Service, open_service
 from resolver.settings import Settings
 from resolver.workers.placement import placed
 
 logger = get_logger(__name__)
 
 TRANSIENT = (DatabaseUnavailable, IndexUnavailable, RerankerUnavailable, ResolverSuperseded)
-"""What passes when it is waited for."""
+"""Errors that may pass when one waits."""
 
 START_LIMIT = 10 * 60
 """Seconds a child may take to open its service. Celery's own 4 would kill one that reads a model
@@ -52,11 +53,11 @@ def service() -> Service:
     return _service
 
 
-class ServiceWatch(bootsteps.StartStopStep):  # type: ignore[misc]
+class ServiceStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Opens the service in each child and waits for it before the worker takes messages.
 
-    Celery logs what an initialiser of a child raises and goes on, and a child that exits is
-    replaced for ever. So each child tells its parent through a pipe how it went.
+    Celery logs an exception in the initialiser of a child and goes on, and replaces a child that
+    exits again and again. So each child reports to its parent through a pipe.
     """
 
     requires = ("celery.worker.components:Pool", "resolver.workers.telemetry:Telemetry")
@@ -77,23 +78,24 @@ class ServiceWatch(bootsteps.StartStopStep):  # type: ignore[misc]
     def _open(self, **_: Any) -> None:
         global _service
         try:
-            # A process that replaces another one has its place.
+            # A process that replaces another one takes its GPU and cores.
             settings = placed(self._settings, current_process_index(base=0), self._processes)
             logger.info("device %s, threads %s", settings.device or "-", settings.threads or "-")
-            _service = self._opened.enter_context(Service.open(settings))
+            installation = self._opened.enter_context(Installation(settings))
+            _service = self._opened.enter_context(open_service(installation))
         except ResolverError as error:
             self._give_up(str(error), exit_code(error))
         except Exception as error:
             logger.exception("the service cannot be opened")
             self._give_up(f"{type(error).__name__}: {error}", os.EX_SOFTWARE)
-        self._tell()
+        self._send()
 
     def _give_up(self, problem: str, exit_code: int) -> NoReturn:
         self._opened.close()
-        self._tell(problem, exit_code)
+        self._send(problem, exit_code)
         os._exit(exit_code)
 
-    def _tell(self, problem: str | None = None, exit_code: int = os.EX_OK) -> None:
+    def _send(self, problem: str | None = None, exit_code: int = os.EX_OK) -> None:
         report = {"pid": os.getpid(), "problem": problem and problem[:500], "exit_code": exit_code}
         # One write of at most PIPE_BUF (4096) bytes is whole, whoever else writes.
         os.write(self._report, json.dumps(report).encode() + b"\n")
@@ -147,7 +149,8 @@ def _stop(problem: str, exit_code: int) -> NoReturn:
 
 
 def exit_code(error: ResolverError) -> int:
-    """From sysexits.h: whether to wait for a service or to mend the installation."""
+    """The worker's exit code (sysexits.h): EX_UNAVAILABLE for an error that may pass, EX_CONFIG for
+    one that somebody must mend."""
     if isinstance(error, TRANSIENT):
         return os.EX_UNAVAILABLE
     return os.EX_CONFIG

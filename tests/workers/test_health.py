@@ -24,11 +24,11 @@ from resolver.errors import BrokerUnavailable, DatabaseUnavailable, IndexUnavail
 from resolver.index import Manifest
 from resolver.observing.metrics import SystemMetrics
 from resolver.settings import Settings
-from resolver.workers import installation
+from resolver.workers import health
+from resolver.workers.broker_state import BrokerState, QueueState, WorkerState
 from resolver.workers.client import enqueue
-from resolver.workers.installation import Asking, Installation, Part
+from resolver.workers.health import Component, Health, Probes
 from resolver.workers.monitor import Monitor
-from resolver.workers.traffic import Traffic, Waiting, WorkerSeen
 
 TODAY = date(2026, 11, 22)
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -55,14 +55,14 @@ OVERVIEW = Overview("0005", "0005", RELEASE, VERSION, due=0)
 MANIFEST = Manifest(**{  # type: ignore[arg-type]
     name: {"version": "v2.9-1234"}.get(name) for name in Manifest.__dataclass_fields__
 })  # fmt: skip
-QUIET = tuple(Waiting(name, 0, None) for name in ("interactive", "bulk", "registry", "refresh"))
-BUSY = WorkerSeen("celery@a", 1, 0, 12)
-TRAFFIC = Traffic(QUIET, Waiting("dead", 0, None), (BUSY,))
-WELL = Installation(Part(OVERVIEW), Part(MANIFEST), Part(TRAFFIC), ())
+QUIET = tuple(QueueState(name, 0, None) for name in ("interactive", "bulk", "registry", "refresh"))
+BUSY = WorkerState("celery@a", 1, 0, 12)
+TRAFFIC = BrokerState(QUIET, QueueState("dead", 0, None), (BUSY,))
+WELL = Health(Component(OVERVIEW), Component(MANIFEST), Component(TRAFFIC), ())
 
 
-def of_database(**changes: object) -> Installation:
-    return replace(WELL, database=Part(replace(OVERVIEW, **changes)))  # type: ignore[arg-type]
+def of_database(**changes: object) -> Health:
+    return replace(WELL, database=Component(replace(OVERVIEW, **changes)))  # type: ignore[arg-type]
 
 
 def weeks(*shares: float, records: int = 1000, source: str = "crossref") -> list[Drift]:
@@ -72,17 +72,17 @@ def weeks(*shares: float, records: int = 1000, source: str = "crossref") -> list
     ]
 
 
-CASES: dict[str, tuple[Installation, list[tuple[str, str | None, bool]]]] = {
+CASES: dict[str, tuple[Health, list[tuple[str, str | None, bool]]]] = {
     "well": (WELL, []),
     "nothing is set up": (
-        Installation(Part(), Part(), Part(), ()),
+        Health(Component(), Component(), Component(), ()),
         [("there is no database yet", "run: resolver migrate", True)],
     ),
     "all away": (
-        Installation(
-            Part(error=DatabaseUnavailable("no Postgres", remedy="start it")),
-            Part(error=IndexUnavailable("no Qdrant", remedy="start that")),
-            Part(error=BrokerUnavailable("no broker")),
+        Health(
+            Component(error=DatabaseUnavailable("no Postgres", remedy="start it")),
+            Component(error=IndexUnavailable("no Qdrant", remedy="start that")),
+            Component(error=BrokerUnavailable("no broker")),
             (),
         ),
         [("no Postgres", "start it", True), ("no Qdrant", "start that", True), ("no broker", None, True)],
@@ -92,7 +92,7 @@ CASES: dict[str, tuple[Installation, list[tuple[str, str | None, bool]]]] = {
         [("the database has schema 0002, this version needs 0005", "run: resolver migrate", True)],
     ),
     "no release": (
-        replace(WELL, database=Part(Overview("0005", "0005")), index=Part()),
+        replace(WELL, database=Component(Overview("0005", "0005")), index=Component()),
         [("no release of the registry is loaded", "run: resolver update", True)],
     ),
     "no version": (
@@ -116,7 +116,7 @@ CASES: dict[str, tuple[Installation, list[tuple[str, str | None, bool]]]] = {
     "an update that runs": (
         replace(
             of_database(release=replace(RELEASE, id=8, version="v3.0"), updating=True),
-            index=Part(replace(MANIFEST, version="v3.0-1")),
+            index=Component(replace(MANIFEST, version="v3.0-1")),
         ),
         [
             (
@@ -127,7 +127,7 @@ CASES: dict[str, tuple[Installation, list[tuple[str, str | None, bool]]]] = {
         ],
     ),
     "the first update": (
-        replace(WELL, database=Part(Overview("0005", "0005", updating=True)), index=Part()),
+        replace(WELL, database=Component(Overview("0005", "0005", updating=True)), index=Component()),
         [
             (
                 "an update is running: no release is loaded, the answers are by nobody yet",
@@ -146,7 +146,7 @@ CASES: dict[str, tuple[Installation, list[tuple[str, str | None, bool]]]] = {
         [("1,234 answers are due", "run: resolver refresh, or resolver refresh --enqueue for the workers", False)],
     ),
     "no index": (
-        replace(WELL, index=Part()),
+        replace(WELL, index=Component()),
         [("no index is active", "run: resolver index build", True)],
     ),
     "another index": (
@@ -154,30 +154,30 @@ CASES: dict[str, tuple[Installation, list[tuple[str, str | None, bool]]]] = {
         [("index v2.9-1234 is active, resolver version 3 searches v2.8-1", "run: resolver version use 3", False)],
     ),
     "nobody works": (
-        replace(WELL, broker=Part(replace(TRAFFIC, queues=(Waiting("bulk", 40, 3.0),), workers=()))),
+        replace(WELL, broker=Component(replace(TRAFFIC, queues=(QueueState("bulk", 40, 3.0),), workers=()))),
         [("40 messages waiting and no worker is heard", "run: resolver worker", True)],
     ),
     "nobody serves one of the queues": (
-        replace(WELL, broker=Part(replace(
+        replace(WELL, broker=Component(replace(
             TRAFFIC,
-            queues=(Waiting("interactive", 1, 2.0), Waiting("bulk", 40, 3.0), Waiting("refresh", 0, None)),
+            queues=(QueueState("interactive", 1, 2.0), QueueState("bulk", 40, 3.0), QueueState("refresh", 0, None)),
             workers=(replace(BUSY, queues=("interactive",)), replace(BUSY, pid=2, queues=("registry",))),
         ))),
         [("40 messages in queue bulk and no worker serves it", "run: resolver worker --queues bulk", True)],
     ),
     "people wait and nobody serves them": (
-        replace(WELL, broker=Part(replace(
-            TRAFFIC, queues=(Waiting("interactive", 1, 75.2),), workers=(replace(BUSY, queues=("bulk",)),)
+        replace(WELL, broker=Component(replace(
+            TRAFFIC, queues=(QueueState("interactive", 1, 75.2),), workers=(replace(BUSY, queues=("bulk",)),)
         ))),
         [("1 message in queue interactive and no worker serves it", "run: resolver worker --queues interactive", True)],
     ),
-    "nobody works and nothing waits": (replace(WELL, broker=Part(replace(TRAFFIC, workers=()))), []),
+    "nobody works and nothing waits": (replace(WELL, broker=Component(replace(TRAFFIC, workers=()))), []),
     "people wait": (
-        replace(WELL, broker=Part(replace(TRAFFIC, queues=(Waiting("interactive", 1, 75.2), Waiting("bulk", 1, 900.0))))),
+        replace(WELL, broker=Component(replace(TRAFFIC, queues=(QueueState("interactive", 1, 75.2), QueueState("bulk", 1, 900.0))))),
         [("the oldest message of queue interactive has waited 75 s", "run: resolver worker --queues interactive", True)],
     ),
     "dead letters": (
-        replace(WELL, broker=Part(replace(TRAFFIC, dead=Waiting("dead", 2, None)))),
+        replace(WELL, broker=Component(replace(TRAFFIC, dead=QueueState("dead", 2, None)))),
         [("2 messages failed for good", "run: resolver deadletters list", True)],
     ),
     "drift": (
@@ -195,9 +195,9 @@ CASES: dict[str, tuple[Installation, list[tuple[str, str | None, bool]]]] = {
 
 @pytest.mark.parametrize(("found", "expected"), CASES.values(), ids=CASES.keys())
 def test_each_problem_has_its_remedy(
-    found: Installation, expected: list[tuple[str, str | None, bool]]
+    found: Health, expected: list[tuple[str, str | None, bool]]
 ) -> None:
-    told = installation.problems(found, today=TODAY)
+    told = health.problems(found, today=TODAY)
     assert [(one.problem, one.remedy, one.serious) for one in told] == expected
 
 
@@ -215,13 +215,13 @@ def test_each_problem_has_its_remedy(
     ids=["nothing", "one week", "up", "down", "a little", "too few", "two sources"],
 )
 def test_drift_is_told_of_sources_with_enough_records(found: list[Drift], told: int) -> None:
-    assert len(installation.drifting(found)) == told
+    assert len(health.drifting(found)) == told
 
 
 def test_what_was_never_set_up_is_not_made(tmp_path: Path) -> None:
     settings = Settings(_env_file=None, home=tmp_path / "home")  # type: ignore[call-arg]
-    found = installation.look(settings)
-    assert (found.database, found.broker) == (Part(), Part())
+    found = health.check(settings)
+    assert (found.database, found.broker) == (Component(), Component())
     assert not (tmp_path / "home" / "postgres").exists()
     assert not (tmp_path / "home" / "redis").exists()
 
@@ -235,7 +235,7 @@ def test_parts_that_are_away_hold_nobody_up(tmp_path: Path) -> None:
         qdrant_url="http://127.0.0.1:9",
     )
     began = time.monotonic()
-    told = installation.problems(installation.look(settings))
+    told = health.problems(health.check(settings))
     assert time.monotonic() - began < 60
     assert len(told) == 3
     assert all(one.serious and one.remedy for one in told)
@@ -254,10 +254,10 @@ def test_a_part_that_hangs_is_told_as_that(tmp_path: Path) -> None:
             database_url=SecretStr(f"postgresql://u@127.0.0.1:{port}/none?connect_timeout=60"),
         )
         began = time.monotonic()
-        found = installation.look(settings, given_seconds=1)
+        found = health.check(settings, limit_seconds=1)
         assert time.monotonic() - began < 30
     assert found.database.error is not None
-    assert found.index == Part()
+    assert found.index == Component()
 
 
 def test_a_part_that_hangs_is_not_asked_again_while_it_does() -> None:
@@ -268,17 +268,17 @@ def test_a_part_that_hangs_is_not_asked_again_while_it_does() -> None:
         going.wait(60)
         return "found"
 
-    asking = Asking()
+    probes = Probes()
     for _ in range(5):
-        found = asking.ask({"database": hangs, "index": lambda: "there"}, 0.2)
-        assert found["index"] == Part("there")
+        found = probes.run({"database": hangs, "index": lambda: "there"}, 0.2)
+        assert found["index"] == Component("there")
         assert "no answer from the database" in str(found["database"].error)
     assert len(asked) == 1
     going.set()
     asked[0].join()
-    assert asking.ask({"database": hangs}, 5) == {"database": Part("found")}
+    assert probes.run({"database": hangs}, 5) == {"database": Component("found")}
     # Its answer is taken, so the next question need not wait for its thread to end.
-    assert asking.ask({"database": hangs}, 5) == {"database": Part("found")}
+    assert probes.run({"database": hangs}, 5) == {"database": Component("found")}
     assert len(asked) == 3
 
 
@@ -292,10 +292,10 @@ def test_a_monitor_leaves_no_thread_for_each_look_at_what_hangs(tmp_path: Path) 
             # It takes the connection and the startup packet, and says nothing for ever.
             database_url=SecretStr(f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/none"),
         )
-        asking = Asking()
+        probes = Probes()
         before = threading.active_count()
         for _ in range(5):
-            installation.look(settings, given_seconds=0.2, asking=asking)
+            health.check(settings, limit_seconds=0.2, probes=probes)
         assert threading.active_count() <= before + 1
 
 
@@ -311,7 +311,7 @@ def test_the_monitor_serves_what_it_finds(
     enqueue([{"source": "test", "id": "1", "affiliation": "Oxford"}], settings=settings)
     monitor = Monitor(settings)
     assert monitor.problem() == "starting"
-    monitor.look()
+    monitor.check()
     assert monitor.problem() is None
     found = exposed(monitor.metrics)
     assert found["resolver_part_up", "database"] == 1
@@ -327,7 +327,7 @@ def test_the_monitor_serves_what_it_finds(
         update={"broker_url": SecretStr("redis://127.0.0.1:9/0"), "qdrant_url": None}
     )
     monitor._settings = away
-    monitor.look()
+    monitor.check()
     found = exposed(monitor.metrics)
     assert found["resolver_part_up", "broker"] == 0
     assert found["resolver_part_up", "database"] == 1

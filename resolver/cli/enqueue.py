@@ -1,4 +1,4 @@
-"""``resolver enqueue``, ``worker`` and ``schedule``: the queue's ends, and its clock."""
+"""``resolver enqueue``: send affiliations to the workers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from resolver.cli import incoming
-from resolver.cli.incoming import (
+from resolver.cli import affiliation_files
+from resolver.cli.affiliation_files import (
     AffiliationColumn,
     Delimiter,
     Encoding,
@@ -18,15 +18,12 @@ from resolver.cli.incoming import (
     Quoted,
     SourceColumn,
 )
-from resolver.cli.policy import Choices, policy_options
+from resolver.cli.policy_options import Choices, policy_options
 from resolver.cli.terminal import progress, say
 from resolver.errors import FileBroken, IntakeError, ResolverError
 from resolver.intake.files import Columns, Format
 from resolver.settings import load_settings
-from resolver.workers import app as workers_app
 from resolver.workers import client
-from resolver.workers import schedule as workers_schedule
-from resolver.workers.queues import QUEUES
 
 
 @policy_options
@@ -57,14 +54,14 @@ def enqueue(
     *,
     choices: Choices,
 ) -> None:
-    """Send affiliations to the workers. A bad line is told and skipped; exit code 2 then.
+    """Send affiliations to the workers. A bad line is printed and skipped; exit code 2 then.
 
     Sending a file twice is harmless: a record that is known is not resolved again. Rows of one id
-    that have no position get theirs by their order. What is not said of what to link is for the
-    workers' settings to say.
+    without positions are numbered in their order. Options of what to link that are not given are
+    those of the workers' settings.
     """
     policy = choices.as_object()
-    rows = incoming.read(
+    rows = affiliation_files.read(
         file,
         format,
         Columns(affiliation_column, id_column, source_column, position_column),
@@ -73,7 +70,7 @@ def enqueue(
         encoding,
         source=source,
     )
-    refused = incoming.Refusals()
+    refused = affiliation_files.Refusals()
     done = 0
     with progress("records sent") as report:
 
@@ -95,9 +92,9 @@ def enqueue(
         except (FileBroken, IntakeError) as error:
             raise _stopped(error, done) from error
     say(f"{sent.records:,} records in {sent.chunks:,} messages on queue {queue}")
-    incoming.tell_remarks(rows)
+    affiliation_files.print_remarks(rows)
     if refused.count:
-        refused.tell()
+        refused.print()
         say(f"{refused.count:,} records refused; the others were sent")
         raise typer.Exit(2)
 
@@ -107,32 +104,3 @@ def _stopped(error: FileBroken | IntakeError, done: int) -> ResolverError:
         f"{error.problem}; {done:,} records were sent before",
         remedy=error.remedy or "mend the file, and send it again: what was sent is known",
     )
-
-
-def worker(
-    queues: Annotated[str, typer.Option(help="Queues to serve, separated by commas.")] = ",".join(
-        QUEUES
-    ),
-    concurrency: Annotated[int, typer.Option(min=1, help="Processes; one for each GPU.")] = 1,
-    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
-) -> None:
-    """Resolve what is enqueued until stopped; Ctrl-C lets the chunk at hand finish."""
-    raise typer.Exit(
-        workers_app.run_worker(
-            load_settings(),
-            queues=[queue.strip() for queue in queues.split(",") if queue.strip()],
-            concurrency=concurrency,
-            log_level=log_level,
-        )
-    )
-
-
-def schedule(
-    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
-) -> None:
-    """Send an update to the workers whenever RESOLVER_UPDATE_SCHEDULE says, until stopped.
-
-    A worker of the queue registry takes in the newest release then, one of refresh what is due.
-    RESOLVER_FORGET_SCHEDULE says likewise when to delete what is over and old (resolver forget).
-    """
-    workers_schedule.run_schedule(load_settings(), log_level=log_level)

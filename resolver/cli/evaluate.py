@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from resolver.cli import figures
-from resolver.cli.policy import Choices, policy_options
+from resolver.cli import evaluation_tables
+from resolver.cli.policy_options import Choices, policy_options
 from resolver.cli.terminal import console, progress, say, write_json
 from resolver.disk import writing
 from resolver.evaluation import mistake_file
@@ -19,7 +19,7 @@ from resolver.evaluation.gold import read_gold
 from resolver.evaluation.measure import JUDGE, Report, measure, observe, pooled, work
 from resolver.hardware import Hardware, hardware
 from resolver.matching.matcher import Matcher
-from resolver.service import service
+from resolver.service.installation import Installation
 from resolver.settings import load_settings
 
 
@@ -56,29 +56,29 @@ def evaluate(
 ) -> None:
     """Measure the matcher on labelled affiliations, by set and overall (docs/evaluation.md)."""
     settings = choices.over(load_settings())
-    # Reading and checking first: what is wrong is told at once, not after minutes of work.
+    # All input is read and checked first, so that an error comes at once, not after minutes.
     if errors:
         mistake_file.require_writable(errors)
     if plot:
         plotting.require_plottable(plot)
     sets = [(path, read_gold(path)) for path in files]
     machine = hardware(settings.threads)
-    with service.matcher(settings) as matcher:
+    with Installation(settings) as installation, installation.open_matcher() as matcher:
         observed = []
         for path, gold in sets:
             with progress(path.stem, work(gold, latency)) as report:
                 observed.append(observe(matcher, path.stem, gold, latency=latency, progress=report))
         setting = _setting(matcher)
-    reports = [measure(one, resamples=bootstrap) for one in observed]
-    # The mistakes of all sets are those of each, and are written once.
-    found = [(report.file, mistake) for report in reports for mistake in report.mistakes]
+    reports = [measure(of_set, resamples=bootstrap) for of_set in observed]
+    # Before the sets are pooled: each mistake is written once.
+    mistakes = [(report.file, mistake) for report in reports for mistake in report.mistakes]
     curves = list(reports)
     if len(observed) > 1:
         reports.append(measure(pooled(observed), resamples=bootstrap))
     if errors:
         with writing(errors):
-            mistake_file.write(errors, found)
-        say(f"{len(found):,} mistakes are in {errors}")
+            mistake_file.write(errors, mistakes)
+        say(f"{len(mistakes):,} mistakes are in {errors}")
     if plot:
         with writing(plot):
             plotting.plot(curves, plot)
@@ -92,7 +92,7 @@ def evaluate(
 
 
 def _setting(matcher: Matcher) -> dict[str, object]:
-    """What the figures hold for."""
+    """The index, the models and the settings that the figures hold for."""
     return {
         "index": matcher.recall.index.manifest.version,
         "encoder": matcher.recall.encoder.name,
@@ -108,17 +108,19 @@ def _print(
 ) -> None:
     policy = setting.pop("policy")
     assert isinstance(policy, dict)
-    for told in (setting, {name: value for name, value in policy.items() if value != []}):
-        parts = (f"{name.replace('_', ' ')} {value}" for name, value in told.items())
+    for values in (setting, {name: value for name, value in policy.items() if value != []}):
+        parts = (f"{name.replace('_', ' ')} {value}" for name, value in values.items())
         console.print(Text(" · ".join(parts), style="dim"))
     console.print()
-    console.print(figures.decisions(reports))
-    console.print(figures.stages(reports))
-    console.print(figures.operating_points(reports))
+    console.print(evaluation_tables.decisions(reports))
+    console.print(evaluation_tables.stages(reports))
+    console.print(evaluation_tables.operating_points(reports))
     if show_reliability:
         for done in reports:
             claims = done.reliability[JUDGE]
-            console.print(figures.reliability_table(claims, "judge's probability", title=done.file))
-    console.print(figures.mistake_kinds(reports))
+            console.print(
+                evaluation_tables.reliability_table(claims, "judge's probability", title=done.file)
+            )
+    console.print(evaluation_tables.mistake_kinds(reports))
     on = f"{machine.processor}, {machine.cores} cores, {machine.threads} threads"
-    console.print(figures.speeds(reports, on))
+    console.print(evaluation_tables.speeds(reports, on))

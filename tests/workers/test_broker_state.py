@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from resolver.errors import BrokerUnavailable
 from resolver.settings import Settings
-from resolver.workers import traffic
+from resolver.workers import broker_state
 from resolver.workers.app import create_app
 from resolver.workers.client import enqueue
 from resolver.workers.queues import QUEUES, dead_queue
@@ -24,7 +24,7 @@ def settings_of(broker_url: str) -> Settings:
 def test_what_waits_is_counted_and_left_alone(broker_url: str) -> None:
     settings = settings_of(broker_url)
     app = create_app(settings)
-    before = traffic.look(app, timeout=5, listen=0)
+    before = broker_state.read_state(app, timeout=5, listen=0)
     assert [one.queue for one in before.queues] == list(QUEUES)
     assert before.waiting == before.dead.messages == 0
     assert before.workers == ()
@@ -33,7 +33,7 @@ def test_what_waits_is_counted_and_left_alone(broker_url: str) -> None:
     enqueue(RECORDS[:1], settings=settings, queue="interactive")
     sent = time.time()
     for _ in range(2):
-        found = traffic.look(app, timeout=5, listen=0)
+        found = broker_state.read_state(app, timeout=5, listen=0)
         assert {one.queue: one.messages for one in found.queues} == {
             "interactive": 1, "bulk": 3, "registry": 0, "refresh": 0,
         }  # fmt: skip
@@ -45,7 +45,7 @@ def test_what_waits_is_counted_and_left_alone(broker_url: str) -> None:
             assert 0 <= bulk.oldest <= time.time() - sent + 60
     with app.connection_for_read() as connection:
         message = app.amqp.queues["bulk"](connection.default_channel).get()
-        assert message.headers[traffic.SENT_AT] == pytest.approx(sent, abs=60)
+        assert message.headers[broker_state.SENT_AT] == pytest.approx(sent, abs=60)
         assert not message.delivery_info.get("redelivered")
         assert not message.headers.get("x-delivery-count")
         message.requeue()
@@ -58,7 +58,7 @@ def test_dead_letters_are_counted(broker_url: str) -> None:
             "resolver.resolve_chunk", args=([],), connection=connection,
             queue=dead_queue(amqp=app.amqp_broker), declare=[dead_queue(amqp=app.amqp_broker)],
         )  # fmt: skip
-    found = traffic.look(app, timeout=5, listen=0)
+    found = broker_state.read_state(app, timeout=5, listen=0)
     assert (found.dead.messages, found.waiting) == (1, 0)
 
 
@@ -67,7 +67,7 @@ def test_dead_letters_are_counted(broker_url: str) -> None:
     [None, b"", b"\xff", b"[]", b"{}", b'{"headers": {"sent_at": "soon"}}', b'{"headers": 1}'],
 )
 def test_a_message_of_anybody_s_has_no_age(message: bytes | None) -> None:
-    assert traffic._age(message) is None
+    assert broker_state._age(message) is None
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_message_of_anybody_s_has_no_age(message: bytes | None) -> None:
 def test_a_broker_that_is_away_is_told_soon_and_without_its_password(url: str) -> None:
     began = time.monotonic()
     with pytest.raises(BrokerUnavailable, match=r"127\.0\.0\.1:9") as told:
-        traffic.look(create_app(settings_of(url)), timeout=1)
+        broker_state.read_state(create_app(settings_of(url)), timeout=1)
     assert "hush-hush" not in str(told.value)
     assert "RESOLVER_BROKER_URL" in str(told.value)
     assert time.monotonic() - began < 30

@@ -1,4 +1,4 @@
-"""Files of affiliations on the command line: their options, and what is told of them."""
+"""Files of affiliations on the command line: the options, the refused lines, the remarks."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from resolver.intake import files
 from resolver.intake.files import AffiliationFile, Columns, Format
 from resolver.intake.record import SourceRecord
 
-TOLD = 10
-"""Bad lines that are told one by one; the rest are counted."""
+MOST_PRINTED = 10
+"""Bad lines that are printed; the others are counted."""
 
 PANEL = "How the file is written"
 """Where the help lists these options."""
@@ -126,27 +126,27 @@ def read(
 
 @dataclass
 class Refusals:
-    """Bad lines: how many, and the first `TOLD` of them."""
+    """Bad lines: how many, and the first `MOST_PRINTED` of them."""
 
     count: int = 0
     first: list[IntakeError] = field(default_factory=list)
 
     def good(self, rows: AffiliationFile) -> Iterator[SourceRecord]:
-        """The good rows; the others are kept here."""
+        """The good rows; the others are counted here."""
         for row in rows:
             if isinstance(row, SourceRecord):
                 yield row
                 continue
             self.count += 1
-            if len(self.first) < TOLD:
+            if len(self.first) < MOST_PRINTED:
                 self.first.append(row)
 
-    def tell(self) -> None:
+    def print(self) -> None:
         for error in self.first:
             say(Text.assemble(("refused", "yellow"), f" {error}"))
 
 
-def tell_remarks(rows: AffiliationFile) -> None:
-    """How the file was read, where it leaves that open."""
+def print_remarks(rows: AffiliationFile) -> None:
+    """Print how the file was read, where it does not say itself."""
     for remark in rows.remarks():
         say(Text.assemble(("file", "dim"), f" {remark}"))

@@ -1,4 +1,4 @@
-"""``resolver forget``: what is over, and old enough, goes for good."""
+"""``resolver forget``: delete for good what is over and old."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from resolver.cli.terminal import console, progress, say
-from resolver.database import forgetting, schema
+from resolver.database import forgetting
 from resolver.database.forgetting import Ages, Forgotten, Records
 from resolver.errors import SettingsError
-from resolver.service import service
+from resolver.service.installation import Installation
 from resolver.settings import load_settings
 
 SHOWN = {
@@ -67,10 +67,10 @@ def forget(
     if (source is None) != (not ids):
         raise SettingsError("a record needs both", remedy="use --source and --id together")
     records = Records(source, tuple(ids)) if source is not None and ids else None
-    said = {"withdrawn": withdrawn, "past": past, "refused": refused}
+    given = {"withdrawn": withdrawn, "past": past, "refused": refused}
     ages = replace(
         Ages() if records else Ages.of(settings),
-        **{name: days for name, days in said.items() if days is not None},
+        **{name: days for name, days in given.items() if days is not None},
     )
     if ages == Ages() and records is None:
         raise SettingsError(
@@ -78,8 +78,8 @@ def forget(
             remedy="say how many days to keep it: --withdrawn, --past, --refused, or "
             "RESOLVER_KEEP_WITHDRAWN_DAYS, _PAST_DAYS, _REFUSED_DAYS",
         )
-    with service.database(settings) as engine:
-        schema.require_schema(engine)
+    with Installation(settings) as installation:
+        engine = installation.engine
         going = forgetting.forgettable(engine, ages, records)
         if not yes or not going.total:
             _show(going)

@@ -1,4 +1,4 @@
-"""The caller's choices as options, the same for every command that decides.
+"""The choices of a policy as options, the same for every command that decides.
 
 ::
 
@@ -63,12 +63,12 @@ OPTIONS: dict[str, Any] = {
         str | None, _option("countries", "Countries (ISO codes) to link in: CH,DE.")
     ],
 }
-"""Parameter of a command → its annotation. One that is not given is None."""
+"""The annotation of each parameter. An option that is not given is None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """The options as given; None was not given and leaves the setting as it is."""
+    """The options as given; None was not given, and leaves the setting as it is."""
 
     target_precision: float | None = None
     accept_probability: float | None = None
@@ -79,7 +79,7 @@ class Choices:
     countries: str | None = None
 
     def as_object(self) -> dict[str, Any]:
-        """What was given, as a message carries it (docs/tasks.md).
+        """The choices that were given, in the form of a message (docs/tasks.md).
 
         Raises:
             SettingsError: the choices make no sense, or not together.
@@ -91,7 +91,7 @@ class Choices:
                 parts = (part.strip() for part in given[name].split(","))
                 given[name] = sorted({part for part in parts if part})
         try:
-            # Only a worker, which has the models, knows what threshold a precision takes.
+            # The threshold of a target precision is known to who has the models: a worker.
             Policy.from_object(given, threshold_for=lambda _: 1.0)
         except ValueError as error:
             raise SettingsError(str(error)) from error

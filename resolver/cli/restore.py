@@ -1,0 +1,46 @@
+"""``resolver restore``: the database from a backup, and the index of the version in use."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resolver.cli.terminal import progress, say
+from resolver.database import due_answers, dumping, resolver_versions, schema
+from resolver.release.switch import restore_version
+from resolver.service.installation import Installation
+from resolver.settings import load_settings
+
+
+def restore(
+    path: Annotated[Path, typer.Argument(help="A file that resolver backup wrote.")],
+    index: Annotated[bool, typer.Option(help="Build the index of the version in use, too.")] = True,
+) -> None:
+    """Fill an empty database from a file, and build the index that its answers were given by.
+
+    A file of an older version of the code is migrated.
+    """
+    with Installation(load_settings()) as installation:
+        started = time.monotonic()
+        engine = installation.engine_of_any_schema
+        dumping.restore(engine, path)
+        schema.upgrade(engine)
+        say(f"database restored in {time.monotonic() - started:.1f} s")
+        version = resolver_versions.current_resolver(engine)
+        if version is None:
+            say("no resolver version is in use: there is no index to build")
+            return
+        if index:
+            started = time.monotonic()
+            with progress("names") as report:
+                restored = restore_version(installation, version, progress=report)
+            seconds = time.monotonic() - started
+            state = f"built in {seconds:.1f} s" if restored.made else "there"
+            say(f"index {restored.manifest.version} {state}")
+        say(
+            f"resolver version {version.id} is in use, "
+            f"{due_answers.due_count(engine, version.id):,} answers are due"
+        )
