@@ -53,32 +53,6 @@ EXPORT_SAMPLE = 400
 """Pairs that fix the activation scales of the ONNX form: some 18,000 tokens."""
 
 
-def make_reranker(
-    data: Data,
-    options: RerankerTraining,
-    organisations: Iterable[Organisation],
-    first_stage: FirstStage,
-    *,
-    export: bool = True,
-) -> TrainingReport:
-    """Mine pairs, fine-tune, export, calibrate and measure; all of it lands in `options.out`.
-
-    The ONNX form goes to ``<out>/onnx``, which `resolver.reranker.loading.load` takes; the
-    checkpoint itself stays in ``<out>``. Each has its own calibration: that of the form served.
-
-    Raises:
-        GoldError: a line of a gold or material file cannot be read.
-        ModelError: there is nothing to learn from, the base does not fit, or the folder is taken.
-    """
-    prepare_reranker(data, options, organisations, first_stage)
-    report = finish_reranker(data, options, About(), export=export)
-    if report is None:
-        raise ModelError(
-            "this process is not the main one", remedy="call prepare_reranker in the main process"
-        )
-    return report
-
-
 def prepare_reranker(
     data: Data,
     options: RerankerTraining,
