@@ -20,8 +20,9 @@ from typing import Any
 from resolver.index.embedded import EmbeddedIndex
 from resolver.index.qdrant import connect
 from resolver.index.server import ServerIndex, ServerStore
-from resolver.matching.matcher import Matcher, Text
+from resolver.matching.matcher import Matcher
 from resolver.settings import load_settings
+from resolver.text.affiliation import Affiliation
 from resolver.workers import app
 
 WORD = "KILLER"
@@ -56,7 +57,7 @@ def deadly(word: str, busy: Path | None = None) -> None:
     """Let the matcher die of `word`, and show in the folder `busy` who is at work."""
     measured = Matcher.measured
 
-    def dying(self: Matcher, texts: Sequence[Text], *others: Any, **named: Any) -> Any:
+    def dying(self: Matcher, texts: Sequence[str | Affiliation], *others: Any, **named: Any) -> Any:
         said = " ".join(text if isinstance(text, str) else text.text for text in texts)
         if word in said:
             os.kill(os.getpid(), signal.SIGKILL)

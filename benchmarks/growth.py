@@ -43,7 +43,7 @@ from resolver.matching.matcher import Matcher
 from resolver.registry.organisation import Name, Organisation, OrganisationStatus
 from resolver.service import service
 from resolver.settings import Settings, load_settings
-from resolver.text.affiliation import normalise
+from resolver.text.affiliation import Affiliation, normalise
 
 SIZES = (10_000, 50_000, 129_046, 500_000, 1_000_000)
 DEPTHS = (5, 10, 20, 50, 100)
@@ -109,7 +109,7 @@ def one_size(options: argparse.Namespace, size: int) -> dict[str, Any]:
     named = {ror_id for row in rows for ror_id in row.ror_ids}
     with installed(options.registry, size, named) as (settings, built):
         rows = [row for row in rows if set(row.ror_ids) <= built["ror_ids"]]
-        texts = [normalise(row.affiliation) for row in rows]
+        texts = [Affiliation.of(row.affiliation) for row in rows]
         with service.recall(settings) as recall:
             recall.candidates(texts[:CHUNK], depth=settings.recall_depth)
             milliseconds, found = [], []

@@ -21,8 +21,8 @@ from rich.table import Table
 
 from resolver.matching.outcome import Reason
 from resolver.matching.reason import why_none
-from resolver.text.affiliation import normalise
-from resolver.text.parts import Kind, parts
+from resolver.text.affiliation import Affiliation, normalise
+from resolver.text.parts import PartKind, parts
 
 PLACES = frozenset({"CITY", "REGION", "COUNTRY", "POSTALCODE", "ADDRESS"})
 
@@ -36,8 +36,8 @@ TEXTS = {
 is right."""
 
 _FIRST = (
-    Kind.ORGANISATION, Kind.UNIT, Kind.ACRONYM, Kind.NAME, Kind.PLACE, Kind.PERSON, Kind.REMARK,
-    Kind.NUMBER,
+    PartKind.ORGANISATION, PartKind.UNIT, PartKind.ACRONYM, PartKind.NAME, PartKind.PLACE,
+    PartKind.PERSON, PartKind.REMARK, PartKind.NUMBER,
 )  # fmt: skip
 """What a span of several parts counts as: the first of these."""
 
@@ -52,9 +52,9 @@ def read(file: Path) -> list[Marked]:
     return [Marked(row["text"], [tuple(span) for span in row["spans"]]) for row in rows]
 
 
-def kinds(rows: Iterable[Marked]) -> Counter[tuple[str, Kind]]:
+def kinds(rows: Iterable[Marked]) -> Counter[tuple[str, PartKind]]:
     """How often a span of each label is taken for each kind."""
-    counted: Counter[tuple[str, Kind]] = Counter()
+    counted: Counter[tuple[str, PartKind]] = Counter()
     for row in rows:
         for start, end, label in row.spans:
             found = {part.kind for part in parts(normalise(row.text[start:end]))}
@@ -67,7 +67,10 @@ def kinds(rows: Iterable[Marked]) -> Counter[tuple[str, Kind]]:
 def reasons(rows: Iterable[Marked]) -> Counter[tuple[str, Reason]]:
     """How often each of `TEXTS` gets each reason."""
     return Counter(
-        (name, why_none(text, [], 0.5)) for row in rows for name, text in _texts(row) if text
+        (name, why_none(Affiliation.stored(text), [], 0.5))
+        for row in rows
+        for name, text in _texts(row)
+        if text
     )
 
 
@@ -89,9 +92,9 @@ def main() -> None:
     rows = read(Path(sys.argv[1]))
     console = Console()
     spans = kinds(rows)
-    table = Table("marked as", *(str(kind) for kind in Kind), title="Spans")
+    table = Table("marked as", *(str(kind) for kind in PartKind), title="Spans")
     for label in ("ORG", "SUB", *sorted(PLACES)):
-        table.add_row(label, *(f"{spans[label, kind]:,}" for kind in Kind))
+        table.add_row(label, *(f"{spans[label, kind]:,}" for kind in PartKind))
     console.print(table)
     counted = reasons(rows)
     shown = [reason for reason in Reason if any(counted[name, reason] for name in TEXTS)]

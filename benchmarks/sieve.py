@@ -27,6 +27,7 @@ from resolver.matching.recall import Recall
 from resolver.reranker import Calibration, Pair, Reranker
 from resolver.service import service
 from resolver.settings import load_settings
+from resolver.text.affiliation import Affiliation
 
 THRESHOLDS = (0.0, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02)
 """From all that may be reranked to hardly any."""
@@ -73,11 +74,14 @@ class RememberedRecall(Recall):
 
     known: dict[str, list[Candidate]] = field(default_factory=dict)
 
-    def candidates(self, texts: Sequence[str], *, depth: int) -> list[list[Candidate]]:
-        new = [text for text in dict.fromkeys(texts) if text not in self.known]
+    def candidates(
+        self, affiliations: Sequence[Affiliation], *, depth: int
+    ) -> list[list[Candidate]]:
+        new = [affiliation for affiliation in affiliations if affiliation.text not in self.known]
         # Not super(): a dataclass with slots is another class than the one it was written as.
-        self.known.update(zip(new, Recall.candidates(self, new, depth=depth), strict=True))
-        return [self.known[text] for text in texts]
+        found = Recall.candidates(self, new, depth=depth)
+        self.known.update(zip((affiliation.text for affiliation in new), found, strict=True))
+        return [self.known[affiliation.text] for affiliation in affiliations]
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,10 +95,10 @@ def step_index(_: argparse.Namespace) -> dict[str, Any]:
 def step_recall(options: argparse.Namespace) -> dict[str, Any]:
     from resolver.service import service
     from resolver.settings import load_settings
-    from resolver.text.affiliation import normalise
+    from resolver.text.affiliation import Affiliation
 
     settings = load_settings()
-    texts = [normalise(text) for text in strings(options.affiliations)]
+    texts = [Affiliation.of(text) for text in strings(options.affiliations)]
     with service.recall(settings) as recall:
         recall.candidates(texts[-64:], depth=settings.recall_depth)
         alone = []

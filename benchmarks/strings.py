@@ -15,7 +15,7 @@ from resolver.matching.recall import Recall
 from resolver.registry.dump import open_release
 from resolver.registry.organisation import Organisation
 from resolver.reranker import Pair
-from resolver.text.affiliation import normalise
+from resolver.text.affiliation import Affiliation, normalise
 
 DEPTH = 20
 """Candidates that are reranked by default."""
@@ -39,7 +39,8 @@ def indexed(
 def pairs(recall: Recall, texts: Sequence[str], *, depth: int) -> list[Pair]:
     """Each text with its first candidates, each pair once, in the order of the texts."""
     normalised = list(dict.fromkeys(filter(None, map(normalise, texts))))
-    found = recall.candidates(normalised, depth=max(depth, 50))
+    affiliations = list(map(Affiliation.stored, normalised))
+    found = recall.candidates(affiliations, depth=max(depth, 50))
     return list(
         dict.fromkeys(
             (text, candidate.document.text)

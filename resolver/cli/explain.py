@@ -23,7 +23,7 @@ from resolver.cli.tables import Table
 from resolver.cli.terminal import console, write_json
 from resolver.database import overrides as stored
 from resolver.database import schema
-from resolver.matching.decision import Scored, Step, Verdict, verdicts
+from resolver.matching.decision import Decision, Fate, Scored, decisions
 from resolver.matching.matcher import Judgement
 from resolver.matching.outcome import OverrideNote, Reason
 from resolver.matching.override import Override
@@ -34,9 +34,9 @@ from resolver.registry.identifier import identifiers_in
 from resolver.service import embedded, service
 from resolver.settings import Settings, load_settings
 from resolver.text.affiliation import MAX_CHARACTERS, Affiliation, unescaped
-from resolver.text.parts import Kind, Part, parts
-from resolver.text.segments import naming
-from resolver.text.words import fold, ground, spans, units
+from resolver.text.parts import Part, PartKind
+from resolver.text.text import registry_text
+from resolver.text.words import fold, matched_words
 
 WEIGHED_SHOWN = 8
 """Kinds of evidence shown for a candidate; the rest is summed."""
@@ -48,33 +48,33 @@ BAR = 12
 """Characters of the longest bar."""
 
 STEPS = {
-    Step.LINKED: "linked",
-    Step.NOT_ADMITTED: "excluded",
-    Step.BELOW_THRESHOLD: "below",
-    Step.OTHER_COUNTRY: "other country",
-    Step.WORDS_CLAIMED: "words taken",
-    Step.NAMESAKE_PLACED: "namesake",
-    Step.TIED: "tied",
-    Step.BEYOND_MAX_LINKS: "enough links",
+    Fate.LINKED: "linked",
+    Fate.NOT_ADMITTED: "excluded",
+    Fate.BELOW_THRESHOLD: "below",
+    Fate.OTHER_COUNTRY: "other country",
+    Fate.WORDS_CLAIMED: "words taken",
+    Fate.NAMESAKE_PLACED: "namesake",
+    Fate.TIED: "tied",
+    Fate.BEYOND_MAX_LINKS: "enough links",
 }
 """What became of a candidate, in a table's words."""
 
 SAID = {
-    Step.NOT_ADMITTED: "of a type or in a country that was excluded",
-    Step.OTHER_COUNTRY: "the text names another country, and nothing of its place",
-    Step.BEYOND_MAX_LINKS: "there are as many links as were asked for",
+    Fate.NOT_ADMITTED: "of a type or in a country that was excluded",
+    Fate.OTHER_COUNTRY: "the text names another country, and nothing of its place",
+    Fate.BEYOND_MAX_LINKS: "there are as many links as were asked for",
 }
 """The same in a sentence, where it takes no rival to say."""
 
 COLOURS = {
-    Kind.ORGANISATION: "green",
-    Kind.UNIT: "cyan",
-    Kind.ACRONYM: "green",
-    Kind.NAME: "yellow",
-    Kind.PLACE: "blue",
-    Kind.PERSON: "magenta",
-    Kind.REMARK: "magenta",
-    Kind.NUMBER: "bright_black",
+    PartKind.ORGANISATION: "green",
+    PartKind.UNIT: "cyan",
+    PartKind.ACRONYM: "green",
+    PartKind.NAME: "yellow",
+    PartKind.PLACE: "blue",
+    PartKind.PERSON: "magenta",
+    PartKind.REMARK: "magenta",
+    PartKind.NUMBER: "bright_black",
 }
 
 
@@ -134,18 +134,18 @@ def changes(raw: str) -> list[str]:
 def story(judgement: Judgement, policy: Policy) -> dict[str, object]:
     """The JSON form: all that `tell` shows, of all candidates."""
     raw = judgement.outcome.affiliation
-    text = judgement.text
+    affiliation = judgement.affiliation
     documents = [s.document for s in judgement.scored]
-    places = NamedPlaces.of(text, documents)
-    steps = {v.scored.candidate.ror_id: v for v in verdicts(text, judgement.scored, policy)}
+    places = NamedPlaces.of(affiliation, documents)
+    steps = {d.ror_id: d for d in decisions(affiliation, judgement.scored, policy)}
     scored = {s.candidate.ror_id: s for s in judgement.scored}
     return {
         **as_object(judgement.outcome),
-        "normalised": text,
+        "normalised": affiliation.text,
         "changes": changes(raw),
-        "segments": naming(text),
-        "identifiers": sorted(identifiers_in(text)),
-        "parts": [asdict(part) for part in parts(text, place_names(documents))],
+        "segments": list(affiliation.searched),
+        "identifiers": sorted(identifiers_in(affiliation.text)),
+        "parts": [asdict(part) for part in affiliation.parts(place_names(documents))],
         "policy": policy.as_object(),
         "said": [asdict(override) for override in judgement.overrides],
         "candidates": [
@@ -159,7 +159,7 @@ def story(judgement: Judgement, policy: Policy) -> dict[str, object]:
                 "sparse": candidate.sparse.score if candidate.sparse else None,
                 "dense": candidate.dense.score if candidate.dense else None,
                 **(
-                    _judged(text, places, scored[candidate.ror_id], steps[candidate.ror_id])
+                    _judged(affiliation, places, scored[candidate.ror_id], steps[candidate.ror_id])
                     if candidate.ror_id in scored
                     else {}
                 ),
@@ -170,26 +170,28 @@ def story(judgement: Judgement, policy: Policy) -> dict[str, object]:
     }
 
 
-def _judged(text: str, places: NamedPlaces, s: Scored, verdict: Verdict) -> dict[str, object]:
+def _judged(
+    affiliation: Affiliation, places: NamedPlaces, s: Scored, decision: Decision
+) -> dict[str, object]:
     return {
         "score": s.score,
         "probability": s.probability,
-        "text_share": _share(text, s.document),
+        "text_share": _share(affiliation, s.document),
         "country": places.country(s.document),
         "city_named": places.city(s.document),
         "weighed": dict(s.weighed),
-        "step": verdict.step,
-        "rival": verdict.rival,
+        "step": decision.fate,
+        "rival": decision.rival,
     }
 
 
 def tell(judgement: Judgement, policy: Policy, console: Console, *, shown: int = 10) -> None:
     """Print the story for a person."""
-    raw, text = judgement.outcome.affiliation, judgement.text
+    raw, affiliation = judgement.outcome.affiliation, judgement.affiliation
     console.print(_section("The text"))
-    console.print(_links_in(text, judgement) if text else Text(repr(raw[:200])))
+    console.print(_links_in(judgement) if affiliation.text else Text(repr(raw[:200])))
     about = Table(box=None, show_header=False, padding=(0, 2), pad_edge=True)
-    for label, content in _about_text(raw, text, judgement):
+    for label, content in _about_text(raw, judgement):
         about.add_row(Text(label, style="dim"), content)
     if about.row_count:
         console.print(about)
@@ -198,14 +200,14 @@ def tell(judgement: Judgement, policy: Policy, console: Console, *, shown: int =
         for override in judgement.overrides:
             console.print(Padding.indent(_statement(override), 2))
     if judgement.candidates:
-        found = verdicts(text, judgement.scored, policy)
+        found = decisions(affiliation, judgement.scored, policy)
         console.print(_section("Candidates"))
-        console.print(_candidates(text, judgement, found, shown))
+        console.print(_candidates(judgement, found, shown))
         if compared := _compared(found):
             console.print(_section("What weighed how much"))
             console.print(_weighed(compared))
         console.print(_section("The decision"))
-        for number, step in enumerate(_steps(text, judgement, found, policy), start=1):
+        for number, step in enumerate(_steps(judgement, found, policy), start=1):
             console.print(Padding.indent(Text(f"{number}. ", style="dim").append(step), 2))
     console.print(_section("The answer"))
     for answer in _answer(judgement, policy):
@@ -217,9 +219,9 @@ def would_change(judgement: Judgement, policy: Policy) -> str | None:
     reason = judgement.outcome.reason
     best = next(
         (
-            verdict.scored
-            for verdict in verdicts(judgement.text, judgement.scored, policy)
-            if verdict.step is Step.BELOW_THRESHOLD
+            decision.scored
+            for decision in decisions(judgement.affiliation, judgement.scored, policy)
+            if decision.fate is Fate.BELOW_THRESHOLD
         ),
         None,
     )
@@ -254,10 +256,10 @@ def _section(title: str) -> Group:
     return Group("", Constrain(rule, WIDEST_RULE))
 
 
-def _links_in(text: str, judgement: Judgement) -> Text:
+def _links_in(judgement: Judgement) -> Text:
     """The text in the colours of its parts, with what was linked underlined."""
-    shown = Text(text)
-    for part in parts(text, place_names(s.document for s in judgement.scored)):
+    shown = Text(judgement.affiliation.text)
+    for part in _parts(judgement):
         shown.stylize(COLOURS[part.kind], part.start, part.end)
     for link in judgement.outcome.links:
         if link.evidence and link.evidence.text:
@@ -265,15 +267,20 @@ def _links_in(text: str, judgement: Judgement) -> Text:
     return shown
 
 
-def _about_text(raw: str, text: str, judgement: Judgement) -> Iterator[tuple[str, Text]]:
+def _parts(judgement: Judgement) -> list[Part]:
+    return judgement.affiliation.parts(place_names(s.document for s in judgement.scored))
+
+
+def _about_text(raw: str, judgement: Judgement) -> Iterator[tuple[str, Text]]:
     if changed := changes(raw):
         yield "changed", Text(", ".join(changed))
-    if not text:
+    affiliation = judgement.affiliation
+    if affiliation.refused:
         return
-    yield "reads as", _reading(parts(text, place_names(s.document for s in judgement.scored)))
-    if found := naming(text):
-        yield "searched", Text(" ¦ ".join(["the whole", *found]))
-    if carried := identifiers_in(text):
+    yield "reads as", _reading(_parts(judgement))
+    if affiliation.searched:
+        yield "searched", Text(" ¦ ".join(["the whole", *affiliation.searched]))
+    if carried := identifiers_in(affiliation.text):
         yield "carries", Text(", ".join(sorted(carried)))
 
 
@@ -297,20 +304,18 @@ def _who(author: str, day: date | None, note: str) -> str:
     return f"{said_on}: {note}" if note else said_on
 
 
-def _candidates(
-    text: str, judgement: Judgement, found: Sequence[Verdict], shown: int
-) -> RenderableType:
-    places = NamedPlaces.of(text, (s.document for s in judgement.scored))
+def _candidates(judgement: Judgement, found: Sequence[Decision], shown: int) -> RenderableType:
+    places = NamedPlaces.of(judgement.affiliation, (s.document for s in judgement.scored))
     ranks = {c.ror_id: rank for rank, c in enumerate(judgement.candidates, start=1)}
     table = Table()
     for name in ("1st", "words", "sense", "logit", "prob."):
         table.add_column(name, justify="right")
     for name in ("organisation", "place", "text", "step"):
         table.add_column(name)
-    for verdict in found[:shown]:
-        s = verdict.scored
+    for decision in found[:shown]:
+        s = decision.scored
         candidate, document = s.candidate, s.document
-        is_linked = verdict.step is Step.LINKED
+        is_linked = decision.fate is Fate.LINKED
         shown_name = Text(document.display_name, style="bold" if is_linked else "")
         if document.name != document.display_name:
             shown_name.append(f" as “{document.name}”", style="not bold dim")
@@ -322,8 +327,8 @@ def _candidates(
             Text(f"{s.probability:.3f}", style=_shade(s.probability)),
             shown_name.append(f" {candidate.ror_id}", style="not bold dim"),
             _marked_place(places, document),
-            _meter(_share(text, document)),
-            Text(STEPS[verdict.step], style="green" if is_linked else "dim"),
+            _meter(_share(judgement.affiliation, document)),
+            Text(STEPS[decision.fate], style="green" if is_linked else "dim"),
         )
     notes = [
         "1st: rank in the first stage; words, sense: its scores; logit: the reranker's",
@@ -353,10 +358,10 @@ def _marked_place(places: NamedPlaces, document: Document) -> Text:
     return shown
 
 
-def _compared(found: Sequence[Verdict]) -> list[Scored]:
+def _compared(found: Sequence[Decision]) -> list[Scored]:
     """The best one and what came next to it, where there is anything to compare."""
-    weighed = [verdict.scored for verdict in found if verdict.scored.weighed]
-    linked = [v.scored for v in found if v.step is Step.LINKED and v.scored.weighed]
+    weighed = [decision.scored for decision in found if decision.scored.weighed]
+    linked = [v.scored for v in found if v.fate is Fate.LINKED and v.scored.weighed]
     rest = [s for s in weighed if s not in linked]
     return [*linked[:2], *rest][: max(2, min(len(linked) + 1, 3))]
 
@@ -391,9 +396,7 @@ def _weighed(compared: Sequence[Scored]) -> Table:
     return table
 
 
-def _steps(
-    text: str, judgement: Judgement, found: Sequence[Verdict], policy: Policy
-) -> Iterator[Text]:
+def _steps(judgement: Judgement, found: Sequence[Decision], policy: Policy) -> Iterator[Text]:
     names = {s.candidate.ror_id: s.document.display_name for s in judgement.scored}
     reached = [v for v in found if v.scored.probability >= policy.accept_probability]
     verb = "reaches" if len(reached) == 1 else "reach"
@@ -402,26 +405,29 @@ def _steps(
         f"{len(reached)} {verb} the threshold of {policy.accept_probability:.2f}"
     )
     claimed: frozenset[int] = frozenset()
-    for verdict in reached:
-        s, rival = verdict.scored, names.get(verdict.rival or "", verdict.rival)
+    for decision in reached:
+        s, rival = decision.scored, names.get(decision.rival or "", decision.rival)
         said = Text(f"{s.document.display_name} ({s.probability:.3f})", style="bold")
-        match verdict.step:
-            case Step.LINKED | Step.TIED:
-                stands = ground(units(text), units(s.document.name), claimed)
-                claimed |= stands
-                if stands:
-                    where = spans(text)
-                    on = text[where[min(stands)][0] : where[max(stands)][1]]
+        match decision.fate:
+            case Fate.LINKED | Fate.TIED:
+                affiliation = judgement.affiliation
+                name = registry_text(s.document.name).units
+                matched = matched_words(affiliation.units, name, claimed)
+                claimed |= matched
+                if matched:
+                    start = affiliation.spans[min(matched)][0]
+                    end = affiliation.spans[max(matched)][1]
+                    on = affiliation.text[start:end]
                     said.append(Text(f" stands on “{on}”", style="not bold"))
                 else:
                     said.append(Text(" stands on no word of the text", style="not bold"))
-                if verdict.step is Step.LINKED:
+                if decision.fate is Fate.LINKED:
                     said.append(Text(": linked", style="not bold green"))
                 else:
                     said.append(Text(f": tied with {rival}", style="not bold yellow"))
-            case Step.WORDS_CLAIMED:
+            case Fate.WORDS_CLAIMED:
                 said.append(Text(f": its words are taken by {rival}", style="not bold yellow"))
-            case Step.NAMESAKE_PLACED:
+            case Fate.NAMESAKE_PLACED:
                 said.append(Text(f": the text names the place of {rival}", style="not bold yellow"))
             case step:
                 said.append(Text(f": {SAID[step]}", style="not bold yellow"))
@@ -461,11 +467,11 @@ def _noted(override: OverrideNote) -> str:
 
 def _rivals(judgement: Judgement, policy: Policy) -> list[Scored]:
     """Those that are tied, else the most probable one and its namesakes."""
-    found = verdicts(judgement.text, judgement.scored, policy)
-    by_id = {verdict.scored.candidate.ror_id: verdict.scored for verdict in found}
-    for verdict in found:
-        if verdict.step is Step.TIED and verdict.rival in by_id:
-            return [verdict.scored, by_id[verdict.rival]]
+    found = decisions(judgement.affiliation, judgement.scored, policy)
+    by_id = {decision.ror_id: decision.scored for decision in found}
+    for decision in found:
+        if decision.fate is Fate.TIED and decision.rival in by_id:
+            return [decision.scored, by_id[decision.rival]]
     best = fold(found[0].scored.document.name)
     return [v.scored for v in found if fold(v.scored.document.name) == best]
 
@@ -474,10 +480,11 @@ def _place(document: Document) -> str:
     return ", ".join(part for part in (document.city, document.country) if part) or "place unknown"
 
 
-def _share(text: str, document: Document) -> float:
-    """Share of the text's words that a name stands on."""
-    words = units(text)
-    return len(ground(words, units(document.name))) / len(words) if words else 0.0
+def _share(affiliation: Affiliation, document: Document) -> float:
+    """Share of the text's words that match a name."""
+    units = affiliation.units
+    matched = matched_words(units, registry_text(document.name).units)
+    return len(matched) / len(units) if units else 0.0
 
 
 def _log_odds(probability: float) -> float:

@@ -24,6 +24,7 @@ from resolver.registry.document import Document
 from resolver.registry.ror_id import ROR_URL
 from resolver.service import service
 from resolver.settings import Settings, load_settings
+from resolver.text.affiliation import Affiliation
 from resolver.text.country import ENGLISH_NAMES
 
 NAMED = (Reason.NOT_IN_REGISTRY, Reason.BELOW_THRESHOLD)
@@ -145,7 +146,8 @@ def _nearest(groups: Sequence[Group], settings: Settings) -> dict[str, Document]
     with service.recall(settings) as recall, progress("names looked up", len(names)) as report:
         for start in range(0, len(names), CHUNK):
             chunk = names[start : start + CHUNK]
-            for name, candidates in zip(chunk, recall.candidates(chunk, depth=1), strict=True):
+            texts = list(map(Affiliation.stored, chunk))
+            for name, candidates in zip(chunk, recall.candidates(texts, depth=1), strict=True):
                 if candidates:
                     found[name] = candidates[0].document
             report(start + len(chunk))

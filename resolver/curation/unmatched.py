@@ -16,7 +16,7 @@ from resolver.matching.reason import organisations
 from resolver.registry.identifier import identifiers_in
 from resolver.text import vocabulary
 from resolver.text.country import named_country
-from resolver.text.parts import Kind, Part, is_generic, parts
+from resolver.text.parts import Part, PartKind, is_generic, parts
 from resolver.text.words import units
 
 MAX_WRITINGS = 50
@@ -136,7 +136,7 @@ def _named(read: list[Part]) -> Part | None:
     """The part that names an organisation best: "X University" before "X Laboratory"."""
     possible = organisations(read)
     certain = (part for part in possible if any(u in vocabulary.ORGANISATION for u in _words(part)))
-    bare = (part for part in read if part.kind in {Kind.NAME, Kind.UNIT})
+    bare = (part for part in read if part.kind in {PartKind.NAME, PartKind.UNIT})
     return next(certain, None) or next(iter(possible), None) or next(bare, None)
 
 
@@ -148,5 +148,5 @@ def _city(read: list[Part], named: Part | None) -> str | None:
     """The last bare name after the organisation: a city, where affiliations are in order."""
     if named is None:
         return None
-    behind = [p.text for p in read if p.kind is Kind.NAME and p.start >= named.end]
+    behind = [p.text for p in read if p.kind is PartKind.NAME and p.start >= named.end]
     return behind[-1] if behind else None

@@ -192,8 +192,8 @@ def work(gold: Sequence[Gold], latency: int) -> int:
 
 def _recalled(matcher: Matcher, judgements: Sequence[Judgement]) -> list[tuple[str, ...]]:
     """ROR ids of the first stage, best first; none where nothing was searched."""
-    texts = [judgement.text for judgement in judgements if judgement.candidates]
-    found = iter(matcher.recall.candidates(texts, depth=max(RECALL_CUTS)))
+    searched = [judgement.affiliation for judgement in judgements if judgement.candidates]
+    found = iter(matcher.recall.candidates(searched, depth=max(RECALL_CUTS)))
     return [
         tuple(candidate.ror_id for candidate in next(found)) if judgement.candidates else ()
         for judgement in judgements
@@ -232,7 +232,7 @@ def _decided(judgement: Judgement, policy: Policy) -> dict[float, tuple[Link, ..
     """What is linked at each threshold that makes a difference, before level and succession."""
     return {
         threshold: decide(
-            judgement.text, judgement.scored, replace(policy, accept_probability=threshold)
+            judgement.affiliation, judgement.scored, replace(policy, accept_probability=threshold)
         ).links
         for threshold in operating.thresholds(one.probability for one in judgement.scored)
     }
@@ -272,7 +272,7 @@ def _answer(
         ),
         mistakes=tuple(
             mistakes(
-                judgement.text,
+                judgement.affiliation,
                 row.ror_ids,
                 judgement.outcome,
                 judgement.candidates,

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from resolver.matching.candidate import Candidate
-from resolver.matching.decision import Scored, Step, Verdict, verdicts
+from resolver.matching.decision import Decision, Fate, Scored, decisions
 from resolver.matching.outcome import Outcome
 from resolver.matching.place import NamedPlaces
 from resolver.matching.policy import Policy
 from resolver.registry.document import Document
+from resolver.text.affiliation import Affiliation
 from resolver.text.country import family
-from resolver.text.segments import divided
-from resolver.text.words import CJK, ground, same, script, units, words
+from resolver.text.text import Text, registry_text
+from resolver.text.words import CJK, matched_words, same, script
 
 SHORT = 3
 """Letters up to which a word says little: "of", "the", "und"."""
@@ -110,14 +111,14 @@ class Mistake:
     first_stage_rank: int | None
     reranker_rank: int | None
     judge_rank: int | None
-    step: Step | None
+    step: Fate | None
     against: tuple[Named, ...]
     labels: tuple[Named, ...]
     links: tuple[Named, ...]
 
 
 def mistakes(
-    text: str,
+    affiliation: Affiliation,
     gold: Collection[str],
     outcome: Outcome,
     candidates: Sequence[Candidate],
@@ -126,7 +127,7 @@ def mistakes(
     policy: Policy,
     known: Mapping[str, Document | None] | None = None,
 ) -> list[Mistake]:
-    """The mistakes of one string, missed ones first; `text` is the normalised affiliation.
+    """The mistakes of one string, missed ones first.
 
     `candidates` come in the first stage's order, `scored` in the reranker's. `known` has
     documents of labels and links that are not among the candidates, where there are any: without
@@ -142,12 +143,11 @@ def mistakes(
     for ror_id in (*labels, *links):
         if ror_id not in documents and (document := (known or {}).get(ror_id)):
             documents[ror_id] = document
-    story = _Story(text, labels, links, documents, candidates)
+    story = _Story(affiliation, labels, links, documents, candidates)
     first_stage = {c.ror_id: rank for rank, c in enumerate(candidates, start=1)}
     by_score = {s.candidate.ror_id: (rank, s) for rank, s in enumerate(scored, start=1)}
 
-    found = verdicts(text, scored, policy)
-    decided = {verdict.scored.candidate.ror_id: verdict for verdict in found}
+    decided = {decision.ror_id: decision for decision in decisions(affiliation, scored, policy)}
     judged = {ror_id: rank for rank, ror_id in enumerate(decided, start=1)}
 
     def named(ror_ids: Sequence[str]) -> tuple[Named, ...]:
@@ -182,7 +182,7 @@ def mistakes(
             first_stage_rank=first_stage.get(ror_id),
             reranker_rank=rank,
             judge_rank=judged.get(ror_id),
-            step=decided[ror_id].step if ror_id in decided else None,
+            step=decided[ror_id].fate if ror_id in decided else None,
             against=named(against),
             labels=named(labels),
             links=named(links),
@@ -224,21 +224,21 @@ def _kind_of_unread(story: _Story, ror_id: str, *, found: bool) -> _Finding:
     return (Kind.NOT_RERANKED if found else Kind.FIRST_STAGE_MISSED), ()
 
 
-def _kind_of_missed(story: _Story, verdict: Verdict, wrong: Sequence[str]) -> _Finding:
-    ror_id = verdict.scored.candidate.ror_id
-    rival = [verdict.rival] if verdict.rival else []
+def _kind_of_missed(story: _Story, decision: Decision, wrong: Sequence[str]) -> _Finding:
+    ror_id = decision.ror_id
+    rival = [decision.rival] if decision.rival else []
     if story.stranger(ror_id):
         return Kind.LABEL_DOUBTFUL, ()
-    if verdict.step is Step.NOT_ADMITTED:
+    if decision.fate is Fate.NOT_ADMITTED:
         return Kind.NOT_ADMITTED, ()
     related = story.related(ror_id, story.links) or story.namesake(ror_id, [*wrong, *rival])
     if related:
         return related
     rivals = [link for link in wrong if story.compete(ror_id, link)]
     abroad = [link for link in rivals if story.abroad(link) and not story.abroad(ror_id)]
-    if abroad or verdict.step is Step.OTHER_COUNTRY:
+    if abroad or decision.fate is Fate.OTHER_COUNTRY:
         return Kind.WRONG_COUNTRY, abroad
-    if rivals or verdict.step is not Step.BELOW_THRESHOLD:
+    if rivals or decision.fate is not Fate.BELOW_THRESHOLD:
         return Kind.OUTRANKED, rivals or rival
     return Kind.BELOW_THRESHOLD, ()
 
@@ -248,7 +248,7 @@ class _Story:
 
     def __init__(
         self,
-        text: str,
+        affiliation: Affiliation,
         labels: Sequence[str],
         links: Sequence[str],
         documents: Mapping[str, Document],
@@ -256,12 +256,12 @@ class _Story:
     ) -> None:
         self.labels, self.links = labels, links
         self._documents = documents
-        self._script = script(text)
-        self._units = units(text)
-        self._parts = [part for part in map(words, divided(text)) if part]
+        self._script = script(affiliation.text)
+        self._units = affiliation.units
+        self._parts = [piece.words for piece in affiliation.pieces if piece.words]
         self._places = [candidate.document for candidate in candidates]
         self._places += [documents[label] for label in labels if label in documents]
-        self._countries = {family(c) for c in NamedPlaces.of(text, self._places).countries}
+        self._countries = {family(c) for c in NamedPlaces.of(affiliation, self._places).countries}
 
     def related(self, ror_id: str, others: Sequence[str]) -> _Finding | None:
         """By the registry's relations, which may be told on one side only."""
@@ -300,21 +300,21 @@ class _Story:
 
     def compete(self, one: str, other: str) -> bool:
         """They stand on a word in common."""
-        return bool(self._ground(one) & self._ground(other))
+        return bool(self._matched(one) & self._matched(other))
 
     def stands_in_full(self, ror_id: str) -> bool:
         """The whole name is a part of the string, its place is another, and no label has both."""
         document = self._documents.get(ror_id)
-        if document is None or document.is_acronym or len(units(document.name)) < 2:
+        if document is None or document.is_acronym or len(_name_units(document)) < 2:
             return False
-        name = words(document.name)
+        name = registry_text(document.name).words
         parts = [part for part in self._parts if part != name]
         if len(parts) == len(self._parts):
             return False
-        stands = self._ground(ror_id)
-        if any(stands <= self._label_ground(label) for label in self.labels):
+        stands = self._matched(ror_id)
+        if any(stands <= self._label_matched(label) for label in self.labels):
             return False
-        beside = NamedPlaces.of(" , ".join(" ".join(part) for part in parts), [document])
+        beside = NamedPlaces.of(Text(" , ".join(map(" ".join, parts))), [document])
         return beside.city(document) or bool(beside.countries)
 
     def stranger(self, ror_id: str) -> bool:
@@ -323,7 +323,7 @@ class _Story:
         if document is None:
             return False
         for name in (document.name, document.display_name):
-            name_units = units(name)
+            name_units = registry_text(name).units
             if script(name) != self._script or self._abbreviates(name_units):
                 return False
             # Short words are mostly "of" and its like; the first one is not.
@@ -351,14 +351,20 @@ class _Story:
     def _names(self, ror_id: str) -> set[str]:
         document = self._documents.get(ror_id)
         names = (document.name, document.display_name) if document else ()
-        return {" ".join(words(name)) for name in names}
+        return {" ".join(registry_text(name).words) for name in names}
 
-    def _label_ground(self, ror_id: str) -> frozenset[int]:
+    def _label_matched(self, ror_id: str) -> frozenset[int]:
         """Of the name that was met and of the display name: a label may be written by both."""
         document = self._documents.get(ror_id)
-        display = ground(self._units, units(document.display_name)) if document else frozenset()
-        return self._ground(ror_id) | display
+        if document is None:
+            return frozenset()
+        display = matched_words(self._units, registry_text(document.display_name).units)
+        return self._matched(ror_id) | display
 
-    def _ground(self, ror_id: str) -> frozenset[int]:
+    def _matched(self, ror_id: str) -> frozenset[int]:
         document = self._documents.get(ror_id)
-        return ground(self._units, units(document.name)) if document else frozenset()
+        return matched_words(self._units, _name_units(document)) if document else frozenset()
+
+
+def _name_units(document: Document) -> Sequence[str]:
+    return registry_text(document.name).units

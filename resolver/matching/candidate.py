@@ -1,4 +1,4 @@
-"""Candidates: organisations that the first stage brings for an affiliation."""
+"""Candidates: the organisations that the first stage finds for an affiliation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ S = TypeVar("S", bound=np.generic)
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A place (from 1) among the organisations of one result list, with that list's own score."""
+    """A rank (from 1) among the organisations of one result list, with that list's own score."""
 
     rank: int
     score: float
@@ -31,8 +31,9 @@ class Ranked:
 class Candidate:
     """One organisation, shown by the name that fits best.
 
-    `sparse` and `dense` say how each kind of search found it (None: it did not); a dense
-    find is the best over the whole text and its segments. `fused` orders candidates.
+    `sparse` and `dense` are its ranks by words and by meaning, None where that search did not find
+    it; the dense one is the best over the whole text and its segments. `fused` is the score that
+    candidates are ordered by.
     """
 
     document: Document
@@ -46,7 +47,8 @@ class Candidate:
 
 
 def by_organisation(results: Results) -> Results:
-    """Each organisation at its best name: ranks count organisations, not names."""
+    """Results with each organisation once, at its best name: ranks count organisations, not
+    names."""
     _, first = np.unique(results.organisations, return_index=True)
     first.sort()
     return Results(results.names[first], results.organisations[first], results.scores[first])
@@ -54,7 +56,7 @@ def by_organisation(results: Results) -> Results:
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """A candidate before its document is read: `name` is the number of the one to show it by."""
+    """A candidate before its document is read: `name` is the number of the name to show it by."""
 
     name: int
     sparse: Ranked | None
@@ -74,18 +76,18 @@ def fuse(sparse: Results, dense: Sequence[Results], *, depth: int) -> list[Fused
     """
     words, meaning = _best([sparse]), _best(dense)
     organisations = np.union1d(words.organisations, meaning.organisations)
-    of_words = _at(organisations, words)
-    of_meaning = _at(organisations, meaning)
-    fused = of_words.reciprocal + of_meaning.reciprocal
+    by_words = _at(organisations, words)
+    by_meaning = _at(organisations, meaning)
+    fused = by_words.reciprocal + by_meaning.reciprocal
     # The keys are those of `order`, the last one first.
-    best = np.lexsort((organisations, -of_meaning.scores, -of_words.scores, -fused))[:depth]
-    names = np.where(of_words.ranks > 0, of_words.names, of_meaning.names)
+    best = np.lexsort((organisations, -by_meaning.scores, -by_words.scores, -fused))[:depth]
+    names = np.where(by_words.ranks > 0, by_words.names, by_meaning.names)
     return [
         Fused(name, sparse, dense, value)
         for name, sparse, dense, value in zip(
             names[best].tolist(),
-            of_words.ranked(best),
-            of_meaning.ranked(best),
+            by_words.ranked(best),
+            by_meaning.ranked(best),
             fused[best].tolist(),
             strict=True,
         )
@@ -93,9 +95,9 @@ def fuse(sparse: Results, dense: Sequence[Results], *, depth: int) -> list[Fused
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Places:
-    """Where each of some organisations stands by one kind of search: rank 0 and score 0 where it
-    was not found."""
+class _Ranks:
+    """The ranks, scores and names of organisations by one kind of search; rank 0 and score 0 where
+    one was not found."""
 
     organisations: npt.NDArray[np.int64]
     names: npt.NDArray[np.int32]
@@ -113,8 +115,8 @@ class _Places:
         ]
 
 
-def _best(lists: Sequence[Results]) -> _Places:
-    """Each organisation at its best place in any of the lists, in order of organisation."""
+def _best(lists: Sequence[Results]) -> _Ranks:
+    """Each organisation at its best rank in any of the lists, in order of organisation."""
     organisations = _joined([results.organisations for results in lists], np.int64)
     names = _joined([results.names for results in lists], np.int32)
     scores = _joined([results.scores for results in lists], np.float32)
@@ -124,25 +126,25 @@ def _best(lists: Sequence[Results]) -> _Places:
     first = order[
         np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(order)])
     ]
-    return _Places(organisations[first], names[first], ranks[first], scores[first])
+    return _Ranks(organisations[first], names[first], ranks[first], scores[first])
 
 
 def _joined(arrays: Sequence[npt.NDArray[S]], kind: type[S]) -> npt.NDArray[S]:
     return np.concatenate(arrays) if arrays else np.empty(0, kind)
 
 
-def _at(organisations: npt.NDArray[np.int64], places: _Places) -> _Places:
-    """The same places, in a row for each of the organisations, which hold all of theirs."""
-    where = np.searchsorted(organisations, places.organisations)
+def _at(organisations: npt.NDArray[np.int64], ranks_of: _Ranks) -> _Ranks:
+    """The same with an entry for each of the `organisations`, which must contain all of theirs."""
+    where = np.searchsorted(organisations, ranks_of.organisations)
     names = np.zeros(len(organisations), np.int32)
     ranks = np.zeros(len(organisations), np.int64)
     scores = np.zeros(len(organisations), np.float32)
-    names[where], ranks[where], scores[where] = places.names, places.ranks, places.scores
-    return _Places(organisations, names, ranks, scores)
+    names[where], ranks[where], scores[where] = ranks_of.names, ranks_of.ranks, ranks_of.scores
+    return _Ranks(organisations, names, ranks, scores)
 
 
 def order(candidate: Candidate) -> tuple[float, float, float, str]:
-    """The first stage's order, best first, as a key to sort by."""
+    """The first stage's order, best first, as a sort key."""
     sparse, dense = candidate.sparse, candidate.dense
     return (
         -candidate.fused,

@@ -4,14 +4,14 @@ A pure function of its arguments. In order of probability, a candidate becomes a
 
 1. the policy admits it, and its probability reaches the threshold,
 2. the text does not place it in another country,
-3. it has words of the affiliation to stand on that no better link has claimed: two
-   organisations of like name compete for the same words, and the better one gets them, and
-4. nothing as good stands on the same words: of two organisations of one name the text must say
-   which, by a place, or neither is linked.
+3. words of the affiliation match its name that no better link has claimed: two organisations with
+   similar names compete for the same words, and the better one gets them, and
+4. no other candidate for the same words is equally good: of two organisations of one name the text
+   must say which, by a place, or neither is linked.
 
-What became of each candidate is its `Verdict`.
+What becomes of each candidate is its `Decision`.
 
-Where a person has said what the affiliation is, nothing is decided: `as_said` makes these links.
+Where a curator has decided what the affiliation is, `curated` makes these links instead.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cached_property, lru_cache
+from functools import cached_property
 from heapq import nlargest
 from operator import itemgetter
 
@@ -39,7 +39,9 @@ from resolver.matching.reading import competes
 from resolver.matching.reason import why_none
 from resolver.registry.document import Document
 from resolver.registry.organisation import OrganisationStatus
-from resolver.text.words import fold, ground, spans, units
+from resolver.text.affiliation import Affiliation
+from resolver.text.text import Text, registry_text
+from resolver.text.words import matched_words
 
 FORM = 1
 """Form of the decision. Raise it with every change after which the same evidence and probabilities
@@ -50,25 +52,25 @@ It is part of the resolver version, so that answers of another form are due.
 ``tests/matching/test_forms.py`` fails where decisions change and this does not."""
 
 OWN_SHARE = 0.5
-"""More than this share of a further link's name must stand on words no better link has claimed.
+"""More than this share of a further link's name must match words that no better link has claimed.
 "York University" has only "York" left in "University of York, York"; a second university of
 the same string has all its words."""
 
 WEIGHED = 8
 """Kinds of evidence that a link keeps, those of the largest effect. The judge weighs 44, most of
-them hardly, and a stored link would be thrice its size."""
+them hardly, and with all of them a stored link would be three times its size."""
 
 NAMESAKE_PROBABILITY = 0.1
 """An organisation of the same name counts as a rival from this probability on. Without a place in
-the text the better of two was wrong in 12 of 15 (strings that the judge was not fitted on); one
-that has less than this has something else against it."""
+the text the better of two was wrong in 12 of 15 (strings that the judge was not fitted on); with a
+lower probability other evidence speaks against it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A candidate with the reranker's logit and the judge's probability.
+    """A candidate with the reranker's logit, `score`, and the judge's probability.
 
-    `weighed` says what each kind of evidence added to the log odds.
+    `weighed` has what each kind of evidence added to the log odds.
     """
 
     candidate: Candidate
@@ -80,215 +82,237 @@ class Scored:
     def document(self) -> Document:
         return self.candidate.document
 
+    @property
+    def ror_id(self) -> str:
+        return self.candidate.ror_id
 
-class Step(StrEnum):
-    """What became of a candidate, and at which step."""
+
+class Fate(StrEnum):
+    """What became of a candidate: linked, or why not."""
 
     LINKED = "linked"
     NOT_ADMITTED = "not_admitted"
-    """The policy links neither its type nor its country, or not both."""
+    """The policy excludes its type or its country."""
 
     BELOW_THRESHOLD = "below_threshold"
     OTHER_COUNTRY = "other_country"
     """The text names other countries, and nothing of its place."""
 
     WORDS_CLAIMED = "words_claimed"
-    """A better link stands on the words that its name needs."""
+    """A better link has claimed the words that match its name."""
 
     NAMESAKE_PLACED = "namesake_placed"
     """The text names the place of another organisation of the same name."""
 
     TIED = "tied"
-    """Another one is as good."""
+    """Another candidate is equally good."""
 
     BEYOND_MAX_LINKS = "beyond_max_links"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of a candidate; `rival` is the one that stood in its way, by ROR id."""
+class Decision:
+    """What became of a candidate; `rival` is the ROR id of the candidate that stood in its way."""
 
     scored: Scored
-    step: Step
+    fate: Fate
     rival: str | None = None
 
+    @property
+    def ror_id(self) -> str:
+        return self.scored.ror_id
 
-def decide(affiliation: str, scored: Sequence[Scored], policy: Policy) -> Outcome:
-    """The outcome for one normalised affiliation; `scored` may come in any order."""
-    found = verdicts(affiliation, scored, policy)
-    accepted = [verdict.scored for verdict in found if verdict.step is Step.LINKED]
+
+def decide(affiliation: Affiliation, scored: Sequence[Scored], policy: Policy) -> Outcome:
+    """The outcome for an affiliation that was searched; `scored` may come in any order."""
+    comparison = _Comparison(affiliation, scored)
+    made = _decisions(comparison, policy)
+    accepted = [decision.scored for decision in made if decision.fate is Fate.LINKED]
     if accepted:
-        return Outcome(affiliation, links=_links(affiliation, accepted, scored))
-    if any(verdict.step is Step.TIED for verdict in found):
-        return Outcome(affiliation, reason=Reason.AMBIGUOUS)
-    below = [verdict.scored for verdict in found if verdict.step is Step.BELOW_THRESHOLD]
-    excluded = (verdict.scored for verdict in found if verdict.step is Step.NOT_ADMITTED)
-    if any(s.probability >= policy.accept_probability for s in excluded):
-        return Outcome(affiliation, reason=Reason.NOT_ADMITTED)
-    # What is elsewhere is not near, however probable.
-    near = [(s.document, s.probability) for s in below]
-    return Outcome(affiliation, reason=why_none(affiliation, near, policy.accept_probability))
+        return Outcome(affiliation.text, links=_links(comparison, accepted))
+    return Outcome(affiliation.text, reason=_reason(affiliation, made, policy))
 
 
-def verdicts(affiliation: str, scored: Sequence[Scored], policy: Policy) -> list[Verdict]:
+def decisions(affiliation: Affiliation, scored: Sequence[Scored], policy: Policy) -> list[Decision]:
     """What becomes of each candidate, most probable first."""
-    ordered = sorted(scored, key=lambda s: (-s.probability, -s.score, s.candidate.ror_id))
-    text = _Text(affiliation, [s.document for s in ordered])
-    rivals = [s for s in ordered if policy.admits(s.document)]
-    accepted: list[Scored] = []
-    # Ground of everything that was linked or tied, with its owner.
-    claims: list[tuple[Scored, frozenset[int]]] = []
-    tied: dict[str, str] = {}
-    found = []
-    for s in ordered:
-        verdict = _verdict(s, text, rivals, claims, policy)
-        if verdict.step in _WOULD_STAND and (first := tied.get(fold(s.document.name))):
-            # The namesakes of a tie are in it; they take no further words.
-            found.append(Verdict(s, Step.TIED, first))
-            continue
-        if verdict.step is Step.LINKED and len(accepted) == policy.max_links:
-            verdict = Verdict(s, Step.BEYOND_MAX_LINKS)
-        if verdict.step is Step.LINKED:
-            accepted.append(s)
-        if verdict.step is Step.TIED:
-            tied[fold(s.document.name)] = s.candidate.ror_id
-        if verdict.step in {Step.LINKED, Step.TIED}:
-            claims.append((s, text.ground(s, _claimed(claims))))
-        found.append(verdict)
-    return found
+    return _decisions(_Comparison(affiliation, scored), policy)
 
 
-_WOULD_STAND = frozenset({Step.LINKED, Step.TIED, Step.WORDS_CLAIMED, Step.NAMESAKE_PLACED})
-"""Steps that are only reached with a sufficient probability."""
+def _reason(affiliation: Affiliation, made: Sequence[Decision], policy: Policy) -> Reason:
+    if any(decision.fate is Fate.TIED for decision in made):
+        return Reason.AMBIGUOUS
+    threshold = policy.accept_probability
+    excluded = (decision.scored for decision in made if decision.fate is Fate.NOT_ADMITTED)
+    if any(s.probability >= threshold for s in excluded):
+        return Reason.NOT_ADMITTED
+    # An organisation in another country is not near, however probable.
+    below = (decision.scored for decision in made if decision.fate is Fate.BELOW_THRESHOLD)
+    return why_none(affiliation, [(s.document, s.probability) for s in below], threshold)
 
 
-class _Text:
-    """An affiliation, with what is found out about it on the way; each thing when it is asked."""
+class _Comparison:
+    """An affiliation and its scored candidates, most probable first. Each thing is worked out once,
+    when it is asked for."""
 
-    def __init__(self, affiliation: str, documents: Sequence[Document]) -> None:
+    def __init__(self, affiliation: Affiliation, scored: Sequence[Scored]) -> None:
         self.affiliation = affiliation
-        self._documents = documents
+        self.scored = sorted(scored, key=lambda s: (-s.probability, -s.score, s.ror_id))
+        self._matched: dict[tuple[str, frozenset[int]], frozenset[int]] = {}
 
     @cached_property
     def places(self) -> NamedPlaces:
-        return NamedPlaces.of(self.affiliation, self._documents)
+        """The candidates' places that the text names."""
+        return NamedPlaces.of(self.affiliation, [s.document for s in self.scored])
 
-    def ground(self, s: Scored, claimed: frozenset[int] = frozenset()) -> frozenset[int]:
-        return _ground(self.affiliation, s.document.name, claimed)
+    def matched(self, s: Scored, claimed: frozenset[int] = frozenset()) -> frozenset[int]:
+        """Positions of the text's units that match the candidate's name and are not claimed."""
+        key = s.document.name, claimed
+        if key not in self._matched:
+            self._matched[key] = _matched(self.affiliation, s.document, claimed)
+        return self._matched[key]
 
     def places_beside(self, s: Scored) -> NamedPlaces:
-        """The places of the text without the organisation's name, which may hold its city's."""
-        where = spans(self.affiliation)
-        characters = list(self.affiliation)
-        for unit in self.ground(s):
-            start, end = where[unit]
+        """The places that the text names without the candidate's name, which may have its city's in
+        it."""
+        characters = list(self.affiliation.text)
+        for position in self.matched(s):
+            start, end = self.affiliation.spans[position]
             characters[start:end] = " " * (end - start)
-        return NamedPlaces.of("".join(characters), self._documents)
+        return NamedPlaces.of(Text("".join(characters)), [s.document for s in self.scored])
 
 
-@lru_cache(maxsize=1024)
-def _ground(affiliation: str, name: str, claimed: frozenset[int]) -> frozenset[int]:
-    """`ground` of texts: asked again for the same ones by each threshold of an evaluation."""
-    return ground(_units(affiliation), _units(name), claimed)
+def _matched(
+    affiliation: Affiliation, document: Document, claimed: frozenset[int] = frozenset()
+) -> frozenset[int]:
+    return matched_words(affiliation.units, registry_text(document.name).units, claimed)
 
 
-_units = lru_cache(maxsize=1024)(units)
+Claims = Sequence[tuple[Scored, frozenset[int]]]
+"""What was linked or tied so far, with the positions that match its name."""
 
 
-def _verdict(
-    s: Scored,
-    text: _Text,
-    rivals: Sequence[Scored],
-    claims: Sequence[tuple[Scored, frozenset[int]]],
-    policy: Policy,
-) -> Verdict:
+def _decisions(comparison: _Comparison, policy: Policy) -> list[Decision]:
+    rivals = [s for s in comparison.scored if policy.admits(s.document)]
+    claims: list[tuple[Scored, frozenset[int]]] = []
+    tied: dict[str, str] = {}
+    linked = 0
+    made = []
+    for s in comparison.scored:
+        decision = _decision(s, comparison, rivals, claims, policy)
+        name = registry_text(s.document.name).folded
+        if decision.fate in _PROBABLE_ENOUGH and (first := tied.get(name)):
+            # The namesakes of a tie are in it; they claim no further words.
+            made.append(Decision(s, Fate.TIED, first))
+            continue
+        if decision.fate is Fate.LINKED and linked == policy.max_links:
+            decision = Decision(s, Fate.BEYOND_MAX_LINKS)
+        if decision.fate is Fate.LINKED:
+            linked += 1
+        if decision.fate is Fate.TIED:
+            tied[name] = s.ror_id
+        if decision.fate in {Fate.LINKED, Fate.TIED}:
+            claims.append((s, comparison.matched(s, _claimed(claims))))
+        made.append(decision)
+    return made
+
+
+_PROBABLE_ENOUGH = frozenset({Fate.LINKED, Fate.TIED, Fate.WORDS_CLAIMED, Fate.NAMESAKE_PLACED})
+"""Fates that only a candidate with a sufficient probability has."""
+
+
+def _decision(
+    s: Scored, comparison: _Comparison, rivals: Sequence[Scored], claims: Claims, policy: Policy
+) -> Decision:
     if not policy.admits(s.document):
-        return Verdict(s, Step.NOT_ADMITTED)
+        return Decision(s, Fate.NOT_ADMITTED)
     if s.probability < policy.accept_probability:
-        return Verdict(s, Step.BELOW_THRESHOLD)
-    if text.places.contradict(s.document):
-        return Verdict(s, Step.OTHER_COUNTRY)
-    whole = text.ground(s)
+        return Decision(s, Fate.BELOW_THRESHOLD)
+    if comparison.places.contradict(s.document):
+        return Decision(s, Fate.OTHER_COUNTRY)
     if claims:
-        name = units(s.document.name)
-        if len(text.ground(s, _claimed(claims))) <= OWN_SHARE * len(name):
-            owner = max(claims, key=lambda claim: len(claim[1] & whole))[0]
-            return Verdict(s, Step.WORDS_CLAIMED, owner.candidate.ror_id)
-    return _among_namesakes(s, text, rivals, policy) or _beside_equals(
-        s, text, whole, rivals, policy
+        length = len(registry_text(s.document.name).units)
+        if len(comparison.matched(s, _claimed(claims))) <= OWN_SHARE * length:
+            matched = comparison.matched(s)
+            owner = max(claims, key=lambda claim: len(claim[1] & matched))[0]
+            return Decision(s, Fate.WORDS_CLAIMED, owner.ror_id)
+    return _among_namesakes(s, comparison, rivals, policy) or _beside_equals(
+        s, comparison, rivals, policy
     )
 
 
 def _among_namesakes(
-    s: Scored, text: _Text, rivals: Sequence[Scored], policy: Policy
-) -> Verdict | None:
-    """Another organisation of this name takes the place, or ties, if so."""
+    s: Scored, comparison: _Comparison, rivals: Sequence[Scored], policy: Policy
+) -> Decision | None:
+    """A namesake wins or ties; None if neither."""
+    name = registry_text(s.document.name).folded
     namesakes = [
         rival
         for rival in rivals
         if rival is not s
         and rival.probability >= NAMESAKE_PROBABILITY
-        and fold(rival.document.name) == fold(s.document.name)
+        and registry_text(rival.document.name).folded == name
         and rival.document.status is OrganisationStatus.ACTIVE
-        and not text.places.contradict(rival.document)
+        and not comparison.places.contradict(rival.document)
     ]
     if not namesakes:
         return None
-    places = text.places_beside(s)
+    places = comparison.places_beside(s)
     own = places.agreement(s.document)
     best = max(namesakes, key=lambda rival: (places.agreement(rival.document), rival.probability))
-    placed = places.agreement(best.document)
-    if placed > own and best.probability >= policy.accept_probability:
-        return Verdict(s, Step.NAMESAKE_PLACED, best.candidate.ror_id)
-    if not any(own) and not any(placed):
-        return Verdict(s, Step.TIED, best.candidate.ror_id)
+    theirs = places.agreement(best.document)
+    if theirs > own and best.probability >= policy.accept_probability:
+        return Decision(s, Fate.NAMESAKE_PLACED, best.ror_id)
+    if not any(own) and not any(theirs):
+        return Decision(s, Fate.TIED, best.ror_id)
     return None
 
 
 def _beside_equals(
-    s: Scored, text: _Text, whole: frozenset[int], rivals: Sequence[Scored], policy: Policy
-) -> Verdict:
-    """Linked, unless another one on the same ground is as probable."""
+    s: Scored, comparison: _Comparison, rivals: Sequence[Scored], policy: Policy
+) -> Decision:
+    """Linked, unless another candidate for the same words is as probable."""
+    matched = comparison.matched(s)
     for rival in rivals:
         if (
             rival is not s
             and policy.accept_probability <= rival.probability
             and abs(s.probability - rival.probability) < policy.ambiguity_margin
-            and not text.places.contradict(rival.document)
-            and text.ground(rival) == whole
+            and not comparison.places.contradict(rival.document)
+            and comparison.matched(rival) == matched
         ):
-            return Verdict(s, Step.TIED, rival.candidate.ror_id)
-    return Verdict(s, Step.LINKED)
+            return Decision(s, Fate.TIED, rival.ror_id)
+    return Decision(s, Fate.LINKED)
 
 
-def _claimed(claims: Sequence[tuple[Scored, frozenset[int]]]) -> frozenset[int]:
+def _claimed(claims: Claims) -> frozenset[int]:
     return frozenset().union(*(positions for _, positions in claims))
 
 
-def as_said(
-    affiliation: str,
+def curated(
+    affiliation: Affiliation,
     overrides: Sequence[Override],
     candidates: Sequence[Candidate],
     scored: Sequence[Scored],
     known: Mapping[str, Document | None],
 ) -> tuple[Link, ...]:
-    """The links that persons made, in the order of `overrides`; each is of another organisation.
+    """The links that curators made, in the order of `overrides`; each is about another
+    organisation.
 
     `candidates` are the first stage's in its order, `scored` those of them that the reranker read.
     An organisation that is not among them is looked up in `known` (ROR id → a document of it; None
-    or missing: the index does not have it). The policy has no say here.
+    or missing: the index does not have it). The policy does not apply.
     """
     documents = [candidate.document for candidate in candidates]
-    text = _Text(affiliation, [*documents, *filter(None, known.values())])
-    found = {c.ror_id: (rank, c) for rank, c in enumerate(candidates, start=1)}
-    read = {s.candidate.ror_id: s for s in scored}
+    places = NamedPlaces.of(affiliation, [*documents, *filter(None, known.values())])
+    ranked = {c.ror_id: (rank, c) for rank, c in enumerate(candidates, start=1)}
+    by_id = {s.ror_id: s for s in scored}
     links = []
-    for place, override in enumerate(overrides, start=1):
-        rank, candidate = found.get(override.ror_id, (None, None))
+    for link_rank, override in enumerate(overrides, start=1):
+        rank, candidate = ranked.get(override.ror_id, (None, None))
         document = candidate.document if candidate else known.get(override.ror_id)
-        s = read.get(override.ror_id)
-        stands = _stands(affiliation, document.name) if document else frozenset()
-        evidence = _evidence(text, stands, document, candidate, rank)
+        s = by_id.get(override.ror_id)
+        matched = _telling(affiliation, document) if document else frozenset()
+        evidence = _evidence(affiliation, places, matched, document, candidate, rank)
         name = document.display_name if document else override.name or override.ror_id
         links.append(
             Link(
@@ -297,7 +321,7 @@ def as_said(
                 matched_name=document.name if document else name,
                 score=s.score if s else None,
                 probability=1.0,
-                rank=place,
+                rank=link_rank,
                 evidence=replace(
                     evidence,
                     weighed=_heaviest(s.weighed) if s else (),
@@ -310,35 +334,35 @@ def as_said(
     return tuple(links)
 
 
-def _stands(affiliation: str, name: str) -> frozenset[int]:
-    """The ground of a name that nothing vouches for: the "of" that it has in common with another
-    one is none."""
-    found = _ground(affiliation, name, frozenset())
-    return found if len(found) > OWN_SHARE * len(_units(name)) else frozenset()
+def _telling(affiliation: Affiliation, document: Document) -> frozenset[int]:
+    """Positions that match a name which no probability speaks for: none if they are few, like the
+    "of" that it has in common with another name."""
+    matched = _matched(affiliation, document)
+    length = len(registry_text(document.name).units)
+    return matched if len(matched) > OWN_SHARE * length else frozenset()
 
 
-def _links(
-    affiliation: str, accepted: Sequence[Scored], scored: Sequence[Scored]
-) -> tuple[Link, ...]:
-    text = _Text(affiliation, [s.document for s in scored])
-    ranks = {
-        s.candidate.ror_id: rank
-        for rank, s in enumerate(sorted(scored, key=lambda s: order(s.candidate)), start=1)
-    }
-    others = sorted(
-        (s for s in scored if s not in accepted),
-        key=lambda s: (-s.probability, -s.score, s.candidate.ror_id),
-    )
+def _links(comparison: _Comparison, accepted: Sequence[Scored]) -> tuple[Link, ...]:
+    by_first_stage = sorted(comparison.scored, key=lambda s: order(s.candidate))
+    ranks = {s.ror_id: rank for rank, s in enumerate(by_first_stage, start=1)}
+    others = [s for s in comparison.scored if s not in accepted]
     links = []
     claimed: frozenset[int] = frozenset()
     for rank, s in enumerate(accepted, start=1):
-        stands = text.ground(s, claimed)
-        claimed |= stands
-        rival = next((other for other in others if competes(stands, text.ground(other))), None)
-        evidence = _evidence(text, stands, s.document, s.candidate, ranks[s.candidate.ror_id])
+        matched = comparison.matched(s, claimed)
+        claimed |= matched
+        rival = next((o for o in others if competes(matched, comparison.matched(o))), None)
+        evidence = _evidence(
+            comparison.affiliation,
+            comparison.places,
+            matched,
+            s.document,
+            s.candidate,
+            ranks[s.ror_id],
+        )
         links.append(
             Link(
-                ror_id=s.candidate.ror_id,
+                ror_id=s.ror_id,
                 name=s.document.display_name,
                 matched_name=s.document.name,
                 score=s.score,
@@ -346,7 +370,7 @@ def _links(
                 rank=rank,
                 evidence=replace(
                     evidence,
-                    runner_up=rival.candidate.ror_id if rival else None,
+                    runner_up=rival.ror_id if rival else None,
                     runner_up_name=rival.document.display_name if rival else None,
                     margin=s.probability - rival.probability if rival else None,
                     weighed=_heaviest(s.weighed),
@@ -357,21 +381,22 @@ def _links(
 
 
 def _evidence(
-    text: _Text,
-    stands: frozenset[int],
+    affiliation: Affiliation,
+    places: NamedPlaces,
+    matched: frozenset[int],
     document: Document | None,
     candidate: Candidate | None,
     rank: int | None,
 ) -> LinkEvidence:
-    """What the text and the first stage say of an organisation that stands on these words."""
-    where = spans(text.affiliation)
-    start, end = (where[min(stands)][0], where[max(stands)][1]) if stands else (0, 0)
+    """What the text and the first stage say about an organisation whose name these words match."""
+    spans = affiliation.spans
+    start, end = (spans[min(matched)][0], spans[max(matched)][1]) if matched else (0, 0)
     return LinkEvidence(
-        text=text.affiliation[start:end],
+        text=affiliation.text[start:end],
         start=start,
         end=end,
-        country=text.places.country(document) if document else CountryAgreement.NONE_NAMED,
-        city_named=text.places.city(document) if document else False,
+        country=places.country(document) if document else CountryAgreement.NONE_NAMED,
+        city_named=places.city(document) if document else False,
         first_stage_rank=rank,
         sparse=candidate.sparse.score if candidate and candidate.sparse else None,
         dense=candidate.dense.score if candidate and candidate.dense else None,
@@ -379,5 +404,6 @@ def _evidence(
 
 
 def _heaviest(weighed: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
-    made = filter(itemgetter(1), weighed)
-    return tuple(nlargest(WEIGHED, made, key=lambda part: abs(part[1])))
+    """The kinds of evidence with the largest effect, the largest first."""
+    effective = filter(itemgetter(1), weighed)
+    return tuple(nlargest(WEIGHED, effective, key=lambda added: abs(added[1])))

@@ -1,57 +1,37 @@
-"""What speaks for a candidate beside the reranker's score: numbers that a person can check.
+"""The kinds of evidence that speak for or against a candidate: numbers that a person can check.
 
-One row of `FEATURES` for each candidate of a shortlist. The reranker reads one pair at a time;
-these say how the pair stands among the others, and bring what was known before
-(`resolver.matching.reading`).
+`FEATURES` is the one list of them. To add one, write a line there, with a function of all
+candidates of an affiliation, raise `FORM`, and fit the judge anew
+(``resolver train --part judge``). The list in docs/explain.md is made of it
+(``python -m resolver.matching.evidence``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from resolver.matching.reading import STANDING, Reading, Relation, best
+from resolver.matching.outcome import CountryAgreement
+from resolver.matching.reading import Flags, Numbers, Reading, Relation, of_others
+from resolver.registry.document import Document
+from resolver.registry.organisation import OrganisationStatus
+from resolver.text.words import CJK
 
 FORM = 1
 """Form of the evidence. Raise it with every change after which the same affiliation, the same
-registry and the same models could give other numbers: a column of `FEATURES` added, moved or taken
-out, or computed otherwise, here or in what it rests on (how a text is normalised and cut into words
-and parts, places, identifiers, the first stage and how its lists are joined).
+registry and the same models could give other numbers: a kind of evidence added, moved, removed or
+computed in another way, here or in what it rests on (how a text is normalised and cut into words
+and segments, places, identifiers, the first stage and how its lists are fused).
 
 It is part of the resolver version, so that answers of another form are due, and of the judge's
-file, since what was fitted to other numbers means nothing: fit it again.
+file, since a judge fitted to other numbers means nothing.
 ``tests/matching/test_forms.py`` fails where the numbers change and this does not."""
-
-RELATIVE = (
-    "logit",
-    "rival_gap",
-    "best_gap",
-    "better_rivals",
-    "better",
-    "first_gap",
-    "strong_others",
-    "within_better",
-    "namesake_gap",
-    "parent_of_better",
-    "child_of_better",
-    "relative_of_better",
-)
-"""The columns that scores add, in order; *better* candidates have a higher logit:
-
-- ``logit``: the reranker's score; ``rival_gap``, ``best_gap``, ``first_gap``: minus that of the
-  best rival, of the best other candidate, of the first of the shortlist; ``better_rivals``,
-  ``better``: how many are better; ``strong_others``: on how many other grounds of the text there
-  is a candidate with a logit above `STRONG`
-- ``within_better``: share of its ground that a better rival with more words stands on
-- ``namesake_gap``: the logit minus that of the best other candidate of the same name
-  (`NO_NAMESAKE` without one)
-- ``parent_of_better``, ``child_of_better``, ``relative_of_better``: how the registry relates it to
-  a better candidate
-"""
-
-FEATURES = (*STANDING, *RELATIVE)
 
 STRONG = 1.0
 """A logit above which three in four candidates are right (calibration of the built-in reranker)."""
@@ -59,61 +39,387 @@ STRONG = 1.0
 NO_NAMESAKE = 10.0
 """Larger than any difference of two logits that bears on a decision."""
 
+_SHORT = 2
+"""Most units of a name that a word in capitals can stand for."""
+
 Features = npt.NDArray[np.float64]
-"""Shape (candidates, len(FEATURES)), float64."""
+"""Shape (candidates, features), float64."""
+
+S = TypeVar("S")
 
 
-def evidence(reading: Reading, shortlist: Sequence[int], logits: Sequence[float]) -> Features:
-    """The features of a shortlist: places of candidates in the reading, and the logit of each."""
-    if not shortlist:
-        return np.empty((0, len(FEATURES)))
-    logit = np.asarray(logits, np.float64)
-    places = np.asarray(shortlist, np.int64)
-    among = np.ix_(places, places)
-    rivals, namesakes = reading.competing[among], reading.namesakes[among]
-    others = ~np.eye(len(places), dtype=np.bool_)
-    better = logit > logit[:, None]
-    relative = [
-        logit,
-        logit - best(logit, rivals),
-        logit - best(logit, others),
-        (better & rivals).sum(axis=1),
-        better.sum(axis=1),
-        logit - logit[0],
-        _strong_beside(reading, places.tolist(), logit, rivals),
-        _within(reading.shared[among], better & rivals),
-        np.where(namesakes.any(axis=1), logit - best(logit, namesakes), NO_NAMESAKE),
-        *_relations(reading, places.tolist(), better),
-    ]
-    return np.column_stack([reading.standing[places], *relative])
+@dataclass(frozen=True, slots=True)
+class Feature(Generic[S]):
+    """One kind of evidence.
+
+    `says` completes "`name`: …" in the docs, in Markdown. `column` gives its value for each
+    candidate of a `Reading` or `Shortlist`, in order: shape (candidates,), numbers or bools.
+    """
+
+    name: str
+    says: str
+    column: Callable[[S], npt.ArrayLike]
 
 
-def _strong_beside(
-    reading: Reading, places: Sequence[int], logit: npt.NDArray[np.float64], rivals: Relation
-) -> list[int]:
-    strong = np.flatnonzero(logit > STRONG).tolist()
-    return [
-        len({reading.grounds[places[j]] for j in strong if j != i and not rivals[i, j]})
-        for i in range(len(places))
-    ]
+class Shortlist:
+    """The candidates of a reading that the reranker has read.
+
+    `positions` are theirs in the reading, in its order, and `logit` the reranker's scores.
+    `rivals`, `namesakes` and `shared` are the reading's, of these candidates alone.
+    """
+
+    def __init__(self, reading: Reading, positions: Sequence[int], logits: Sequence[float]) -> None:
+        self.reading = reading
+        self.positions: npt.NDArray[np.int64] = np.asarray(positions, np.int64)
+        self.documents: list[Document] = [reading.documents[i] for i in positions]
+        self.matched = [reading.matched[i] for i in positions]
+        self.logit: Numbers = np.asarray(logits, np.float64)
+        these = np.ix_(self.positions, self.positions)
+        self.rivals: Relation = reading.rivals[these]
+        self.namesakes: Relation = reading.namesakes[these]
+        self.shared: npt.NDArray[np.int64] = reading.shared[these]
+
+    @cached_property
+    def others(self) -> Relation:
+        """Whether the column's candidate is not the row's."""
+        return of_others(np.ones_like(self.rivals))
+
+    @cached_property
+    def better(self) -> Relation:
+        """Whether the column's candidate has a higher logit than the row's."""
+        return np.asarray(self.logit > self.logit[:, None])
+
+    @cached_property
+    def better_documents(self) -> list[list[Document]]:
+        """For each candidate the documents of the better ones."""
+        return [[self.documents[j] for j in np.flatnonzero(row).tolist()] for row in self.better]
 
 
-def _within(shared: npt.NDArray[np.int64], better: Relation) -> npt.NDArray[np.float64]:
-    size = shared.diagonal()[:, None]
-    longer = better & (shared.diagonal() > size) & (size > 0)
-    held = np.where(longer, shared / np.maximum(size, 1), 0.0)
+def best(scores: Numbers, among: Relation) -> Numbers:
+    """For each row the best of the scores of those that it has the relation `among` to; 0 without
+    any."""
+    highest = np.where(among, scores, -np.inf).max(axis=1, initial=-np.inf)
+    return np.where(among.any(axis=1), highest, 0.0)
+
+
+# What a reading tells
+
+
+def _reciprocal_rank(reading: Reading) -> Numbers:
+    return 1 / np.arange(1, len(reading) + 1)
+
+
+def _coverage(reading: Reading) -> Numbers:
+    length = reading.name_lengths
+    return np.where(length > 0, reading.matched_counts / np.maximum(length, 1), 0.0)
+
+
+def _name_length(reading: Reading) -> Numbers:
+    """Two CJK characters make about one word."""
+    lengths = []
+    for name in reading.names:
+        characters = sum(bool(CJK.fullmatch(unit)) for unit in name)
+        lengths.append(len(name) - characters + (characters + 1) // 2)
+    return np.log1p(lengths)
+
+
+def _text_length(reading: Reading) -> int:
+    return max(len(reading.affiliation.units), 1)
+
+
+def _segment_share(reading: Reading) -> Numbers:
+    pieces = [len(piece.units) for piece in reading.affiliation.pieces]
+    piece_of_unit = np.repeat(np.eye(len(pieces), dtype=np.int64), pieces, axis=0)
+    matched = reading.matches @ piece_of_unit
+    most = matched.argmax(axis=1)
+    return np.asarray(matched[np.arange(len(most)), most] / np.maximum(pieces, 1)[most])
+
+
+def _position(reading: Reading) -> Numbers:
+    units = len(reading.affiliation.units)
+    first = reading.matches.argmax(axis=1) if units else 0
+    return np.asarray(np.where(reading.matched_counts > 0, first, units) / _text_length(reading))
+
+
+def _holds_rival(reading: Reading) -> Numbers:
+    size = reading.matched_counts
+    shorter = reading.rivals & (size > 0) & (size < size[:, None])
+    held = np.where(shorter, reading.shared / np.maximum(size, 1), 0.0)
     return np.asarray(held.max(axis=1, initial=0.0))
 
 
-def _relations(
-    reading: Reading, places: Sequence[int], better: Relation
-) -> tuple[list[bool], list[bool], list[bool]]:
-    parent, child, relative = [], [], []
-    for place, row in zip(places, better, strict=True):
-        one = reading.documents[place]
-        above = [reading.documents[places[j]] for j in np.flatnonzero(row).tolist()]
-        ids = {other.ror_id for other in above}
-        parent.append(any(one.ror_id in other.parents for other in above))
-        child.append(not ids.isdisjoint(one.parents))
-        relative.append(not ids.isdisjoint((*one.relatives, *one.successors)))
-    return parent, child, relative
+def _capitals(reading: Reading) -> Flags:
+    capitals = reading.capitals
+    return _flags(len(name) <= _SHORT and not capitals.isdisjoint(name) for name in reading.names)
+
+
+def _country(agreement: CountryAgreement) -> Callable[[Reading], Flags]:
+    return lambda r: _flags(r.places.country(d) is agreement for d in r.documents)
+
+
+def _rival_city(reading: Reading) -> Flags:
+    city = reading.agreement[0]
+    named = np.where(
+        reading.namesakes.any(axis=1), (reading.namesakes & city).any(axis=1),
+        (reading.rivals & city).any(axis=1),
+    )  # fmt: skip
+    return np.asarray(~city & named)
+
+
+def _carries_identifier(reading: Reading) -> Flags:
+    carried = reading.identifiers
+    return _flags(not carried.isdisjoint(document.identifiers) for document in reading.documents)
+
+
+def _of_type(name: str) -> Callable[[Reading], Flags]:
+    return lambda r: _flags(name in document.types for document in r.documents)
+
+
+def _pieces(reading: Reading) -> Numbers:
+    return _same(reading, math.log1p(sum(bool(p.units) for p in reading.affiliation.pieces)))
+
+
+def _same(reading: Reading, value: float) -> Numbers:
+    """One value for all candidates."""
+    return np.full(len(reading), value)
+
+
+def _flags(values: Iterable[object]) -> Flags:
+    return np.array([bool(value) for value in values], np.bool_)
+
+
+# What the reranker's scores add
+
+
+def _strong_others(shortlist: Shortlist) -> list[int]:
+    strong = np.flatnonzero(shortlist.logit > STRONG).tolist()
+    return [
+        len({shortlist.matched[j] for j in strong if j != i and not shortlist.rivals[i, j]})
+        for i in range(len(shortlist.positions))
+    ]
+
+
+def _within_better(shortlist: Shortlist) -> Numbers:
+    counts = shortlist.shared.diagonal()
+    size = counts[:, None]
+    longer = shortlist.better & shortlist.rivals & (counts > size) & (size > 0)
+    held = np.where(longer, shortlist.shared / np.maximum(size, 1), 0.0)
+    return np.asarray(held.max(axis=1, initial=0.0))
+
+
+def _namesake_gap(shortlist: Shortlist) -> Numbers:
+    gap = shortlist.logit - best(shortlist.logit, shortlist.namesakes)
+    return np.where(shortlist.namesakes.any(axis=1), gap, NO_NAMESAKE)
+
+
+def _is_parent_of(document: Document, others: Sequence[Document]) -> bool:
+    return any(document.ror_id in other.parents for other in others)
+
+
+def _is_child_of(document: Document, others: Sequence[Document]) -> bool:
+    return any(other.ror_id in document.parents for other in others)
+
+
+def _is_relative_of(document: Document, others: Sequence[Document]) -> bool:
+    related = (*document.relatives, *document.successors)
+    return any(other.ror_id in related for other in others)
+
+
+def _better_one(
+    relation: Callable[[Document, Sequence[Document]], bool],
+) -> Callable[[Shortlist], Flags]:
+    return lambda s: _flags(map(relation, s.documents, s.better_documents))
+
+
+FIRST_STAGE_FEATURES: tuple[Feature[Reading], ...] = (
+    Feature(
+        "sparse",
+        "the first stage's score by words; 0 where it was not found that way",
+        lambda r: r.sparse,
+    ),
+    Feature(
+        "sparse_gap",
+        "the same minus the best of its rivals'",
+        lambda r: r.sparse - best(r.sparse, r.rivals),
+    ),
+    Feature(
+        "dense",
+        "the first stage's score by meaning; 0 where it was not found that way",
+        lambda r: r.dense,
+    ),
+    Feature(
+        "dense_gap",
+        "the same minus the best of its rivals'",
+        lambda r: r.dense - best(r.dense, r.rivals),
+    ),
+    Feature("reciprocal_rank", "1 / rank in the first stage's fused list", _reciprocal_rank),
+    Feature("coverage", "share of the name's words that the text has in one place", _coverage),
+    Feature(
+        "missing",
+        "how many of the name's words the text does not have there",
+        lambda r: r.name_lengths - r.matched_counts,
+    ),
+    Feature("name_length", "ln(1 + words of the name)", _name_length),
+    Feature(
+        "text_share",
+        "share of the text's words that match the name",
+        lambda r: r.matched_counts / _text_length(r),
+    ),
+    Feature(
+        "segment_share",
+        "the same share of the part between commas that has most of them",
+        _segment_share,
+    ),
+    Feature(
+        "position", "where the first of these words is, from 0 (the beginning) to 1", _position
+    ),
+    Feature(
+        "holds_rival",
+        "largest share of a shorter rival's words that match its name too",
+        _holds_rival,
+    ),
+    Feature(
+        "acronym",
+        "the name is nothing but an acronym",
+        lambda r: _flags(d.is_acronym for d in r.documents),
+    ),
+    Feature(
+        "capitals",
+        "the name has one or two words, and the text has one of them in capitals",
+        _capitals,
+    ),
+    Feature(
+        "display_name",
+        "the name is the one that ROR displays",
+        lambda r: _flags(d.name == d.display_name for d in r.documents),
+    ),
+    Feature(
+        "namesakes",
+        "ln(organisations with this name)",
+        lambda r: [math.log(d.namesakes) for d in r.documents],
+    ),
+    Feature("city", "the text names the organisation's city", lambda r: r.agreement[0]),
+    Feature(
+        "city_known", "the registry knows its city", lambda r: _flags(d.city for d in r.documents)
+    ),
+    Feature("region", "the text names its region", lambda r: r.agreement[1]),
+    Feature("country", "the text names its country", _country(CountryAgreement.NAMED)),
+    Feature(
+        "country_known",
+        "the registry knows its country",
+        lambda r: _flags(d.country_code for d in r.documents),
+    ),
+    Feature(
+        "other_country",
+        "the text names the country of another candidate, and not its own",
+        _country(CountryAgreement.OTHER_NAMED),
+    ),
+    Feature(
+        "rival_city",
+        "the text names a namesake's city (without namesakes a rival's), and not its own",
+        _rival_city,
+    ),
+    Feature(
+        "identifier", "the text has one of the organisation's identifiers", _carries_identifier
+    ),
+    Feature(
+        "inactive",
+        "the organisation has ended",
+        lambda r: _flags(d.status is not OrganisationStatus.ACTIVE for d in r.documents),
+    ),
+    *(
+        Feature(name, f"its type in ROR is {name}", _of_type(name))
+        for name in ("education", "healthcare", "company", "facility", "government")
+    ),
+    Feature(
+        "text_words",
+        "ln(1 + words of the text)",
+        lambda r: _same(r, math.log1p(len(r.affiliation.units))),
+    ),
+    Feature("segments", "ln(1 + parts of the text between commas)", _pieces),
+)
+"""What is known before the reranker has read anything, in the order of the judge's columns."""
+
+RERANKER_FEATURES: tuple[Feature[Shortlist], ...] = (
+    Feature("logit", "the reranker's score", lambda s: s.logit),
+    Feature(
+        "rival_gap",
+        "the logit minus the best of its rivals'",
+        lambda s: s.logit - best(s.logit, s.rivals),
+    ),
+    Feature(
+        "best_gap",
+        "the logit minus the best of all others'",
+        lambda s: s.logit - best(s.logit, s.others),
+    ),
+    Feature(
+        "better_rivals",
+        "how many of its rivals are better",
+        lambda s: (s.better & s.rivals).sum(axis=1),
+    ),
+    Feature("better", "how many are better", lambda s: s.better.sum(axis=1)),
+    Feature(
+        "first_gap",
+        "the logit minus that of the first stage's first",
+        lambda s: s.logit - s.logit[0],
+    ),
+    Feature(
+        "strong_others",
+        f"on how many other words there are candidates with a logit above {STRONG:g}",
+        _strong_others,
+    ),
+    Feature(
+        "within_better",
+        "largest share of its words that match a better rival's longer name too",
+        _within_better,
+    ),
+    Feature(
+        "namesake_gap",
+        f"the logit minus the best of its namesakes'; {NO_NAMESAKE:g} without any",
+        _namesake_gap,
+    ),
+    Feature("parent_of_better", "it is a parent of a better candidate", _better_one(_is_parent_of)),
+    Feature("child_of_better", "a better candidate is its parent", _better_one(_is_child_of)),
+    Feature(
+        "relative_of_better",
+        "the registry relates it to a better candidate in another way",
+        _better_one(_is_relative_of),
+    ),
+)
+"""What the reranker's scores add. *Better* candidates have a higher logit."""
+
+FEATURES: tuple[Feature[Reading] | Feature[Shortlist], ...] = (
+    *FIRST_STAGE_FEATURES,
+    *RERANKER_FEATURES,
+)
+"""All kinds of evidence, in the order of the judge's columns."""
+
+NAMES = tuple(feature.name for feature in FEATURES)
+
+
+def table(features: Sequence[Feature[S]], of: S, candidates: int) -> Features:
+    """The values of some features, a row for each candidate."""
+    filled = np.empty((candidates, len(features)))
+    for number, feature in enumerate(features):
+        filled[:, number] = feature.column(of)
+    return filled
+
+
+def evidence(reading: Reading, shortlist: Sequence[int], logits: Sequence[float]) -> Features:
+    """The `FEATURES` of a shortlist: positions of candidates in the reading, and the logit of
+    each."""
+    if not shortlist:
+        return np.empty((0, len(FEATURES)))
+    scored = Shortlist(reading, shortlist, logits)
+    before = table(FIRST_STAGE_FEATURES, reading, len(reading))
+    return np.hstack([before[scored.positions], table(RERANKER_FEATURES, scored, len(shortlist))])
+
+
+def documented() -> str:
+    """`FEATURES` as the table of docs/explain.md."""
+    rows = [f"| `{feature.name}` | {feature.says} |" for feature in FEATURES]
+    return "\n".join(["| Evidence | What it says |", "|---|---|", *rows])
+
+
+if __name__ == "__main__":
+    print(documented())

@@ -1,4 +1,4 @@
-"""Judges: evidence → how probable it is that an affiliation names a candidate."""
+"""Judges: evidence → the probability that an affiliation names a candidate."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from resolver.matching.evidence import FEATURES, Features
+from resolver.matching.evidence import NAMES, Features
 from resolver.matching.trees import Trees
 from resolver.reranker.odds import probability
 
 Weighed = tuple[tuple[str, float], ...]
-"""What each kind of evidence added to the log odds of one candidate."""
+"""What each kind of evidence added to the log odds of one candidate, by name."""
 
 
 class Judge(Protocol):
@@ -23,7 +23,8 @@ class Judge(Protocol):
         ...
 
     def weighed(self, features: Features) -> list[Weighed]:
-        """For each candidate what made its log odds; with the judge's constant they are the sum."""
+        """What each kind of evidence added to each candidate's log odds. Together with the judge's
+        constant that is all of them."""
         ...
 
     def as_object(self) -> dict[str, object]:
@@ -33,7 +34,7 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LogitJudge:
-    """One that hears the reranker alone: for models that no judge was fitted with."""
+    """A judge that goes by the reranker alone: for models that no judge was fitted with."""
 
     slope: float
     intercept: float
@@ -42,41 +43,41 @@ class LogitJudge:
         return probability(self.slope * features[:, _LOGIT] + self.intercept)
 
     def weighed(self, features: Features) -> list[Weighed]:
-        return [((FEATURES[_LOGIT], self.slope * row[_LOGIT]),) for row in features.tolist()]
+        return [((NAMES[_LOGIT], self.slope * row[_LOGIT]),) for row in features.tolist()]
 
     def as_object(self) -> dict[str, object]:
         return {"slope": self.slope, "intercept": self.intercept}
 
 
-_LOGIT = FEATURES.index("logit")
+_LOGIT = NAMES.index("logit")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TreeJudge:
-    """Trees that ask for the columns `FEATURES`.
+    """Trees that ask for the evidence `NAMES`.
 
-    They are fitted on candidates of the real first stage, so that the probabilities can be taken
-    at their word (``resolver train --part judge``).
+    They are fitted on candidates of the real first stage (``resolver train --part judge``), so that
+    of candidates with a probability of 0.9 nine in ten are right.
     """
 
     trees: Trees
 
     def __post_init__(self) -> None:
-        self.trees.require_columns(FEATURES)
+        self.trees.require_columns(NAMES)
 
     def probability(self, features: Features) -> npt.NDArray[np.float64]:
         return probability(self.trees.odds(features))
 
     def weighed(self, features: Features) -> list[Weighed]:
-        """What a feature added is how much the trees changed their mind when they asked for it
+        """What a kind of evidence added is the change in log odds at the nodes that ask for it
         (A. Saabas, "Interpreting random forests", 2014)."""
-        summed = np.zeros((len(features), len(FEATURES)))
+        summed = np.zeros((len(features), len(NAMES)))
         shape = (len(features), len(self.trees.roots))
         rows = np.broadcast_to(np.arange(len(features))[:, None], shape)
         for asked, added in self.trees.steps(features):
             np.add.at(summed, (rows, asked), added)
         return [
-            tuple((FEATURES[i], row[i]) for i in range(len(FEATURES)) if row[i])
+            tuple((NAMES[i], row[i]) for i in range(len(NAMES)) if row[i])
             for row in summed.tolist()
         ]
 

@@ -1,9 +1,9 @@
-"""Where judges and sieves are kept, and which ones go with which models.
+"""The file that a judge and a sieve are kept in, and which models they go with.
 
 A judge belongs to the encoder and the reranker whose candidates it was fitted on: with others
-its weights mean nothing. A sieve belongs to the encoder. Both belong to the columns that they were
-fitted to, and to how those are computed (`resolver.matching.evidence.FORM`). One file holds both,
-and names models, columns and form.
+its weights mean nothing. A sieve belongs to the encoder. Both belong to the evidence that they were
+fitted to: its names, and how it is computed (`resolver.matching.evidence.FORM`). The file holds
+both, and names models, evidence and form.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BUILTIN_JUDGE = BUILTIN_FOLDER / "judge.json"
 
 
 def load_judge(name: str, encoder: Encoder, reranker: Reranker) -> Judge:
-    """The judge of these two models, or, with a warning, one that hears the reranker alone.
+    """The judge of these two models, or, with a warning, one that goes by the reranker alone.
 
     `name` is "builtin" or the path of a file that `save_judge` wrote.
 
@@ -57,7 +57,7 @@ def load_judge(name: str, encoder: Encoder, reranker: Reranker) -> Judge:
 def load_sieve(name: str, encoder: Encoder) -> Sieve | None:
     """The sieve of this encoder; None, with a warning, when it was fitted with another one.
 
-    It asks no reranker, so it goes with any.
+    It goes with any reranker, since it does not use its scores.
 
     Raises:
         ModelError: the file is missing or damaged, or was fitted to other evidence.
@@ -75,7 +75,8 @@ def load_sieve(name: str, encoder: Encoder) -> Sieve | None:
 
 
 def load_operating(name: str, encoder: Encoder, reranker: Reranker) -> Operating:
-    """What was measured at each threshold with the judge of these two models; else nothing.
+    """Precision and recall at each threshold, as measured with the judge of these two models;
+    empty where the file's judge belongs to others.
 
     Raises:
         ModelError: the file is missing or damaged.
@@ -91,25 +92,25 @@ def load_operating(name: str, encoder: Encoder, reranker: Reranker) -> Operating
 
 @contextmanager
 def _stored(name: str) -> Iterator[dict[str, Any]]:
-    """What is in a judge's file; whatever is wrong with it is told with its path."""
+    """The content of a judge's file. Whatever is wrong with it is an error that names its path."""
     path = BUILTIN_JUDGE if name == BUILTIN else Path(name)
     try:
         stored = orjson.loads(path.read_bytes())
         form = stored.get("form") if isinstance(stored, dict) else None
         if form != evidence.FORM:
-            said = "names no form of evidence" if form is None else f"is of evidence form {form!r}"
-            raise ValueError(f"it {said}, this program makes form {evidence.FORM}")
+            its = "names no form of evidence" if form is None else f"is of evidence form {form!r}"
+            raise ValueError(f"it {its}, this program makes form {evidence.FORM}")
         yield stored
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
-            f"{path} is no judge of this version: {_told(error)}",
+            f"{path} is no judge of this version: {_message(error)}",
             remedy="install the package again"
             if name == BUILTIN
             else "fit one to what this version sees in an affiliation: resolver train --part judge",
         ) from error
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return str(error) if type(error) is ValueError else repr(error)
 
 
@@ -126,7 +127,7 @@ def save_judge(
     reranker: Reranker,
     path: Path,
 ) -> None:
-    """Write judge and sieve with the models that they belong to, and what was measured of them."""
+    """Write judge and sieve with the models that they belong to, and their operating points."""
     stored = {
         "form": evidence.FORM,
         "encoder": encoder.fingerprint,
@@ -139,5 +140,5 @@ def save_judge(
 
 
 def fingerprint(part: Judge | Sieve) -> str:
-    """Changes with the weights and the columns; part of every resolver version."""
+    """Changes with the weights and the names of the evidence; part of every resolver version."""
     return hashlib.blake2b(orjson.dumps(part.as_object()), digest_size=8).hexdigest()

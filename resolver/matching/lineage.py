@@ -1,29 +1,30 @@
-"""Links in the light of the registry's relations: successors and parents in place of what is named.
+"""Links by the registry's relations: successors and parents in place of what is named.
 
-Pure functions of their arguments. The documents that they need come in rounds, since who the
-parent of a parent is shows only when the parent is known::
+Pure functions of their arguments. They need documents of related organisations, which come in
+rounds: the parent of a parent is known only when the parent is::
 
     known = {document.ror_id: document for document in …}
     while missing := needed(links, policy, known):
-        found = look_up(missing)
-        known |= {ror_id: found.get(ror_id) for ror_id in missing}
+        documents = look_up(missing)
+        known |= {ror_id: documents.get(ror_id) for ror_id in missing}
     links = apply(links, policy, known)
 
-An organisation that nobody knows is None in `known`, lest it be asked for again. Real registries
-have circles of parents and of successors; they end here, and lead nowhere.
+An organisation that the registry does not have is None in `known`, so that it is not asked for
+again. Real registries have circles of parents and of successors; following them ends, and leads to
+no organisation.
 
-*Succession* comes first. An organisation that has ended gives way to an active one when all that
-the registry says of its successors, and of theirs in turn, leads to that one. After a split
-nothing tells which part is meant, so the organisation stays as it is named; so it does when the
-registry knows no successor, or none that is active.
+*Succession* comes first. An organisation that has ended is replaced by an active one when all of
+its successors, and theirs in turn, lead to that one. After a split nothing tells which part is
+meant, so the organisation stays as it is named. So it does when the registry knows no successor, or
+none that is active.
 
-*Level* comes second. Topmost is a parent that has no parent itself. Where an organisation belongs
-to several topmost ones (a laboratory of two universities), each of them stands for it; where there
-is none, it stands for itself.
+*Level* comes second. A top parent is one that has no parent itself. Where an organisation has
+several (a laboratory of two universities), each of them stands for it; where it has none, it stands
+for itself.
 
-Neither brings in what the policy does not admit, or what a person said that the affiliation is not
-(`barred`): such a parent is passed over on the way up, as is one that has ended; such a successor
-does not succeed.
+Neither brings in an organisation that the policy does not admit, or that a curator decided the
+affiliation is not (`barred`): such a parent is passed over on the way up, as is one that has ended;
+such a successor does not count.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ Known = Mapping[str, Document | None]
 def needed(links: Iterable[Link], policy: Policy, known: Known) -> set[str]:
     """ROR ids of the organisations to look up next, for any number of affiliations at once.
 
-    Empty when `apply` has all that it needs. There are as many rounds as generations at most.
+    Empty when `apply` has all that it needs. There are at most as many rounds as generations.
     """
     follows_successors = policy.succession is Succession.ROLL_FORWARD
     follows_parents = policy.level is not Level.NAMED
@@ -73,85 +74,90 @@ def apply(
 ) -> tuple[Link, ...]:
     """The links of one affiliation as the policy wants them, best first, `max_links` at most.
 
-    `links` are best first; doing it twice changes nothing. Where one organisation takes the place
-    of others, they are its `stands_for`, sorted, and the best of their probabilities is its own.
-    Score, evidence and matched name are those of its own link, if it has one, or else of the best
+    `links` are best first; applying it again changes nothing. Where an organisation stands for
+    others, they are its `stands_for`, sorted, and its probability is the best of theirs. Score,
+    evidence and matched name are those of its own link, if it has one, or else of the best link
     that it stands for.
     """
-    placed = [_Placed(link, frozenset(link.stands_for or (link.ror_id,))) for link in links]
+    standing = [_Standing(link, frozenset(link.stands_for or (link.ror_id,))) for link in links]
     if policy.succession is Succession.ROLL_FORWARD:
-        placed = _merge(
-            ((one, _successor(one.ror_id, policy, known, barred) or one.ror_id) for one in placed),
+        standing = _merge(
+            (
+                (link, _successor(link.ror_id, policy, known, barred) or link.ror_id)
+                for link in standing
+            ),
             known,
         )
     match policy.level:
         case Level.MOST_SPECIFIC:
-            placed = _without_parents(placed, known)
+            standing = _without_parents(standing, known)
         case Level.TOP_PARENT:
-            placed = _merge(
+            standing = _merge(
                 (
-                    (one, top)
-                    for one in placed
-                    for top in _topmost(one.ror_id, policy, known, barred) or [one.ror_id]
+                    (link, top)
+                    for link in standing
+                    for top in _top_parents(link.ror_id, policy, known, barred) or [link.ror_id]
                 ),
                 known,
             )
         case Level.BOTH:
-            placed = _merge(
+            standing = _merge(
                 (
-                    (one, ror_id)
-                    for one in placed
-                    for ror_id in (one.ror_id, *_topmost(one.ror_id, policy, known, barred))
+                    (link, ror_id)
+                    for link in standing
+                    for ror_id in (link.ror_id, *_top_parents(link.ror_id, policy, known, barred))
                 ),
                 known,
             )
-    return tuple(one.at(rank) for rank, one in enumerate(placed[: policy.max_links], start=1))
+    return tuple(link.at(rank) for rank, link in enumerate(standing[: policy.max_links], start=1))
 
 
 @dataclass(frozen=True, slots=True)
-class _Placed:
-    """A link on its way; `names` are those of its organisations that the affiliation names."""
+class _Standing:
+    """A link with the organisations that it stands for, itself included: `named` are ROR ids of
+    what the affiliation names."""
 
     link: Link
-    names: frozenset[str]
+    named: frozenset[str]
 
     @property
     def ror_id(self) -> str:
         return self.link.ror_id
 
     def at(self, rank: int) -> Link:
-        return replace(self.link, rank=rank, stands_for=tuple(sorted(self.names - {self.ror_id})))
+        return replace(self.link, rank=rank, stands_for=tuple(sorted(self.named - {self.ror_id})))
 
 
-def _merge(places: Iterable[tuple[_Placed, str]], known: Known) -> list[_Placed]:
-    """What was placed and who takes its place → each organisation once, in order of appearance."""
-    merged: dict[str, _Placed] = {}
-    for one, ror_id in places:
-        shown = one.link
-        if ror_id != one.ror_id:
+def _merge(replacements: Iterable[tuple[_Standing, str]], known: Known) -> list[_Standing]:
+    """Links and the organisation that replaces each → each organisation once, in order of
+    appearance."""
+    merged: dict[str, _Standing] = {}
+    for replaced, ror_id in replacements:
+        link = replaced.link
+        if ror_id != replaced.ror_id:
             document = known[ror_id]
             assert document is not None  # only known organisations are walked to
-            shown = replace(shown, ror_id=ror_id, name=document.display_name)
-        names = one.names
+            link = replace(link, ror_id=ror_id, name=document.display_name)
+        named = replaced.named
         if before := merged.get(ror_id):
-            names |= before.names
-            probability = max(before.link.probability, shown.probability)
-            # Its own link knows best what was read of it.
-            shown = shown if ror_id == one.ror_id else before.link
-            shown = replace(shown, probability=probability)
-        merged[ror_id] = _Placed(shown, names)
+            named |= before.named
+            probability = max(before.link.probability, link.probability)
+            # Its own link has its own evidence.
+            link = link if ror_id == replaced.ror_id else before.link
+            link = replace(link, probability=probability)
+        merged[ror_id] = _Standing(link, named)
     return list(merged.values())
 
 
-def _without_parents(placed: Sequence[_Placed], known: Known) -> list[_Placed]:
-    """All but those above another; of a circle of parents, all."""
-    above = {one.ror_id: set(_ancestors(one.ror_id, known)) for one in placed}
+def _without_parents(standing: Sequence[_Standing], known: Known) -> list[_Standing]:
+    """All links but those to an ancestor of another; of a circle of parents, all."""
+    ancestors_of = {link.ror_id: set(_ancestors(link.ror_id, known)) for link in standing}
     return [
-        one
-        for one in placed
+        link
+        for link in standing
         if not any(
-            one.ror_id in ancestors and ror_id not in above[one.ror_id]
-            for ror_id, ancestors in above.items()
+            link.ror_id in ancestors and ror_id not in ancestors_of[link.ror_id]
+            for ror_id, ancestors in ancestors_of.items()
         )
     ]
 
@@ -178,7 +184,7 @@ def _successor(ror_id: str, policy: Policy, known: Known, barred: Collection[str
     return ends.pop() if len(ends) == 1 else None
 
 
-def _topmost(ror_id: str, policy: Policy, known: Known, barred: Collection[str]) -> list[str]:
+def _top_parents(ror_id: str, policy: Policy, known: Known, barred: Collection[str]) -> list[str]:
     """The admitted ancestors that have no admitted ancestor themselves."""
 
     def admitted(start: str) -> list[str]:
@@ -194,8 +200,8 @@ def _topmost(ror_id: str, policy: Policy, known: Known, barred: Collection[str])
 
 
 def _ancestors(ror_id: str, known: Known) -> dict[str, Document]:
-    """All known parents and their parents, the nearest first; in a circle also `ror_id` itself."""
-    found: dict[str, Document] = {}
+    """All known parents and their parents, the nearest first; of a circle `ror_id` itself too."""
+    ancestors: dict[str, Document] = {}
     start = known.get(ror_id)
     generation = [start] if start else []
     while generation:
@@ -203,8 +209,8 @@ def _ancestors(ror_id: str, known: Known) -> dict[str, Document]:
             parent: document
             for child in generation
             for parent in child.parents
-            if parent not in found and (document := known.get(parent)) is not None
+            if parent not in ancestors and (document := known.get(parent)) is not None
         }
-        found |= parents
+        ancestors |= parents
         generation = list(parents.values())
-    return found
+    return ancestors

@@ -1,19 +1,20 @@
-"""Affiliations → outcomes: normalise, recall candidates, rerank, judge, decide, then put the links
-at the level, and of the generation, that the policy asks for.
+"""Affiliations → outcomes: normalise, recall candidates, rerank, judge, decide, then replace links
+by the successors and parents that the policy asks for.
 
 `Matcher.resolve` is the one way through, for the command line, the workers and the
 evaluation alike. It depends on its parts and its arguments only, and keeps no state.
 
-Overrides come as an argument, by normalised text. What a text *is* said to be are its links; they
-are not put at another level. An organisation that it *is not* is left out before anything is
-decided, so that a rival may have its words, and after the judge has weighed the others beside it.
-Weighed as if the registry did not have it they win too easily: of 401 texts of the development sets
-whose right links were denied 111 got wrong ones that way, and 3 this way; of 52 whose wrong links
-were denied 43 had right ones, and 38, with 4 wrong ones more.
+Overrides come as an argument, by normalised text. The organisations that a curator decided a text
+*is* are its links, whatever level the policy asks for. An organisation that it *is not* is left out
+before anything is decided, so that a rival may have its words, but after the judge has weighed the
+others beside it. Weighed as if the registry did not have it, the others win too easily: of 401
+texts of the development sets whose right links were denied 111 got wrong links that way, and 3 this
+way; of 52 whose wrong links were denied 43 got right links that way, and 38 this way, with 4 more
+wrong ones.
 
-A call is cut into slices, and each slice goes through three stages: `Matcher.find`, `Matcher.rate`
-and `Matcher.settle`. They overlap: while the reranker rates one slice, the next is searched for and
-the one before is settled.
+A call is cut into slices, and each slice goes through three stages: `Matcher.shortlist`,
+`Matcher.rerank` and `Matcher.judged`. They overlap: while one slice is reranked, candidates are
+searched for the next, and the one before is decided.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from math import ceil
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 
 from resolver.matching import lineage, override
 from resolver.matching.candidate import Candidate
-from resolver.matching.decision import Scored, as_said, decide
+from resolver.matching.decision import Scored, curated, decide
 from resolver.matching.evidence import evidence
 from resolver.matching.judge import Judge
 from resolver.matching.meters import Meters, Stopwatch
@@ -43,45 +45,48 @@ from resolver.registry.document import Document
 from resolver.reranker import Pair, Reranker
 from resolver.text.affiliation import Affiliation
 
+T = TypeVar("T")
+
 SLICE_SIZE = 64
 """Affiliations that go through a stage together."""
 
 RERANK_FROM = 0.005
-"""Probability from which a candidate is worth the reranker's time: see docs/benchmarks.md for what
-others cost and lose."""
-
-Text = str | Affiliation
-"""What is resolved: a text as it came, or what was made of one before."""
+"""Probability from which a candidate is worth the reranker's time: docs/benchmarks.md says what
+other values cost and lose."""
 
 Overrides = Mapping[str, Sequence[Override]]
-"""Normalised text → what persons say of it and what holds."""
+"""Normalised text → the overrides that hold for it."""
 
 NO_OVERRIDES: Overrides = MappingProxyType({})
+
+NOTHING = Affiliation.of("")
+"""What is searched where an affiliation is refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """An outcome with what led to it.
 
-    `candidates` is the first stage's list, without what the text is said not to be; `scored` is
-    the part of it that the reranker judged. Both are best first by their own order, and empty when
-    nothing was searched. `overrides` are what persons say of the text, `read` the pairs that the
-    reranker read for it. `text` is the text that was searched, normalised; "" where none was.
+    `affiliation` is what was searched. `candidates` is the first stage's list, without
+    organisations that a curator decided the text is not; `scored` is the part of it that the
+    reranker read. Both are best first by their own order. `overrides` are those that hold for the
+    text, `pairs` is how many pairs the reranker read for it. Where the affiliation was refused all
+    of them are empty, and so is `affiliation`.
     """
 
     outcome: Outcome
+    affiliation: Affiliation = NOTHING
     candidates: Sequence[Candidate] = ()
     scored: Sequence[Scored] = ()
     overrides: Sequence[Override] = ()
-    read: int = 0
-    text: str = ""
+    pairs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A slice after the first stage: one entry a text.
+class Shortlisted:
+    """A slice after the first stage: one entry an affiliation.
 
-    `shortlists` are the places, in the readings, of the candidates that are worth the reranker's
+    `shortlists` are the positions, in the readings, of the candidates that are worth the reranker's
     time. `pairs` are what it is to score, each once.
     """
 
@@ -92,10 +97,10 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Rated:
+class Reranked:
     """A slice after the reranker: `logits` has one for each candidate of each shortlist."""
 
-    found: Found
+    shortlisted: Shortlisted
     logits: Sequence[Sequence[float]]
     meters: Meters
 
@@ -104,10 +109,10 @@ class Rated:
 class Matcher:
     """First stage, reranker, judge and policy in one.
 
-    `recall_depth` organisations come from the first stage. Of them the `sieve` passes on what is
-    named with a probability of `rerank_from`, at most `rerank_depth`; without one the first
-    `rerank_depth` go on. `slice_size` affiliations go through a stage together; a call that is no
-    larger starts no thread.
+    `recall_depth` organisations come from the first stage. Of them the `sieve` passes on those with
+    a probability of at least `rerank_from`, at most `rerank_depth`; without a sieve the first
+    `rerank_depth` are passed on. `slice_size` affiliations go through a stage together; a call that
+    is no larger starts no thread.
     """
 
     recall: Recall
@@ -122,24 +127,24 @@ class Matcher:
 
     def resolve(
         self,
-        affiliations: Sequence[Text],
+        affiliations: Sequence[str | Affiliation],
         policy: Policy | None = None,
         overrides: Overrides = NO_OVERRIDES,
     ) -> list[Outcome]:
-        """One outcome an affiliation, in order; `policy` takes the place of the matcher's own.
+        """One outcome for each affiliation, in order; `policy` is used instead of the matcher's.
 
-        Any string is taken. One that is refused (empty, too long) takes no override. A failing
-        part raises its `ResolverError`; it never shows as "no match".
+        Any string is taken. To one that is refused (empty, too long) no override applies. When a
+        part fails, its `ResolverError` is raised; the outcome is never "no match".
         """
         return self.measured(affiliations, policy, overrides)[0]
 
     def measured(
         self,
-        affiliations: Sequence[Text],
+        affiliations: Sequence[str | Affiliation],
         policy: Policy | None = None,
         overrides: Overrides = NO_OVERRIDES,
     ) -> tuple[list[Outcome], Meters]:
-        """Like `resolve`, with what it cost."""
+        """Like `resolve`, with how much was done and how long it took."""
         judgements, meters = self._judged(
             affiliations, policy or self.policy, overrides, explained=False
         )
@@ -147,7 +152,7 @@ class Matcher:
 
     def judgements(
         self,
-        affiliations: Sequence[Text],
+        affiliations: Sequence[str | Affiliation],
         policy: Policy | None = None,
         overrides: Overrides = NO_OVERRIDES,
     ) -> list[Judgement]:
@@ -156,123 +161,129 @@ class Matcher:
 
     def _judged(
         self,
-        affiliations: Sequence[Text],
+        affiliations: Sequence[str | Affiliation],
         policy: Policy,
         overrides: Overrides,
         *,
         explained: bool,
     ) -> tuple[list[Judgement], Meters]:
         watch = Stopwatch()
-        came = [Affiliation.of(one) if isinstance(one, str) else one for one in affiliations]
+        normalised = [Affiliation.of(a) if isinstance(a, str) else a for a in affiliations]
         # A text is in one slice only, and with it all pairs that it could be in.
-        texts = list(dict.fromkeys(one.text for one in came if not one.refused))
+        distinct: dict[str, Affiliation] = {}
+        for affiliation in normalised:
+            if not affiliation.refused:
+                distinct.setdefault(affiliation.text, affiliation)
         meters = Meters(normalise=watch.lap())
-        judged: dict[str, Judgement] = {}
-        with closing(self._rated(texts)) as slices:
-            for rated in slices:
+        by_text: dict[str, Judgement] = {}
+        with closing(self._reranked(list(distinct.values()))) as slices:
+            for reranked in slices:
                 watch.lap()
-                settled = self.settle(rated, policy, overrides, explained=explained)
-                judged.update(zip((r.text for r in rated.found.readings), settled, strict=True))
-                meters += rated.meters + Meters(decide=watch.lap())
+                judged = self.judged(reranked, policy, overrides, explained=explained)
+                by_text.update((judgement.affiliation.text, judgement) for judgement in judged)
+                meters += reranked.meters + Meters(decide=watch.lap())
         judgements = [
-            Judgement(Outcome(one.raw, reason=Reason(one.refused)))
-            if one.refused
-            else _as_written(one.raw, judged[one.text])
-            for one in came
+            Judgement(Outcome(affiliation.raw, reason=Reason(affiliation.refused)))
+            if affiliation.refused
+            else _as_written(affiliation.raw, by_text[affiliation.text])
+            for affiliation in normalised
         ]
-        each_alone = sum(judgement.read for judgement in judgements)
+        each_alone = sum(judgement.pairs for judgement in judgements)
         return judgements, replace(
             meters,
             wall=watch.total(),
             pairs_avoided=each_alone - meters.pairs,
         )
 
-    def _rated(self, texts: Sequence[str]) -> Generator[Rated, None, None]:
-        """Every text in a slice that was searched and rated, in order."""
-        slices = even(texts, self.slice_size)
+    def _reranked(self, affiliations: Sequence[Affiliation]) -> Generator[Reranked, None, None]:
+        """All affiliations in slices that were searched and reranked, in order."""
+        slices = even(affiliations, self.slice_size)
         if len(slices) <= 1:
-            yield from map(self.rate, map(self.find, slices))
+            yield from map(self.rerank, map(self.shortlist, slices))
             return
         with Pipeline() as pipeline:
-            found = pipeline.stage("recall", self.find, slices)
-            yield from pipeline.stage("score", self.rate, found)
+            shortlisted = pipeline.stage("recall", self.shortlist, slices)
+            yield from pipeline.stage("score", self.rerank, shortlisted)
 
-    def find(self, texts: Sequence[str]) -> Found:
+    def shortlist(self, affiliations: Sequence[Affiliation]) -> Shortlisted:
         """The first stage of a slice: candidates, and which pairs the reranker must score."""
         watch = Stopwatch()
-        found = self.recall.candidates(texts, depth=self.recall_depth)
+        candidates = self.recall.candidates(affiliations, depth=self.recall_depth)
         meters = Meters(recall=watch.lap())
-        readings = list(map(Reading, texts, found))
+        readings = list(map(Reading, affiliations, candidates))
         shortlists = self._shortlists(readings)
         pairs = dict.fromkeys(
-            _pair(reading, place)
+            _pair(reading, position)
             for reading, shortlist in zip(readings, shortlists, strict=True)
-            for place in shortlist
+            for position in shortlist
         )
-        sieved = sum(map(len, found)) - sum(map(len, shortlists))
+        sieved = sum(map(len, candidates)) - sum(map(len, shortlists))
         meters += Meters(sieve=watch.lap(), pairs=len(pairs), sieved=sieved)
-        return Found(readings, shortlists, list(pairs), meters)
+        return Shortlisted(readings, shortlists, list(pairs), meters)
 
     def _shortlists(self, readings: Sequence[Reading]) -> Sequence[Sequence[int]]:
         if self.sieve is None:
-            return [range(min(self.rerank_depth, len(reading.candidates))) for reading in readings]
+            return [range(min(self.rerank_depth, len(reading))) for reading in readings]
         return self.sieve.shortlists(readings, least=self.rerank_from, most=self.rerank_depth)
 
-    def rate(self, found: Found) -> Rated:
+    def rerank(self, shortlisted: Shortlisted) -> Reranked:
         """The second stage of a slice: the reranker's logits."""
         watch = Stopwatch()
-        scores = self.reranker.score(found.pairs).tolist() if found.pairs else []
-        logit = dict(zip(found.pairs, scores, strict=True))
+        pairs = shortlisted.pairs
+        scores = self.reranker.score(pairs).tolist() if pairs else []
+        logit = dict(zip(pairs, scores, strict=True))
         logits = [
-            [logit[_pair(reading, place)] for place in shortlist]
-            for reading, shortlist in zip(found.readings, found.shortlists, strict=True)
+            [logit[_pair(reading, position)] for position in shortlist]
+            for reading, shortlist in zip(shortlisted.readings, shortlisted.shortlists, strict=True)
         ]
-        meters = found.meters + Meters(score=watch.total())
-        return Rated(found, logits, meters)
+        meters = shortlisted.meters + Meters(score=watch.total())
+        return Reranked(shortlisted, logits, meters)
 
-    def settle(
+    def judged(
         self,
-        rated: Rated,
+        reranked: Reranked,
         policy: Policy,
         overrides: Overrides = NO_OVERRIDES,
         *,
         explained: bool,
     ) -> list[Judgement]:
-        """The third stage of a slice: a judgement for each text.
+        """The third stage of a slice: a judgement for each affiliation.
 
         What each kind of evidence added is worked out for the candidates that could be linked, or,
         with `explained`, for all of them.
         """
-        readings, shortlists = rated.found.readings, rated.found.shortlists
+        readings, shortlists = reranked.shortlisted.readings, reranked.shortlisted.shortlists
         if not readings:
             return []
-        table = np.concatenate(list(map(evidence, readings, shortlists, rated.logits)))
-        probabilities = self.judge.probability(table)
-        asked = np.flatnonzero(explained | (probabilities >= policy.accept_probability))
-        weighed = dict(zip(asked.tolist(), self.judge.weighed(table[asked]), strict=True))
+        features = np.concatenate(list(map(evidence, readings, shortlists, reranked.logits)))
+        probabilities = self.judge.probability(features)
+        shown = np.flatnonzero(explained | (probabilities >= policy.accept_probability))
+        weighed = dict(zip(shown.tolist(), self.judge.weighed(features[shown]), strict=True))
         rows = enumerate(probabilities.tolist())
         judged = []
-        for reading, shortlist, logits in zip(readings, shortlists, rated.logits, strict=True):
+        for reading, shortlist, logits in zip(readings, shortlists, reranked.logits, strict=True):
             scored = [
-                Scored(reading.candidates[place], logit, probability, weighed.get(row, ()))
+                Scored(reading.candidates[position], logit, probability, weighed.get(row, ()))
                 # The shortlist runs out first, and takes no row too many.
-                for place, logit, (row, probability) in zip(shortlist, logits, rows, strict=False)
+                for position, logit, (row, probability) in zip(
+                    shortlist, logits, rows, strict=False
+                )
             ]
-            scored.sort(key=lambda s: (-s.score, s.candidate.ror_id))
-            judged.append(_judgement(reading, scored, policy, overrides.get(reading.text, ())))
-        return self._overridden(self._placed(judged, policy))
+            scored.sort(key=lambda s: (-s.score, s.ror_id))
+            its_overrides = overrides.get(reading.affiliation.text, ())
+            judged.append(_judgement(reading, scored, policy, its_overrides))
+        return self._overridden(self._at_level(judged, policy))
 
-    def _placed(self, judged: Sequence[Judgement], policy: Policy) -> list[Judgement]:
-        """The same with the links as `resolver.matching.lineage` wants them."""
+    def _at_level(self, judged: Sequence[Judgement], policy: Policy) -> list[Judgement]:
+        """The same with the successors and parents that the policy asks for
+        (`resolver.matching.lineage`)."""
         known: dict[str, Document | None] = {
-            scored.candidate.ror_id: scored.candidate.document
-            for judgement in judged
-            for scored in judgement.scored
+            scored.ror_id: scored.document for judgement in judged for scored in judgement.scored
         }
         links = [link for judgement in judged for link in judgement.outcome.links]
         while missing := lineage.needed(links, policy, known):
-            found = self.recall.index.organisations(missing)
-            known |= {ror_id: found.get(ror_id) for ror_id in missing}
+            documents = self.recall.index.organisations(missing)
+            known |= {ror_id: documents.get(ror_id) for ror_id in missing}
         return [
             replace(
                 judgement,
@@ -290,63 +301,70 @@ class Matcher:
         ]
 
     def _overridden(self, judged: Sequence[Judgement]) -> list[Judgement]:
-        """The same with the links that persons made in the place of the matcher's."""
+        """The same with the links that curators made in place of the matcher's."""
         if not any(judgement.overrides for judgement in judged):
             return list(judged)
-        said = [override.said(judgement.overrides) for judgement in judged]
+        affirmed = [override.affirmed(judgement.overrides) for judgement in judged]
         missing = {
-            one.ror_id
-            for judgement, made in zip(judged, said, strict=True)
-            for one in made
-            if all(one.ror_id != candidate.ror_id for candidate in judgement.candidates)
+            affirming.ror_id
+            for judgement, its_own in zip(judged, affirmed, strict=True)
+            for affirming in its_own
+            if all(affirming.ror_id != candidate.ror_id for candidate in judgement.candidates)
         }
         known = self.recall.index.organisations(missing) if missing else {}
         return [
-            replace(judgement, outcome=_overruled(judgement, made, known))
-            for judgement, made in zip(judged, said, strict=True)
+            replace(judgement, outcome=_overruled(judgement, its_own, known))
+            for judgement, its_own in zip(judged, affirmed, strict=True)
         ]
 
 
 def _judgement(
     reading: Reading, scored: Sequence[Scored], policy: Policy, overrides: Sequence[Override]
 ) -> Judgement:
-    """What is decided of the candidates, but for those that the text is not."""
+    """What the candidates come to, without those that a curator decided the text is not."""
+    affiliation, pairs = reading.affiliation, len(scored)
     denied = override.denied(overrides)
     if not denied:
-        outcome = decide(reading.text, scored, policy)
-        return Judgement(outcome, reading.candidates, scored, overrides, len(scored), reading.text)
-    left = [s for s in scored if s.candidate.ror_id not in denied]
-    outcome = decide(reading.text, left, policy)
-    if outcome.reason and decide(reading.text, scored, policy).links:
+        outcome = decide(affiliation, scored, policy)
+        return Judgement(outcome, affiliation, reading.candidates, scored, overrides, pairs)
+    left = [s for s in scored if s.ror_id not in denied]
+    outcome = decide(affiliation, left, policy)
+    if outcome.reason and decide(affiliation, scored, policy).links:
         outcome = replace(outcome, reason=Reason.OVERRIDDEN)
     candidates = [c for c in reading.candidates if c.ror_id not in denied]
-    return Judgement(outcome, candidates, left, overrides, len(scored), reading.text)
+    return Judgement(outcome, affiliation, candidates, left, overrides, pairs)
 
 
 def _overruled(
-    judgement: Judgement, said: Sequence[Override], known: Mapping[str, Document]
+    judgement: Judgement, affirmed: Sequence[Override], known: Mapping[str, Document]
 ) -> Outcome:
+    """The outcome with the overrides' keys, and with the links of those that affirm something."""
     outcome = replace(judgement.outcome, overrides=override.ids(judgement.overrides))
-    if not said:
+    if not affirmed:
         return outcome
-    missing = {one.ror_id: known.get(one.ror_id) for one in said}
-    links = as_said(outcome.affiliation, said, judgement.candidates, judgement.scored, missing)
+    links = curated(
+        judgement.affiliation,
+        affirmed,
+        judgement.candidates,
+        judgement.scored,
+        {affirming.ror_id: known.get(affirming.ror_id) for affirming in affirmed},
+    )
     return replace(outcome, links=links, reason=None)
 
 
-def _pair(reading: Reading, place: int) -> Pair:
-    return reading.text, reading.documents[place].text
+def _pair(reading: Reading, position: int) -> Pair:
+    return reading.affiliation.text, reading.documents[position].text
 
 
 def _as_written(raw: str, judgement: Judgement) -> Judgement:
     return replace(judgement, outcome=replace(judgement.outcome, affiliation=raw))
 
 
-def even(texts: Sequence[str], size: int) -> list[Sequence[str]]:
-    """As few slices as `size` allows, all of about one length: a last short one would be a stage's
-    whole turn for little."""
-    slices = ceil(len(texts) / size)
+def even(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    """As few slices as `size` allows, all of about the same length: a short last slice would take a
+    stage's whole turn for little."""
+    slices = ceil(len(items) / size)
     return [
-        texts[len(texts) * number // slices : len(texts) * (number + 1) // slices]
+        items[len(items) * number // slices : len(items) * (number + 1) // slices]
         for number in range(slices)
     ]

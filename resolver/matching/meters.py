@@ -1,4 +1,4 @@
-"""What a call did, and how long each of its stages took."""
+"""How much a call did, and how long each of its stages took."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, fields
 
 STAGES = ("normalise", "recall", "sieve", "score", "decide", "store")
-"""In the order in which an affiliation meets them; also fields of `Meters`."""
+"""In the order in which an affiliation goes through them; also fields of `Meters`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +14,12 @@ class Meters:
     """Counts, and seconds of wall time.
 
     Stages overlap and wait for each other's locks, so their seconds may add up to more than
-    `wall`, and `score` has the tokenising in it. Meters of calls that follow each other can be
-    added.
+    `wall`. `score` includes tokenising. Meters of calls that follow each other can be added.
 
-    Of the pairs of an affiliation and an organisation, `pairs` were scored. `pairs_avoided` is how
-    many more it would have been if each affiliation had been scored by itself: those of
-    affiliations that say the same, and those of organisations that read the same. `sieved`
-    candidates of the first stage were not worth it.
+    `pairs` is how many pairs of an affiliation and an organisation the reranker scored.
+    `pairs_avoided` is how many more they would have been if each affiliation had been scored by
+    itself: affiliations with the same text share their pairs, and so do organisations whose
+    documents have the same text. `sieved` is how many candidates the sieve left out.
     """
 
     wall: float = 0.0

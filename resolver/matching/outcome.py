@@ -1,4 +1,4 @@
-"""What became of an affiliation: links, or none with a reason."""
+"""The answer for an affiliation: links, or none with a reason."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Reason(StrEnum):
     """Why there is no link."""
 
     EMPTY = Refusal.EMPTY.value
-    """Nothing is left of the text when markup and what is invisible are gone."""
+    """Nothing is left of the text without markup and invisible characters."""
 
     TOO_LONG = Refusal.TOO_LONG.value
     """It is longer than any affiliation, and was not searched."""
 
     PLACE_ONLY = "place_only"
-    """It names places, and nobody there."""
+    """It names places, and no organisation there."""
 
     PERSON_OR_NOISE = "person_or_noise"
     """It names persons or roles, or is a remark, an address on the web, a number."""
@@ -33,23 +33,25 @@ class Reason(StrEnum):
     """It names departments or other units, and no organisation that they are part of."""
 
     NOT_IN_REGISTRY = "not_in_registry"
-    """It names an organisation whose name no candidate covers."""
+    """It names an organisation, and no candidate is near."""
 
     AMBIGUOUS = "ambiguous"
-    """Two or more organisations are as good, and nothing tells them apart."""
+    """Two or more organisations are equally good, and nothing tells them apart."""
 
     NOT_ADMITTED = "not_admitted"
     """What it names is of a type or in a country that the policy excludes."""
 
     BELOW_THRESHOLD = "below_threshold"
-    """An organisation is near, and not probable enough."""
+    """It names an organisation, and a candidate is near but not probable enough."""
 
     OVERRIDDEN = "overridden"
-    """A person said that it is not what it would have been linked to, and nothing else is left."""
+    """A curator decided that it is not what it would have been linked to, and nothing else is
+    left."""
 
 
 class CountryAgreement(StrEnum):
-    """What the affiliation's countries say of an organisation's."""
+    """Whether the affiliation names an organisation's country (`NAMED`), only those of other
+    candidates (`OTHER_NAMED`), or none."""
 
     NAMED = "named"
     OTHER_NAMED = "other_named"
@@ -58,9 +60,9 @@ class CountryAgreement(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OverrideNote:
-    """Who said that a link is right, when, and what they noted.
+    """Which curator made a link, when, and with what note.
 
-    `id` is the override's key, and `date` (UTC) the day it was made; both None when it is not
+    `id` is the override's key, and `date` (UTC) the day it was made; both are None when it is not
     stored.
     """
 
@@ -74,16 +76,17 @@ class OverrideNote:
 class LinkEvidence:
     """Why a link was made.
 
-    `text` is the part of the affiliation, as normalised, that the matched name stands on, from
-    character `start` to before `end`; empty (and both 0) when the name is written otherwise, as in
-    another script. `first_stage_rank` counts from 1; `sparse` and `dense` are the first stage's
-    scores, None where it did not find the organisation that way. `runner_up` is the best rival
-    for the same words, by ROR id, and `margin` the difference in probability; both None without
-    a rival. `weighed` says what the kinds of evidence with the largest effect added to the log
-    odds, the largest first.
+    `text` is the part of the normalised affiliation that matches the name, from character `start`
+    to before `end`; empty (and both 0) when the name is written in another way, as in another
+    script. `first_stage_rank` counts from 1; `sparse` and `dense` are the first stage's scores,
+    None where it did not find the organisation that way. `runner_up` is the best rival for the same
+    words, by ROR id, and `margin` the difference in probability; both are None without a rival.
+    `weighed` has what each kind of evidence added to the log odds, for those with the largest
+    effect, the largest first.
 
-    `override` says who made the link, where a person did. Then the rest is what the model found of
-    the organisation: the rank is None if the first stage did not find it, and there is no rival.
+    `override` says which curator made the link, None where the model did. Where a curator did, the
+    rest is what the model knows of the organisation: the rank is None if the first stage did not
+    find it, and there is no rival.
     """
 
     text: str
@@ -105,12 +108,11 @@ class LinkEvidence:
 class Link:
     """One organisation that the affiliation names.
 
-    `score` is the reranker's logit, `probability` the judge's in [0, 1],
-    `name` the organisation's display name, `matched_name` the name that was met,
-    `rank` counts from 1, best first. `stands_for` holds the ROR ids of the organisations that the
-    affiliation names when the policy put this one in their place: a successor or a top parent.
-    Where a person made the link, `probability` is 1, and `score` None if the reranker did not read
-    the organisation.
+    `score` is the reranker's logit, `probability` the judge's in [0, 1], `name` the organisation's
+    display name, `matched_name` the one of its names that fits the affiliation best; `rank` counts
+    from 1, best first. `stands_for` has the ROR ids of the organisations that the affiliation names
+    where the policy puts this one in their place: a successor or a parent. Where a curator made the
+    link, `probability` is 1, and `score` is None if the reranker did not read the organisation.
     """
 
     ror_id: str
@@ -127,8 +129,8 @@ class Link:
 class Outcome:
     """The answer for one affiliation: `links` is empty exactly when `reason` is set.
 
-    `overrides` are the keys of all that persons had said of it, whether or not it made a
-    difference.
+    `overrides` are the keys of all overrides that hold for it, whether or not they changed the
+    answer.
     """
 
     affiliation: str

@@ -1,7 +1,8 @@
-"""Overrides: what a person says of an affiliation, over the head of the model.
+"""Overrides: curators' decisions about an affiliation, which take precedence over the model's.
 
-An override is of one normalised text and one organisation. What *is* said makes the links, all of
-them; what *is not* takes the organisation out before anything is decided.
+An override is about one normalised text and one organisation. Where a curator decided that the
+text *is* some organisations, these are its links, and there are no others. An organisation that it
+*is not* is left out before the model decides.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from resolver.registry.ror_id import read_ror_id
 from resolver.text.affiliation import MAX_CHARACTERS, Affiliation, Refusal
 
 MAX_AUTHOR = 200
-"""Most characters of a name that a person goes by."""
+"""Most characters of a curator's name."""
 
 MAX_NOTE = 2_000
 """Most characters of a note: a sentence and an address, not a file."""
@@ -41,13 +42,14 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """One statement. `affiliation` is normalised, `author` whoever says so.
+    """One decision. `affiliation` is normalised, `author` the curator.
 
-    The text is empty where it was forgotten: the statement is kept by its hash, and holds when the
-    text comes again.
+    The text is empty where it was forgotten: the override is kept by the text's hash, and holds
+    when the text comes again.
 
     `id` and `created_at` are None until it is stored; `ended` is None while it holds. `name` is
-    the organisation's display name as the registry had it last, where the reader knows it.
+    the organisation's display name in the latest release that has it, None where that was not
+    looked up.
     """
 
     id: int | None
@@ -62,7 +64,7 @@ class Override:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What there can be only one of that holds: (affiliation, ror_id)."""
+        """(affiliation, ror_id): only one override with a key can hold at a time."""
         return self.affiliation, self.ror_id
 
     @property
@@ -73,10 +75,10 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class OverrideProblem:
-    """An override that holds, of an organisation that the release in use has no active record of.
+    """An override that holds, about an organisation without an active record in the release in use.
 
-    `status` is the record's, None where the release has none. `successors` are what the registry
-    names in its place, by ROR id.
+    `status` is the record's, None where the release has no record. `successors` are the
+    organisations that the registry names in its place, by ROR id.
     """
 
     override: Override
@@ -84,55 +86,56 @@ class OverrideProblem:
     successors: tuple[str, ...] = ()
 
 
-def said(overrides: Iterable[Override]) -> list[Override]:
-    """Those that say what the affiliation is, by ROR id: persons do not rank."""
-    return sorted(
-        (one for one in overrides if one.verdict is Verdict.IS), key=lambda one: one.ror_id
-    )
+def affirmed(overrides: Iterable[Override]) -> list[Override]:
+    """Those about organisations that the affiliation is, by ROR id: curators give no order."""
+    affirming = (override for override in overrides if override.verdict is Verdict.IS)
+    return sorted(affirming, key=lambda override: override.ror_id)
 
 
 def denied(overrides: Iterable[Override]) -> frozenset[str]:
     """ROR ids of the organisations that the affiliation is not."""
-    return frozenset(one.ror_id for one in overrides if one.verdict is Verdict.IS_NOT)
+    return frozenset(
+        override.ror_id for override in overrides if override.verdict is Verdict.IS_NOT
+    )
 
 
 def ids(overrides: Sequence[Override]) -> tuple[int, ...]:
     """The keys of those that are stored, in order."""
-    return tuple(sorted(one.id for one in overrides if one.id is not None))
+    return tuple(sorted(override.id for override in overrides if override.id is not None))
 
 
 def statement(
     affiliation: str, ror_id: str, verdict: str, *, author: str, note: str = ""
 ) -> Override:
-    """What a person says, as it is stored: the text normalised, the organisation by its nine
-    characters, author and note with single spaces, so that each is one line.
+    """A new override as it will be stored: the text normalised, the ROR id as its nine characters,
+    author and note with single spaces, so that each is one line.
 
     Raises:
-        ValueError: names the part that makes no sense, and why.
+        ValueError: names the field that is wrong, and why.
     """
-    read = Affiliation.of(affiliation)
-    if read.refused is Refusal.EMPTY:
+    normalised = Affiliation.of(affiliation)
+    if normalised.refused is Refusal.EMPTY:
         raise ValueError("affiliation: there is no text")
-    if read.refused:
+    if normalised.refused:
         raise ValueError(f"affiliation: longer than {MAX_CHARACTERS:,} characters")
     try:
-        said = Verdict(" ".join(verdict.casefold().replace("-", " ").replace("_", " ").split()))
+        decided = Verdict(" ".join(verdict.casefold().replace("-", " ").replace("_", " ").split()))
     except ValueError:
         raise ValueError(f"verdict: {verdict[:80]!r} is neither 'is' nor 'is not'") from None
     if not author.strip():
         raise ValueError("author: who says so?")
     return Override(
         None,
-        read.text,
+        normalised.text,
         _organisation(ror_id),
-        said,
+        decided,
         remark("author", author, MAX_AUTHOR),
         remark("note", note, MAX_NOTE),
     )
 
 
 def remark(part: str, text: str, most: int) -> str:
-    """An author or a note as it is stored; `part` is its name.
+    """An author or a note as it is stored; `part` is the name of the field.
 
     Raises:
         ValueError: it is too long, or cannot be stored.
@@ -146,7 +149,7 @@ def remark(part: str, text: str, most: int) -> str:
 
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-"""What a text of Postgres cannot hold: NUL, and surrogates that belong to no pair."""
+"""What a text in Postgres cannot contain: NUL, and surrogates that belong to no pair."""
 
 
 def _organisation(ror_id: str) -> str:

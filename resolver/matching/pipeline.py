@@ -3,13 +3,13 @@
 ::
 
     with Pipeline() as pipeline:
-        found = pipeline.stage("recall", recall, slices)
-        rated = pipeline.stage("score", score, found)
-        answers = [decide(one) for one in rated]
+        recalled = pipeline.stage("recall", recall, slices)
+        reranked = pipeline.stage("score", score, recalled)
+        answers = [decide(scored) for scored in reranked]
 
-Each stage has one thread, so its work is never called twice at a time, and the caller is the last
-stage. Python runs one thread at a time: stages overlap as far as their work is done outside of it
-(ONNX Runtime, torch, NumPy, sockets).
+Each stage has one thread, so its work is never called twice at the same time, and the caller is the
+last stage. Python runs one thread at a time: stages overlap as far as their work is done outside of
+it (ONNX Runtime, torch, NumPy, sockets).
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 DEPTH = 1
-"""Results that wait between two stages. One keeps the next stage busy; more would only take
-memory, since a stage that is slower on average is waited for in any case."""
+"""Results that wait between two stages. One keeps the next stage busy. More would only take memory,
+since the others wait for the slowest stage in any case."""
 
 
 class Pipeline:
     """Threads for as long as the block lasts.
 
     Whatever a stage raises is raised where its result is asked for. However the block ends, work
-    that has not begun is dropped, what is under way is waited for, and no thread is left.
+    that has not begun is dropped, work that has begun is waited for, and no thread is left.
     """
 
     def __init__(self) -> None:
@@ -41,9 +41,9 @@ class Pipeline:
     def stage(
         self, name: str, work: Callable[[_In], _Out], items: Iterable[_In], *, depth: int = DEPTH
     ) -> Iterator[_Out]:
-        """`work` of each item, in order, begun before it is asked for.
+        """The results of `work` for each item, in order, begun before they are asked for.
 
-        At most `depth` results wait; then nothing is taken from `items` until one is taken here.
+        At most `depth` results wait; then nothing is taken from `items` until a result is taken.
         `items` itself is read in the caller's thread. `name` is the thread's, for debuggers.
         """
         # The thread itself starts with the first item.
@@ -60,7 +60,7 @@ class Pipeline:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # All are told before any is waited for.
+        # All are told to stop before any is waited for.
         for thread in self._threads:
             thread.shutdown(wait=False, cancel_futures=True)
         for thread in self._threads:

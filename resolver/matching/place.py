@@ -9,27 +9,23 @@ from typing import Self
 from resolver.matching.outcome import CountryAgreement
 from resolver.registry.document import Document
 from resolver.text.country import family, names_country
-from resolver.text.words import holds, words
+from resolver.text.text import Text, registry_text
 
 
 @dataclass(frozen=True, slots=True)
 class NamedPlaces:
-    """What a text says of where its organisations are.
+    """The places that a `text` names; `countries` are the codes of those candidates' countries that
+    it names."""
 
-    `flat` is the text's `words`, joined by spaces and with one at either end; `countries` are the
-    codes of those countries of candidates that it names.
-    """
-
-    flat: str
+    text: Text
     countries: frozenset[str]
 
     @classmethod
-    def of(cls, text: str, documents: Iterable[Document]) -> Self:
-        flat = f" {' '.join(words(text))} "
+    def of(cls, text: Text, documents: Iterable[Document]) -> Self:
         countries = {(document.country_code, document.country) for document in documents}
         return cls(
-            flat,
-            frozenset(code for code, name in countries if code and names_country(flat, code, name)),
+            text,
+            frozenset(code for code, name in countries if code and names_country(text, code, name)),
         )
 
     def country(self, document: Document) -> CountryAgreement:
@@ -41,13 +37,14 @@ class NamedPlaces:
         return CountryAgreement.NONE_NAMED
 
     def city(self, document: Document) -> bool:
-        return holds(self.flat, document.city)
+        """Whether the organisation's city is named."""
+        return self._names(document.city)
 
     def agreement(self, document: Document) -> tuple[bool, bool, bool]:
         """Whether city, region and country are named: the greater, the more of its place."""
         return (
-            self.city(document),
-            holds(self.flat, document.region),
+            self._names(document.city),
+            self._names(document.region),
             document.country_code in self.countries,
         )
 
@@ -61,6 +58,9 @@ class NamedPlaces:
             return False
         named = {family(code) for code in self.countries}
         return family(document.country_code) not in named and not any(self.agreement(document))
+
+    def _names(self, place: str | None) -> bool:
+        return bool(place) and self.text.holds(registry_text(place))
 
 
 def place_names(documents: Iterable[Document]) -> set[str]:

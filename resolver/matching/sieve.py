@@ -1,8 +1,8 @@
 """The sieve: which candidates are worth the reranker's time.
 
-Of the first stage's 50 the reranker is the dearest part by far, and most are plainly not named:
-half of their name is missing, or a better one has all of its words. What the first stage knows
-(`resolver.matching.reading`) says so for a fraction of the cost.
+Reranking costs far more than anything else, and most of the first stage's 50 candidates are plainly
+not named: half of their name is missing, or a better one has all of its words. What is known before
+the reranker (`resolver.matching.reading`) shows this for a fraction of the cost.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from resolver.matching.reading import STANDING, Columns, Reading
+from resolver.matching.evidence import FIRST_STAGE_FEATURES, Features, table
+from resolver.matching.reading import Reading
 from resolver.matching.trees import Trees
 from resolver.reranker.odds import probability
 
-ASKED = (
+COLUMNS = (
     "sparse",
     "sparse_gap",
     "dense",
@@ -34,37 +35,39 @@ ASKED = (
     "country",
     "other_country",
 )
-"""Columns of `STANDING` that the sieve may ask for: of all of them those that changed its mind
-most. With the other eighteen it passed no fewer candidates for the same recall."""
+"""The kinds of evidence that the sieve's trees ask for, in order: of all that are known before the
+reranker those that changed the log odds most. With the other eighteen it passed no fewer candidates
+for the same recall."""
 
-_PLACES = np.array([STANDING.index(name) for name in ASKED])
+_BY_NAME = {feature.name: feature for feature in FIRST_STAGE_FEATURES}
+_FEATURES = tuple(_BY_NAME[name] for name in COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
 class Sieve:
-    """Fitted on the first stage's candidates (``resolver train --part judge``); `trees` ask for the
-    columns `ASKED`."""
+    """Fitted on the first stage's candidates (``resolver train --part judge``); its `trees` ask for
+    the `COLUMNS`."""
 
     trees: Trees
 
     def __post_init__(self) -> None:
-        self.trees.require_columns(ASKED)
+        self.trees.require_columns(COLUMNS)
 
     def probability(self, readings: Sequence[Reading]) -> list[npt.NDArray[np.float64]]:
-        """How probable it is of each candidate of each reading that the text names it."""
+        """The probability, for each candidate of each reading, that the text names it."""
         if not readings:
             return []
-        table = np.concatenate([asked(reading.standing) for reading in readings])
-        ends = np.cumsum([len(reading.candidates) for reading in readings])
-        return np.split(probability(self.trees.odds(table)), ends[:-1])
+        rows = np.concatenate(list(map(columns, readings)))
+        ends = np.cumsum(list(map(len, readings)))
+        return np.split(probability(self.trees.odds(rows)), ends[:-1])
 
     def shortlists(
         self, readings: Sequence[Reading], *, least: float, most: int
     ) -> list[list[int]]:
-        """For each reading the places of the candidates to be reranked, in their order.
+        """For each reading the positions of the candidates to be reranked, in their order.
 
-        Those that are named with a probability of `least`, but no more than the `most` probable,
-        and always the most probable one.
+        Those with a probability of at least `least`, but no more than the `most` best of them, and
+        always the best one.
         """
         return [
             _passed(probabilities, least=least, most=most)
@@ -81,9 +84,9 @@ class Sieve:
         return cls(Trees.of_object(stored))
 
 
-def asked(standing: Columns) -> Columns:
-    """The columns `ASKED`, in that order."""
-    return standing[:, _PLACES]
+def columns(reading: Reading) -> Features:
+    """The `COLUMNS` of a reading, a row for each candidate."""
+    return table(_FEATURES, reading, len(reading))
 
 
 def _passed(probabilities: npt.NDArray[np.float64], *, least: float, most: int) -> list[int]:

@@ -11,18 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 Table = npt.NDArray[np.float64]
-"""Shape (rows, columns), float64: what the trees ask about."""
+"""Shape (rows, columns), float64: the values that the trees ask for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trees:
-    """`columns` names what the trees were fitted to, in the order of the table that they ask.
+    """`columns` names the columns that the trees were fitted to, in the order of the table.
 
-    All nodes of all trees stand in one row of arrays, each of shape (nodes,): `feature` (the place
-    of a column, int64; -1: a leaf), `threshold` (float64; to the left when the value does
-    not exceed it), `left` and `right` (int64, places of nodes) and `value` (float64, what a node
-    says of the log odds: the mean of the leaves below it). `roots` (trees,) says where each tree
-    begins.
+    All nodes of all trees are kept in the same arrays, each of shape (nodes,): `feature` (int64,
+    the number of a column; -1: a leaf), `threshold` (float64; to the left when the value does not
+    exceed it), `left` and `right` (int64, numbers of nodes) and `value` (float64, log odds: the
+    mean of the leaves below the node). `roots` (trees,) has the number of each tree's first node.
     """
 
     columns: tuple[str, ...]
@@ -45,20 +44,20 @@ class Trees:
         inner = np.flatnonzero(self.feature >= 0)
         for name in ("left", "right"):
             child = getattr(self, name)[inner]
-            # A child comes after its parent, so that every walk ends.
+            # A child comes after its parent, so that every walk ends at a leaf.
             if (child <= inner).any() or (child >= nodes).any():
                 raise ValueError(f"{name}: a child that does not come after its parent")
 
     def require_columns(self, columns: Sequence[str]) -> None:
-        """Refuse a table of other columns, or of the same in another order: a tree that asks for
-        the first of them would read something else, and nothing would tell.
+        """Refuse a table of other columns, or of the same in another order: trees would read one
+        value for another, and nothing would show it.
 
         Raises:
-            ValueError: names what is missing, new, or out of place.
+            ValueError: names what is missing or new, or says that the order is another.
         """
         if self.columns == tuple(columns):
             return
-        told = [
+        differences = [
             f"{what} {', '.join(names)}"
             for what, names in (
                 ("without", [name for name in columns if name not in self.columns]),
@@ -66,7 +65,7 @@ class Trees:
             )
             if names
         ]
-        raise ValueError(f"fitted to other columns: {'; '.join(told) or 'in another order'}")
+        raise ValueError(f"fitted to other columns: {'; '.join(differences) or 'in another order'}")
 
     def odds(self, table: Table) -> npt.NDArray[np.float64]:
         """Log odds of each row, shape (rows,)."""
@@ -78,7 +77,8 @@ class Trees:
     def steps(
         self, table: Table
     ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
-        """Walk all trees one step at a time: which column was asked, and what that changed.
+        """Walk all trees one level at a time: the number of the column that each node asks for, and
+        the change in log odds that its answer makes.
 
         Both of shape (rows, trees); at a leaf nothing changes.
         """
@@ -115,7 +115,7 @@ class Trees:
             value=np.array(stored["value"], np.float64),
         )
         if any(getattr(trees, name).ndim != 1 for name in _ARRAYS):
-            raise ValueError("what the trees are made of is no list of numbers")
+            raise ValueError("a part of the trees is no list of numbers")
         return trees
 
 

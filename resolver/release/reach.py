@@ -43,6 +43,7 @@ from resolver.matching.sieve import Sieve
 from resolver.registry.change import Change
 from resolver.registry.document import Document, documents
 from resolver.registry.organisation import Organisation, OrganisationStatus
+from resolver.text.affiliation import Affiliation
 from resolver.text.segments import segments
 
 NEAREST = 8
@@ -365,7 +366,7 @@ def _reading(answer: Answered, near: Sequence[Near], known: Mapping[str, Documen
         for link in answer.links
         if link.ror_id in known
     }
-    return Reading(answer.text, _ordered([*linked.values(), *near]))
+    return Reading(Affiliation.stored(answer.text), _ordered([*linked.values(), *near]))
 
 
 def _ordered(found: Sequence[Near]) -> list[Candidate]:

@@ -1,8 +1,8 @@
-"""An affiliation: what a paper, grant or dataset says of where its authors work.
+"""An affiliation: what a paper, grant or dataset says about where its authors work.
 
-Whatever takes a text in makes an `Affiliation` of it, once: the matcher, the intake of records, who
-says what a text is, evaluation, training, the command line. So all are of one mind about what it
-says and whether it is refused.
+Everything that takes a text in makes an `Affiliation` of it, once: the matcher, the intake of
+records, curators' decisions, evaluation, training, the command line. So all of them read it in the
+same way and refuse the same texts.
 """
 
 from __future__ import annotations
@@ -11,78 +11,105 @@ import hashlib
 import html
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Self
+
+from resolver.text.parts import Part, parts
+from resolver.text.segments import divided, searched, segments
+from resolver.text.text import Text
 
 MAX_CHARACTERS = 10_000
 """Longest text taken for an affiliation. The longest of the 14,264 training strings has 444
-characters; beyond this it is a mishap (an article in the field), answered with a reason, not
-searched. It holds for the text as it came, so that no more is ever read, and again for what is made
-of that: one character can stand for eighteen."""
+characters; anything beyond this is a mistake (an article in the field), answered with a reason and
+not searched. The limit holds for the text as it came, so that no more is ever read, and again for
+the normalised one: one character can become eighteen."""
 
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
 _SPACE = re.compile(r"\s+")
 _LONG_NUMBER = re.compile("&#([0-9]{20,});?")
-"""No character has so large a number, and of thousands of digits `html.unescape` makes an error.
-The first eight that count say as well that there is none."""
+"""No character has so large a number, and `html.unescape` fails on thousands of digits. The first
+eight digits after the zeros are enough to see that there is none."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-"""What a text of Postgres cannot hold: NUL, and surrogates that belong to no pair."""
+"""What a text in Postgres cannot contain: NUL, and surrogates that belong to no pair."""
 
 
 class Refusal(StrEnum):
     """Why a text is not searched."""
 
     EMPTY = "empty"
-    """Nothing is left of it when markup and what is invisible are gone."""
+    """Nothing is left of it without markup and invisible characters."""
 
     TOO_LONG = "too_long"
     """It is longer than any affiliation."""
 
 
-@dataclass(frozen=True, slots=True)
-class Affiliation:
-    """A text as it came, and what is made of it.
+@dataclass(frozen=True)
+class Affiliation(Text):
+    """A text as it came, `raw`, and what is made of it.
 
     `text` is what is matched, stored and hashed: normalised, 1 to `MAX_CHARACTERS` characters.
-    `refused` says why it is not searched, None where it is. The text of one that is empty is "", of
-    one that is too long the first `MAX_CHARACTERS` + 1 characters, which show that it is. What is
-    made of `text` is the same again.
+    `refused` says why it is not searched, None where it is. The text is "" where it is empty, and
+    the first `MAX_CHARACTERS` + 1 characters where it is too long. An affiliation made of a `text`
+    again has the same text.
     """
 
     raw: str
-    text: str
     refused: Refusal | None = None
 
     @classmethod
     def of(cls, raw: str) -> Self:
-        """What came in. Any `str` is taken; the work does not grow with one that is too long."""
+        """Any `str` that came in. One that is too long takes no more work than its beginning."""
         if len(raw) > MAX_CHARACTERS:
             return cls.stored(raw[: MAX_CHARACTERS + 1], raw=raw)
         return cls.stored(normalise(raw), raw=raw)
 
     @classmethod
     def stored(cls, text: str, *, raw: str | None = None) -> Self:
-        """One whose `text` was made before, as it is in the database."""
+        """One whose `text` was normalised before, as it is in the database."""
+        raw = text if raw is None else raw
         if len(text) > MAX_CHARACTERS:
             shown = _UNSTORABLE.sub("\ufffd", text[: MAX_CHARACTERS + 1])
-            return cls(text if raw is None else raw, shown, Refusal.TOO_LONG)
-        return cls(text if raw is None else raw, text, None if text else Refusal.EMPTY)
+            return cls(shown, raw, Refusal.TOO_LONG)
+        return cls(text, raw, None if text else Refusal.EMPTY)
+
+    @cached_property
+    def pieces(self) -> tuple[Text, ...]:
+        """All that stands between commas and the like, in order, with its white space. Their units
+        are those of the whole text."""
+        return tuple(map(Text, divided(self.text)))
+
+    @cached_property
+    def segments(self) -> tuple[str, ...]:
+        """The pieces with a word in them, without white space (`resolver.text.segments`)."""
+        return tuple(segments(self.text))
+
+    @cached_property
+    def searched(self) -> tuple[str, ...]:
+        """The segments that may name an organisation: those searched by themselves."""
+        return tuple(searched(self.segments))
+
+    def parts(self, places: Iterable[str] = ()) -> list[Part]:
+        """What each part of the text is (`resolver.text.parts.parts`), given the names of cities
+        and regions that may be meant."""
+        return parts(self.text, places)
 
 
 def normalise(raw: str) -> str:
     """The text that is matched, stored and hashed.
 
-    HTML entities (also doubly escaped) and tags are resolved, compatibility
-    characters folded (NFKC), lone surrogates and control characters replaced,
-    invisible formatting removed, white space made single. Case, accents and
-    script stay. Any `str` is taken; the result can be stored in Postgres, and normalised again it
-    is the same. Memory and time grow with the text: `Affiliation.of` bounds it first.
+    HTML entities (also doubly escaped) and tags are resolved, compatibility characters folded
+    (NFKC), lone surrogates and control characters replaced, invisible formatting removed, white
+    space made single. Case, accents and script stay. Any `str` is taken; the result can be stored
+    in Postgres, and normalising it again changes nothing. Memory and time grow with the text:
+    `Affiliation.of` limits it first.
     """
     text = raw
     passes = 0
-    # A fixed point: unescaping or NFKC can bring forth what another step must see again.
+    # Until nothing changes: unescaping or NFKC can make what another step must see again.
     while (following := _normalise_once(text)) != text:
         text = following
         passes += 1
@@ -92,9 +119,9 @@ def normalise(raw: str) -> str:
 
 
 MAX_PASSES = 8
-"""Each pass peels one layer of escaping; real data has at most two. What is wrapped in more is no
-markup: its "&" and "<" go, and with them all that could make further passes (three at most follow,
-for characters that come together)."""
+"""Each pass resolves one layer of escaping; real data has at most two. Where there are more it is
+no markup: its "&" and "<" are removed, and with them what could make further passes (at most three
+follow, for characters that are composed)."""
 
 _NO_MARKUP = {ord(mark): " " for mark in "&<"}
 
@@ -112,7 +139,7 @@ def _normalise_once(text: str) -> str:
 
 
 def unescaped(text: str) -> str:
-    """One layer of HTML's escapes resolved."""
+    """A text with one layer of HTML's escapes resolved."""
     return html.unescape(_LONG_NUMBER.sub(_shortened, text))
 
 

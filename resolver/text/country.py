@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
+from resolver.text.text import Text, registry_text
 from resolver.text.words import CJK, words
 
 # fmt: off
@@ -143,44 +144,34 @@ _AMBIGUOUS = frozenset({"us"})
 
 @cache
 def _folded(code: str) -> tuple[str, ...]:
-    """The forms as they stand in `words` joined by spaces; those in CJK may be part of a run."""
+    """The forms as they stand in `Text.padded`; those in CJK may be part of a run."""
     forms = (" ".join(words(form)) for form in COUNTRY_FORMS.get(code, ()))
     return tuple(
         form if CJK.fullmatch(form) else f" {form} " for form in forms if form not in _AMBIGUOUS
     )
 
 
-@cache
-def _flat(country: str) -> str:
-    return f" {' '.join(words(country))} "
-
-
-def names_country(flat: str, code: str | None, country: str | None) -> bool:
-    """Whether a text names a country.
-
-    `flat` is the text's `words`, joined by spaces and with one at either end; `country` is the
-    English name.
-    """
-    english = _flat(country) if country else ""
-    return bool(english.strip() and english in flat) or any(
-        form in flat for form in _folded(code or "")
+def names_country(text: Text, code: str | None, country: str | None) -> bool:
+    """Whether a text names a country, given by its code and its English name."""
+    return bool(country and text.holds(registry_text(country))) or any(
+        form in text.padded for form in _folded(code or "")
     )
 
 
 def named_country(text: str) -> str | None:
     """The country that a text names last, as affiliations do: ISO 3166-1 alpha-2, or None."""
-    flat = f" {' '.join(words(text))} "
+    padded = Text(text).padded
     ends = {
-        code: max((flat.rfind(form) + len(form) for form in forms if form in flat), default=0)
+        code: max((padded.rfind(form) + len(form) for form in forms if form in padded), default=0)
         for code, forms in _all_forms().items()
     }
-    code = max(ends, key=lambda one: ends[one])
-    return code if ends[code] else None
+    last = max(ends, key=lambda code: ends[code])
+    return last if ends[last] else None
 
 
 @cache
 def _all_forms() -> Mapping[str, tuple[str, ...]]:
-    return {code: (_flat(name), *_folded(code)) for code, name in ENGLISH_NAMES.items()}
+    return {code: (Text(name).padded, *_folded(code)) for code, name in ENGLISH_NAMES.items()}
 
 
 def family(code: str) -> str:

@@ -1,7 +1,7 @@
 """What each part of an affiliation is: organisation, unit, place, person, remark.
 
-A reading by generic vocabulary alone (`resolver.text.vocabulary`): it knows no organisation. It
-says why an affiliation has no link, never whether it has one.
+It goes by generic vocabulary alone (`resolver.text.vocabulary`) and knows no organisation. It
+serves to say why an affiliation has no link, never to decide whether it has one.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from itertools import pairwise
 
 from resolver.text import vocabulary
 from resolver.text.country import COUNTRY_FORMS, ENGLISH_NAMES
-from resolver.text.words import CJK, fold, spans, units
+from resolver.text.text import Text, registry_text
+from resolver.text.words import CJK
 
 
-class Kind(StrEnum):
+class PartKind(StrEnum):
     """What a part is, or seems to be."""
 
     ORGANISATION = "organisation"
-    """It has a word that organisations are called by, and one that names it."""
+    """It has a word for organisations, such as "university", and a name."""
 
     UNIT = "unit"
-    """A department or its like, or nothing but a field of study."""
+    """A department or the like, or nothing but a field of study."""
 
     ACRONYM = "acronym"
     NAME = "name"
-    """A name of something: no word tells whether of a company, a town or a person."""
+    """A bare name: no word tells whether it is that of a company, a town or a person."""
 
     PLACE = "place"
     PERSON = "person"
@@ -39,9 +40,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the text from character `start` to before `end`."""
+    """A part of a text, `text[start:end]` of it."""
 
-    kind: Kind
+    kind: PartKind
     text: str
     start: int
     end: int
@@ -61,19 +62,20 @@ _ABBREVIATED = re.compile(
     r"|\b(?-i:[^\W\d_]{3,} (?:U|Co)(?:\.|$))|\b(?-i:U\. of)\b",
     re.IGNORECASE,
 )
-"""Organisations by what words would hide: legal forms with points, "Carleton U.", "Metal Co"."""
+"""Organisations that words alone do not show: legal forms with points, "Carleton U.", "Metal
+Co"."""
 
 _INITIALS = re.compile(r"(?:^|\s)(?:[^\W\d_]\.\s?)+(?=[^\W\d_]{2})|[^\W\d_]{2}\s(?:[^\W\d_]\.)+$")
 """As in "J. R. Smith", "Smith J."."""
 
 _MAX_NAME = 4
-"""Words of a name that no word says the kind of; more of them, mostly small, are a sentence."""
+"""Most words of a bare name; more of them, mostly in small letters, are a sentence."""
 
 _POSTCODE_LETTERS = 3
-"""Letters of a word at most that numbers make part of a postcode: "SW", "CEP"."""
+"""Most letters of a word that counts as part of a postcode beside numbers: "SW", "CEP"."""
 
 _SHOUTED_ACRONYM = 5
-"""Letters of an acronym at most, where all is written in capitals."""
+"""Most letters of an acronym where the whole text is in capitals."""
 
 
 def parts(text: str, places: Iterable[str] = ()) -> list[Part]:
@@ -81,11 +83,11 @@ def parts(text: str, places: Iterable[str] = ()) -> list[Part]:
 
     Countries are known; `places` are the names of cities and regions that may be meant.
     """
-    blank = _WEB.sub(lambda found: " " * len(found.group()), text)
+    blank = _WEB.sub(lambda address: " " * len(address.group()), text)
     known = _Places(_by_first(set(places)))
     shouted = not any(map(str.islower, text))
-    found = [
-        Part(Kind.REMARK, address.group(), address.start(), address.end())
+    read = [
+        Part(PartKind.REMARK, address.group(), address.start(), address.end())
         for address in _WEB.finditer(text)
     ]
     start = 0
@@ -96,9 +98,9 @@ def parts(text: str, places: Iterable[str] = ()) -> list[Part]:
         piece = piece.strip()
         if any(map(str.isalnum, piece)):
             kind = _kind(piece, known, shouted=shouted)
-            found.append(Part(kind, piece, left, left + len(piece)))
+            read.append(Part(kind, piece, left, left + len(piece)))
         start = boundary.end() if boundary else end
-    return sorted(found, key=lambda part: part.start)
+    return sorted(read, key=lambda part: part.start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,21 +111,21 @@ class _Places:
 
     def covered(self, sequence: Sequence[str]) -> set[int]:
         """Positions that stand in the name of a place."""
-        found: set[int] = set()
+        covered: set[int] = set()
         for position, unit in enumerate(sequence):
             for names in (self.names, _countries()):
                 for name in names.get(unit, ()):
                     if tuple(sequence[position : position + len(name)]) == name:
-                        found.update(range(position, position + len(name)))
-        return found
+                        covered.update(range(position, position + len(name)))
+        return covered
 
 
 def _by_first(names: Iterable[str]) -> dict[str, list[tuple[str, ...]]]:
-    found: dict[str, list[tuple[str, ...]]] = {}
+    by_first: dict[str, list[tuple[str, ...]]] = {}
     for name in names:
-        if folded := tuple(units(name)):
-            found.setdefault(folded[0], []).append(folded)
-    return found
+        if units := registry_text(name).units:
+            by_first.setdefault(units[0], []).append(units)
+    return by_first
 
 
 @cache
@@ -132,9 +134,10 @@ def _countries() -> Mapping[str, Sequence[tuple[str, ...]]]:
     return _by_first({*ENGLISH_NAMES.values(), *forms})
 
 
-def _kind(piece: str, places: _Places, *, shouted: bool) -> Kind:
-    folded, sequence = fold(piece), units(piece)
-    written = [piece[start:end] for start, end in spans(piece)]
+def _kind(piece: str, places: _Places, *, shouted: bool) -> PartKind:
+    text = Text(piece)
+    folded, sequence = text.folded, text.units
+    written = [piece[start:end] for start, end in text.spans]
     numbers = {i for i, unit in enumerate(sequence) if any(map(str.isdigit, unit))}
     named = places.covered(sequence)
     named |= {i for i, as_written in enumerate(written) if as_written in vocabulary.STATES}
@@ -146,40 +149,42 @@ def _kind(piece: str, places: _Places, *, shouted: bool) -> Kind:
         or CJK.fullmatch(unit)
     ]
     if not content:
-        return Kind.PLACE if is_place else Kind.NUMBER
+        return PartKind.PLACE if is_place else PartKind.NUMBER
     street = any(i in is_place - named for i in content)
     # "University Road" names no university.
-    named_so = [unit for unit, after in pairwise([*sequence, ""]) if after not in vocabulary.PLACE]
-    organisation = _has(vocabulary.ORGANISATION, named_so, folded) or bool(
+    not_streets = [
+        unit for unit, after in pairwise([*sequence, ""]) if after not in vocabulary.PLACE
+    ]
+    organisation = _has(vocabulary.ORGANISATION, not_streets, folded) or bool(
         _ABBREVIATED.search(piece)
     )
     if numbers and street and not organisation:
-        return Kind.PLACE
+        return PartKind.PLACE
     unit = _has(vocabulary.UNIT, sequence, folded)
     if organisation or unit or _has(vocabulary.EITHER, sequence, folded):
         # The word that names it: neither generic nor a field of study.
         own = any(not is_generic(sequence[i]) for i in content)
         if organisation:
-            return Kind.UNIT if unit and not own else Kind.ORGANISATION
+            return PartKind.UNIT if unit and not own else PartKind.ORGANISATION
         if not own and sequence[0] in vocabulary.NEGATION:
-            return Kind.REMARK
-        return Kind.ORGANISATION if own and not unit else Kind.UNIT
+            return PartKind.REMARK
+        return PartKind.ORGANISATION if own and not unit else PartKind.UNIT
     if any(sequence[i] in vocabulary.REMARK for i in content):
-        return Kind.REMARK
+        return PartKind.REMARK
     if all(i in is_place for i in content):
-        return Kind.PLACE
+        return PartKind.PLACE
     if any(sequence[i] in vocabulary.PERSON for i in content) or _INITIALS.search(piece):
-        return Kind.PERSON
+        return PartKind.PERSON
     if all(sequence[i] in vocabulary.FIELD or i in is_place for i in content):
-        return Kind.UNIT
+        return PartKind.UNIT
     if 0 in numbers or (numbers and all(len(sequence[i]) <= _POSTCODE_LETTERS for i in content)):
-        return Kind.PLACE
+        return PartKind.PLACE
     if any(_is_acronym(written[i], shouted=shouted) for i in content):
-        return Kind.ACRONYM
+        return PartKind.ACRONYM
     capitals = sum(written[i][0].isupper() for i in content)
     if len(content) > _MAX_NAME and any(map(str.islower, piece)) and 2 * capitals < len(content):
-        return Kind.REMARK
-    return Kind.NAME
+        return PartKind.REMARK
+    return PartKind.NAME
 
 
 def _has(lexicon: vocabulary.Lexicon, sequence: Sequence[str], folded: str) -> bool:
@@ -201,7 +206,7 @@ def is_generic(unit: str) -> bool:
 
 
 def _is_acronym(written: str, *, shouted: bool) -> bool:
-    """Mostly capitals; where everything is, it must be short too."""
+    """Mostly capitals; where the whole text is in capitals it must be short too."""
     if shouted and len(written) > _SHOUTED_ACRONYM:
         return False
     return len(written) > 1 and sum(map(str.isupper, written)) > len(written) / 2

@@ -1,4 +1,4 @@
-"""Words that affiliations are made of, by what they say: generic ones only, no names.
+"""Generic words of affiliations, by what they say; no names.
 
 Folded (`resolver.text.words.fold`), in the languages that affiliations are mostly written in. A
 star stands for any ending: "universi*" is university, Universität, universidade. Latin words for
@@ -203,7 +203,7 @@ REMARK = Lexicon.of(
     na nan tba affiliation
     """,
 )
-"""What is said about an article instead of where its authors work."""
+"""Remarks about an article instead of where its authors work."""
 
 # fmt: off
 STATES = frozenset({

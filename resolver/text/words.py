@@ -1,11 +1,10 @@
-"""Words of a text, and which words of an affiliation a name stands on."""
+"""Words of a text, and which words of an affiliation match a name."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
 
 _MARKS = "".join(
     re.escape(chr(code))
@@ -68,17 +67,21 @@ def words(text: str) -> list[str]:
 
     Arabic and Hebrew words lose their article: a name may have it where a text does not.
     """
-    folded = fold(text)
+    return words_of_folded(fold(text))
+
+
+def words_of_folded(folded: str) -> list[str]:
+    """The `words` of a text that is folded already."""
     if folded.isascii():
         # No article and no CJK: the same words, in a fifth of the time.
         return _WORD.findall(folded)
-    return [folded[start:end] for start, end in _pieces(folded)]
+    return [folded[start:end] for start, end in _word_spans(folded)]
 
 
-def _pieces(folded: str) -> Iterator[tuple[int, int]]:
-    """Where the words of a folded text stand, from and to before."""
-    for found in _WORD.finditer(folded):
-        position, end = found.span()
+def _word_spans(folded: str) -> Iterator[tuple[int, int]]:
+    """Where the words of a folded text stand: first character, and the one after the last."""
+    for match in _WORD.finditer(folded):
+        position, end = match.span()
         article = _ARTICLE.match(folded, position, end)
         if article:
             position = article.end()
@@ -91,29 +94,20 @@ def _pieces(folded: str) -> Iterator[tuple[int, int]]:
             yield position, end
 
 
-def holds(flat: str, phrase: str | None) -> bool:
-    """Whether folded words, joined and padded by spaces, hold those of a phrase."""
-    found = padded(phrase) if phrase else ""
-    return bool(found) and found in flat
-
-
-# Cities and regions return as organisations do.
-@lru_cache(maxsize=1 << 14)
-def padded(phrase: str) -> str:
-    """The folded words of a phrase, joined by spaces and with one at either end; empty without."""
-    found = " ".join(words(phrase))
-    return found and f" {found} "
-
-
 def units(text: str) -> list[str]:
-    """Folded words in order, each CJK character being one: what `ground` counts in."""
-    found: list[str] = []
-    for word in words(text):
+    """Folded words in order, each CJK character being one: what names are compared by."""
+    return split_cjk(words(text))
+
+
+def split_cjk(words: Iterable[str]) -> list[str]:
+    """The words with each run of CJK characters cut into its characters."""
+    split: list[str] = []
+    for word in words:
         if CJK.fullmatch(word):
-            found.extend(word)
+            split.extend(word)
         else:
-            found.append(word)
-    return found
+            split.append(word)
+    return split
 
 
 def spans(text: str) -> list[tuple[int, int]]:
@@ -124,19 +118,19 @@ def spans(text: str) -> list[tuple[int, int]]:
     may share one.
     """
     folded, origins = _folded_with_origins(text)
-    found: list[tuple[int, int]] = []
-    for start, end in _pieces(folded):
-        whole = [(start, end)]
+    spans: list[tuple[int, int]] = []
+    for start, end in _word_spans(folded):
+        units = [(start, end)]
         if CJK.fullmatch(folded, start, end):
-            whole = [(position, position + 1) for position in range(start, end)]
-        found.extend((origins[first][0], origins[last - 1][1]) for first, last in whole)
-    return found
+            units = [(position, position + 1) for position in range(start, end)]
+        spans.extend((origins[first][0], origins[last - 1][1]) for first, last in units)
+    return spans
 
 
 def _folded_with_origins(text: str) -> tuple[str, list[tuple[int, int]]]:
     """`fold`, and for each character of it the characters of the text that it came from.
 
-    A letter and the marks and vowels that attach to it fold together, and nothing else does.
+    A letter is folded together with the marks and vowels that attach to it, and with nothing else.
     """
     if text.isascii():
         return fold(text), [(i, i + 1) for i in range(len(text))]
@@ -155,7 +149,7 @@ def _folded_with_origins(text: str) -> tuple[str, list[tuple[int, int]]]:
 
 
 def _attaches(character: str) -> bool:
-    """Whether a character may melt into the one before it: a mark, or a conjoining jamo."""
+    """Whether a character may be composed with the one before it: a mark, or a conjoining jamo."""
     first = unicodedata.normalize("NFKD", character)[0]
     return unicodedata.category(first).startswith("M") or "\u1160" <= first <= "\u11ff"
 
@@ -165,7 +159,7 @@ _SHARED = 3
 
 
 def same(a: str, b: str) -> bool:
-    """Whether two folded words are one: equal, abbreviated, or differently inflected.
+    """Whether two folded words are the same word: equal, abbreviated or differently inflected.
 
     "univ" is "university", "universitat" is "university"; "graz" is not "grazer".
     """
@@ -178,14 +172,14 @@ def same(a: str, b: str) -> bool:
     )
 
 
-def ground(
+def matched_words(
     text: Sequence[str], name: Sequence[str], claimed: frozenset[int] = frozenset()
 ) -> frozenset[int]:
-    """Positions in `text` that `name` stands on; both as `units`.
+    """Positions of the words of a text that match a name; both as `units`.
 
-    The window of the text is taken that holds most of the name's words on positions not
-    `claimed`; each word of the name stands on one position at most, and of equal windows the
-    shorter, then the earlier one is taken. Empty when nothing is left for the name.
+    Of all windows of the text the one is taken that holds most of the name's words at positions
+    that are not `claimed`; of equal windows the shortest, then the first. Each word of the name
+    matches one position at most. Empty when no word matches.
     """
     # Words that are the same begin the same, so most need no comparison.
     beginnings: dict[str, list[tuple[int, str]]] = {}
@@ -195,24 +189,24 @@ def ground(
     for position, unit in enumerate(text):
         alike = beginnings.get(unit[:_SHARED])
         if alike and position not in claimed:
-            matched = {i for i, word in alike if same(unit, word)}
-            if matched:
-                free.append((position, matched))
+            matches = {i for i, word in alike if same(unit, word)}
+            if matches:
+                free.append((position, matches))
     best: tuple[int, int, frozenset[int]] = (0, 0, frozenset())
     # A name may be interrupted ("University of California at San Diego"), not scattered.
-    reach = 2 * len(name) + 2
+    longest = 2 * len(name) + 2
     for start in range(len(free)):
-        met: set[int] = set()
-        stands: set[int] = set()
-        for position, matched in free[start:]:
+        words_met: set[int] = set()
+        positions: set[int] = set()
+        for position, matches in free[start:]:
             length = position - free[start][0] + 1
-            if length > reach:
+            if length > longest:
                 break
-            new = matched - met
+            new = matches - words_met
             if not new:
                 continue
-            met.add(min(new))
-            stands.add(position)
-            if (len(met), -length) > best[:2]:
-                best = (len(met), -length, frozenset(stands))
+            words_met.add(min(new))
+            positions.add(position)
+            if (len(words_met), -length) > best[:2]:
+                best = (len(words_met), -length, frozenset(positions))
     return best[2]

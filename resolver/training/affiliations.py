@@ -17,6 +17,7 @@ from itertools import islice
 from resolver.matching.candidate import Candidate
 from resolver.registry.document import documents
 from resolver.registry.organisation import Organisation, RelationKind
+from resolver.text.affiliation import Affiliation
 from resolver.text.words import words
 from resolver.training.pairs import FirstStage, Labelled, LabelledPair, held_out, shown, verdict
 
@@ -281,7 +282,8 @@ def _searched(
 ) -> Iterator[tuple[Labelled, list[Candidate]]]:
     for start in range(0, len(items), BATCH):
         batch = items[start : start + BATCH]
-        found = first_stage.candidates([item.affiliation for item in batch], depth=DEPTH)
+        texts = [Affiliation.stored(item.affiliation) for item in batch]
+        found = first_stage.candidates(texts, depth=DEPTH)
         yield from zip(batch, found, strict=True)
 
 

@@ -83,9 +83,11 @@ class LabelledPair:
 
 
 class FirstStage(Protocol):
-    """Where candidates come from: `resolver.matching.matcher.Recall`."""
+    """Where candidates come from: `resolver.matching.recall.Recall`."""
 
-    def candidates(self, texts: Sequence[str], *, depth: int) -> list[list[Candidate]]: ...
+    def candidates(
+        self, affiliations: Sequence[Affiliation], *, depth: int
+    ) -> list[list[Candidate]]: ...
 
 
 def read_labelled(path: Path, incomplete: Collection[str] = ()) -> list[Labelled]:
@@ -230,7 +232,8 @@ def pairs(
     rng = random.Random(seed)  # noqa: S311
     for start in range(0, len(gold), batch):
         items = gold[start : start + batch]
-        found = first_stage.candidates([item.affiliation for item in items], depth=depth)
+        texts = [Affiliation.stored(item.affiliation) for item in items]
+        found = first_stage.candidates(texts, depth=depth)
         wrong = [
             [
                 candidate.document

@@ -12,6 +12,7 @@ from resolver.evaluation import metrics
 from resolver.evaluation.metrics import Ranking
 from resolver.registry.organisation import Organisation
 from resolver.reranker import Pair, Reranker
+from resolver.text.affiliation import Affiliation
 from resolver.training.pairs import FirstStage, Labelled, verdict
 
 DEPTH = 20
@@ -37,7 +38,8 @@ def shortlists(
     depth: int = DEPTH,
 ) -> list[Shortlist]:
     """The first stage's candidates for each string, in order; strings without any are left out."""
-    found = first_stage.candidates([item.affiliation for item in gold], depth=depth)
+    texts = [Affiliation.stored(item.affiliation) for item in gold]
+    found = first_stage.candidates(texts, depth=depth)
     return [
         Shortlist(
             tuple((item.affiliation, c.document.text) for c in candidates),

@@ -16,14 +16,14 @@ from support.command_line import Run
 
 from resolver.cli.explain import changes, stored_overrides, story, tell, would_change
 from resolver.matching.candidate import Candidate, Ranked
-from resolver.matching.decision import Scored, as_said, decide
+from resolver.matching.decision import Scored, curated, decide
 from resolver.matching.matcher import Judgement
 from resolver.matching.outcome import Outcome, Reason
 from resolver.matching.override import Override, Verdict
 from resolver.matching.policy import Policy
 from resolver.registry.document import Document
 from resolver.settings import Settings
-from resolver.text.affiliation import normalise
+from resolver.text.affiliation import Affiliation, normalise
 
 PLACES = {"GB": "United Kingdom", "CA": "Canada"}
 
@@ -40,10 +40,10 @@ TORONTO = scored("York University", 0.6, "Toronto", "CA", 2)
 
 
 def judged(raw: str, *candidates: Scored, policy: Policy | None = None) -> Judgement:
-    text = normalise(raw)
-    outcome = decide(text, candidates, policy or Policy())
+    affiliation = Affiliation.of(raw)
+    outcome = decide(affiliation, candidates, policy or Policy())
     outcome = Outcome(raw, outcome.links, outcome.reason)
-    return Judgement(outcome, [s.candidate for s in candidates], candidates, text=text)
+    return Judgement(outcome, affiliation, [s.candidate for s in candidates], candidates)
 
 
 def told(judgement: Judgement, width: int = 100) -> str:
@@ -135,7 +135,9 @@ TORONTO_SAID = Override(
 
 def test_what_a_person_said_is_told_before_what_the_model_found() -> None:
     judgement = judged(TEXT, YORK, TORONTO)
-    links = as_said(TEXT, [TORONTO_SAID], judgement.candidates, judgement.scored, {})
+    links = curated(
+        judgement.affiliation, [TORONTO_SAID], judgement.candidates, judgement.scored, {}
+    )
     judgement = replace(
         judgement,
         outcome=Outcome(TEXT, links, overrides=(1,)),
@@ -160,7 +162,7 @@ def test_what_a_person_said_is_told_before_what_the_model_found() -> None:
 def test_what_a_person_took_away_is_told() -> None:
     denied = replace(TORONTO_SAID, ror_id="x", verdict=Verdict.IS_NOT, note="", name=None)
     outcome = Outcome(TEXT, reason=Reason.OVERRIDDEN, overrides=(1,))
-    shown = " ".join(told(Judgement(outcome, overrides=[denied], text=TEXT)).split())
+    shown = " ".join(told(Judgement(outcome, Affiliation.of(TEXT), overrides=[denied])).split())
     assert "is not x ada, 2026-03-01" in shown
     assert "overridden: a person said that it is not what it would be linked to" in shown
     assert "an end of what was said (`resolver override remove`)" in shown

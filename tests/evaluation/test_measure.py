@@ -36,6 +36,7 @@ from resolver.matching.candidate import Candidate
 from resolver.matching.decision import Scored, decide
 from resolver.matching.policy import Policy
 from resolver.registry.document import Document
+from resolver.text.affiliation import Affiliation
 
 
 def test_read_gold_takes_bare_and_full_ids_and_skips_blank_lines(tmp_path: Path) -> None:
@@ -225,7 +226,7 @@ def test_nothing_changes_between_the_thresholds_that_are_looked_at(
     scored = [replace(s, probability=p) for s, p in zip(SCORED, probabilities, strict=True)]
 
     def linked(at: float) -> list[str]:
-        outcome = decide(text, scored, Policy(accept_probability=at))
+        outcome = decide(Affiliation.of(text), scored, Policy(accept_probability=at))
         return [link.ror_id for link in outcome.links]
 
     above = [p for p in thresholds(probabilities) if p >= threshold]

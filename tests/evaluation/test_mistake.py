@@ -8,11 +8,11 @@ import pytest
 
 from resolver.evaluation.mistake import Kind, Mistake, Side, mistakes, unknown
 from resolver.matching.candidate import Candidate
-from resolver.matching.decision import Scored, Step
+from resolver.matching.decision import Fate, Scored
 from resolver.matching.outcome import Link, Outcome, Reason
 from resolver.matching.policy import Policy
 from resolver.registry.document import Document
-from resolver.text.affiliation import normalise
+from resolver.text.affiliation import Affiliation
 
 OXFORD = Document(
     "052gg0110", "University of Oxford", "University of Oxford", False,
@@ -207,7 +207,6 @@ CASES = {
 
 
 def found(case: Case) -> list[Mistake]:
-    text = normalise(case.text)
     candidates = [Candidate(document, None, None, 0.0) for document, _ in case.seen]
     scored = [
         Scored(candidate, 10 * probability, probability)
@@ -219,7 +218,7 @@ def found(case: Case) -> list[Mistake]:
         for rank, d in enumerate(case.linked, start=1)
     )
     return mistakes(
-        text,
+        Affiliation.of(case.text),
         [document.ror_id for document in case.gold],
         Outcome(case.text, links, None if links else Reason.BELOW_THRESHOLD),
         candidates,
@@ -254,7 +253,7 @@ def test_a_mistake_tells_what_is_known_of_it() -> None:
     assert (missed.name, missed.city, missed.country_code) == ("University of York", "York", "GB")
     assert (missed.probability, missed.logit) == (0.4, 4.0)
     assert (missed.first_stage_rank, missed.reranker_rank, missed.judge_rank) == (3, 2, 2)
-    assert (missed.step, never_seen.step, wrong.step) == (Step.BELOW_THRESHOLD, None, Step.LINKED)
+    assert (missed.step, never_seen.step, wrong.step) == (Fate.BELOW_THRESHOLD, None, Fate.LINKED)
     assert (never_seen.name, never_seen.probability, never_seen.judge_rank) == (None, None, None)
     assert [(one.ror_id, one.name, one.probability) for one in wrong.labels] == [
         (YORK_GB.ror_id, "University of York", 0.4),

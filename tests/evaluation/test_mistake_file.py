@@ -11,7 +11,7 @@ import pytest
 from resolver.errors import SettingsError
 from resolver.evaluation.mistake import Kind, Mistake, Named, Side
 from resolver.evaluation.mistake_file import COLUMNS, require_writable, write
-from resolver.matching.decision import Step
+from resolver.matching.decision import Fate
 
 OXFORD = Named("052gg0110", "University of Oxford", 0.4)
 NOWHERE = Named("01aaaaa11", None, None)
@@ -28,7 +28,7 @@ MISTAKE = Mistake(
     first_stage_rank=2,
     reranker_rank=1,
     judge_rank=1,
-    step=Step.BELOW_THRESHOLD,
+    step=Fate.BELOW_THRESHOLD,
     against=(),
     labels=(OXFORD, NOWHERE),
     links=(),

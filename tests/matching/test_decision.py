@@ -1,13 +1,18 @@
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resolver.matching.candidate import Candidate
-from resolver.matching.decision import Scored, Step, decide, verdicts
-from resolver.matching.outcome import CountryAgreement, Reason
+from resolver.matching.decision import Decision, Fate, Scored
+from resolver.matching.decision import decide as decide_affiliation
+from resolver.matching.decision import decisions as decisions_about
+from resolver.matching.outcome import CountryAgreement, Outcome, Reason
 from resolver.matching.policy import Policy
 from resolver.registry.document import Document
 from resolver.registry.organisation import OrganisationStatus
+from resolver.text.affiliation import Affiliation
 
 COUNTRIES = {"AU": "Australia", "CA": "Canada", "DE": "Germany", "FR": "France"} | {
     "GB": "United Kingdom", "PR": "Puerto Rico", "US": "United States",
@@ -30,6 +35,14 @@ def scored(
         types, status,
     )  # fmt: skip
     return Scored(Candidate(document, None, None, 1.0), 10 * probability - 5, probability, weighed)
+
+
+def decide(text: str, candidates: Sequence[Scored], policy: Policy) -> Outcome:
+    return decide_affiliation(Affiliation.stored(text), candidates, policy)
+
+
+def decisions(text: str, candidates: Sequence[Scored], policy: Policy) -> list[Decision]:
+    return decisions_about(Affiliation.stored(text), candidates, policy)
 
 
 TWO = "University of Graz, NAWI Graz, Graz University of Technology, 8010 Graz"
@@ -222,8 +235,8 @@ def test_a_name_in_another_script_has_no_part_of_the_text() -> None:
     assert link.evidence.runner_up is None
 
 
-def test_verdicts_name_who_stood_in_the_way() -> None:
-    found = verdicts(
+def test_decisions_name_who_stood_in_the_way() -> None:
+    made = decisions(
         "University of York, York, UK",
         [
             scored("University of York", 0.9, country="GB"),
@@ -233,11 +246,11 @@ def test_verdicts_name_who_stood_in_the_way() -> None:
         ],
         Policy(),
     )
-    assert [(v.scored.candidate.ror_id, v.step, v.rival) for v in found] == [
-        ("University of York", Step.LINKED, None),
-        ("York University", Step.WORDS_CLAIMED, "University of York"),
-        ("York Institute", Step.OTHER_COUNTRY, None),
-        ("York Hospital", Step.BELOW_THRESHOLD, None),
+    assert [(decision.ror_id, decision.fate, decision.rival) for decision in made] == [
+        ("University of York", Fate.LINKED, None),
+        ("York University", Fate.WORDS_CLAIMED, "University of York"),
+        ("York Institute", Fate.OTHER_COUNTRY, None),
+        ("York Hospital", Fate.BELOW_THRESHOLD, None),
     ]
 
 
@@ -270,7 +283,6 @@ def test_links_are_probable_ordered_distinct_and_independent_of_input_order(
     for link in outcome.links:
         assert link.evidence is not None
         assert text[link.evidence.start : link.evidence.end] == link.evidence.text
-    assert [v.scored.candidate.ror_id for v in verdicts(text, candidates, Policy())] == [
-        s.candidate.ror_id
-        for s in sorted(candidates, key=lambda s: (-s.probability, -s.score, s.candidate.ror_id))
+    assert [decision.ror_id for decision in decisions(text, candidates, Policy())] == [
+        s.ror_id for s in sorted(candidates, key=lambda s: (-s.probability, -s.score, s.ror_id))
     ]

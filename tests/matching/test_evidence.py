@@ -2,12 +2,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.paths import ROOT
 
 from resolver.matching.candidate import Candidate, Ranked
-from resolver.matching.evidence import FEATURES, NO_NAMESAKE, evidence
+from resolver.matching.evidence import FEATURES, NAMES, NO_NAMESAKE, documented, evidence
 from resolver.matching.reading import Reading
 from resolver.registry.document import Document
 from resolver.registry.organisation import OrganisationStatus
+from resolver.text.affiliation import Affiliation
 
 
 def candidate(
@@ -27,10 +29,10 @@ def candidate(
 
 
 def features(text: str, *candidates: Candidate, logits: list[float]) -> dict[str, np.ndarray]:
-    table = evidence(Reading(text, candidates), range(len(candidates)), logits)
+    table = evidence(Reading(Affiliation.of(text), candidates), range(len(candidates)), logits)
     assert table.shape == (len(candidates), len(FEATURES))
     assert np.isfinite(table).all()
-    return dict(zip(FEATURES, table.T, strict=True))
+    return dict(zip(NAMES, table.T, strict=True))
 
 
 YORK = candidate("University of York", city="York", country=("GB", "United Kingdom"), sparse=4.0)
@@ -156,4 +158,14 @@ def test_acronyms_and_ended_organisations_are_told() -> None:
 
 
 def test_no_candidates_no_rows() -> None:
-    assert evidence(Reading("x", []), [], []).shape == (0, len(FEATURES))
+    assert evidence(Reading(Affiliation.of("x"), []), [], []).shape == (0, len(FEATURES))
+
+
+def test_names_are_distinct_and_say_something() -> None:
+    assert len(set(NAMES)) == len(NAMES)
+    assert all(feature.says and "|" not in feature.says for feature in FEATURES)
+
+
+def test_the_docs_list_all_evidence() -> None:
+    page = (ROOT / "docs/explain.md").read_text()
+    assert documented() in page, f"put this into docs/explain.md:\n{documented()}"

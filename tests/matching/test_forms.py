@@ -23,16 +23,15 @@ import pytest
 from resolver import sample
 from resolver.matching import decision, evidence, lineage
 from resolver.matching.candidate import Candidate, Ranked
-from resolver.matching.decision import Scored, as_said, decide, verdicts
+from resolver.matching.decision import Scored, curated, decide, decisions
 from resolver.matching.outcome import Link
 from resolver.matching.override import Override, Verdict
 from resolver.matching.policy import Level, Policy, Succession
-from resolver.matching.reading import Reading
+from resolver.matching.reading import Reading, of_others
 from resolver.registry.document import Document, documents
 from resolver.registry.organisation import Organisation
 from resolver.registry.record import parse
 from resolver.text.affiliation import Affiliation
-from resolver.text.segments import naming
 
 KEPT = Path(__file__).with_name("forms.json")
 
@@ -83,44 +82,50 @@ def _document(ror_id: str, name: str, namesakes: int) -> Document:
 
 def seen(case: Case) -> dict[str, Any]:
     """What the affiliation and its candidates give, as JSON values."""
-    text = Affiliation.of(case["affiliation"]).text
-    table = evidence.evidence(Reading(text, candidates(case)), case["shortlist"], case["logits"])
-    return {"text": text, "segments": naming(text), "features": _rounded(table.tolist())}
+    affiliation = Affiliation.of(case["affiliation"])
+    reading = Reading(affiliation, candidates(case))
+    table = evidence.evidence(reading, case["shortlist"], case["logits"])
+    return {
+        "text": affiliation.text,
+        "segments": list(affiliation.searched),
+        "features": _rounded(table.tolist()),
+    }
 
 
 def decided(case: Case) -> dict[str, Any]:
     """What is decided of it under each policy, as JSON values."""
-    text = Affiliation.of(case["affiliation"]).text
-    found = candidates(case)
+    affiliation = Affiliation.of(case["affiliation"])
+    first_stage = candidates(case)
     scored = [
-        Scored(found[place], logit, probability)
-        for place, logit, probability in zip(
+        Scored(first_stage[position], logit, probability)
+        for position, logit, probability in zip(
             case["shortlist"], case["logits"], case["probabilities"], strict=True
         )
     ]
-    said = [Override(1, text, found[-1].ror_id, Verdict.IS, "ada")]
+    override = Override(1, affiliation.text, first_stage[-1].ror_id, Verdict.IS, "ada")
+    made = decisions(affiliation, scored, POLICIES["default"])
     return {
-        "steps": {v.scored.candidate.ror_id: [v.step, v.rival] for v in verdicts(text, scored, POLICIES["default"])},
-        "said": _links(as_said(text, said, found, scored, {})),
-        "default": _answer(text, scored, POLICIES["default"]),
+        "steps": {decision.ror_id: [decision.fate, decision.rival] for decision in made},
+        "said": _links(curated(affiliation, [override], first_stage, scored, {})),
+        "default": _answer(affiliation, scored, POLICIES["default"]),
         # The same links need not be written out again.
-        **{name: _placed(_answer(text, scored, policy)) for name, policy in POLICIES.items()
+        **{name: _short(_answer(affiliation, scored, policy)) for name, policy in POLICIES.items()
            if name != "default"},
     }  # fmt: skip
 
 
-def _answer(text: str, scored: list[Scored], policy: Policy) -> Any:
-    outcome = decide(text, scored, policy)
+def _answer(affiliation: Affiliation, scored: list[Scored], policy: Policy) -> Any:
+    outcome = decide(affiliation, scored, policy)
     if outcome.reason:
         return outcome.reason
-    known: dict[str, Document | None] = {s.candidate.ror_id: s.document for s in scored}
+    known: dict[str, Document | None] = {s.ror_id: s.document for s in scored}
     while missing := lineage.needed(outcome.links, policy, known):
         known |= {one: next(documents(registry()[one]), None) if one in registry() else None
                   for one in missing}  # fmt: skip
     return _links(lineage.apply(outcome.links, policy, known, barred=()))
 
 
-def _placed(answer: Any) -> Any:
+def _short(answer: Any) -> Any:
     if isinstance(answer, str):
         return answer
     return [[link["ror_id"], link["matched_name"], *link["stands_for"]] for link in answer]
@@ -159,7 +164,7 @@ def differences(before: Any, now: Any, where: str = "") -> Iterator[str]:
 
 
 def changes_seen() -> list[str]:
-    columns = differences(kept()["columns"], list(evidence.FEATURES), "columns")
+    columns = differences(kept()["columns"], list(evidence.NAMES), "columns")
     cases = (differences(case["seen"], seen(case), case["affiliation"]) for case in kept()["cases"])
     return [*columns, *(one for found in cases for one in found)]
 
@@ -191,22 +196,17 @@ def test_decisions_that_change_have_another_form() -> None:
     [
         ("resolver.matching.evidence.NO_NAMESAKE", 11.0),
         ("resolver.matching.evidence.STRONG", 4.0),
-        ("resolver.matching.evidence.FEATURES", ("novelty", *evidence.FEATURES)),
-        ("resolver.matching.reading._SHORT", 1),
-        ("resolver.matching.reading.TYPES", ("education", "healthcare", "company", "funder", "government")),
-        ("resolver.matching.reading.competes", None),
-        ("resolver.matching.candidate.MAX_SEGMENTS", 1),
+        ("resolver.matching.evidence.NAMES", ("novelty", *evidence.NAMES)),
+        ("resolver.matching.evidence.FIRST_STAGE_FEATURES", evidence.FIRST_STAGE_FEATURES[::-1]),
+        ("resolver.matching.evidence._SHORT", 1),
+        ("resolver.matching.reading._competing", lambda shared: of_others(shared >= 0)),
+        ("resolver.text.segments.MAX_SEGMENTS", 1),
     ],
 )  # fmt: skip
 def test_a_change_of_evidence_does_not_go_unseen(
     monkeypatch: pytest.MonkeyPatch, what: str, value: object
 ) -> None:
-    if what.endswith("competes"):
-        from resolver.matching import reading
-
-        monkeypatch.setattr(reading, "_competing", lambda shared: reading._others(shared >= 0))
-    else:
-        monkeypatch.setattr(what, value)
+    monkeypatch.setattr(what, value)
     assert changes_seen()
 
 
@@ -216,15 +216,15 @@ def test_a_change_of_evidence_does_not_go_unseen(
         ("resolver.matching.decision.OWN_SHARE", 0.95),
         ("resolver.matching.decision.NAMESAKE_PROBABILITY", 1.1),
         ("resolver.matching.reason.NEAR", 0.9),
-        ("resolver.matching.decision.as_said", lambda *_: ()),
+        ("resolver.matching.decision.curated", lambda *_: ()),
     ],
 )
 def test_a_change_of_decision_does_not_go_unseen(
     monkeypatch: pytest.MonkeyPatch, what: str, value: object
 ) -> None:
     monkeypatch.setattr(what, value)
-    if what.endswith("as_said"):
-        monkeypatch.setitem(globals(), "as_said", value)
+    if what.endswith("curated"):
+        monkeypatch.setitem(globals(), "curated", value)
     assert changes_decided()
 
 
@@ -238,7 +238,7 @@ def record() -> None:
         if changes and form == found[name]:
             raise SystemExit(f"{name} {form} is kept with other results: raise FORM first")
         found[name] = form
-    found["columns"] = list(evidence.FEATURES)
+    found["columns"] = list(evidence.NAMES)
     for case in found["cases"]:
         case |= {"seen": seen(case), "decided": decided(case)}
     write(found)

@@ -3,16 +3,16 @@ import json
 import numpy as np
 import pytest
 
-from resolver.matching.evidence import FEATURES
+from resolver.matching.evidence import NAMES
 from resolver.matching.judge import Judge, LogitJudge, TreeJudge, judge_of
 from resolver.matching.trees import Trees
 
-LOGIT, COVERAGE = (FEATURES.index(name) for name in ("logit", "coverage"))
+LOGIT, COVERAGE = (NAMES.index(name) for name in ("logit", "coverage"))
 
 
 def evidence_of(*rows: tuple[float, float]) -> np.ndarray:
     """Rows of (logit, coverage); all else is 0."""
-    table = np.zeros((len(rows), len(FEATURES)))
+    table = np.zeros((len(rows), len(NAMES)))
     table[:, LOGIT], table[:, COVERAGE] = zip(*rows, strict=True)
     return table
 
@@ -20,7 +20,7 @@ def evidence_of(*rows: tuple[float, float]) -> np.ndarray:
 # Tree 0: logit > 0 ? (coverage > 0.5 ? 3 : 1) : -2; tree 1: nothing but 0.5.
 TREES = TreeJudge(
     Trees(
-        columns=FEATURES,
+        columns=NAMES,
         roots=np.array([0, 5]),
         feature=np.array([LOGIT, -1, COVERAGE, -1, -1, -1]),
         threshold=np.array([0.0, 0.0, 0.5, 0.0, 0.0, 0.0]),
@@ -83,7 +83,7 @@ def test_a_judge_comes_back_from_json(judge: Judge) -> None:
 
 
 def test_no_candidates() -> None:
-    nothing = np.empty((0, len(FEATURES)))
+    nothing = np.empty((0, len(NAMES)))
     for judge in (TREES, LogitJudge(1.0, 0.0)):
         assert judge.probability(nothing).shape == (0,)
         assert judge.weighed(nothing) == []
@@ -99,12 +99,12 @@ def test_another_form_is_refused(stored: dict[str, object]) -> None:
 
 def test_trees_that_ask_for_other_columns_are_refused() -> None:
     leaf = np.array([-1, -1, -1])
-    other = np.array([len(FEATURES), -1, -1])
+    other = np.array([len(NAMES), -1, -1])
     left, right = np.array([1, -1, -1]), np.array([2, -1, -1])
     rest = (np.zeros(3), left, right, np.zeros(3))
     with pytest.raises(ValueError, match="not between"):
-        Trees(FEATURES, np.array([0]), other, *rest)
-    one_more = Trees((*FEATURES, "novelty"), np.array([0]), other, *rest)
+        Trees(NAMES, np.array([0]), other, *rest)
+    one_more = Trees((*NAMES, "novelty"), np.array([0]), other, *rest)
     with pytest.raises(ValueError, match="fitted to other columns: with novelty"):
         TreeJudge(one_more)
     with pytest.raises(ValueError, match="entries for"):

@@ -11,7 +11,7 @@ import pytest
 from support.hashing_encoder import HashingEncoder
 
 from resolver.errors import ModelError
-from resolver.matching.evidence import FEATURES, FORM
+from resolver.matching.evidence import FORM, NAMES
 from resolver.matching.judge import LogitJudge, TreeJudge
 from resolver.matching.judge_file import (
     fingerprint,
@@ -20,7 +20,7 @@ from resolver.matching.judge_file import (
     load_sieve,
     save_judge,
 )
-from resolver.matching.sieve import ASKED, Sieve
+from resolver.matching.sieve import COLUMNS, Sieve
 from resolver.matching.trees import Trees
 from resolver.reranker import Calibration, Pair
 from resolver.settings import BUILTIN
@@ -40,8 +40,8 @@ class Overlap:
 
 LEAF = np.array([0])
 LEAVES = (LEAF, np.array([-1]), np.zeros(1), LEAF, LEAF, np.array([-3.0]))
-TREE = Trees(FEATURES, *LEAVES)
-JUDGE, SIEVE = TreeJudge(TREE), Sieve(Trees(ASKED, *LEAVES))
+TREE = Trees(NAMES, *LEAVES)
+JUDGE, SIEVE = TreeJudge(TREE), Sieve(Trees(COLUMNS, *LEAVES))
 OPERATING = ((0.5, 0.9, 0.8), (0.9, 0.97, 0.6))
 ENCODER = HashingEncoder()
 
@@ -144,14 +144,14 @@ def test_what_was_fitted_to_other_evidence_is_refused(
 
 @pytest.mark.parametrize(
     "columns",
-    [("novelty", *FEATURES), (*FEATURES, "novelty"), FEATURES[1:], (FEATURES[1], FEATURES[0], *FEATURES[2:])],
+    [("novelty", *NAMES), (*NAMES, "novelty"), NAMES[1:], (NAMES[1], NAMES[0], *NAMES[2:])],
     ids=["in front", "behind", "one less", "another order"],
 )  # fmt: skip
 def test_columns_that_move_in_the_code_are_told(
     monkeypatch: pytest.MonkeyPatch, columns: tuple[str, ...]
 ) -> None:
     """The shipped judge, when the code's columns are others than it was fitted to."""
-    monkeypatch.setattr("resolver.matching.judge.FEATURES", columns)
+    monkeypatch.setattr("resolver.matching.judge.NAMES", columns)
     with pytest.raises(ModelError, match="fitted to other columns") as told:
         load_judge(BUILTIN, ENCODER, Overlap())
     assert "install the package again" in told.value.remedy

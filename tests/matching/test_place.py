@@ -3,6 +3,7 @@ import pytest
 from resolver.matching.outcome import CountryAgreement
 from resolver.matching.place import NamedPlaces
 from resolver.registry.document import Document
+from resolver.text.text import Text
 
 
 def placed(city: str | None, code: str | None, country: str | None) -> Document:
@@ -34,12 +35,12 @@ ALL = [JENA, ROME, SAN_JUAN, BOSTON, NOWHERE]
 def test_named_places(
     text: str, document: Document, country: CountryAgreement, contradicted: bool
 ) -> None:
-    places = NamedPlaces.of(text, ALL)
+    places = NamedPlaces.of(Text(text), ALL)
     assert places.country(document) is country
     assert places.contradict(document) is contradicted
 
 
 def test_the_more_of_its_place_is_named_the_better() -> None:
-    places = NamedPlaces.of("X, Jena, Germany", ALL)
+    places = NamedPlaces.of(Text("X, Jena, Germany"), ALL)
     other = placed("Bonn", "DE", "Germany")
     assert places.agreement(JENA) > places.agreement(other) > places.agreement(ROME)

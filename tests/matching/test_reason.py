@@ -8,6 +8,7 @@ from support.paths import ROOT
 from resolver.matching.outcome import Reason
 from resolver.matching.reason import why_none
 from resolver.registry.document import Document
+from resolver.text.affiliation import Affiliation
 
 MARKED = ROOT / "../shared/data/ner/affilgood-ner.jsonl"
 
@@ -57,7 +58,7 @@ def near(
     ],
 )  # fmt: skip
 def test_why_none(text: str, candidates: list[tuple[Document, float]], expected: str) -> None:
-    assert why_none(text, candidates, 0.5) == Reason(expected)
+    assert why_none(Affiliation.of(text), candidates, 0.5) == Reason(expected)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from resolver.matching.candidate import Candidate
 from resolver.matching.recall import Recall
 from resolver.registry.document import Document
 from resolver.registry.organisation import Name, NameKind, Organisation, OrganisationStatus, Place
+from resolver.text.affiliation import Affiliation
 
 NAMES = (
     ("University of Zurich", "Universität Zürich", "UZH"),
@@ -98,13 +99,17 @@ def recall(index: Counted) -> Recall:
     return Recall(HashingEncoder(), index)
 
 
+def candidates(recall: Recall, texts: Sequence[str], *, depth: int) -> list[list[Candidate]]:
+    return recall.candidates(list(map(Affiliation.of, texts)), depth=depth)
+
+
 def shown(candidates: Sequence[Candidate]) -> list[str]:
     return [candidate.document.name for candidate in candidates]
 
 
 def test_the_organisation_that_is_named_comes_first(recall: Recall) -> None:
-    by_name, by_alias = recall.candidates(
-        ["ETH Zurich, Switzerland", "Universitätsspital Zürich"], depth=3
+    by_name, by_alias = candidates(
+        recall, ["ETH Zurich, Switzerland", "Universitätsspital Zürich"], depth=3
     )
     assert shown(by_name)[0] == "ETH Zurich"
     assert shown(by_alias)[0] == "Universitätsspital Zürich"
@@ -114,22 +119,22 @@ def test_the_organisation_that_is_named_comes_first(recall: Recall) -> None:
 
 def test_a_chunk_is_answered_as_its_strings_alone(store: EmbeddedStore, index: Counted) -> None:
     texts = [ETH, BOTH, UZH, "UZH", "", ETH, "Zurich", "苏黎世大学"]
-    together = Recall(HashingEncoder(), index).candidates(texts, depth=4)
+    together = candidates(Recall(HashingEncoder(), index), texts, depth=4)
     opened = store.open()
-    apart = [Recall(HashingEncoder(), opened).candidates([text], depth=4)[0] for text in texts]
+    apart = [candidates(Recall(HashingEncoder(), opened), [text], depth=4)[0] for text in texts]
     opened.close()
     assert together == apart
 
 
 def test_what_is_kept_answers_as_what_is_searched(recall: Recall) -> None:
-    first = recall.candidates([ETH, BOTH], depth=4)
-    assert recall.candidates([ETH, BOTH], depth=4) == first
+    first = candidates(recall, [ETH, BOTH], depth=4)
+    assert candidates(recall, [ETH, BOTH], depth=4) == first
 
 
 def test_no_segment_is_searched_twice(recall: Recall, index: Counted) -> None:
-    recall.candidates([ETH, ETH], depth=4)
-    recall.candidates([BOTH, ETH], depth=4)
-    recall.candidates(["University of Zurich", "UZH"], depth=4)
+    candidates(recall, [ETH, ETH], depth=4)
+    candidates(recall, [BOTH, ETH], depth=4)
+    candidates(recall, ["University of Zurich", "UZH"], depth=4)
     assert index.dense == [
         2,  # the whole text and "ETH Zurich"
         4,  # both whole texts, the hospital and ETH, "University of Zurich"
@@ -138,17 +143,17 @@ def test_no_segment_is_searched_twice(recall: Recall, index: Counted) -> None:
 
 
 def test_each_text_is_searched_once_by_words(recall: Recall, index: Counted) -> None:
-    recall.candidates([ETH, UZH, ETH], depth=4)
-    recall.candidates([ETH], depth=4)
+    candidates(recall, [ETH, UZH, ETH], depth=4)
+    candidates(recall, [ETH], depth=4)
     assert index.sparse == [2, 1]
 
 
 def test_another_depth_is_another_search(recall: Recall, index: Counted) -> None:
-    few = recall.candidates([BOTH], depth=1)
-    many = recall.candidates([BOTH], depth=5)
+    few = candidates(recall, [BOTH], depth=1)
+    many = candidates(recall, [BOTH], depth=5)
     assert index.dense == [3, 3]
     assert [len(few[0]), len(many[0])] == [1, 5]
 
 
 def test_no_texts_are_no_candidates(recall: Recall) -> None:
-    assert recall.candidates([], depth=4) == []
+    assert candidates(recall, [], depth=4) == []

@@ -4,17 +4,19 @@ import numpy as np
 import pytest
 
 from resolver.matching.candidate import Candidate, Ranked
+from resolver.matching.evidence import NAMES, evidence
 from resolver.matching.reading import Reading
-from resolver.matching.sieve import ASKED, Sieve
+from resolver.matching.sieve import COLUMNS, Sieve, columns
 from resolver.matching.trees import Trees
 from resolver.registry.document import Document
+from resolver.text.affiliation import Affiliation
 
-COVERAGE = ASKED.index("coverage")
+COVERAGE = COLUMNS.index("coverage")
 
 # A name of which the text holds more than 0.9 has odds of 2, one of more than 0.4 of 0, else -3.
 SIEVE = Sieve(
     Trees(
-        columns=ASKED,
+        columns=COLUMNS,
         roots=np.array([0]),
         feature=np.array([COVERAGE, COVERAGE, -1, -1, -1]),
         threshold=np.array([0.9, 0.4, 0.0, 0.0, 0.0]),
@@ -27,7 +29,7 @@ SIEVE = Sieve(
 
 def reading(text: str, *names: str) -> Reading:
     return Reading(
-        text,
+        Affiliation.of(text),
         [
             Candidate(
                 Document(name, name, name, False, None, None, None, None), Ranked(1, 1.0), None, 1.0
@@ -70,8 +72,15 @@ def test_it_comes_back_from_json() -> None:
 
 
 def test_a_column_that_it_may_not_ask_for_is_refused() -> None:
-    stored = {**SIEVE.as_object(), "feature": [len(ASKED), COVERAGE, -1, -1, -1]}
+    stored = {**SIEVE.as_object(), "feature": [len(COLUMNS), COVERAGE, -1, -1, -1]}
     with pytest.raises(ValueError, match="not between"):
         Sieve.of_object(stored)
     with pytest.raises(ValueError, match="fitted to other columns: without"):
-        Sieve.of_object({**SIEVE.as_object(), "columns": ["novelty", *ASKED[1:]]})
+        Sieve.of_object({**SIEVE.as_object(), "columns": ["novelty", *COLUMNS[1:]]})
+
+
+def test_it_asks_for_the_judge_s_evidence_by_name() -> None:
+    ranks = columns(YORK)[:, COLUMNS.index("reciprocal_rank")]
+    assert ranks.tolist() == [1, 1 / 2, 1 / 3, 1 / 4]
+    of_judge = evidence(YORK, range(4), [0.0] * 4)[:, [NAMES.index(name) for name in COLUMNS]]
+    assert columns(YORK).tolist() == of_judge.tolist()

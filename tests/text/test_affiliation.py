@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resolver.matching.outcome import Reason
-from resolver.text.affiliation import MAX_CHARACTERS, Affiliation, normalise, text_hash
+from resolver.text.affiliation import MAX_CHARACTERS, Affiliation, Refusal, normalise, text_hash
 
 
 @pytest.mark.parametrize(
@@ -98,28 +97,28 @@ MARKUP = "<b>" * 1_611 + "Bonn" + "</b>" * 1_611
 @pytest.mark.parametrize(
     ("raw", "text", "refused"),
     [
-        ("", "", Reason.EMPTY),
-        ("\x00 <b></b>", "", Reason.EMPTY),
+        ("", "", Refusal.EMPTY),
+        ("\x00 <b></b>", "", Refusal.EMPTY),
         (" Univ.\n of Bonn", "Univ. of Bonn", None),
         ("x" * MAX_CHARACTERS, "x" * MAX_CHARACTERS, None),
-        ("x" * 10_001, "x" * 10_001, Reason.TOO_LONG),
-        ("x" * 20_000, "x" * 10_001, Reason.TOO_LONG),
-        (" " * 10_001, " " * 10_001, Reason.TOO_LONG),
-        (MARKUP, MARKUP[:10_001], Reason.TOO_LONG),
-        ("\0\ud800" * 10_000, "\ufffd" * 10_001, Reason.TOO_LONG),
+        ("x" * 10_001, "x" * 10_001, Refusal.TOO_LONG),
+        ("x" * 20_000, "x" * 10_001, Refusal.TOO_LONG),
+        (" " * 10_001, " " * 10_001, Refusal.TOO_LONG),
+        (MARKUP, MARKUP[:10_001], Refusal.TOO_LONG),
+        ("\0\ud800" * 10_000, "\ufffd" * 10_001, Refusal.TOO_LONG),
         ("\ufdfa" * 555, normalise("\ufdfa" * 555), None),
-        ("\ufdfa" * 560, normalise("\ufdfa" * 560)[:10_001], Reason.TOO_LONG),
+        ("\ufdfa" * 560, normalise("\ufdfa" * 560)[:10_001], Refusal.TOO_LONG),
     ],
     ids=["empty", "nothing visible", "a text", "just short enough", "one too long", "too long",
          "blank and too long", "markup around a name", "what cannot be stored", "expands",
          "expands beyond"],
 )  # fmt: skip
-def test_what_is_made_of_a_text(raw: str, text: str, refused: Reason | None) -> None:
+def test_what_is_made_of_a_text(raw: str, text: str, refused: Refusal | None) -> None:
     made = Affiliation.of(raw)
     assert made.raw == raw
     assert made.refused is refused
     assert made.text == text
-    assert (len(made.text) > MAX_CHARACTERS) == (refused is Reason.TOO_LONG)
+    assert (len(made.text) > MAX_CHARACTERS) == (refused is Refusal.TOO_LONG)
 
 
 RAW = st.text(st.characters()) | st.builds(
@@ -158,7 +157,7 @@ def test_a_text_of_15_mb_costs_no_more_than_its_beginning(piece: str) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert made.refused is Reason.TOO_LONG
+    assert made.refused is Refusal.TOO_LONG
     assert seconds < 1
     assert peak < 1_000_000
 

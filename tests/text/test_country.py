@@ -8,6 +8,7 @@ from resolver.text.country import (
     named_country,
     names_country,
 )
+from resolver.text.text import Text
 from resolver.text.words import words
 
 
@@ -28,8 +29,7 @@ from resolver.text.words import words
     ],
 )
 def test_names_country(text: str, code: str | None, country: str | None, expected: bool) -> None:
-    flat = f" {' '.join(words(text))} "
-    assert names_country(flat, code, country) is expected
+    assert names_country(Text(text), code, country) is expected
 
 
 def test_every_form_has_words() -> None:

@@ -7,10 +7,15 @@ from hypothesis import strategies as st
 from resolver.matching.place import place_names
 from resolver.registry.document import Document
 from resolver.text.affiliation import normalise
-from resolver.text.parts import Kind, parts
+from resolver.text.parts import PartKind, parts
 
-ORGANISATION, UNIT, ACRONYM, NAME = Kind.ORGANISATION, Kind.UNIT, Kind.ACRONYM, Kind.NAME
-PLACE, PERSON, REMARK, NUMBER = Kind.PLACE, Kind.PERSON, Kind.REMARK, Kind.NUMBER
+ORGANISATION, UNIT, ACRONYM, NAME = (
+    PartKind.ORGANISATION,
+    PartKind.UNIT,
+    PartKind.ACRONYM,
+    PartKind.NAME,
+)
+PLACE, PERSON, REMARK, NUMBER = PartKind.PLACE, PartKind.PERSON, PartKind.REMARK, PartKind.NUMBER
 
 IN_JENA = Document("0", "Optik Jena", "Optik Jena", False, "Jena", "Thüringen", "DE", "Germany")
 
@@ -52,7 +57,7 @@ IN_JENA = Document("0", "Optik Jena", "Optik Jena", False, "Jena", "Thüringen",
     ],
     ids=ascii,
 )  # fmt: skip
-def test_parts(text: str, expected: list[Kind]) -> None:
+def test_parts(text: str, expected: list[PartKind]) -> None:
     assert [part.kind for part in parts(normalise(text), place_names([IN_JENA]))] == expected
 
 

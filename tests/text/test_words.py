@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolver.text.words import fold, ground, same, spans, units, words
+from resolver.text.words import fold, matched_words, same, spans, units, words
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def test_same(a: str, b: str, expected: bool) -> None:
         ("Bonn", "", set(), set()),
     ],
 )  # fmt: skip
-def test_ground(text: str, name: str, claimed: set[int], expected: set[int]) -> None:
-    assert ground(units(text), units(name), frozenset(claimed)) == expected
+def test_matched_words(text: str, name: str, claimed: set[int], expected: set[int]) -> None:
+    assert matched_words(units(text), units(name), frozenset(claimed)) == expected
 
 
 @given(
@@ -82,13 +82,13 @@ def test_ground(text: str, name: str, claimed: set[int], expected: set[int]) -> 
     st.lists(st.sampled_from(["university", "bonn", "york", "京"]), max_size=5),
     st.frozensets(st.integers(0, 11)),
 )
-def test_ground_is_free_and_no_larger_than_the_name(
+def test_matched_words_are_free_and_no_more_than_the_name_has(
     text: list[str], name: list[str], claimed: frozenset[int]
 ) -> None:
-    stands = ground(text, name, claimed)
-    assert not stands & claimed
-    assert len(stands) <= len(name)
-    assert all(any(same(text[position], word) for word in name) for position in stands)
+    matched = matched_words(text, name, claimed)
+    assert not matched & claimed
+    assert len(matched) <= len(name)
+    assert all(any(same(text[position], word) for word in name) for position in matched)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from resolver.errors import ModelError
 from resolver.index.build import build
 from resolver.index.embedded import EmbeddedStore
 from resolver.matching.candidate import Candidate, Ranked
-from resolver.matching.evidence import FEATURES, Features
+from resolver.matching.evidence import NAMES, Features
 from resolver.matching.judge import LogitJudge, TreeJudge
 from resolver.matching.matcher import Matcher
 from resolver.matching.reading import Reading
@@ -23,6 +23,7 @@ from resolver.registry.organisation import Organisation
 from resolver.reranker import Calibration
 from resolver.reranker.loading import load as load_reranker
 from resolver.settings import BUILTIN
+from resolver.text.affiliation import Affiliation
 from resolver.training import judge
 from resolver.training.judge import (
     PARTS,
@@ -115,12 +116,12 @@ def test_the_trees_are_those_of_the_library() -> None:
     import lightgbm
 
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(800, len(FEATURES)))
+    x = rng.normal(size=(800, len(NAMES)))
     y = x[:, 0] + 0.5 * x[:, 1] * x[:, 2] > 0
     trained = lightgbm.train(
         {**TREES, "verbosity": -1, "num_threads": 1}, lightgbm.Dataset(x, y), 20
     )
-    judge = TreeJudge(trees_of(trained.dump_model(), FEATURES))
+    judge = TreeJudge(trees_of(trained.dump_model(), NAMES))
     assert judge.probability(x) == pytest.approx(trained.predict(x))
 
 
@@ -138,8 +139,8 @@ class Listed:
     def __init__(self, found: Sequence[Example]) -> None:
         self._known = {example.item.affiliation: list(example.candidates) for example in found}
 
-    def candidates(self, texts: Sequence[str], *, depth: int) -> list[list[Candidate]]:
-        return [self._known[text][:depth] for text in texts]
+    def candidates(self, texts: Sequence[Affiliation], *, depth: int) -> list[list[Candidate]]:
+        return [self._known[text.text][:depth] for text in texts]
 
 
 def strings_of(found: Sequence[Example]) -> judge.Strings:
@@ -160,7 +161,7 @@ def test_the_sieve_passes_what_is_named() -> None:
     )
     assert ticks[-1] == len(strings_of(found).weighted())
     for example in examples(40, seed=2):
-        reading = Reading(example.item.affiliation, example.candidates)
+        reading = Reading(Affiliation.of(example.item.affiliation), example.candidates)
         (passed,) = sieve.shortlists([reading], least=0.2, most=5)
         assert example.verdicts.index(1) in passed
         assert len(passed) < len(example.candidates)
@@ -241,7 +242,7 @@ def test_strings_are_gathered_from_the_rerankers_that_did_not_see_them(
     assert [len(example.logits) for example in found] == [len(rows) for rows in features]
     # The same reranker on both sides: its logits stay what they are.
     for example, rows in zip(found, features, strict=True):
-        logits = rows[:, FEATURES.index("logit")]
+        logits = rows[:, NAMES.index("logit")]
         assert logits == pytest.approx(example.logits, abs=1e-6)
     made = [example for example in found if example.item.certain]
     assert {example.complete for example in made} == {False}

@@ -18,6 +18,7 @@ from resolver.registry.document import documents
 from resolver.registry.organisation import Name, NameKind, Organisation, OrganisationStatus, Place
 from resolver.reranker import Calibration
 from resolver.reranker.loading import load
+from resolver.text.affiliation import Affiliation
 from resolver.text.words import words
 from resolver.training import run
 from resolver.training.card import About
@@ -54,14 +55,14 @@ def registry() -> list[Organisation]:
 class WordOverlap:
     """A first stage without an index: organisations by shared words, then by id."""
 
-    def candidates(self, texts: Sequence[str], *, depth: int) -> list[list[Candidate]]:
+    def candidates(self, texts: Sequence[Affiliation], *, depth: int) -> list[list[Candidate]]:
         found = [next(iter(documents(organisation))) for organisation in registry()]
         return [
             [
                 Candidate(document, None, None, 0.0)
                 for document in sorted(
                     found,
-                    key=lambda d: (-len(set(words(d.name)) & set(words(text))), d.ror_id),
+                    key=lambda d: (-len(set(words(d.name)) & set(text.words)), d.ror_id),
                 )[:depth]
             ]
             for text in texts

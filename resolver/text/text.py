@@ -1,0 +1,60 @@
+"""A normalised text as a value that is made once and handed on.
+
+The matcher, the evidence, the decision, the reasons and the evaluation all ask for the words of the
+same few texts. They take a `Text` instead of a string, so that each of these things is worked out
+once, by whoever asks first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from resolver.text import words
+
+
+@dataclass(frozen=True)
+class Text:
+    """A normalised text. Equal texts are equal, whatever has been worked out of them."""
+
+    text: str
+
+    @cached_property
+    def folded(self) -> str:
+        """Lower case without accents (`resolver.text.words.fold`)."""
+        return words.fold(self.text)
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """Folded words in order, an unbroken run of CJK characters being one."""
+        return tuple(words.words_of_folded(self.folded))
+
+    @cached_property
+    def units(self) -> tuple[str, ...]:
+        """The same with each CJK character by itself: what names are compared by."""
+        return tuple(words.split_cjk(self.words))
+
+    @cached_property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """For each of the `units` where it stands in `text`: first character, and the one after
+        its last."""
+        return tuple(words.spans(self.text))
+
+    @cached_property
+    def padded(self) -> str:
+        """The `words` joined by spaces, with a space at either end; empty without any."""
+        return f" {' '.join(self.words)} " if self.words else ""
+
+    def holds(self, phrase: Text) -> bool:
+        """Whether the words of a phrase stand in this text, one after the other."""
+        return bool(phrase.words) and phrase.padded in self.padded
+
+
+@lru_cache(maxsize=1 << 15)
+def registry_text(text: str) -> Text:
+    """The `Text` of a name or place of the registry.
+
+    These come back with every other affiliation, unlike affiliations themselves, so the last used
+    are kept, at most 20 MB of them.
+    """
+    return Text(text)

@@ -1,0 +1,63 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resolver.text import words
+from resolver.text.affiliation import Affiliation
+from resolver.text.parts import parts
+from resolver.text.segments import searched, segments
+from resolver.text.text import Text, registry_text
+
+
+@given(st.text())
+def test_a_text_has_what_the_functions_give(text: str) -> None:
+    value = Text(text)
+    assert value.folded == words.fold(text)
+    assert list(value.words) == words.words(text)
+    assert list(value.units) == words.units(text)
+    assert list(value.spans) == words.spans(text)
+    assert value.padded.split() == words.words(text)
+
+
+@given(st.text())
+def test_an_affiliation_has_what_the_functions_give(raw: str) -> None:
+    affiliation = Affiliation.of(raw)
+    assert list(affiliation.segments) == segments(affiliation.text)
+    assert list(affiliation.searched) == searched(segments(affiliation.text))
+    assert affiliation.parts({"York"}) == parts(affiliation.text, {"York"})
+
+
+@given(
+    st.text(st.characters())
+    | st.lists(st.sampled_from(",;(/ \u0301\u0338\u3099\u1161한京Ａé،ال")).map("".join)
+)
+def test_the_units_of_the_pieces_are_those_of_the_text(raw: str) -> None:
+    affiliation = Affiliation.of(raw)
+    pieces = [unit for piece in affiliation.pieces for unit in piece.units]
+    assert pieces == list(affiliation.units)
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase", "expected"),
+    [
+        ("Univ. of York, York, UK", "York", True),
+        ("Univ. of York, York, UK", "york uk", True),
+        ("Univ. of York, York, UK", "University", False),
+        ("Yorkshire", "York", False),
+        ("Zürich", "ZURICH", True),
+        ("York", "", False),
+        ("York", "?!", False),
+        ("", "York", False),
+    ],
+)
+def test_holds(text: str, phrase: str, expected: bool) -> None:
+    assert Text(text).holds(Text(phrase)) is expected
+    assert Text(text).holds(registry_text(phrase)) is expected
+
+
+def test_equal_texts_are_equal_whatever_was_worked_out() -> None:
+    read = Text("Univ. of York")
+    assert read.units
+    assert read == Text("Univ. of York")
+    assert hash(read) == hash(Text("Univ. of York"))
+    assert read != Text("Univ. of Oslo")
