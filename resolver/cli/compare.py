@@ -22,8 +22,8 @@ from resolver.database import overrides, resolver_versions, schema
 from resolver.database.sampling import sample as sampled
 from resolver.disk import writing
 from resolver.errors import SettingsError
-from resolver.evaluation.compare import Comparison, Difference
-from resolver.evaluation.compare import compare as compared
+from resolver.evaluation.comparison import Comparison, Difference
+from resolver.evaluation.comparison import compare as compared
 from resolver.matching.outcome import Outcome
 from resolver.service import service
 from resolver.settings import Settings, load_settings

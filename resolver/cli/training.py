@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from resolver.training.card import About
     from resolver.training.presets import Preset
     from resolver.training.report import TrainingReport
-    from resolver.training.reranker import Step
+    from resolver.training.reranker import TrainingStep
 
 
 class Part(StrEnum):
@@ -326,7 +326,7 @@ def _train_reranker(
         _print_report(report, made.training.out)
 
 
-def _tell(step: Step) -> None:
+def _tell(step: TrainingStep) -> None:
     said = [f"step {step.step:,}", f"epoch {step.epoch:.2f}"]
     if step.loss is not None:
         said.append(f"loss {step.loss:.4f}")

@@ -44,7 +44,7 @@ from resolver.training.ranking import (
     shortlists,
 )
 from resolver.training.report import Data, TrainingReport
-from resolver.training.reranker import RerankerTraining, Step, fit_reranker
+from resolver.training.reranker import RerankerTraining, TrainingStep, fit_reranker
 from resolver.weights import files
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def _mine(
     organisations: Sequence[Organisation],
     first_stage: FirstStage,
     reranker: Reranker | None,
-) -> run.Learnt:
+) -> run.MinedData:
     active, by_id = _known(organisations)
     train, rest = split(_gold(data))
     if data.strings_apart:
@@ -170,7 +170,7 @@ def _mine(
         "evaluation queries": len(evaluation),
         "evaluation pairs": sum(len(s.positive) + len(s.negative) for s in evaluation),
     }
-    return run.Learnt(tuple(learnt), tuple(evaluation), tuple(lists), counts)
+    return run.MinedData(tuple(learnt), tuple(evaluation), tuple(lists), counts)
 
 
 def finish_reranker(
@@ -179,7 +179,7 @@ def finish_reranker(
     about: About,
     *,
     export: bool = True,
-    watch: Callable[[Step], None] | None = None,
+    watch: Callable[[TrainingStep], None] | None = None,
 ) -> TrainingReport | None:
     """Train on what `prepare_reranker` mined; export, calibrate, measure, write the card.
 
@@ -219,7 +219,7 @@ def finish_reranker(
     )
     content = orjson.dumps(dataclasses.asdict(report), option=orjson.OPT_INDENT_2)
     (out / run.REPORT).write_bytes(content + b"\n")
-    made = card.Made(
+    made = card.FinishedTraining(
         options=options,
         data=data,
         files=_files(data),
