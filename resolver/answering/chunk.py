@@ -14,7 +14,7 @@ from resolver.database import answers, overrides
 from resolver.intake.message import parse_chunk, parse_keys, parse_whole
 from resolver.matching.meters import Meters, Stopwatch
 from resolver.matching.outcome import Outcome
-from resolver.observing.tally import Tally
+from resolver.observing.outcome_counts import OutcomeCounts
 from resolver.text.affiliation import Affiliation
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class ChunkReport:
     no_match: int
     links: int
     meters: Meters = field(default=Meters(), compare=False, repr=False)
-    tally: Tally = field(default=Tally(), compare=False, repr=False)
+    tally: OutcomeCounts = field(default=OutcomeCounts(), compare=False, repr=False)
     withdrawn: int = 0
 
 
@@ -123,8 +123,8 @@ class Answered:
     meters: Meters
 
     @property
-    def tally(self) -> Tally:
-        return Tally.of(self.outcomes)
+    def tally(self) -> OutcomeCounts:
+        return OutcomeCounts.of(self.outcomes)
 
 
 def answer(

@@ -19,7 +19,7 @@ from resolver.database import due_answers, history, policies
 from resolver.database.history import Fate
 from resolver.errors import ResolverSuperseded
 from resolver.matching.meters import Meters, Stopwatch
-from resolver.observing.tally import Tally
+from resolver.observing.outcome_counts import OutcomeCounts
 from resolver.service.service import Service
 
 if TYPE_CHECKING:
@@ -149,4 +149,4 @@ class RefreshChunkReport:
     received: int
     resolved: int
     meters: Meters = field(default=Meters(), compare=False, repr=False)
-    tally: Tally = field(default=Tally(), compare=False, repr=False)
+    tally: OutcomeCounts = field(default=OutcomeCounts(), compare=False, repr=False)

@@ -22,8 +22,8 @@ from resolver.database import overrides, resolver_versions
 from resolver.database.sampling import sample as sampled
 from resolver.disk import writing
 from resolver.errors import SettingsError
-from resolver.evaluation.compare import Comparison, Difference
-from resolver.evaluation.compare import compare as compare_outcomes
+from resolver.evaluation.comparison import Comparison, Difference
+from resolver.evaluation.comparison import compare as compare_outcomes
 from resolver.matching.outcome import Outcome
 from resolver.service.installation import Installation
 from resolver.service.service import open_version

@@ -16,7 +16,7 @@ from resolver.disk import writing
 from resolver.evaluation import mistake_file
 from resolver.evaluation import plot as plotting
 from resolver.evaluation.gold import read_gold
-from resolver.evaluation.measure import JUDGE, Report, measure, observe, pooled, work
+from resolver.evaluation.measurement import JUDGE, Evaluation, measure, pooled, resolve_set, work
 from resolver.hardware import Hardware, hardware
 from resolver.matching.matcher import Matcher
 from resolver.service.installation import Installation
@@ -64,17 +64,19 @@ def evaluate(
     sets = [(path, read_gold(path)) for path in files]
     machine = hardware(settings.threads)
     with Installation(settings) as installation, installation.open_matcher() as matcher:
-        observed = []
+        resolved = []
         for path, gold in sets:
             with progress(path.stem, work(gold, latency)) as report:
-                observed.append(observe(matcher, path.stem, gold, latency=latency, progress=report))
+                resolved.append(
+                    resolve_set(matcher, path.stem, gold, latency=latency, progress=report)
+                )
         setting = _setting(matcher)
-    reports = [measure(of_set, resamples=bootstrap) for of_set in observed]
+    reports = [measure(each, resamples=bootstrap) for each in resolved]
     # Before the sets are pooled: each mistake is written once.
     mistakes = [(report.file, mistake) for report in reports for mistake in report.mistakes]
     curves = list(reports)
-    if len(observed) > 1:
-        reports.append(measure(pooled(observed), resamples=bootstrap))
+    if len(resolved) > 1:
+        reports.append(measure(pooled(resolved), resamples=bootstrap))
     if errors:
         with writing(errors):
             mistake_file.write(errors, mistakes)
@@ -104,7 +106,7 @@ def _setting(matcher: Matcher) -> dict[str, object]:
 
 
 def _print(
-    reports: list[Report], setting: dict[str, object], machine: Hardware, show_reliability: bool
+    reports: list[Evaluation], setting: dict[str, object], machine: Hardware, show_reliability: bool
 ) -> None:
     policy = setting.pop("policy")
     assert isinstance(policy, dict)

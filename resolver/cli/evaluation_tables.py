@@ -9,17 +9,17 @@ from rich.text import Text
 
 from resolver.cli.tables import Table
 from resolver.evaluation.bootstrap import Interval
-from resolver.evaluation.measure import DECISION, FIRST_STAGE, RECALL_CUTS, STAGES, Report
+from resolver.evaluation.measurement import DECISION, FIRST_STAGE, RECALL_CUTS, STAGES, Evaluation
 from resolver.evaluation.metrics import BINS, Reliability
-from resolver.evaluation.mistake import Kind, Side
-from resolver.evaluation.operating import OperatingPoint
-from resolver.evaluation.peers import PUBLISHED
+from resolver.evaluation.mistake import MistakeKind, Side
+from resolver.evaluation.operating_point import OperatingPoint
+from resolver.evaluation.published import PUBLISHED
 
 INTERVALS = ("precision", "recall", "f1", "exact")
 """Figures that have an interval, in the order of the table."""
 
 
-def decisions(reports: Iterable[Report]) -> Table:
+def decisions(reports: Iterable[Evaluation]) -> Table:
     """Links against labels, beside published systems that were measured on the same set."""
     columns = ["strings", "P", "R", "F1", "F0.5", "exact", "no-match", "top-1"]
     table = _table("What is linked", "set", *columns)
@@ -53,7 +53,7 @@ def decisions(reports: Iterable[Report]) -> Table:
     return table
 
 
-def stages(reports: Iterable[Report]) -> Table:
+def stages(reports: Iterable[Evaluation]) -> Table:
     """Recall of the first stage, and the ranking after each stage."""
     cuts = [f"R@{k}" for k in RECALL_CUTS]
     table = _table(
@@ -76,7 +76,7 @@ def stages(reports: Iterable[Report]) -> Table:
     return table
 
 
-def operating_points(reports: Iterable[Report]) -> Table:
+def operating_points(reports: Iterable[Evaluation]) -> Table:
     """What other thresholds would give, chosen on the same strings."""
     columns = ["accept probability", "P", "R", "F1", "exact"]
     table = _table("Operating points", "set", "point", *columns)
@@ -101,7 +101,7 @@ def operating_points(reports: Iterable[Report]) -> Table:
     return table
 
 
-def speeds(reports: Iterable[Report], caption: str) -> Table:
+def speeds(reports: Iterable[Evaluation], caption: str) -> Table:
     """Time from string to outcome, alone and in chunks."""
     table = _table("Speed", "set", "alone: strings", "p50 ms", "p95 ms", "in chunks: strings/s")
     table.caption, table.caption_justify = caption, "left"
@@ -116,13 +116,13 @@ def speeds(reports: Iterable[Report], caption: str) -> Table:
     return table
 
 
-def mistake_kinds(reports: Sequence[Report]) -> Table:
+def mistake_kinds(reports: Sequence[Evaluation]) -> Table:
     """How many mistakes there are of each kind, by set: missed + linked wrongly."""
     table = _table(
         "Mistakes: missed + linked wrongly", "kind", *(report.file for report in reports)
     )
     counts = [Counter((m.kind, m.side) for m in report.mistakes) for report in reports]
-    for kind in Kind:
+    for kind in MistakeKind:
         if any(count[kind, side] for count in counts for side in Side):
             cells = (_sides({side: count[kind, side] for side in Side}) for count in counts)
             table.add_row(kind.replace("_", " "), *cells)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from resolver.training.card import About
     from resolver.training.presets import Preset
     from resolver.training.report import TrainingReport
-    from resolver.training.reranker import Step
+    from resolver.training.reranker import TrainingStep
 
 
 class Target(StrEnum):
@@ -329,7 +329,7 @@ def _train_reranker(
         _print_report(report, made.training.out)
 
 
-def _print_step(step: Step) -> None:
+def _print_step(step: TrainingStep) -> None:
     figures = [f"step {step.step:,}", f"epoch {step.epoch:.2f}"]
     if step.loss is not None:
         figures.append(f"loss {step.loss:.4f}")

@@ -1,1 +1,1 @@
-"""What the links are worth: measured on labelled affiliations, beside other systems."""
+"""How good the links are: measured on labelled affiliations, beside other systems."""

@@ -1,7 +1,7 @@
-"""How far figures would move with other strings of the same kind: percentile intervals.
+"""How much figures vary with the choice of strings: percentile bootstrap intervals.
 
 B. Efron, "Bootstrap methods: another look at the jackknife", 1979. Strings are drawn, not
-pairs: the pairs of a string are right or wrong together.
+pairs, since the pairs of one string depend on each other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ Interval = tuple[float, float]
 def intervals(
     pairs: Iterable[tuple[Collection[str], Collection[str]]], resamples: int
 ) -> dict[str, Interval | None]:
-    """95% intervals of "precision", "recall", "f1" and "exact"; (predicted, gold), one a string.
+    """95% intervals of "precision", "recall", "f1" and "exact".
+
+    `pairs` has for each string the ROR ids that were predicted and those of the label.
 
     None where fewer than two resamples have the figure (nothing was predicted, or labelled).
     """

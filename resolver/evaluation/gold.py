@@ -15,7 +15,7 @@ from resolver.registry.ror_id import read_ror_id
 
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """A labelled affiliation; no `ror_ids`: it names no organisation of the registry.
+    """A labelled affiliation. Empty `ror_ids`: it names no organisation of the registry.
 
     `source` says whose label it is, where the file says so.
     """
@@ -26,7 +26,7 @@ class Gold:
 
 
 def read_gold(path: Path) -> list[Gold]:
-    """JSON lines of ``{"affiliation": str, "ror_ids": [str]}``, and ``"source"`` where it is told;
+    """JSON lines of ``{"affiliation": str, "ror_ids": [str]}``, and optionally ``"source"``;
     other keys are ignored. A ROR id may be given bare or as an address
     (`resolver.registry.ror_id.read_ror_id`). The file may be gzipped, and in UTF-16 if it says so.
 

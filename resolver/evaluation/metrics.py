@@ -1,4 +1,4 @@
-"""Measures of matching, by the definitions that the field's own tests use.
+"""Measures of matching, as the published tests of other matchers define them.
 
 All are pair-micro unless said otherwise: over the pairs (affiliation, organisation) of all
 strings, P = Σ|predicted ∩ gold| / Σ|predicted| and R = Σ|predicted ∩ gold| / Σ|gold|.
@@ -77,34 +77,36 @@ def recall_at(
     cuts: Sequence[int], ranked: Iterable[tuple[Sequence[str], Collection[str]]]
 ) -> dict[int, float | None]:
     """Share of gold pairs among the first k ranked organisations, for each k of `cuts`."""
-    found = dict.fromkeys(cuts, 0)
+    counts = dict.fromkeys(cuts, 0)
     total = 0
     for ids, gold in ranked:
         gold_set = set(gold)
         total += len(gold_set)
         for k in cuts:
-            found[k] += len(gold_set.intersection(ids[:k]))
-    return {k: share(count, total) for k, count in found.items()}
+            counts[k] += len(gold_set.intersection(ids[:k]))
+    return {k: share(count, total) for k, count in counts.items()}
 
 
 def reciprocal_rank(right: Sequence[bool]) -> float:
-    """1 / place of the first right one of a ranked list, 0 if there is none up to `CUT`."""
-    return next((1 / place for place, one in enumerate(right[:CUT], start=1) if one), 0.0)
+    """1 / position of the first right entry of a ranked list, 0 if there is none up to `CUT`."""
+    return next((1 / rank for rank, is_right in enumerate(right[:CUT], start=1) if is_right), 0.0)
 
 
 def ndcg(right: Sequence[bool], relevant: int) -> float:
     """Normalised discounted cumulative gain up to `CUT`, binary gains.
 
-    `relevant` counts what there was to find, in the list or not, and is at least 1
+    `relevant` counts the right organisations, in the list or not, and is at least 1
     (K. Järvelin and J. Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002).
     """
-    gain = sum(1 / math.log2(place + 1) for place, one in enumerate(right[:CUT], start=1) if one)
-    return gain / sum(1 / math.log2(place + 1) for place in range(1, min(relevant, CUT) + 1))
+    gain = sum(
+        1 / math.log2(rank + 1) for rank, is_right in enumerate(right[:CUT], start=1) if is_right
+    )
+    return gain / sum(1 / math.log2(rank + 1) for rank in range(1, min(relevant, CUT) + 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How well an order puts first what was looked for: means over `strings`, in [0, 1]."""
+    """How high the right organisations stand in ranked lists: means over `strings`, in [0, 1]."""
 
     strings: int
     top1: float
@@ -113,7 +115,7 @@ class Ranking:
 
 
 def ranking(orders: Iterable[tuple[Sequence[bool], int]]) -> Ranking:
-    """Measure (which ones of the list are right, how many there were to find), one a string."""
+    """Measure lists, one a string: (whether each entry is right, how many right ones exist)."""
     rows = [
         (float(any(right[:1])), reciprocal_rank(right), ndcg(right, relevant))
         for right, relevant in orders
@@ -125,7 +127,8 @@ def ranking(orders: Iterable[tuple[Sequence[bool], int]]) -> Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Claims of like probability: how many, what they claimed on average, what share was right."""
+    """Predictions of similar probability: their number, mean probability, and the share that was
+    right."""
 
     claims: int
     claimed: float
@@ -134,10 +137,10 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """Whether probabilities can be taken at their word; bins of equal width, empty ones left out.
+    """How well probabilities agree with what was right; bins of equal width, without empty ones.
 
-    `expected_error` is the mean distance of claimed from right over all claims (expected
-    calibration error).
+    `expected_error` is the expected calibration error: the mean distance between a bin's mean
+    probability and its share of right predictions, weighted by the bins' sizes.
     """
 
     bins: tuple[Bin, ...]
@@ -145,7 +148,7 @@ class Reliability:
 
 
 def reliability(claims: Iterable[tuple[float, bool]]) -> Reliability:
-    """Measure (probability, whether it was right) claims; without any, no bins and no error."""
+    """Measure (probability, whether it was right) predictions; without any, no bins and error 0."""
     grouped: dict[int, list[tuple[float, bool]]] = {}
     for probability, right in claims:
         grouped.setdefault(min(int(probability * BINS), BINS - 1), []).append((probability, right))
@@ -157,6 +160,6 @@ def reliability(claims: Iterable[tuple[float, bool]]) -> Reliability:
         )
         for _, group in sorted(grouped.items())
     )
-    total = sum(one.claims for one in bins)
-    error = sum(one.claims * abs(one.claimed - one.right) for one in bins)
+    total = sum(group.claims for group in bins)
+    error = sum(group.claims * abs(group.claimed - group.right) for group in bins)
     return Reliability(bins, error / total if total else 0.0)

@@ -1,8 +1,8 @@
-"""What kind each mistake is of: where along the way a pair was lost, or what was taken for what.
+"""The mistakes on labelled affiliations, and the kind of each.
 
-A mistake is a pair of affiliation and organisation: one that the label has and the links lack
-(`Side.MISSED`), or the other way round (`Side.WRONG`). It has one kind, the first of `Kind` that
-holds, so that the counts of all kinds add up to all mistakes.
+A mistake is a pair of affiliation and organisation that is labelled and not linked
+(`Side.MISSED`), or linked and not labelled (`Side.WRONG`). It has one kind, the first of
+`MistakeKind` that applies, so the counts of all kinds add up to the number of mistakes.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ from resolver.text.text import Text, registry_text
 from resolver.text.words import CJK, same, script
 
 SHORT = 3
-"""Letters up to which a word says little: "of", "the", "und"."""
+"""Words of so many letters or fewer tell little: "of", "the", "und"."""
 
 
 class Side(StrEnum):
-    """Which of label and links has the organisation."""
+    """Whether the organisation is in the label (missed) or in the links (wrong)."""
 
     MISSED = "missed"
     WRONG = "wrong"
 
 
-class Kind(StrEnum):
-    """In order of precedence: a mistake is of the first kind that holds."""
+class MistakeKind(StrEnum):
+    """In order of precedence: a mistake has the first kind that applies."""
 
     LABEL_DOUBTFUL = "label_doubtful"
-    """Wrong: the full name is a part of the string by itself, with its place in another one, and
-    is not within a labelled name. Missed: the string has no word of the name, nor its initials."""
+    """Wrong: the full name is one part of the string, its city or country stands in another part,
+    and the name is not within a labelled name. Missed: the string has no word of the name, nor its
+    initials."""
 
     NO_ORGANISATION_LINKED = "no_organisation_linked"
     """Wrong: the label has no organisation at all."""
@@ -47,34 +48,34 @@ class Kind(StrEnum):
     """Missed: not among the candidates."""
 
     NOT_RERANKED = "not_reranked"
-    """Missed: among the candidates, but beyond those that the reranker read."""
+    """Missed: among the candidates, but the reranker did not score it."""
 
     NOT_ADMITTED = "not_admitted"
-    """Missed: of a type or a country that the policy leaves out."""
+    """Missed: its type or country is left out by the policy."""
 
     PREDECESSOR_OR_SUCCESSOR = "predecessor_or_successor"
-    """One of the label and one of the links came before the other."""
+    """A labelled and a linked organisation are predecessor and successor."""
 
     PARENT_OR_CHILD = "parent_or_child"
-    """One of the label and one of the links is the other's parent."""
+    """A labelled and a linked organisation are parent and child."""
 
     SAME_NAME_ELSEWHERE = "same_name_elsewhere"
-    """A label was missed, and an organisation of the same name was linked or stood in its way."""
+    """A labelled organisation was missed, and one of the same name was linked or preferred."""
 
     WRONG_COUNTRY = "wrong_country"
-    """The string names a country, and the link is in another one; or the label is, and was
-    refused for it."""
+    """The string names a country, and the linked organisation is in another; or the labelled one
+    is, and was refused for that."""
 
     OUTRANKED = "outranked"
-    """Missed: a wrong link stands on its words, or it was probable enough and yet not linked (its
-    words were claimed, it had an equal, there were too many). Wrong: stands on words of a missed
-    label."""
+    """Missed: a wrong link matches the same words, or it was probable enough and yet not linked
+    (another organisation claimed its words, it had a tie, there were too many links). Wrong: it
+    matches words of a missed label."""
 
     BELOW_THRESHOLD = "below_threshold"
     """Missed: not probable enough."""
 
     EXTRA = "extra"
-    """Wrong: none of these."""
+    """Wrong: none of the above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +95,14 @@ class Mistake:
     `name`, `city` and `country_code` are the organisation's, None where the registry at hand has
     no such organisation or place. `probability` and `logit` are None where it was not reranked;
     ranks count from 1, by the first stage, by the reranker's score and by the judge's
-    probability, None where it has none. `step` is what became of it in the decision, before level
-    and succession. `against` holds the others that the kind speaks of: the parent, the namesake,
-    the rival. `labels` and `links` are all of the string's.
+    probability, None where it has none. `step` is the outcome of the decision on it, before level
+    and succession. `against` holds the other organisations that the kind refers to: the parent,
+    the namesake, the rival. `labels` and `links` are all those of the string.
     """
 
     affiliation: str
     side: Side
-    kind: Kind
+    kind: MistakeKind
     ror_id: str
     name: str | None
     city: str | None
@@ -131,7 +132,7 @@ def mistakes(
 
     `candidates` come in the first stage's order, `scored` in the reranker's. `known` has
     documents of labels and links that are not among the candidates, where there are any: without
-    them less can be told of what the first stage missed.
+    them less is known of what the first stage missed.
     """
     labels = tuple(dict.fromkeys(gold))
     links = tuple(link.ror_id for link in outcome.links)
@@ -167,7 +168,7 @@ def mistakes(
         elif ror_id in decided:
             kind, against = _kind_of_missed(story, decided[ror_id], wrong)
         else:
-            kind, against = _kind_of_unread(story, ror_id, found=ror_id in first_stage)
+            kind, against = _kind_of_unread(story, ror_id, is_candidate=ror_id in first_stage)
         document = documents.get(ror_id)
         return Mistake(
             affiliation=outcome.affiliation,
@@ -195,56 +196,56 @@ def mistakes(
 
 
 def unknown(gold: Collection[str], outcome: Outcome) -> set[str]:
-    """Organisations of a mistaken string: those whose documents `mistakes` wants to see."""
+    """The organisations whose documents `mistakes` needs; none if the links equal the labels."""
     links = {link.ror_id for link in outcome.links}
     labels = set(gold)
     return set() if labels == links else labels | links
 
 
-_Finding = tuple[Kind, Sequence[str]]
+_Finding = tuple[MistakeKind, Sequence[str]]
 
 
 def _kind_of_wrong(story: _Story, ror_id: str, missed: Sequence[str]) -> _Finding:
     if story.stands_in_full(ror_id):
-        return Kind.LABEL_DOUBTFUL, ()
+        return MistakeKind.LABEL_DOUBTFUL, ()
     if not story.labels:
-        return Kind.NO_ORGANISATION_LINKED, ()
+        return MistakeKind.NO_ORGANISATION_LINKED, ()
     related = story.related(ror_id, story.labels) or story.namesake(ror_id, missed)
     if related:
         return related
     if story.abroad(ror_id):
-        return Kind.WRONG_COUNTRY, ()
+        return MistakeKind.WRONG_COUNTRY, ()
     displaced = [label for label in missed if story.compete(ror_id, label)]
-    return (Kind.OUTRANKED, displaced) if displaced else (Kind.EXTRA, ())
+    return (MistakeKind.OUTRANKED, displaced) if displaced else (MistakeKind.EXTRA, ())
 
 
-def _kind_of_unread(story: _Story, ror_id: str, *, found: bool) -> _Finding:
+def _kind_of_unread(story: _Story, ror_id: str, *, is_candidate: bool) -> _Finding:
     if story.stranger(ror_id):
-        return Kind.LABEL_DOUBTFUL, ()
-    return (Kind.NOT_RERANKED if found else Kind.FIRST_STAGE_MISSED), ()
+        return MistakeKind.LABEL_DOUBTFUL, ()
+    return (MistakeKind.NOT_RERANKED if is_candidate else MistakeKind.FIRST_STAGE_MISSED), ()
 
 
 def _kind_of_missed(story: _Story, decision: Decision, wrong: Sequence[str]) -> _Finding:
     ror_id = decision.ror_id
     rival = [decision.rival] if decision.rival else []
     if story.stranger(ror_id):
-        return Kind.LABEL_DOUBTFUL, ()
+        return MistakeKind.LABEL_DOUBTFUL, ()
     if decision.fate is Fate.NOT_ADMITTED:
-        return Kind.NOT_ADMITTED, ()
+        return MistakeKind.NOT_ADMITTED, ()
     related = story.related(ror_id, story.links) or story.namesake(ror_id, [*wrong, *rival])
     if related:
         return related
     rivals = [link for link in wrong if story.compete(ror_id, link)]
     abroad = [link for link in rivals if story.abroad(link) and not story.abroad(ror_id)]
     if abroad or decision.fate is Fate.OTHER_COUNTRY:
-        return Kind.WRONG_COUNTRY, abroad
+        return MistakeKind.WRONG_COUNTRY, abroad
     if rivals or decision.fate is not Fate.BELOW_THRESHOLD:
-        return Kind.OUTRANKED, rivals or rival
-    return Kind.BELOW_THRESHOLD, ()
+        return MistakeKind.OUTRANKED, rivals or rival
+    return MistakeKind.BELOW_THRESHOLD, ()
 
 
 class _Story:
-    """What the string says of the organisations in question."""
+    """What the string says about the labelled and linked organisations."""
 
     def __init__(
         self,
@@ -264,9 +265,9 @@ class _Story:
         self._countries = {family(c) for c in NamedPlaces.of(affiliation, self._places).countries}
 
     def related(self, ror_id: str, others: Sequence[str]) -> _Finding | None:
-        """By the registry's relations, which may be told on one side only."""
+        """By the registry's relations, which may be recorded on one side only."""
 
-        def told(relation: str, other: str) -> bool:
+        def has(relation: str, other: str) -> bool:
             here, there = self._documents.get(ror_id), self._documents.get(other)
             return bool(
                 (here and other in getattr(here, relation))
@@ -274,18 +275,18 @@ class _Story:
             )
 
         for kind, relation in (
-            (Kind.PREDECESSOR_OR_SUCCESSOR, "successors"),
-            (Kind.PARENT_OR_CHILD, "parents"),
+            (MistakeKind.PREDECESSOR_OR_SUCCESSOR, "successors"),
+            (MistakeKind.PARENT_OR_CHILD, "parents"),
         ):
-            found = [other for other in others if other != ror_id and told(relation, other)]
-            if found:
-                return kind, found
+            related = [other for other in others if other != ror_id and has(relation, other)]
+            if related:
+                return kind, related
         return None
 
     def namesake(self, ror_id: str, others: Sequence[str]) -> _Finding | None:
         names = self._names(ror_id)
-        found = [other for other in others if names & self._names(other)]
-        return (Kind.SAME_NAME_ELSEWHERE, found) if found else None
+        namesakes = [other for other in others if names & self._names(other)]
+        return (MistakeKind.SAME_NAME_ELSEWHERE, namesakes) if namesakes else None
 
     def abroad(self, ror_id: str) -> bool:
         """The string names a country, and not this organisation's; territories are their
@@ -298,12 +299,12 @@ class _Story:
             and family(document.country_code) not in self._countries
         )
 
-    def compete(self, one: str, other: str) -> bool:
-        """They stand on a word in common."""
-        return bool(self._matched(one) & self._matched(other))
+    def compete(self, ror_id: str, rival: str) -> bool:
+        """Both match a common word of the string."""
+        return bool(self._matched(ror_id) & self._matched(rival))
 
     def stands_in_full(self, ror_id: str) -> bool:
-        """The whole name is a part of the string, its place is another, and no label has both."""
+        """The name is one part of the string, its place another, and no label matches both."""
         document = self._documents.get(ror_id)
         if document is None or document.is_acronym or len(registry_text(document.name).units) < 2:
             return False
@@ -354,7 +355,7 @@ class _Story:
         return {" ".join(registry_text(name).words) for name in names}
 
     def _label_matched(self, ror_id: str) -> frozenset[int]:
-        """Of the name that was met and of the display name: a label may be written by both."""
+        """Words that the matched or the display name matches: a label may be written by both."""
         document = self._documents.get(ror_id)
         if document is None:
             return frozenset()

@@ -1,4 +1,4 @@
-"""The file of mistakes: one line for each mistaken pair, for a person or a spreadsheet."""
+"""The file of mistakes: one line for each, as JSON lines or CSV."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from resolver.evaluation.mistake import Mistake, Named
 SUFFIXES = (".jsonl", ".csv")
 
 COLUMNS = ("set", *(field.name for field in fields(Mistake)))
-"""In both forms. In CSV a list of organisations is one cell, "id name (probability)" each, with
-" | " between them."""
+"""The same in both forms. In CSV a list of organisations is one cell: "id name (probability)" for
+each, with " | " between them."""
 
 
 def require_writable(path: Path) -> None:
-    """Refuse a path that `write` cannot serve, before minutes of work are lost to it.
+    """Refuse a path that `write` cannot write to, before minutes of work are lost.
 
     Raises:
         SettingsError: another suffix, or no such folder.
@@ -58,6 +58,7 @@ def _cell(value: object) -> object:
     return f"{value:.4f}" if isinstance(value, float) else value
 
 
-def _named(one: Named) -> str:
-    probability = "" if one.probability is None else f" ({one.probability:.3f})"
-    return f"{one.ror_id} {one.name or '?'}{probability}"
+def _named(organisation: Named) -> str:
+    probability = organisation.probability
+    shown = "" if probability is None else f" ({probability:.3f})"
+    return f"{organisation.ror_id} {organisation.name or '?'}{shown}"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resolver.errors import SettingsError
-from resolver.evaluation.measure import Report
-from resolver.evaluation.peers import PUBLISHED
+from resolver.evaluation.measurement import Evaluation
+from resolver.evaluation.published import PUBLISHED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".svg", ".pdf")
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Told apart by the colour-blind too: M. Okabe and K. Ito, "Color universal design", 2008."""
+"""Colours that colour-blind people can tell apart: M. Okabe and K. Ito, "Color universal design",
+2008."""
 
 MARKERS = ("^", "s", "D", "v", "P")
 """Of published systems."""
@@ -27,7 +28,7 @@ F1_LINES = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 
 
 def require_plottable(path: Path) -> None:
-    """Refuse what `plot` cannot serve, before minutes of work are lost to it.
+    """Refuse a path that `plot` cannot write to, before minutes of work are lost.
 
     Raises:
         SettingsError: another suffix, no such folder, or no matplotlib.
@@ -46,32 +47,33 @@ def require_plottable(path: Path) -> None:
         )
 
 
-def plot(reports: Sequence[Report], path: Path) -> None:
-    """One curve a set, a dot where its decision stands, and the published systems beside."""
+def plot(evaluations: Sequence[Evaluation], path: Path) -> None:
+    """A curve for each set, a dot at the threshold in use, and the published systems."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6.5), layout="constrained")
     axes = figure.add_subplot()
     shown: list[tuple[float, float]] = []
-    for place, report in enumerate(reports):
-        shown += _draw_set(axes, report, COLOURS[place % len(COLOURS)])
+    for number, evaluation in enumerate(evaluations):
+        shown += _draw_set(axes, evaluation, COLOURS[number % len(COLOURS)])
     _frame(axes, shown)
     figure.savefig(path, dpi=150)
 
 
-def _draw_set(axes: Axes, report: Report, colour: str) -> list[tuple[float, float]]:
+def _draw_set(axes: Axes, evaluation: Evaluation, colour: str) -> list[tuple[float, float]]:
     """Draw a set; the (recall, precision) points that must be in sight."""
     shown = []
     axes.plot(
-        [100 * point.recall for point in report.curve],
-        [100 * point.precision for point in report.curve],
-        color=colour, linewidth=1.8, label=f"{report.file} ({report.agreement.strings:,} strings)",
+        [100 * point.recall for point in evaluation.curve],
+        [100 * point.precision for point in evaluation.curve],
+        color=colour, linewidth=1.8,
+        label=f"{evaluation.file} ({evaluation.agreement.strings:,} strings)",
     )  # fmt: skip
-    precision, recall = report.agreement.precision, report.agreement.recall
+    precision, recall = evaluation.agreement.precision, evaluation.agreement.recall
     if precision is not None and recall is not None:
         shown.append((100 * recall, 100 * precision))
         axes.plot(*shown[-1], "o", color=colour, markersize=8, markeredgecolor="white")
-    published = PUBLISHED.get(report.file)
+    published = PUBLISHED.get(evaluation.file)
     for marker, peer in zip(MARKERS, published.peers if published else (), strict=False):
         shown.append((100 * peer.recall, 100 * peer.precision))
         axes.plot(

@@ -1,4 +1,5 @@
-"""A file that a process touches while it lives, for whoever restarts what does not."""
+"""A file that a process writes again and again while it works, so that a monitor can restart it
+when it does not."""
 
 from __future__ import annotations
 
@@ -9,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 INTERVAL = 5.0
-"""Seconds between two beats."""
+"""Seconds between two writes."""
 
 STALE = 60.0
-"""Seconds without a beat after which a process is taken for stuck: a slow disk or a broker that
-takes its time delays some."""
+"""Seconds without a write after which a process counts as stuck; a slow disk or broker delays
+some."""
 
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """The last beat in a file: `age` in seconds, and the process that it is of."""
+    """The last beat in a file: its `age` in seconds, and the id of the process that wrote it."""
 
     age: float
     pid: int | None
@@ -42,7 +43,7 @@ def beat(path: Path) -> None:
 def last(path: Path) -> Beat | None:
     """The last beat; None where there is no file.
 
-    Its time is the file's: the clock of this machine, the one that is asked.
+    Its time is the file's modification time, by the clock of this machine.
     """
     try:
         age = time.time() - path.stat().st_mtime
@@ -53,5 +54,5 @@ def last(path: Path) -> Beat | None:
         pid = int(json.loads(content)["pid"])
     except (ValueError, KeyError, TypeError):
         pid = None
-    # A clock that was set back would make it look young for ever; a beat of the future is none.
+    # Were the clock set back, an old beat in the future would else look fresh.
     return Beat(abs(age), pid)

@@ -1,8 +1,8 @@
-"""Logs: one line a message for a person, or one JSON object a line for a collector.
+"""Logs: a line of text for each message, or a JSON object a line for a log collector.
 
-Everybody logs through the standard library; structlog renders what arrives, libraries' lines
-included. What structlog's context holds is in every line of the thread: task, queue, record,
-resolver version. Passwords are masked and long values cut, whoever wrote them.
+All code logs through the standard library, and structlog renders the records, those of libraries
+included. structlog's context (task, queue, record, resolver version) is in every line of its
+thread. Passwords are masked and long values cut in all of them.
 """
 
 from __future__ import annotations
@@ -25,20 +25,19 @@ if TYPE_CHECKING:
 Format = Literal["text", "json"]
 
 MAX_VALUE = 2_000
-"""Characters kept of a value. An affiliation may have megabytes; what is wrong with it shows
-earlier."""
+"""Characters kept of a value: an affiliation may have megabytes."""
 
 MAX_TRACEBACK = 20_000
 """Characters kept of a traceback: its end, where the error is."""
 
 _QUIET = ("httpx", "httpcore", "alembic", "amqp")
-"""Libraries that say at INFO what is of use only while debugging: a line for each request."""
+"""Libraries that log a line for each request at INFO, which only debugging needs."""
 
 _FIELDS = frozenset({"chunk"})
-"""What of a record's ``extra`` goes into the line."""
+"""Keys of a record's ``extra`` that go into the line."""
 
 _FOR_MACHINES = frozenset({"chunk", "logger", "task", "records", "resolver_version"})
-"""What a line of text does without."""
+"""Fields that a line of text leaves out."""
 
 
 def configure(
@@ -79,8 +78,8 @@ def formatter(
         _of_celery,
         structlog.stdlib.ExtraAdder(allow=_FIELDS),
         structlog.processors.format_exc_info,
-        _spread if form == "json" else _told,
-        # Masked first: half a password would not be known for one.
+        _spread if form == "json" else _readable,
+        # Masked before values are cut: half a password would not be recognised.
         _Masked(secrets),
         _cut,
     ]
@@ -99,7 +98,7 @@ def formatter(
 
 
 def secrets(settings: Settings) -> frozenset[str]:
-    """What no line may show: the secret settings, and the passwords of their URLs."""
+    """What no line may show: the secret settings, and the passwords in URLs."""
     from pydantic import SecretStr
 
     values = [
@@ -107,11 +106,11 @@ def secrets(settings: Settings) -> frozenset[str]:
         for name in type(settings).model_fields
         if isinstance(value := getattr(settings, name), SecretStr)
     ]
-    found: set[str] = set()
+    secret: set[str] = set()
     for value in values:
-        found |= addresses.secrets(value) if "://" in value else {value}
+        secret |= addresses.secrets(value) if "://" in value else {value}
     # Shorter ones are parts of ordinary words; in URLs they are masked all the same.
-    return frozenset(value for value in found if len(value) >= 4)
+    return frozenset(value for value in secret if len(value) >= 4)
 
 
 class _Masked:
@@ -137,7 +136,7 @@ class _Masked:
 
 
 def _of_celery(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Celery's own lines name their task in ``extra``, the parent's without any context."""
+    """Celery's own records name their task in ``extra``; those of the parent have no context."""
     data = getattr(event.get("_record"), "data", None)
     if isinstance(data, Mapping) and "id" in data:
         event.setdefault("task_id", data["id"])
@@ -154,8 +153,8 @@ def _spread(_logger: object, _method: str, event: EventDict) -> EventDict:
     return event
 
 
-def _told(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """What a person reads: the sentence has the figures of a chunk already."""
+def _readable(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """For a line of text: its message has the figures of a chunk already."""
     return {key: value for key, value in event.items() if key not in _FOR_MACHINES}
 
 

@@ -1,9 +1,9 @@
-"""The families of metrics, each named once: what dashboards and alerts may rely on.
+"""The metrics that dashboards and alerts may rely on, each named in one place.
 
-`WorkMetrics` are of one worker: they count what its processes did since it started. `SystemMetrics`
-are of the whole installation and are looked up, so they are served once, by ``resolver monitor``.
-Labels take values from fixed lists (stages, reasons, queues, error classes); sources, which anybody
-may name, are bounded by `resolver.database.monitoring`.
+`WorkMetrics` belong to one worker: they count what its processes did since it started.
+`SystemMetrics` describe the whole installation; ``resolver monitor`` looks them up and serves them.
+Labels have values from fixed lists (stages, reasons, queues, error classes); sources, whose names
+are free, are limited by `resolver.database.monitoring`.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from prometheus_client.registry import Collector
 from resolver import __version__
 from resolver.matching.meters import STAGES
 from resolver.matching.outcome import Reason
-from resolver.observing.tally import BUCKETS
+from resolver.observing.outcome_counts import BUCKETS
 
 CHUNK_SECONDS = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1200)
 """Up to the time limit of a chunk."""
 
 WAIT_SECONDS = (0.1, 1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 24 * 3600)
-"""From what a person does not notice to a day."""
+"""From a delay that nobody notices to a day."""
 
 
 class _Registry(CollectorRegistry):
-    """Without the second series of each counter and histogram that says when it began: nobody asks,
-    and the library's own switch for that is one for the whole process, which may be another's."""
+    """Leaves out the series ``…_created`` of each counter and histogram, which nobody reads. The
+    library's own switch for it is global, and this process may belong to another program."""
 
     def collect(self) -> Iterator[Metric]:
         for metric in super().collect():
@@ -52,7 +52,7 @@ def _gauge(registry: CollectorRegistry, name: str, what: str, *labels: str) -> G
 
 
 class WorkMetrics:
-    """What one worker did. Not for several threads to write; the parent's event loop does."""
+    """What one worker did. Only one thread may write: that of the parent's event loop."""
 
     def __init__(self) -> None:
         self.registry = registry = _Registry()
@@ -109,7 +109,7 @@ class WorkMetrics:
 
         ``task``, ``wall``, ``stages`` (seconds by name), ``version`` and the counts ``received``,
         ``refused``, ``resolved``, ``cached``, ``links``, ``pairs``, ``pairs_avoided``, ``sieved``;
-        and the fields of `resolver.observing.tally.Tally`.
+        and the fields of `resolver.observing.outcome_counts.OutcomeCounts`.
         """
         self.records.inc(report["received"])
         self.refused.inc(report["refused"])
@@ -129,7 +129,7 @@ class WorkMetrics:
 
 
 class _Probabilities(Collector):
-    """A histogram that takes whole counts; the client's own takes one observation at a time."""
+    """A histogram that takes counts; the client library's takes one observation at a time."""
 
     NAME = "resolver_link_probability"
 
@@ -138,7 +138,7 @@ class _Probabilities(Collector):
         registry.register(self)
 
     def add(self, counts: Sequence[int], total: float) -> None:
-        """`counts` has one number for each of `BUCKETS`, not added up."""
+        """`counts` has a number for each of `BUCKETS`, not cumulative."""
         self._counts = [old + new for old, new in zip(self._counts, counts, strict=True)]
         self._sum += total
 
@@ -153,7 +153,7 @@ class _Probabilities(Collector):
 
 
 class SystemMetrics:
-    """What an installation as a whole looks like, as of the last look."""
+    """The state of the whole installation when it was last looked up."""
 
     def __init__(self) -> None:
         self.registry = registry = _Registry()
@@ -188,7 +188,7 @@ class SystemMetrics:
         self.drift_probability = gauge(
             "drift_probability_mean", "Mean probability of the best link of the others", *drift
         )
-        # Nobody has looked yet, and 0 is an answer.
+        # Not known before the first look; 0 would be a value.
         for unknown in (
             self.looked,
             self.seconds,

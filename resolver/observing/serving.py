@@ -1,8 +1,7 @@
 """``/metrics`` and ``/healthz`` over HTTP, from a thread.
 
-For Prometheus and a container's health check on a network of one's own: no password, no TLS, and
-nothing secret. The threads touch counters and the clock alone, so that a process may fork beside
-them.
+For Prometheus and a container's health check on a private network: no password, no TLS, nothing
+secret. The threads use counters and the clock alone, so the process may fork while they run.
 """
 
 from __future__ import annotations
@@ -21,33 +20,33 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 REQUEST_SECONDS = 10
-"""How long a client may take over its request: one that sends nothing would keep a thread."""
+"""Seconds that a client has for its request: one that sends nothing would keep a thread."""
 
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
     def server_bind(self) -> None:
-        # The classes above ask for the host's name here, which may take a resolver's time-out.
+        # The base class looks up the host's name here, which may wait for DNS to time out.
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
         self.setup_environ()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
+        """A client that went away is not logged."""
 
 
 class _Quiet(WSGIRequestHandler):
     timeout = REQUEST_SECONDS
 
     def log_message(self, format: str, *args: Any) -> None:
-        """One line for each request of Prometheus would be most of the log."""
+        """Requests are not logged: those of Prometheus would fill the log."""
 
 
 class Serving:
-    """A server that listens from when it is made until `close`.
+    """A server that listens from its creation until `close`.
 
-    `healthy` says what is wrong, None when nothing is: ``/healthz`` answers 200 or 503 with it.
+    `healthy` returns what is wrong, None when nothing is; ``/healthz`` then answers 503 or 200.
 
     Raises:
         SettingsError: the address cannot be listened on.
@@ -96,5 +95,5 @@ class Serving:
         self._server.server_close()
 
     def leave(self) -> None:
-        """In a forked child: let go of the port, which is the parent's."""
+        """In a forked child: close the socket, which belongs to the parent."""
         self._server.socket.close()

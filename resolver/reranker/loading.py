@@ -1,7 +1,21 @@
-"""Which reranker a setting means."""
+"""The reranker that a name stands for (`RESOLVER_RERANKER`).
+
+A name is looked up in this order (`form_of`):
+
+1. a URL: a model on a server (`resolver.reranker.remote`);
+2. ``builtin``: the ONNX model of the package;
+3. a folder with `onnx.MODEL`, as ``resolver train --part reranker`` exports it: an ONNX model;
+4. anything else, a folder or a hub id: a cross-encoder of sentence-transformers, in torch.
+
+To add another form of reranker: write a class that is a `Reranker` in a module of its own, with a
+function that loads it; add a member to `Form` and say in `form_of` which names mean it; call the
+function in `load`; say in `runs_in_torch` whether it runs in torch. Add it to docs/models.md and
+to tests/reranker/test_loading.py. For another kind of server see `resolver.reranker.servers.FORMS`.
+"""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -11,6 +25,31 @@ from resolver.errors import SettingsError
 from resolver.reranker import Reranker
 from resolver.reranker.onnx import MODEL, load_onnx
 from resolver.settings import BUILTIN
+
+
+class Form(StrEnum):
+    """What a name stands for."""
+
+    SERVER = "server"
+    BUILTIN = "builtin"
+    ONNX = "onnx"
+    CROSS_ENCODER = "cross-encoder"
+
+
+def form_of(name: str) -> Form:
+    """The form of reranker that a name stands for; loads nothing."""
+    if "://" in name:
+        return Form.SERVER
+    if name == BUILTIN:
+        return Form.BUILTIN
+    if (Path(name) / MODEL).is_file():
+        return Form.ONNX
+    return Form.CROSS_ENCODER
+
+
+def runs_in_torch(name: str) -> bool:
+    """Whether the reranker of this name runs in torch in this process, so that it may use a GPU."""
+    return form_of(name) is Form.CROSS_ENCODER
 
 
 def load(
@@ -25,45 +64,42 @@ def load(
     requests: int = 8,
     ca_file: Path | None = None,
 ) -> Reranker:
-    """The built-in reranker, a folder that `resolver train` exported, any cross-encoder, or a
-    server's address.
+    """Load the reranker of a name.
 
-    `device` is torch's ("cpu", "cuda", "cuda:1"); the ONNX forms run on the
-    CPU, on `threads` threads (None: one for each core), and leave it. `dtype` is what a
-    checkpoint computes in ("float32", "float16", "bfloat16"; None: float16 on a GPU, float32
-    elsewhere); the ONNX forms have their own. The rest is for servers
-    (`resolver.reranker.remote.load_remote`).
+    `device` ("cpu", "cuda", "cuda:1"; None: the best there is) and `dtype` ("float32", "float16",
+    "bfloat16"; None: float16 on a GPU, float32 elsewhere) are for cross-encoders in torch. ONNX
+    models run on the CPU, on `threads` threads (None: one for each core). The other arguments are
+    for servers (`resolver.reranker.remote.load_remote`).
 
     Raises:
         ModelError: the model cannot be loaded.
         RerankerUnavailable: the server does not answer.
-        SettingsError: an address that is none, or a calibration for a model that has its own.
+        SettingsError: the URL is wrong, or there is a `calibration` for a model that has its own.
     """
-    if "://" in name:
-        from resolver.reranker.remote import load_remote
-
-        return load_remote(
-            name,
-            api_key=api_key,
-            calibration=calibration,
-            timeout=timeout,
-            in_flight=requests,
-            ca_file=ca_file,
-        )
-    if calibration is not None:
+    form = form_of(name)
+    if calibration is not None and form is not Form.SERVER:
         raise SettingsError(
             f"RESOLVER_RERANKER_CALIBRATION is set, but {name} is not on a server",
             remedy="unset it; a local model's calibration.json lies beside its weights",
         )
-    if name == BUILTIN:
-        return load_onnx(weights.BUILTIN_FOLDER / "reranker", name=BUILTIN, threads=threads)
-    if (Path(name) / MODEL).is_file():
-        return load_onnx(Path(name), name=name, threads=threads)
-    from resolver.reranker.cross_encoder import load_cross_encoder
+    match form:
+        case Form.SERVER:
+            from resolver.reranker.remote import load_remote
 
-    return load_cross_encoder(name, device, dtype=dtype)
+            return load_remote(
+                name,
+                api_key=api_key,
+                calibration=calibration,
+                timeout=timeout,
+                in_flight=requests,
+                ca_file=ca_file,
+            )
+        case Form.BUILTIN:
+            return load_onnx(weights.BUILTIN_FOLDER / "reranker", name=BUILTIN, threads=threads)
+        case Form.ONNX:
+            return load_onnx(Path(name), name=name, threads=threads)
+        case Form.CROSS_ENCODER:
+            # Imports torch, which the other forms do without.
+            from resolver.reranker.cross_encoder import load_cross_encoder
 
-
-def runs_in_torch(name: str) -> bool:
-    """Whether `load` of this name computes in torch in this process, so that it may use a GPU."""
-    return name != BUILTIN and "://" not in name and not (Path(name) / MODEL).is_file()
+            return load_cross_encoder(name, device, dtype=dtype)

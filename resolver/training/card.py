@@ -14,7 +14,13 @@ from resolver.evaluation.metrics import CUT, Ranking
 from resolver.hardware import versions
 from resolver.training import run
 from resolver.training.pairs import HELD_OUT_SHARE
-from resolver.training.reranker import EVALUATION, RerankerTraining, Reranking, Step, Training
+from resolver.training.reranker import (
+    EVALUATION,
+    RerankerTraining,
+    Reranking,
+    Training,
+    TrainingStep,
+)
 
 if TYPE_CHECKING:
     from resolver.training.report import Data, TrainingReport
@@ -35,10 +41,10 @@ SEVERAL_OR_OTHER = "other"
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What only the caller knows.
+    """What the caller of a training says for the card.
 
-    `changed` are options that differ from the preset's: name → (preset's value, value).
-    `license` is that of the model made, None: that of the base.
+    `changed` has the options that differ from the preset: name → (the preset's value, value).
+    `license` is that of the trained model, None: that of the base.
     """
 
     preset: str | None = None
@@ -49,10 +55,10 @@ class About:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A finished training, with all that its card says.
+class FinishedTraining:
+    """A finished training: all that its card shows.
 
-    `files` are SHA-256 of the gold and material files by name.
+    `files` has the SHA-256 of the gold and material files, by name.
     """
 
     options: RerankerTraining
@@ -69,13 +75,13 @@ class Made:
 
 
 def base_name(base: str) -> str:
-    """A hub id as it is; of a local path the folder's name."""
+    """The hub id itself; for a local path the name of the folder."""
     path = Path(base)
     return path.resolve().name if path.is_dir() else base
 
 
 def base_license(base: str) -> str | None:
-    """The licence that the base's own card names, None where it names none."""
+    """The licence in the card of the base model; None where there is none."""
     from huggingface_hub import ModelCard
     from yaml import YAMLError
 
@@ -85,70 +91,70 @@ def base_license(base: str) -> str | None:
     if not path.is_file():
         return None
     try:
-        found = ModelCard.load(path, ignore_metadata_errors=True).data.get("license")
-    # A card is prose that anybody wrote; what is no metadata says nothing of the licence.
+        license_ = ModelCard.load(path, ignore_metadata_errors=True).data.get("license")
+    # Anybody may have written the card; metadata that cannot be read names no licence.
     except (YAMLError, ValueError, TypeError, AttributeError):
         return None
-    return found if isinstance(found, str) else None
+    return license_ if isinstance(license_, str) else None
 
 
-def record(made: Made) -> run.Identity:
-    """All of it as plain JSON."""
+def record(finished: FinishedTraining) -> run.Identity:
+    """The finished training as plain JSON."""
     return run.identity(
-        preset=made.about.preset,
+        preset=finished.about.preset,
         changed=[
             {"name": name, "preset": was, "value": now}
-            for name, (was, now) in made.about.changed.items()
+            for name, (was, now) in finished.about.changed.items()
         ],
-        base=base_name(made.options.base),
-        license=_license(made),
-        data_license=made.about.data_license,
-        settings={"training": _options(made.options), "data": _options(made.data)},
-        files=dict(made.files),
-        counts=dict(made.counts),
-        figures=dataclasses.asdict(made.report),
-        steps=made.training.steps,
-        best_step=made.training.best,
-        resumed_at_step=made.training.resumed,
-        log=[dataclasses.asdict(step) for step in made.training.log],
-        device=made.device,
-        processes=made.processes,
-        started=made.started.isoformat(timespec="seconds"),
-        ended=made.ended.isoformat(timespec="seconds"),
-        command=made.about.command,
+        base=base_name(finished.options.base),
+        license=_license(finished),
+        data_license=finished.about.data_license,
+        settings={"training": _options(finished.options), "data": _options(finished.data)},
+        files=dict(finished.files),
+        counts=dict(finished.counts),
+        figures=dataclasses.asdict(finished.report),
+        steps=finished.training.steps,
+        best_step=finished.training.best,
+        resumed_at_step=finished.training.resumed,
+        log=[dataclasses.asdict(step) for step in finished.training.log],
+        device=finished.device,
+        processes=finished.processes,
+        started=finished.started.isoformat(timespec="seconds"),
+        ended=finished.ended.isoformat(timespec="seconds"),
+        command=finished.about.command,
         versions=versions(PACKAGES),
     )
 
 
-def text(made: Made) -> str:
+def text(finished: FinishedTraining) -> str:
     """The card, in Markdown with the metadata that the hub and sentence-transformers read."""
-    name = made.options.out.resolve().name
+    name = finished.options.out.resolve().name
     parts = [
-        f"---\n{_metadata(made, name)}\n---",
+        f"---\n{_metadata(finished, name)}\n---",
         f"# {name}",
-        f"A cross-encoder fine-tuned from {base_name(made.options.base)} on affiliations and "
+        f"A cross-encoder fine-tuned from {base_name(finished.options.base)} on affiliations and "
         "organisations of the Research Organization Registry (ROR). It scores how well an "
         "affiliation and an organisation, or another affiliation, mean the same organisation. "
         "Scores are logits: rank by them, or take `calibration.json` for probabilities.",
         _use(name),
         "## Figures",
-        _figures(made),
+        _figures(finished),
         "## Data",
-        _data(made),
+        _data(finished),
         "## Settings",
-        _settings(made),
+        _settings(finished),
         "## Training log",
-        log_table(made.training),
+        log_table(finished.training),
         "## Licence",
-        _licences(made),
+        _licences(finished),
         "## How it was made",
-        _provenance(made),
+        _provenance(finished),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def log_table(training: Training) -> str:
-    """The lines of the log; the step that was kept is bold."""
+    """The training log as a table; the step that was saved is bold."""
     rows = []
     for step in training.log:
         row = [
@@ -159,24 +165,24 @@ def log_table(training: Training) -> str:
             _number(step.evaluation.ndcg if step.evaluation else None),
         ]
         rows.append([f"**{cell}**" for cell in row] if _is_kept(step, training) else row)
-    header = ["Epoch", "Step", "Training loss", "Evaluation loss", f"nDCG@{CUT}"]
+    header = ["Epoch", "TrainingStep", "Training loss", "Evaluation loss", f"nDCG@{CUT}"]
     return _table(header, rows) + "\n\nBold is what was saved."
 
 
-def _is_kept(step: Step, training: Training) -> bool:
+def _is_kept(step: TrainingStep, training: Training) -> bool:
     return step.step == (training.steps if training.best is None else training.best)
 
 
-def _metadata(made: Made, name: str) -> str:
+def _metadata(finished: FinishedTraining, name: str) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
-    after = made.report.after
+    after = finished.report.after
     card = ModelCardData(
         language="multilingual",
-        license=_license(made) or SEVERAL_OR_OTHER,
+        license=_license(finished) or SEVERAL_OR_OTHER,
         library_name="sentence-transformers",
         tags=["sentence-transformers", "cross-encoder", "reranker", "loss:BinaryCrossEntropyLoss"],
-        base_model=base_name(made.options.base),
+        base_model=base_name(finished.options.base),
         pipeline_tag="text-ranking",
         metrics=[key for key, _ in _metrics(after)],
         model_name=name,
@@ -203,8 +209,8 @@ def _metrics(of: Reranking | None) -> list[tuple[str, float]]:
     return [("map", of.map), (f"mrr@{CUT}", of.mrr), (f"ndcg@{CUT}", of.ndcg)]
 
 
-def _license(made: Made) -> str | None:
-    return made.about.license or base_license(made.options.base)
+def _license(finished: FinishedTraining) -> str | None:
+    return finished.about.license or base_license(finished.options.base)
 
 
 def _use(name: str) -> str:
@@ -218,8 +224,8 @@ def _use(name: str) -> str:
     )
 
 
-def _figures(made: Made) -> str:
-    report = made.report
+def _figures(finished: FinishedTraining) -> str:
+    report = finished.report
     parts = []
     if report.before and report.after:
         rows = [
@@ -228,8 +234,8 @@ def _figures(made: Made) -> str:
         ]
         parts.append(
             f"By `CrossEncoderRerankingEvaluator` (at_k {CUT}, always_rerank_positives) on "
-            f"{made.counts.get('evaluation queries', 0):,} held-out queries with "
-            f"{made.counts.get('evaluation pairs', 0):,} documents:\n\n"
+            f"{finished.counts.get('evaluation queries', 0):,} held-out queries with "
+            f"{finished.counts.get('evaluation pairs', 0):,} documents:\n\n"
             + _table(["", "MAP", f"MRR@{CUT}", f"nDCG@{CUT}"], rows)
         )
     rankings: list[tuple[str, Ranking | None]] = [
@@ -251,9 +257,9 @@ def _figures(made: Made) -> str:
     return "\n\n".join(parts)
 
 
-def _data(made: Made) -> str:
-    files = _table(["File", "SHA-256"], [[name, f"`{of}`"] for name, of in made.files.items()])
-    counts = _table(["", ""], [[name, f"{count:,}"] for name, count in made.counts.items()])
+def _data(finished: FinishedTraining) -> str:
+    files = _table(["File", "SHA-256"], [[name, f"`{of}`"] for name, of in finished.files.items()])
+    counts = _table(["", ""], [[name, f"{count:,}"] for name, count in finished.counts.items()])
     return (
         f"{files}\n\n{counts}\n\n"
         f"One organisation in {HELD_OUT_SHARE} (by a hash of its ROR id) is held out with all its "
@@ -264,51 +270,51 @@ def _data(made: Made) -> str:
     )
 
 
-def _settings(made: Made) -> str:
+def _settings(finished: FinishedTraining) -> str:
     rows = []
-    for name, value in (_options(made.options) | _options(made.data)).items():
-        if name in made.about.changed:
-            was, _ = made.about.changed[name]
+    for name, value in (_options(finished.options) | _options(finished.data)).items():
+        if name in finished.about.changed:
+            was, _ = finished.about.changed[name]
             rows.append([f"**{name}**", f"**{_shown(value)}**", f"preset: {_shown(was)}"])
         else:
             rows.append([name, _shown(value), ""])
-    preset = f"Preset `{made.about.preset}`; bold is what differs from it.\n\n"
+    preset = f"Preset `{finished.about.preset}`; bold is what differs from it.\n\n"
     return (
-        (preset if made.about.preset else "")
+        (preset if finished.about.preset else "")
         + _table(["Option", "Value", ""], rows)
         + "\n\nAll else is as `CrossEncoderTrainingArguments` has it by default."
     )
 
 
-def _licences(made: Made) -> str:
-    base = base_license(made.options.base)
+def _licences(finished: FinishedTraining) -> str:
+    base = base_license(finished.options.base)
     return "\n".join(
         [
-            f"- This model: {_license(made) or 'not stated'}.",
-            f"- Its base, {base_name(made.options.base)}: "
+            f"- This model: {_license(finished) or 'not stated'}.",
+            f"- Its base, {base_name(finished.options.base)}: "
             f"{base or 'not stated in its files; see where it was published'}.",
-            f"- The labelled strings: {made.about.data_license or 'not stated'}.",
+            f"- The labelled strings: {finished.about.data_license or 'not stated'}.",
             "- ROR's records: CC0 1.0.",
         ]
     )
 
 
-def _provenance(made: Made) -> str:
-    seconds = (made.ended - made.started).total_seconds()
+def _provenance(finished: FinishedTraining) -> str:
+    seconds = (finished.ended - finished.started).total_seconds()
     lines = [
-        f"{made.training.steps:,} steps on {made.processes} × {made.device}, "
+        f"{finished.training.steps:,} steps on {finished.processes} × {finished.device}, "
         f"{seconds / 60:,.1f} minutes"
         + (
-            f" since it went on from step {made.training.resumed:,}"
-            if made.training.resumed
+            f" since it went on from step {finished.training.resumed:,}"
+            if finished.training.resumed
             else ""
         )
-        + f", ended {made.ended:%Y-%m-%d %H:%M} UTC. Python {platform.python_version()}, "
+        + f", ended {finished.ended:%Y-%m-%d %H:%M} UTC. Python {platform.python_version()}, "
         + ", ".join(f"{name} {number}" for name, number in versions(PACKAGES).items())
         + "."
     ]
-    if made.about.command:
-        lines.append(f"```console\n{made.about.command}\n```")
+    if finished.about.command:
+        lines.append(f"```console\n{finished.about.command}\n```")
     return "\n\n".join(lines)
 
 
@@ -323,7 +329,7 @@ def _options(of: RerankerTraining | Data) -> dict[str, Any]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}={one}" for name, one in value.items()) or "none"
+        return ", ".join(f"{name}={option}" for name, option in value.items()) or "none"
     return "none" if value is None else str(value)
 
 

@@ -44,39 +44,13 @@ from resolver.training.ranking import (
     shortlists,
 )
 from resolver.training.report import Data, TrainingReport
-from resolver.training.reranker import RerankerTraining, Step, fit_reranker
+from resolver.training.reranker import RerankerTraining, TrainingStep, fit_reranker
 from resolver.weights import files
 
 log = logging.getLogger(__name__)
 
 EXPORT_SAMPLE = 400
 """Pairs that fix the activation scales of the ONNX form: some 18,000 tokens."""
-
-
-def make_reranker(
-    data: Data,
-    options: RerankerTraining,
-    organisations: Iterable[Organisation],
-    first_stage: FirstStage,
-    *,
-    export: bool = True,
-) -> TrainingReport:
-    """Mine pairs, fine-tune, export, calibrate and measure; all of it lands in `options.out`.
-
-    The ONNX form goes to ``<out>/onnx``, which `resolver.reranker.loading.load` takes; the
-    checkpoint itself stays in ``<out>``. Each has its own calibration: that of the form served.
-
-    Raises:
-        GoldError: a line of a gold or material file cannot be read.
-        ModelError: there is nothing to learn from, the base does not fit, or the folder is taken.
-    """
-    prepare_reranker(data, options, organisations, first_stage)
-    report = finish_reranker(data, options, About(), export=export)
-    if report is None:
-        raise ModelError(
-            "this process is not the main one", remedy="call prepare_reranker in the main process"
-        )
-    return report
 
 
 def prepare_reranker(
@@ -131,7 +105,7 @@ def _mine(
     organisations: Sequence[Organisation],
     first_stage: FirstStage,
     reranker: Reranker | None,
-) -> run.Learnt:
+) -> run.MinedData:
     active, by_id = _known(organisations)
     train, rest = split(_gold(data))
     if data.strings_apart:
@@ -196,7 +170,7 @@ def _mine(
         "evaluation queries": len(evaluation),
         "evaluation pairs": sum(len(s.positive) + len(s.negative) for s in evaluation),
     }
-    return run.Learnt(tuple(learnt), tuple(evaluation), tuple(lists), counts)
+    return run.MinedData(tuple(learnt), tuple(evaluation), tuple(lists), counts)
 
 
 def finish_reranker(
@@ -205,7 +179,7 @@ def finish_reranker(
     about: About,
     *,
     export: bool = True,
-    watch: Callable[[Step], None] | None = None,
+    watch: Callable[[TrainingStep], None] | None = None,
 ) -> TrainingReport | None:
     """Train on what `prepare_reranker` mined; export, calibrate, measure, write the card.
 
@@ -245,7 +219,7 @@ def finish_reranker(
     )
     content = orjson.dumps(dataclasses.asdict(report), option=orjson.OPT_INDENT_2)
     (out / run.REPORT).write_bytes(content + b"\n")
-    made = card.Made(
+    made = card.FinishedTraining(
         options=options,
         data=data,
         files=_files(data),

@@ -109,7 +109,7 @@ class Reranking:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TrainingStep:
     """A line of the training log; what was not taken at this step is None."""
 
     step: int
@@ -125,7 +125,7 @@ class Training:
 
     out: Path
     steps: int
-    log: tuple[Step, ...]
+    log: tuple[TrainingStep, ...]
     before: Reranking | None
     after: Reranking | None
     best: int | None
@@ -149,7 +149,7 @@ def fit_reranker(
     samples: Sequence[Sample] = (),
     *,
     resume: bool = False,
-    watch: Callable[[Step], None] | None = None,
+    watch: Callable[[TrainingStep], None] | None = None,
 ) -> Training:
     """Like `train_reranker`, measured on `samples` before, during and after.
 
@@ -389,7 +389,7 @@ def _reranking(metrics: Mapping[str, Any], prefix: str) -> Reranking | None:
     return Reranking(*(float(metrics[name]) for name in names))
 
 
-def _steps(history: Sequence[Mapping[str, Any]]) -> Iterator[Step]:
+def _steps(history: Sequence[Mapping[str, Any]]) -> Iterator[TrainingStep]:
     """The trainer's history, one line a step."""
     lines: dict[int, dict[str, Any]] = {}
     for entry in history:
@@ -397,7 +397,7 @@ def _steps(history: Sequence[Mapping[str, Any]]) -> Iterator[Step]:
         if line is not None:
             lines.setdefault(entry["step"], {"epoch": entry["epoch"]}).update(line)
     for step in sorted(lines):
-        yield Step(step=step, **lines[step])
+        yield TrainingStep(step=step, **lines[step])
 
 
 def _line(entry: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -410,7 +410,7 @@ def _line(entry: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"evaluation": evaluation, "evaluation_loss": entry.get("eval_loss")}
 
 
-def _callbacks(watch: Callable[[Step], None] | None) -> list[Any]:
+def _callbacks(watch: Callable[[TrainingStep], None] | None) -> list[Any]:
     from tqdm.auto import tqdm  # type: ignore[import-untyped]
     from transformers.trainer_callback import TrainerCallback
 
@@ -427,7 +427,7 @@ def _callbacks(watch: Callable[[Step], None] | None) -> list[Any]:
             line = _line(logs)
             if watch is not None and state.is_world_process_zero and line is not None:
                 with tqdm.external_write_mode():
-                    watch(Step(step=state.global_step, epoch=state.epoch, **line))
+                    watch(TrainingStep(step=state.global_step, epoch=state.epoch, **line))
 
     return [Epochs(), Watch()]
 

@@ -53,7 +53,7 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
+class MinedData:
     """What a run learns from and is measured on.
 
     `pairs` are trained on, `samples` evaluate, `shortlists` are the first stage's candidates for
@@ -138,7 +138,7 @@ def identity(**parts: Any) -> Identity:
     return made
 
 
-def save(out: Path, learnt: Learnt) -> None:
+def save(out: Path, learnt: MinedData) -> None:
     """Write the data of a run; it is there as a whole or not at all."""
     draft = out / f"{DATA}.draft"
     shutil.rmtree(draft, ignore_errors=True)
@@ -150,14 +150,14 @@ def save(out: Path, learnt: Learnt) -> None:
     draft.rename(out / DATA)
 
 
-def load(out: Path) -> Learnt:
+def load(out: Path) -> MinedData:
     """Read what `save` wrote.
 
     Raises:
         ModelError: it is missing or damaged.
     """
     try:
-        return Learnt(
+        return MinedData(
             pairs=tuple(LabelledPair(**row) for row in _lines(out / DATA / "pairs.jsonl")),
             samples=tuple(
                 Sample(

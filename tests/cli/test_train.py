@@ -103,9 +103,12 @@ def weights(out: Path) -> dict[str, np.ndarray]:
 
 def test_a_tiny_gte_learns_by_the_published_recipe(trained: Path, folder: Path) -> None:
     found = figures(trained)
-    # How much so few steps teach so small a model is chance: it has learnt, and nothing broke.
+    # What so few steps teach so small a model about other strings is chance, and differs between
+    # machines; that the loss falls (from 0.75 to 0.58) does not.
     assert found["after"]["ndcg"] != found["before"]["ndcg"]
-    assert found["after"]["ndcg"] > found["before"]["ndcg"] - 0.05
+    log = orjson.loads((trained / "training.json").read_bytes())["log"]
+    losses = [step["loss"] for step in log if step["loss"] is not None]
+    assert np.mean(losses[len(losses) // 2 :]) < losses[0]
     assert found["checkpoint"]["strings"] > 20
     said = (folder / "stdout.txt").read_text()
     for heading in ("MAP", "MRR@10", "nDCG@10", "before", "after"):
@@ -114,10 +117,10 @@ def test_a_tiny_gte_learns_by_the_published_recipe(trained: Path, folder: Path) 
         row = next(line for line in said.splitlines() if f" {when} " in line)
         for name in ("map", "mrr", "ndcg"):
             assert f"{found[when][name]:.4f}" in row
-    log = (folder / "stderr.txt").read_text()
-    assert "step 25 " in log
-    assert "evaluation loss" in log
-    assert "no small ONNX form" in log
+    messages = (folder / "stderr.txt").read_text()
+    assert "step 25 " in messages
+    assert "evaluation loss" in messages
+    assert "no small ONNX form" in messages
     assert not (trained / "onnx").exists()
 
 

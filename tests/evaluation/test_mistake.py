@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from resolver.evaluation.mistake import Kind, Mistake, Side, mistakes, unknown
+from resolver.evaluation.mistake import Mistake, MistakeKind, Side, mistakes, unknown
 from resolver.matching.candidate import Candidate
 from resolver.matching.decision import Fate, Scored
 from resolver.matching.outcome import Link, Outcome, Reason
@@ -72,7 +72,7 @@ class Case:
     gold: list[Document]
     linked: list[Document]
     seen: list[tuple[Document, float | None]]
-    expected: list[tuple[Document, Side, Kind]]
+    expected: list[tuple[Document, Side, MistakeKind]]
     against: list[list[Document]] | None = None
     known: list[Document] = field(default_factory=list)
     policy: Policy = field(default_factory=Policy)
@@ -82,126 +82,126 @@ CASES = {
     "all is right": Case("University of Oxford", [OXFORD], [OXFORD], [(OXFORD, 0.9)], []),
     "not among the candidates": Case(
         "Univ. of Oxford", [OXFORD], [], [(YORK_CA, 0.1)],
-        [(OXFORD, MISSED, Kind.FIRST_STAGE_MISSED)],
+        [(OXFORD, MISSED, MistakeKind.FIRST_STAGE_MISSED)],
     ),
     "beyond the reranker": Case(
         "Univ. of Oxford", [OXFORD], [], [(YORK_CA, 0.1), (OXFORD, None)],
-        [(OXFORD, MISSED, Kind.NOT_RERANKED)],
+        [(OXFORD, MISSED, MistakeKind.NOT_RERANKED)],
     ),
     "not probable enough": Case(
         "Univ. of Oxford", [OXFORD], [], [(OXFORD, 0.4)],
-        [(OXFORD, MISSED, Kind.BELOW_THRESHOLD)],
+        [(OXFORD, MISSED, MistakeKind.BELOW_THRESHOLD)],
     ),
     "probable, but has an equal": Case(
         "York Univ.", [YORK_GB], [], [(YORK_GB, 0.8), (YORK_CA, 0.8)],
-        [(YORK_GB, MISSED, Kind.OUTRANKED)], [[YORK_CA]],
+        [(YORK_GB, MISSED, MistakeKind.OUTRANKED)], [[YORK_CA]],
     ),
     "probable, but has a namesake that is as good": Case(
         "Trinity College", [TRINITY_IE], [], [(TRINITY_IE, 0.8), (TRINITY_US, 0.8)],
-        [(TRINITY_IE, MISSED, Kind.SAME_NAME_ELSEWHERE)], [[TRINITY_US]],
+        [(TRINITY_IE, MISSED, MistakeKind.SAME_NAME_ELSEWHERE)], [[TRINITY_US]],
     ),
     "refused for its country": Case(
         "York Univ., Trinity College, USA", [YORK_CA], [], [(YORK_CA, 0.8), (TRINITY_US, 0.1)],
-        [(YORK_CA, MISSED, Kind.WRONG_COUNTRY)], [[]],
+        [(YORK_CA, MISSED, MistakeKind.WRONG_COUNTRY)], [[]],
     ),
     "left out by the policy": Case(
         "Univ. of Oxford", [OXFORD], [], [(OXFORD, 0.9)],
-        [(OXFORD, MISSED, Kind.NOT_ADMITTED)], None, [], Policy(countries=frozenset({"FR"})),
+        [(OXFORD, MISSED, MistakeKind.NOT_ADMITTED)], None, [], Policy(countries=frozenset({"FR"})),
     ),
     "a rival has the words": Case(
         "Univ. of York", [YORK_GB], [YORK_CA], [(YORK_CA, 0.8), (YORK_GB, 0.4)],
-        [(YORK_GB, MISSED, Kind.OUTRANKED), (YORK_CA, WRONG, Kind.OUTRANKED)],
+        [(YORK_GB, MISSED, MistakeKind.OUTRANKED), (YORK_CA, WRONG, MistakeKind.OUTRANKED)],
         [[YORK_CA], [YORK_GB]],
     ),
     "the rival is in another country": Case(
         "Univ. of York, England", [YORK_GB], [YORK_CA], [(YORK_CA, 0.8), (YORK_GB, 0.4)],
-        [(YORK_GB, MISSED, Kind.WRONG_COUNTRY), (YORK_CA, WRONG, Kind.WRONG_COUNTRY)],
+        [(YORK_GB, MISSED, MistakeKind.WRONG_COUNTRY), (YORK_CA, WRONG, MistakeKind.WRONG_COUNTRY)],
         [[YORK_CA], []],
     ),
     "the same name elsewhere, in another country too": Case(
         "Trinity College, Hartford, USA", [TRINITY_US], [TRINITY_IE],
         [(TRINITY_IE, 0.8), (TRINITY_US, 0.4)],
         [
-            (TRINITY_US, MISSED, Kind.SAME_NAME_ELSEWHERE),
-            (TRINITY_IE, WRONG, Kind.SAME_NAME_ELSEWHERE),
+            (TRINITY_US, MISSED, MistakeKind.SAME_NAME_ELSEWHERE),
+            (TRINITY_IE, WRONG, MistakeKind.SAME_NAME_ELSEWHERE),
         ],
         [[TRINITY_IE], [TRINITY_US]],
     ),
     "the parent in place of the child": Case(
         "Clarendon Lab., Oxford", [PHYSICS], [OXFORD], [(OXFORD, 0.8), (PHYSICS, 0.4)],
-        [(PHYSICS, MISSED, Kind.PARENT_OR_CHILD), (OXFORD, WRONG, Kind.PARENT_OR_CHILD)],
+        [(PHYSICS, MISSED, MistakeKind.PARENT_OR_CHILD), (OXFORD, WRONG, MistakeKind.PARENT_OR_CHILD)],
         [[OXFORD], [PHYSICS]],
     ),
     "the parent beside a child that is right": Case(
         "Clarendon Lab., Oxford", [PHYSICS], [PHYSICS, OXFORD], [(OXFORD, 0.8), (PHYSICS, 0.9)],
-        [(OXFORD, WRONG, Kind.PARENT_OR_CHILD)], [[PHYSICS]],
+        [(OXFORD, WRONG, MistakeKind.PARENT_OR_CHILD)], [[PHYSICS]],
     ),
     "the successor in place of the predecessor": Case(
         "Polytechnic of Oxford", [OLD], [NEW], [(NEW, 0.8), (OLD, 0.4)],
         [
-            (OLD, MISSED, Kind.PREDECESSOR_OR_SUCCESSOR),
-            (NEW, WRONG, Kind.PREDECESSOR_OR_SUCCESSOR),
+            (OLD, MISSED, MistakeKind.PREDECESSOR_OR_SUCCESSOR),
+            (NEW, WRONG, MistakeKind.PREDECESSOR_OR_SUCCESSOR),
         ],
         [[NEW], [OLD]],
     ),
     "a relation that only a document from elsewhere tells": Case(
         "Clarendon, Oxford", [PHYSICS], [OXFORD], [(OXFORD, 0.8)],
-        [(PHYSICS, MISSED, Kind.FIRST_STAGE_MISSED), (OXFORD, WRONG, Kind.PARENT_OR_CHILD)],
+        [(PHYSICS, MISSED, MistakeKind.FIRST_STAGE_MISSED), (OXFORD, WRONG, MistakeKind.PARENT_OR_CHILD)],
         [[], [PHYSICS]], [PHYSICS],
     ),
     "no organisation in the label": Case(
         "Oxford researcher, United Kingdom", [], [OXFORD], [(OXFORD, 0.8)],
-        [(OXFORD, WRONG, Kind.NO_ORGANISATION_LINKED)],
+        [(OXFORD, WRONG, MistakeKind.NO_ORGANISATION_LINKED)],
     ),
     "no label, and yet the name is there in full": Case(
         "Imperial College, London", [], [LONDON_GB], [(LONDON_GB, 0.9)],
-        [(LONDON_GB, WRONG, Kind.LABEL_DOUBTFUL)],
+        [(LONDON_GB, WRONG, MistakeKind.LABEL_DOUBTFUL)],
     ),
     "a full name without its place is no doubt": Case(
         "Imperial College", [], [LONDON_GB], [(LONDON_GB, 0.9)],
-        [(LONDON_GB, WRONG, Kind.NO_ORGANISATION_LINKED)],
+        [(LONDON_GB, WRONG, MistakeKind.NO_ORGANISATION_LINKED)],
     ),
     "its place must be beside the name, not in it": Case(
         "University of York", [], [YORK_GB], [(YORK_GB, 0.9)],
-        [(YORK_GB, WRONG, Kind.NO_ORGANISATION_LINKED)],
+        [(YORK_GB, WRONG, MistakeKind.NO_ORGANISATION_LINKED)],
     ),
     "a full name beside the label's": Case(
         "Broad Institute, Cambridge, and University of Oxford", [OXFORD], [OXFORD, BROAD],
         [(OXFORD, 0.9), (BROAD, 0.9)],
-        [(BROAD, WRONG, Kind.LABEL_DOUBTFUL)],
+        [(BROAD, WRONG, MistakeKind.LABEL_DOUBTFUL)],
     ),
     "a full name within a longer one is no doubt": Case(
         "University of York Hospital, York", [OXFORD], [YORK_GB], [(YORK_GB, 0.9)],
         [
-            (OXFORD, MISSED, Kind.FIRST_STAGE_MISSED),
-            (YORK_GB, WRONG, Kind.EXTRA),
+            (OXFORD, MISSED, MistakeKind.FIRST_STAGE_MISSED),
+            (YORK_GB, WRONG, MistakeKind.EXTRA),
         ],
     ),
     "a full name that is the label's too": Case(
         "Trinity College, Dublin, formerly Hartford", [TRINITY_US], [TRINITY_IE],
         [(TRINITY_IE, 0.9), (TRINITY_US, 0.3)],
         [
-            (TRINITY_US, MISSED, Kind.SAME_NAME_ELSEWHERE),
-            (TRINITY_IE, WRONG, Kind.SAME_NAME_ELSEWHERE),
+            (TRINITY_US, MISSED, MistakeKind.SAME_NAME_ELSEWHERE),
+            (TRINITY_IE, WRONG, MistakeKind.SAME_NAME_ELSEWHERE),
         ],
     ),
     "a label that shares no word": Case(
         "Dept. of Physics, Univ. of Oxford", [BROAD], [], [(OXFORD, 0.4)],
-        [(BROAD, MISSED, Kind.LABEL_DOUBTFUL)], None, [BROAD],
+        [(BROAD, MISSED, MistakeKind.LABEL_DOUBTFUL)], None, [BROAD],
     ),
     "initials are as good as words": Case(
-        "CNRS, Grenoble", [CNRS], [], [(CNRS, 0.3)], [(CNRS, MISSED, Kind.BELOW_THRESHOLD)]
+        "CNRS, Grenoble", [CNRS], [], [(CNRS, 0.3)], [(CNRS, MISSED, MistakeKind.BELOW_THRESHOLD)]
     ),
     "initials without the last, or with one more": Case(
-        "CNRSX, Grenoble", [CNRS], [], [(CNRS, 0.3)], [(CNRS, MISSED, Kind.BELOW_THRESHOLD)]
+        "CNRSX, Grenoble", [CNRS], [], [(CNRS, 0.3)], [(CNRS, MISSED, MistakeKind.BELOW_THRESHOLD)]
     ),
     "another script cannot be compared": Case(
-        "東京大学", [TODAI], [], [(TODAI, 0.3)], [(TODAI, MISSED, Kind.BELOW_THRESHOLD)]
+        "東京大学", [TODAI], [], [(TODAI, 0.3)], [(TODAI, MISSED, MistakeKind.BELOW_THRESHOLD)]
     ),
     "one too many": Case(
         "University of Oxford, Toronto Road, York", [OXFORD], [OXFORD, YORK_CA],
         [(OXFORD, 0.9), (YORK_CA, 0.6)],
-        [(YORK_CA, WRONG, Kind.EXTRA)], [[]],
+        [(YORK_CA, WRONG, MistakeKind.EXTRA)], [[]],
     ),
 }  # fmt: skip
 
@@ -241,7 +241,7 @@ def test_kinds(case: Case) -> None:
 
 
 def test_every_kind_has_a_case() -> None:
-    assert {kind for case in CASES.values() for _, _, kind in case.expected} == set(Kind)
+    assert {kind for case in CASES.values() for _, _, kind in case.expected} == set(MistakeKind)
 
 
 def test_a_mistake_tells_what_is_known_of_it() -> None:

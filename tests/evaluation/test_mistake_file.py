@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from resolver.errors import SettingsError
-from resolver.evaluation.mistake import Kind, Mistake, Named, Side
+from resolver.evaluation.mistake import Mistake, MistakeKind, Named, Side
 from resolver.evaluation.mistake_file import COLUMNS, require_writable, write
 from resolver.matching.decision import Fate
 
@@ -18,7 +18,7 @@ NOWHERE = Named("01aaaaa11", None, None)
 MISTAKE = Mistake(
     affiliation='Univ. of "Oxford",\nOxford \udc80',
     side=Side.MISSED,
-    kind=Kind.BELOW_THRESHOLD,
+    kind=MistakeKind.BELOW_THRESHOLD,
     ror_id="052gg0110",
     name="University of Oxford",
     city="Oxford",

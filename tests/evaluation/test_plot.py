@@ -8,31 +8,31 @@ import pytest
 pytest.importorskip("matplotlib", reason="the extra plot is not installed")
 
 from resolver.errors import SettingsError
-from resolver.evaluation.measure import (
+from resolver.evaluation.measurement import (
     DECISION,
     JUDGE,
     RERANKER,
     STAGES,
     Answer,
-    Observed,
-    Report,
+    Evaluation,
+    ResolvedSet,
     measure,
 )
-from resolver.evaluation.operating import Step
+from resolver.evaluation.operating_point import LinksAtThreshold
 from resolver.evaluation.plot import plot, require_plottable
 
 
-def report(name: str, *answers: tuple[str, str, float]) -> Report:
+def report(name: str, *answers: tuple[str, str, float]) -> Evaluation:
     """One set, of (gold, linked, probability) strings."""
     made = [
         Answer(
             tuple(gold), tuple(linked), tuple(linked), {stage: [gold == linked] for stage in STAGES},
-            {RERANKER: [], JUDGE: []}, (Step(probability, tuple(linked)),), (),
+            {RERANKER: [], JUDGE: []}, (LinksAtThreshold(probability, tuple(linked)),), (),
         )
         for gold, linked, probability in answers
     ]  # fmt: skip
     assert all(DECISION in answer.orders for answer in made)
-    return measure(Observed(name, made, 1.0))
+    return measure(ResolvedSet(name, made, 1.0))
 
 
 SET = report("springer-2023", ("a", "a", 0.9), ("b", "b", 0.8), ("c", "x", 0.5), ("", "y", 0.1))

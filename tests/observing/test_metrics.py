@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from resolver.matching.meters import STAGES
 from resolver.matching.outcome import Link, Outcome, Reason
 from resolver.observing.metrics import SystemMetrics, WorkMetrics
-from resolver.observing.tally import Tally
+from resolver.observing.outcome_counts import OutcomeCounts
 
 
 def link(probability: float) -> Link:
@@ -56,7 +56,7 @@ def exposed(registry: CollectorRegistry) -> dict[tuple[str, str], float]:
 def test_chunks_add_up() -> None:
     metrics = WorkMetrics()
     for _ in range(2):
-        metrics.chunk(CHUNK | asdict(Tally.of(OUTCOMES)))
+        metrics.chunk(CHUNK | asdict(OutcomeCounts.of(OUTCOMES)))
     found = exposed(metrics.registry)
     expected = {
         ("resolver_records_received_total", ""): 14,
@@ -117,5 +117,5 @@ def test_names_follow_the_conventions(metrics: type[WorkMetrics | SystemMetrics]
 
 def test_no_series_says_when_another_began() -> None:
     metrics = WorkMetrics()
-    metrics.chunk(CHUNK | asdict(Tally.of(OUTCOMES)))
+    metrics.chunk(CHUNK | asdict(OutcomeCounts.of(OUTCOMES)))
     assert not [name for name, _ in exposed(metrics.registry) if name.endswith("_created")]

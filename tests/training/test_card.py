@@ -13,10 +13,10 @@ import yaml
 
 from resolver.evaluation.metrics import Ranking
 from resolver.reranker import Calibration
-from resolver.training.card import About, Made, base_license, base_name, record, text
+from resolver.training.card import About, FinishedTraining, base_license, base_name, record, text
 from resolver.training.presets import AFFILIATIONS_2025
 from resolver.training.report import TrainingReport
-from resolver.training.reranker import Reranking, Step, Training
+from resolver.training.reranker import Reranking, Training, TrainingStep
 
 BEFORE, AFTER = Reranking(0.31, 0.32, 0.41239), Reranking(0.93, 0.94, 0.95671)
 
@@ -29,13 +29,15 @@ def base(tmp_path: Path) -> Path:
     return folder
 
 
-def made(base: Path, about: About = About(), best: int | None = 500, **report: Any) -> Made:
+def made(
+    base: Path, about: About = About(), best: int | None = 500, **report: Any
+) -> FinishedTraining:
     start = datetime(2025, 11, 1, 12, tzinfo=UTC)
     options = dataclasses.replace(
         AFFILIATIONS_2025.training, base=str(base), out=base.parent / "my-model", epochs=3.0
     )
     evaluation = dataclasses.replace(AFTER, ndcg=0.95)
-    return Made(
+    return FinishedTraining(
         options=options,
         data=AFFILIATIONS_2025.data,
         files={"gold.jsonl": "ab12"},
@@ -44,10 +46,10 @@ def made(base: Path, about: About = About(), best: int | None = 500, **report: A
             out=options.out,
             steps=1054,
             log=(
-                Step(1, 0.0019, loss=0.6145),
-                Step(500, 0.9488, 0.2311, 0.4316, evaluation),
-                Step(1000, 1.8975, 0.1511, 0.4495, evaluation),
-                Step(1054, 2.0, None, 0.45, evaluation),
+                TrainingStep(1, 0.0019, loss=0.6145),
+                TrainingStep(500, 0.9488, 0.2311, 0.4316, evaluation),
+                TrainingStep(1000, 1.8975, 0.1511, 0.4495, evaluation),
+                TrainingStep(1054, 2.0, None, 0.45, evaluation),
             ),
             before=BEFORE,
             after=AFTER,

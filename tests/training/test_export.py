@@ -28,7 +28,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.mark.slow
 def test_both_forms_agree(exported: tuple[Path, Path]) -> None:
     theirs, ours = (load(str(folder), "cpu").score(PAIRS) for folder in exported)
-    assert np.corrcoef(ours, theirs)[0, 1] > 0.95
+    # 0.98 here; kernels for 8 bits differ between processors. A wrong export correlates with
+    # nothing.
+    assert np.corrcoef(ours, theirs)[0, 1] > 0.9
     assert np.abs(ours - theirs).mean() < 0.3 * theirs.std()
 
 

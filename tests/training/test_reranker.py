@@ -20,8 +20,8 @@ from resolver.training.reranker import (
     CHECKPOINTS,
     LengthBatches,
     RerankerTraining,
-    Step,
     Training,
+    TrainingStep,
     fit_reranker,
     last_checkpoint,
     remove_broken,
@@ -81,7 +81,7 @@ def weights(out: Path) -> dict[str, np.ndarray]:
 def killed_at(step: int, run: RerankerTraining) -> Training:
     """A run that is cut off after `step`, before anything of it is saved, and goes on."""
 
-    def watch(line: Step) -> None:
+    def watch(line: TrainingStep) -> None:
         if line.step == step:
             raise Killed
 

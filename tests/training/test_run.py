@@ -15,9 +15,9 @@ from resolver.training import run
 from resolver.training.affiliations import Sample, SampleKind
 from resolver.training.pairs import LabelledPair
 from resolver.training.ranking import Shortlist
-from resolver.training.run import Learnt, Stage
+from resolver.training.run import MinedData, Stage
 
-LEARNT = Learnt(
+LEARNT = MinedData(
     pairs=(LabelledPair("東京大学", "University of Tokyo", 1), LabelledPair("a", "b", 0)),
     samples=(Sample(SampleKind.ORGANISATION, "q", ("p",), ("n", "m")),),
     shortlists=(Shortlist((("q", "x"), ("q", "y")), (1, None)),),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resolver.evaluation.compare import Difference, compare, difference
+from resolver.evaluation.comparison import Difference, compare, difference
 from resolver.matching.outcome import Link, Outcome, Reason
 
 

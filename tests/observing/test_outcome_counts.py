@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from resolver.matching.outcome import Link, Outcome, Reason
-from resolver.observing.tally import BUCKETS, Tally
+from resolver.observing.outcome_counts import BUCKETS, OutcomeCounts
 
 
 def link(probability: float) -> Link:
@@ -13,12 +13,12 @@ def link(probability: float) -> Link:
 
 
 def test_nothing_is_counted_of_nothing() -> None:
-    assert Tally.of([]) == Tally()
-    assert Tally().links == 0
+    assert OutcomeCounts.of([]) == OutcomeCounts()
+    assert OutcomeCounts().links == 0
 
 
 def test_outcomes_are_counted_by_reason_and_probability() -> None:
-    tally = Tally.of(
+    outcome_counts = OutcomeCounts.of(
         [
             Outcome("a", (link(0.97), link(0.5))),
             Outcome("b", (link(1.0), link(1.0 + 1e-9))),
@@ -27,8 +27,8 @@ def test_outcomes_are_counted_by_reason_and_probability() -> None:
             Outcome("", reason=Reason.EMPTY),
         ]
     )
-    assert tally.reasons == {"ambiguous": 2, "empty": 1}
-    counts = dict(zip(BUCKETS, tally.probabilities, strict=True))
-    assert counts == dict.fromkeys(BUCKETS, 0) | {0.5: 1, 0.98: 1, 1.0: 2}
-    assert tally.links == 4
-    assert tally.probability_sum == pytest.approx(3.47)
+    assert outcome_counts.reasons == {"ambiguous": 2, "empty": 1}
+    links = dict(zip(BUCKETS, outcome_counts.probabilities, strict=True))
+    assert links == dict.fromkeys(BUCKETS, 0) | {0.5: 1, 0.98: 1, 1.0: 2}
+    assert outcome_counts.links == 4
+    assert outcome_counts.probability_sum == pytest.approx(3.47)

@@ -1,6 +1,6 @@
-"""Two resolver versions on the same affiliations: whose answers differ, how, and how often.
+"""Two resolver versions on the same affiliations: which answers differ, how, and how often.
 
-A pure function of the answers; `resolver compare` has them given.
+`compare` takes the answers only; `resolver compare` makes them.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from resolver.matching.outcome import Outcome
 
 
 class Difference(StrEnum):
-    """How a second answer differs from a first one. Probabilities and ranks do not count."""
+    """How a second answer differs from a first one. Probabilities and ranks are not compared."""
 
     SAME = "same"
     GAINED = "gained"
-    """It has all organisations of the first, and more."""
+    """The second has all organisations of the first, and more."""
 
     LOST = "lost"
-    """It has only some of them, or none."""
+    """The second has only some of the first's, or none."""
 
     OTHER_ORGANISATION = "other organisation"
-    """Each has one that the other has not."""
+    """Each has an organisation that the other lacks."""
 
     OTHER_REASON = "other reason"
-    """Neither has any, for different reasons."""
+    """Neither has a link, for different reasons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Pair:
 
     @property
     def changes(self) -> list[float]:
-        """The second probability less the first, of each organisation that both have."""
+        """Second probability minus first, for each organisation that both answers have."""
         before = {link.ror_id: link.probability for link in self.first.links}
         return [
             link.probability - before[link.ror_id]
@@ -54,11 +54,12 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What `compare` found.
+    """The result of `compare`.
 
-    `counts` has every `Difference`. `links` are those that both have; `mean_change` is the mean of
-    what the second adds to their probability, `mean_shift` that of its size; both 0 without any.
-    `pairs` are those that differ, in the order of the affiliations.
+    `counts` has every `Difference`. `links` counts the links that both have; `mean_change` is the
+    mean difference of their probabilities (second minus first), `mean_shift` the mean of its
+    absolute value; both are 0 without such links. `pairs` are the answers that differ, in the
+    order of the affiliations.
     """
 
     affiliations: int
@@ -69,11 +70,11 @@ class Comparison:
     pairs: Sequence[Pair]
 
     def examples(self, kind: Difference, most: int) -> list[Pair]:
-        """The first ones that differ so."""
+        """The first `most` pairs that differ in this way."""
         return [pair for pair in self.pairs if pair.difference is kind][:most]
 
     def share(self, kind: Difference) -> float:
-        """Share of the affiliations, 0 to 1."""
+        """Share of the affiliations that differ in this way, 0 to 1."""
         return self.counts[kind] / self.affiliations if self.affiliations else 0.0
 
 
@@ -90,12 +91,12 @@ def difference(first: Outcome, second: Outcome) -> Difference:
 
 def compare(first: Iterable[Outcome], second: Iterable[Outcome]) -> Comparison:
     """Compare the answers of two versions to the same affiliations, in the same order."""
-    pairs = [Pair(one, other) for one, other in zip(first, second, strict=True)]
+    pairs = [Pair(*answers) for answers in zip(first, second, strict=True)]
     changes = [change for pair in pairs for change in pair.changes]
-    found = Counter(pair.difference for pair in pairs)
+    counts = Counter(pair.difference for pair in pairs)
     return Comparison(
         affiliations=len(pairs),
-        counts={kind: found[kind] for kind in Difference},
+        counts={kind: counts[kind] for kind in Difference},
         links=len(changes),
         mean_change=_mean(changes),
         mean_shift=_mean([abs(change) for change in changes]),

@@ -1,8 +1,8 @@
 """How well the matcher does on labelled affiliations.
 
-`observe` runs the matcher over one set and keeps of each string what the measures need;
-`measure` turns that into a `Report`. Sets are pooled by joining their strings, so that the
-overall figures are those of one large set and no mean of means.
+`resolve_set` runs the matcher over one set and keeps what the measures need of each string;
+`measure` makes an `Evaluation` of it. Sets are pooled by joining their strings, so the overall
+figures are those of one large set, not a mean of the sets' means.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from resolver.evaluation import metrics, operating
+from resolver.evaluation import metrics, operating_point
 from resolver.evaluation.bootstrap import Interval, intervals
 from resolver.evaluation.gold import Gold
 from resolver.evaluation.metrics import (
@@ -26,7 +26,7 @@ from resolver.evaluation.metrics import (
     reliability,
 )
 from resolver.evaluation.mistake import Mistake, mistakes, unknown
-from resolver.evaluation.operating import OperatingPoint, Step
+from resolver.evaluation.operating_point import LinksAtThreshold, OperatingPoint
 from resolver.matching.decision import decide
 from resolver.matching.lineage import apply, needed
 from resolver.matching.matcher import Judgement, Matcher
@@ -44,10 +44,10 @@ CHUNK = 64
 """Affiliations resolved at once, as a worker would."""
 
 CURVE_POINTS = 200
-"""Most points of a curve in a report: more than a plot or a reader can tell apart."""
+"""Largest number of points of a curve in an `Evaluation`: more than a plot can show."""
 
 WARM_UP = 3
-"""Strings resolved alone before the clock counts: the first ones pay for what is set up late."""
+"""Strings resolved alone before times are taken: the first ones are slower, as they load things."""
 
 POOLED = "all sets"
 """The name of all sets taken together."""
@@ -59,9 +59,10 @@ FIRST_STAGE, RERANKER, JUDGE, DECISION = STAGES = ("first stage", "reranker", "j
 class Answer:
     """What the measures need of one string.
 
-    `recalled` has the first stage's ROR ids, `linked` the decision's, best first. `orders` says,
-    by stage, which ones of its list are right; `claims` what probability each stage gave and
-    whether that held; `steps` what other thresholds would have linked.
+    `recalled` has the ROR ids of the first stage, `linked` those of the decision, best first.
+    `orders` says for each stage which entries of its list are right; `claims` has for each stage
+    the probabilities that it gave, each with whether the candidate is right; `by_threshold` says
+    what other thresholds would link.
     """
 
     gold: tuple[str, ...]
@@ -69,14 +70,14 @@ class Answer:
     linked: tuple[str, ...]
     orders: Mapping[str, Sequence[bool]]
     claims: Mapping[str, Sequence[tuple[float, bool]]]
-    steps: tuple[Step, ...]
+    by_threshold: tuple[LinksAtThreshold, ...]
     mistakes: tuple[Mistake, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """The matcher's answers to a set; `seconds` is wall time of resolving in chunks alone, and
-    `latencies` that of single strings, in seconds, from string to outcome."""
+class ResolvedSet:
+    """The matcher's answers to a set. `seconds` is the wall time of resolving it in chunks;
+    `latencies` are those of single strings, in seconds, from string to outcome."""
 
     name: str
     answers: Sequence[Answer]
@@ -86,7 +87,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Of `strings` resolved one at a time: median and 95th percentile, milliseconds."""
+    """Median and 95th percentile of `strings` that were resolved one at a time, milliseconds."""
 
     strings: int
     p50_ms: float
@@ -94,17 +95,17 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """Figures of one set; shares are in [0, 1], None where there was nothing to share.
+class Evaluation:
+    """Figures of one set; shares are in [0, 1], None where the whole is 0.
 
-    `recall_at` is the first stage's. `rankings` has the order of each stage over the strings with
-    a label: that of the first stage, of the reranker's scores and of the judge's probabilities
-    over the candidates that were reranked, and that of the links. An organisation that is not in
-    the list at hand counts as not found. `reliability` says of every candidate that was reranked
-    whether a probability held: the reranker's calibrated one, and the judge's. `best_f1` and
-    `at_precision` (by target) are picked from the whole curve, of which `curve` keeps
-    `CURVE_POINTS`; None where no threshold reaches the target. `intervals` are empty without
-    resamples.
+    `recall_at` is the first stage's. `rankings` measures the order of each stage on the strings
+    with a label: the first stage's, the order by the reranker's score and by the judge's
+    probability (both of the reranked candidates), and the order of the links. An organisation
+    that is not in a list counts as not found. `reliability` compares probabilities with what
+    turned out right, over all reranked candidates: the reranker's calibrated ones and the
+    judge's. `best_f1` and `at_precision` (by target) are chosen from the whole curve, of which
+    `curve` keeps `CURVE_POINTS`; None where no threshold reaches the target. `intervals` is empty
+    without resamples.
     """
 
     file: str
@@ -146,18 +147,18 @@ class Report:
         }
 
 
-def observe(
+def resolve_set(
     matcher: Matcher,
     name: str,
     gold: Sequence[Gold],
     *,
     latency: int = 0,
     progress: Callable[[int], None] | None = None,
-) -> Observed:
-    """Resolve every affiliation in chunks, and then `latency` of them alone.
+) -> ResolvedSet:
+    """Resolve every affiliation in chunks, and then `latency` of them one at a time.
 
-    The first stage is asked again, apart, for as many organisations as the deepest of
-    `RECALL_CUTS` takes. `progress` is told how many strings are done of
+    The first stage is asked a second time, not timed, for as many candidates as the largest of
+    `RECALL_CUTS`. `progress` is called with the number of strings done, of
     `work(gold, latency)`.
     """
     answers: list[Answer] = []
@@ -182,20 +183,20 @@ def observe(
         latencies.append(seconds_alone)
         if progress:
             progress(len(answers) + len(latencies))
-    return Observed(name, answers, seconds, latencies)
+    return ResolvedSet(name, answers, seconds, latencies)
 
 
 def work(gold: Sequence[Gold], latency: int) -> int:
-    """How many strings `observe` resolves, refused ones included."""
+    """Number of strings that `resolve_set` resolves, refused ones included."""
     return len(gold) + min(latency, len(gold))
 
 
 def _recalled(matcher: Matcher, judgements: Sequence[Judgement]) -> list[tuple[str, ...]]:
     """ROR ids of the first stage, best first; none where nothing was searched."""
     searched = [judgement.affiliation for judgement in judgements if judgement.candidates]
-    found = iter(matcher.recall.candidates(searched, depth=max(RECALL_CUTS)))
+    lists = iter(matcher.recall.candidates(searched, depth=max(RECALL_CUTS)))
     return [
-        tuple(candidate.ror_id for candidate in next(found)) if judgement.candidates else ()
+        tuple(candidate.ror_id for candidate in next(lists)) if judgement.candidates else ()
         for judgement in judgements
     ]
 
@@ -203,7 +204,7 @@ def _recalled(matcher: Matcher, judgements: Sequence[Judgement]) -> list[tuple[s
 def _answers(
     matcher: Matcher, rows: Sequence[tuple[Gold, Judgement, tuple[str, ...]]]
 ) -> list[Answer]:
-    """The answers of a chunk, with what else the policy and the mistakes ask the registry."""
+    """The answers of a chunk; looks up the organisations that the policy and the mistakes need."""
     policy = matcher.policy
     decided = [_decided(judgement, policy) for _, judgement, _ in rows]
     known: dict[str, Document | None] = {
@@ -213,10 +214,10 @@ def _answers(
     }
 
     def look_up(ror_ids: set[str]) -> None:
-        found = matcher.recall.index.organisations(ror_ids)
-        known.update((ror_id, found.get(ror_id)) for ror_id in ror_ids)
+        documents = matcher.recall.index.organisations(ror_ids)
+        known.update((ror_id, documents.get(ror_id)) for ror_id in ror_ids)
 
-    links = [link for at in decided for one in at.values() for link in one]
+    links = [link for at in decided for at_threshold in at.values() for link in at_threshold]
     while missing := needed(links, policy, known):
         look_up(missing)
     strange = set[str]().union(*(unknown(g.ror_ids, j.outcome) for g, j, _ in rows)) - set(known)
@@ -229,12 +230,12 @@ def _answers(
 
 
 def _decided(judgement: Judgement, policy: Policy) -> dict[float, tuple[Link, ...]]:
-    """What is linked at each threshold that makes a difference, before level and succession."""
+    """The links at each threshold that makes a difference, before level and succession."""
     return {
         threshold: decide(
             judgement.affiliation, judgement.scored, replace(policy, accept_probability=threshold)
         ).links
-        for threshold in operating.thresholds(one.probability for one in judgement.scored)
+        for threshold in operating_point.thresholds(c.probability for c in judgement.scored)
     }
 
 
@@ -248,12 +249,12 @@ def _answer(
 ) -> Answer:
     scored, policy = judgement.scored, matcher.policy
     linked = tuple(link.ror_id for link in judgement.outcome.links)
-    by_score = [one.candidate.ror_id for one in scored]
+    by_score = [candidate.ror_id for candidate in scored]
     by_judge = [s.candidate.ror_id for s in sorted(scored, key=lambda s: -s.probability)]
     lists = (recalled[: matcher.rerank_depth], by_score, by_judge, linked)
     labels = set(row.ror_ids)
     right = [ror_id in labels for ror_id in by_score]
-    calibrated = matcher.reranker.calibration.probability([one.score for one in scored])
+    calibrated = matcher.reranker.calibration.probability([candidate.score for candidate in scored])
     return Answer(
         gold=row.ror_ids,
         recalled=recalled,
@@ -264,9 +265,9 @@ def _answer(
         },
         claims={
             RERANKER: list(zip(map(float, calibrated), right, strict=True)),
-            JUDGE: list(zip((one.probability for one in scored), right, strict=True)),
+            JUDGE: list(zip((candidate.probability for candidate in scored), right, strict=True)),
         },
-        steps=operating.steps(
+        by_threshold=operating_point.by_threshold(
             (threshold, [link.ror_id for link in apply(links, policy, known)])
             for threshold, links in decided.items()
         ),
@@ -285,7 +286,7 @@ def _answer(
 
 
 def _alone(matcher: Matcher, texts: Sequence[str], count: int) -> Iterator[float]:
-    """Seconds of each of `count` texts, evenly taken; fewer where there are fewer."""
+    """Seconds for each of `count` texts, evenly taken from all; fewer where there are fewer."""
     if not count or not texts:
         return
     for text in texts[:WARM_UP]:
@@ -298,24 +299,24 @@ def _alone(matcher: Matcher, texts: Sequence[str], count: int) -> Iterator[float
         yield time.perf_counter() - started
 
 
-def pooled(observed: Sequence[Observed]) -> Observed:
+def pooled(sets: Sequence[ResolvedSet]) -> ResolvedSet:
     """All sets as one."""
-    return Observed(
+    return ResolvedSet(
         POOLED,
-        [answer for one in observed for answer in one.answers],
-        sum(one.seconds for one in observed),
-        [seconds for one in observed for seconds in one.latencies],
+        [answer for resolved in sets for answer in resolved.answers],
+        sum(resolved.seconds for resolved in sets),
+        [seconds for resolved in sets for seconds in resolved.latencies],
     )
 
 
-def measure(observed: Observed, *, resamples: int = 0) -> Report:
+def measure(resolved: ResolvedSet, *, resamples: int = 0) -> Evaluation:
     """The figures of a set, with intervals from so many resamples of its strings."""
-    answers = observed.answers
+    answers = resolved.answers
     pairs = [(answer.linked, answer.gold) for answer in answers]
     labelled = [answer for answer in answers if answer.gold]
-    points = operating.curve((answer.steps, answer.gold) for answer in answers)
-    return Report(
-        file=observed.name,
+    points = operating_point.curve((answer.by_threshold, answer.gold) for answer in answers)
+    return Evaluation(
+        file=resolved.name,
         agreement=agreement(pairs),
         recall_at=recall_at(RECALL_CUTS, ((answer.recalled, answer.gold) for answer in answers)),
         rankings={
@@ -326,12 +327,12 @@ def measure(observed: Observed, *, resamples: int = 0) -> Report:
             stage: reliability(claim for answer in answers for claim in answer.claims[stage])
             for stage in (RERANKER, JUDGE)
         },
-        seconds=observed.seconds,
-        strings_per_second=len(answers) / observed.seconds if observed.seconds else 0.0,
-        latency=_latency(observed.latencies),
-        best_f1=operating.best_f1(points),
-        at_precision={t: operating.at_precision(points, t) for t in TARGET_PRECISIONS},
-        curve=operating.thinned(points, CURVE_POINTS),
+        seconds=resolved.seconds,
+        strings_per_second=len(answers) / resolved.seconds if resolved.seconds else 0.0,
+        latency=_latency(resolved.latencies),
+        best_f1=operating_point.best_f1(points),
+        at_precision={t: operating_point.at_precision(points, t) for t in TARGET_PRECISIONS},
+        curve=operating_point.thinned(points, CURVE_POINTS),
         intervals=intervals(pairs, resamples) if resamples else {},
         mistakes=[mistake for answer in answers for mistake in answer.mistakes],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from resolver.evaluation.metrics import f_beta
-from resolver.evaluation.peers import PUBLISHED, Peer
+from resolver.evaluation.published import PUBLISHED, Peer
 
 PEERS = [
     pytest.param(peer, id=f"{name}, {peer.system}")

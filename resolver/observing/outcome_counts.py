@@ -1,4 +1,4 @@
-"""What became of some affiliations, in counts: never texts."""
+"""Counts of the outcomes of some affiliations, without any text."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ BUCKETS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """`reasons` counts the outcomes without a link by why. `probabilities` counts the links, one
-    number for each of `BUCKETS` and only what is above the one before; `probability_sum` is the sum
-    of their probabilities."""
+class OutcomeCounts:
+    """`reasons` counts the outcomes without a link, by reason. `probabilities` counts the links by
+    probability, one number for each of `BUCKETS`, which are not cumulative; `probability_sum` is
+    the sum of all probabilities."""
 
     reasons: Mapping[str, int] = field(default_factory=dict)
     probabilities: tuple[int, ...] = (0,) * len(BUCKETS)

@@ -7,22 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resolver.evaluation.metrics import agreement
-from resolver.evaluation.operating import (
+from resolver.evaluation.operating_point import (
     FLOOR,
+    LinksAtThreshold,
     OperatingPoint,
-    Step,
     at_precision,
     best_f1,
+    by_threshold,
     curve,
-    steps,
     thinned,
     thresholds,
 )
 
 ROWS = [
-    ((Step(0.9, ("a",)), Step(0.4, ("a", "x"))), ["a"]),  # right, then one too many
-    ((Step(0.8, ("x",)), Step(0.3, ("b",))), ["b"]),  # wrong, then another answer altogether
-    ((Step(0.3, ("x",)),), []),  # rightly silent, until the threshold is too low
+    (
+        (LinksAtThreshold(0.9, ("a",)), LinksAtThreshold(0.4, ("a", "x"))),
+        ["a"],
+    ),  # right, then one too many
+    (
+        (LinksAtThreshold(0.8, ("x",)), LinksAtThreshold(0.3, ("b",))),
+        ["b"],
+    ),  # wrong, then another answer altogether
+    ((LinksAtThreshold(0.3, ("x",)),), []),  # rightly silent, until the threshold is too low
     ((), ["c"]),  # nothing ever
 ]
 
@@ -48,12 +54,14 @@ def test_the_curve_by_hand() -> None:
     [
         ([], 0),
         ([((), ["a"])], 0),
-        ([((Step(0.5, ("x",)),), [])], 0),
-        ([((Step(0.5, ("x",)),), ["a"])], 1),
+        ([((LinksAtThreshold(0.5, ("x",)),), [])], 0),
+        ([((LinksAtThreshold(0.5, ("x",)),), ["a"])], 1),
     ],
     ids=["no strings", "nothing linked", "no label", "all wrong"],
 )
-def test_a_curve_of_little(rows: list[tuple[tuple[Step, ...], list[str]]], points: int) -> None:
+def test_a_curve_of_little(
+    rows: list[tuple[tuple[LinksAtThreshold, ...], list[str]]], points: int
+) -> None:
     assert len(curve(rows)) == points
 
 
@@ -75,10 +83,9 @@ def test_the_curve_says_what_measuring_at_that_threshold_says(
     rows = []
     pairs = []
     for answers, gold in strings:
-        by_threshold = dict(sorted(answers, key=lambda answer: -answer[0]))
-        made = steps((t, sorted(ids)) for t, ids in by_threshold.items())
-        rows.append((made, gold))
-        linked = [ids for t, ids in by_threshold.items() if t >= threshold]
+        linked_at = dict(sorted(answers, key=lambda answer: -answer[0]))
+        rows.append((by_threshold((t, sorted(ids)) for t, ids in linked_at.items()), gold))
+        linked = [ids for t, ids in linked_at.items() if t >= threshold]
         pairs.append((linked[-1] if linked else set(), gold))
     measured = agreement(pairs)
     reached = [one for one in curve(rows) if one.accept_probability >= threshold]
@@ -94,14 +101,19 @@ def test_the_curve_says_what_measuring_at_that_threshold_says(
     [
         ([], ()),
         ([(0.9, [])], ()),
-        ([(0.9, ["a"]), (0.5, ["a"])], (Step(0.9, ("a",)),)),
-        ([(0.9, ["a"]), (0.5, [])], (Step(0.9, ("a",)), Step(0.5, ()))),
-        ([(0.9, ["a"]), (0.5, ["a", "b"])], (Step(0.9, ("a",)), Step(0.5, ("a", "b")))),
+        ([(0.9, ["a"]), (0.5, ["a"])], (LinksAtThreshold(0.9, ("a",)),)),
+        ([(0.9, ["a"]), (0.5, [])], (LinksAtThreshold(0.9, ("a",)), LinksAtThreshold(0.5, ()))),
+        (
+            [(0.9, ["a"]), (0.5, ["a", "b"])],
+            (LinksAtThreshold(0.9, ("a",)), LinksAtThreshold(0.5, ("a", "b"))),
+        ),
     ],
     ids=["none", "nothing linked", "no change", "an equal silences", "one more"],
 )
-def test_steps(answers: list[tuple[float, list[str]]], expected: tuple[Step, ...]) -> None:
-    assert steps(answers) == expected
+def test_links_by_threshold(
+    answers: list[tuple[float, list[str]]], expected: tuple[LinksAtThreshold, ...]
+) -> None:
+    assert by_threshold(answers) == expected
 
 
 def test_thresholds_are_the_distinct_probabilities_strictest_first() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from resolver.errors import GoldError
 from resolver.evaluation.gold import Gold, read_gold
-from resolver.evaluation.measure import (
+from resolver.evaluation.measurement import (
     DECISION,
     FIRST_STAGE,
     JUDGE,
@@ -25,13 +25,13 @@ from resolver.evaluation.measure import (
     RERANKER,
     TARGET_PRECISIONS,
     Answer,
-    Observed,
+    ResolvedSet,
     measure,
     pooled,
     work,
 )
-from resolver.evaluation.mistake import Kind, Mistake, Side
-from resolver.evaluation.operating import FLOOR, Step, thresholds
+from resolver.evaluation.mistake import Mistake, MistakeKind, Side
+from resolver.evaluation.operating_point import FLOOR, LinksAtThreshold, thresholds
 from resolver.matching.candidate import Candidate
 from resolver.matching.decision import Scored, decide
 from resolver.matching.policy import Policy
@@ -107,7 +107,7 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
         read_gold(tmp_path / "nowhere.jsonl")
 
 
-def mistake(ror_id: str, side: Side, kind: Kind) -> Mistake:
+def mistake(ror_id: str, side: Side, kind: MistakeKind) -> Mistake:
     unknown = (None,) * 9
     return Mistake("…", side, kind, ror_id, *unknown, (), (), ())
 
@@ -127,21 +127,25 @@ def answer(gold: str, recalled: str, probabilities: tuple[float, ...], linked: s
             DECISION: [ror_id in gold for ror_id in linked],
         },
         claims={RERANKER: claims, JUDGE: claims},
-        steps=tuple(Step(p, (i,)) for p, i in zip(probabilities, recalled, strict=True)),
+        by_threshold=tuple(
+            LinksAtThreshold(p, (i,)) for p, i in zip(probabilities, recalled, strict=True)
+        ),
         mistakes=tuple(
-            [mistake(i, Side.MISSED, Kind.BELOW_THRESHOLD) for i in gold if i not in linked]
-            + [mistake(i, Side.WRONG, Kind.EXTRA) for i in linked if i not in gold]
+            [mistake(i, Side.MISSED, MistakeKind.BELOW_THRESHOLD) for i in gold if i not in linked]
+            + [mistake(i, Side.WRONG, MistakeKind.EXTRA) for i in linked if i not in gold]
         ),
     )
 
 
-ONE = Observed(
+ONE = ResolvedSet(
     "one",
     [answer("a", "ab", (0.9, 0.2), "a"), answer("b", "ab", (0.6, 0.4), "a")],
     seconds=0.5,
     latencies=[0.01, 0.02, 0.03],
 )
-OTHER = Observed("other", [answer("", "c", (0.1,), ""), answer("d", "d", (0.3,), "")], seconds=1.5)
+OTHER = ResolvedSet(
+    "other", [answer("", "c", (0.1,), ""), answer("d", "d", (0.3,), "")], seconds=1.5
+)
 
 
 def test_measures_come_from_the_answers() -> None:
@@ -173,7 +177,7 @@ def test_pooled_figures_are_those_of_one_large_set() -> None:
 
 
 def test_a_set_without_strings_has_no_figures() -> None:
-    report = measure(Observed("empty", [], 0.0), resamples=10)
+    report = measure(ResolvedSet("empty", [], 0.0), resamples=10)
     assert report.agreement.precision is None
     assert report.best_f1 is None
     assert set((report.at_precision or {}).values()) == {None}

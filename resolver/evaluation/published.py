@@ -1,8 +1,8 @@
-"""What other matchers reach, as published, for the sets that they were measured on.
+"""Published figures of other matchers, by the set that they were measured on.
 
-Published figures of the ROR API's own matchers, of OpenAlex's institution parser (version 3,
-September 2026), of S2AFF and of ``ner_fallback``, as their projects gave them in November 2026.
-Pair-micro, shares in [0, 1]; None where a figure is not published. Nobody ran them here.
+Figures of the ROR API's own matchers, of OpenAlex's institution parser (version 3, September
+2026), of S2AFF and of ``ner_fallback``, as their projects published them in November 2026.
+Pair-micro, shares in [0, 1]; None where a figure is not published. They were not run again here.
 """
 
 from __future__ import annotations

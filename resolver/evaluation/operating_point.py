@@ -1,8 +1,8 @@
-"""What each threshold of probability gives: the whole curve of precision and recall, exactly.
+"""Precision and recall at every threshold of probability: the whole curve, exactly.
 
-The decision depends on the threshold only through which candidates reach it. Between two of
-their probabilities nothing changes, so a string has as many answers as it has probabilities
-worth a link, and no grid is needed.
+The decision depends on the threshold only through which candidates reach it. Between two
+neighbouring probabilities of a string's candidates nothing changes, so it is enough to decide at
+each of those probabilities; no grid of thresholds is needed.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from operator import sub
 from resolver.evaluation.metrics import f_beta, share
 
 FLOOR = 0.01
-"""Thresholds below this are not looked at: nobody links what is wrong 99 times in 100."""
+"""Lower thresholds are left out: nobody links what is wrong 99 times in 100."""
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What a string is linked to at thresholds of at most `probability`, down to the next step."""
+class LinksAtThreshold:
+    """The links of a string at thresholds from `probability` down to that of the next entry."""
 
     probability: float
     ror_ids: tuple[str, ...]
@@ -30,22 +30,24 @@ def thresholds(probabilities: Iterable[float]) -> list[float]:
     return sorted({p for p in probabilities if p >= FLOOR}, reverse=True)
 
 
-def steps(answers: Iterable[tuple[float, Sequence[str]]]) -> tuple[Step, ...]:
-    """From what is linked at each of a string's `thresholds`, the steps that change anything.
+def by_threshold(
+    answers: Iterable[tuple[float, Sequence[str]]],
+) -> tuple[LinksAtThreshold, ...]:
+    """(threshold, linked ROR ids) at each of a string's `thresholds`, without the repetitions.
 
-    Above the first step nothing is linked.
+    Above the first threshold nothing is linked.
     """
-    found: list[Step] = []
+    changes: list[LinksAtThreshold] = []
     for probability, ror_ids in answers:
         ids = tuple(ror_ids)
-        if ids != (found[-1].ror_ids if found else ()):
-            found.append(Step(probability, ids))
-    return tuple(found)
+        if ids != (changes[-1].ror_ids if changes else ()):
+            changes.append(LinksAtThreshold(probability, ids))
+    return tuple(changes)
 
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """What is reached when links need at least `accept_probability`; shares in [0, 1]."""
+    """The figures when a link needs at least `accept_probability`; shares in [0, 1]."""
 
     accept_probability: float
     precision: float
@@ -54,25 +56,27 @@ class OperatingPoint:
     exact: float
 
 
-def curve(rows: Iterable[tuple[Sequence[Step], Collection[str]]]) -> list[OperatingPoint]:
-    """Every threshold at which some answer changes, strictest first; (steps, gold) a string.
+def curve(
+    rows: Iterable[tuple[Sequence[LinksAtThreshold], Collection[str]]],
+) -> list[OperatingPoint]:
+    """Every threshold at which some answer changes, strictest first.
 
-    Thresholds at which nothing at all is linked are left out: they have no precision. Empty
-    when there is no label.
+    `rows` has for each string its links by threshold and its gold ROR ids. Thresholds at which
+    nothing at all is linked are left out: they have no precision. Empty when there is no label.
     """
     changes: list[tuple[float, int, int, int]] = []
     strings = gold_total = equal = 0
-    for its_steps, gold in rows:
+    for links_by_threshold, gold in rows:
         gold_set = set(gold)
         strings += 1
         gold_total += len(gold_set)
         before = (0, 0, int(not gold_set))
         equal += before[2]
-        for step in its_steps:
-            linked = set(step.ror_ids)
+        for at in links_by_threshold:
+            linked = set(at.ror_ids)
             after = (len(linked & gold_set), len(linked), int(linked == gold_set))
             right, links, exact = map(sub, after, before)
-            changes.append((step.probability, right, links, exact))
+            changes.append((at.probability, right, links, exact))
             before = after
     changes.sort(key=lambda change: -change[0])
     points: list[OperatingPoint] = []
@@ -103,7 +107,7 @@ def at_precision(points: Iterable[OperatingPoint], target: float) -> OperatingPo
 
 
 def thinned(points: Sequence[OperatingPoint], most: int) -> list[OperatingPoint]:
-    """At most `most` points, evenly by place, the first and the last among them."""
+    """At most `most` of the points, evenly taken, with the first and the last."""
     if len(points) <= most:
         return list(points)
     return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
