@@ -27,7 +27,8 @@ from resolver.cli.policy import Choices, policy_options
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, say, write_json
 from resolver.errors import SettingsError
-from resolver.intake.files import Columns, Format
+from resolver.intake.columns import Columns
+from resolver.intake.format import Format
 from resolver.intake.record import SourceRecord
 from resolver.matching.outcome import LinkEvidence, Outcome, Reason
 from resolver.service import service
