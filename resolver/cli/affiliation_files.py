@@ -13,7 +13,9 @@ from rich.text import Text
 from resolver.cli.terminal import say
 from resolver.errors import IntakeError
 from resolver.intake import files
-from resolver.intake.files import AffiliationFile, Columns, Format
+from resolver.intake.columns import Columns
+from resolver.intake.files import AffiliationFile
+from resolver.intake.format import Format
 from resolver.intake.record import SourceRecord
 
 MOST_PRINTED = 10

@@ -21,7 +21,8 @@ from resolver.cli.affiliation_files import (
 from resolver.cli.policy_options import Choices, policy_options
 from resolver.cli.terminal import progress, say
 from resolver.errors import FileBroken, IntakeError, ResolverError
-from resolver.intake.files import Columns, Format
+from resolver.intake.columns import Columns
+from resolver.intake.format import Format
 from resolver.settings import load_settings
 from resolver.workers import client
 

@@ -24,7 +24,8 @@ from resolver.cli.outcomes import as_object, for_a_person
 from resolver.cli.policy_options import Choices, policy_options
 from resolver.cli.terminal import console, say, write_json
 from resolver.errors import SettingsError
-from resolver.intake.files import Columns, Format
+from resolver.intake.columns import Columns
+from resolver.intake.format import Format
 from resolver.intake.record import SourceRecord
 from resolver.service.installation import Installation
 from resolver.settings import load_settings

@@ -13,7 +13,7 @@ from rich.text import Text
 from resolver.cli.terminal import progress, say
 from resolver.database import answers
 from resolver.errors import IntakeError, SettingsError
-from resolver.intake.files import Format, form_of
+from resolver.intake.format import Format, format_or_text
 from resolver.intake.lines import not_in, opened
 from resolver.intake.message import parse_key
 from resolver.intake.record import Key
@@ -87,7 +87,7 @@ def _lines(file: Path | None) -> Iterator[tuple[int, str | None]]:
         return
     path = None if str(file) == "-" else file
     with opened(path) as start:
-        form = form_of(path, start)
+        form = format_or_text(path, start)
         if form is not Format.TXT:
             raise SettingsError(
                 f"{start.name} is not a file of ids, one a line, but {form}",

@@ -1,4 +1,4 @@
-"""Rows of cells: CSV and its relatives, of which no bad row takes its neighbours along."""
+"""Rows of cells: CSV and formats like it. A bad row never spoils the rows after it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 DELIMITERS = (",", ";", "\t", "|")
-"""What is looked for between the columns of a header."""
+"""What may stand between the columns of a header."""
 
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`line` is the number of its first line, `lines` how many it takes: a quoted cell may hold
-    line breaks."""
+    """The cells of a row. `line` is the number of its first line, `lines` the count of its lines: a
+    quoted cell may hold line breaks."""
 
     line: int
     lines: int
@@ -25,7 +25,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A line that cannot be read as a row, alone or with those after it."""
+    """A line that cannot be read as a row, alone or together with the lines after it."""
 
     line: int
     reason: str
@@ -36,9 +36,9 @@ def rows(
 ) -> Iterator[Row | BadRow]:
     """Numbered lines with their ends (`resolver.intake.lines`) → rows.
 
-    With `quoted` a cell may stand in double quotes, as CSV has it (RFC 4180). A quote that is not
-    closed, or closed in the middle of a cell, spoils its own line: reading goes on with the next
-    one. Without, a quote is a character like others.
+    With `quoted` a cell may stand in double quotes, as in CSV (RFC 4180). A quote that is not
+    closed, or is closed in the middle of a cell, spoils its own line only: reading goes on with the
+    next line. Without `quoted` a quote is a character like others.
     """
     source, waiting = iter(lines), deque[tuple[int, str | None]]()
 
@@ -90,8 +90,8 @@ def header(line: str, delimiter: str) -> list[str]:
 
 
 def delimiter_of(line: str, wanted: str, likely: str) -> str | None:
-    """What separates the columns of a header that has the column `wanted`, first of all `likely`;
-    None where nothing makes it one."""
+    """The delimiter by which a header has the column `wanted`; `likely` is tried first. None where
+    no delimiter gives it that column."""
     for delimiter in (likely, *DELIMITERS):
         if wanted in header(line, delimiter):
             return delimiter
@@ -99,5 +99,5 @@ def delimiter_of(line: str, wanted: str, likely: str) -> str | None:
 
 
 def repeated(names: Sequence[str], used: Iterable[str]) -> list[str]:
-    """Names of columns that are used and are there more than once."""
+    """Those of the `used` names that a header has more than once."""
     return [name for name in dict.fromkeys(used) if names.count(name) > 1]

@@ -1,4 +1,4 @@
-"""Files of text as the world writes them: compressed or not, in any encoding, by any line ends.
+"""Files of text: compressed or not, in any encoding, with any line ends.
 
 `opened` looks at the first bytes, whatever the file's name says; `Opened.lines` has the text.
 """
@@ -20,7 +20,7 @@ from typing import IO, Any, cast
 from resolver.errors import FileBroken, SettingsError
 
 MAX_LINE = 16 * 2**20
-"""Characters of one line. Whoever forgets the line breaks gets a refusal, not a swap storm."""
+"""Most characters of a line. A file without line breaks is refused before it fills the memory."""
 
 HEAD = 2**16
 """Most bytes looked at before anything is read."""
@@ -53,8 +53,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A file at its start: `stream` is unpacked, `head` its first bytes, to the end of the first
-    line that is not blank. `sought` says whether any place of it can be read at once."""
+    """A file that is opened and not read yet.
+
+    `stream` gives its content, unpacked. `head` are the first bytes, to the end of the first line
+    that is not blank. `sought` says whether the file can be read from any place (is seekable).
+    """
 
     name: str
     stream: IO[bytes]
@@ -62,10 +65,10 @@ class Opened:
     sought: bool
 
     def encoding(self, given: str | None = None) -> str:
-        """How it is written: as `given`, or else as its byte order mark says, or else UTF-8.
+        """The encoding: as `given`, or else as the byte order mark says, or else UTF-8.
 
         Raises:
-            SettingsError: no such encoding; or UTF-16 that does not say so.
+            SettingsError: no such encoding, or UTF-16 without a byte order mark.
         """
         if given is not None:
             try:
@@ -86,7 +89,7 @@ class Opened:
         return "utf-8"
 
     def first_line(self, encoding: str) -> str:
-        """The first line that is not blank, for a look."""
+        """The first line that is not blank."""
         text = self.head.decode(encoding, errors="ignore").removeprefix("\ufeff")
         return next((line for line in re.split("[\r\n]", text) if line.strip()), "")
 
@@ -97,8 +100,8 @@ class Opened:
     def lines(self, encoding: str) -> Iterator[tuple[int, str | None]]:
         """Line numbers from 1 and lines with their ends; None for one beyond `MAX_LINE`.
 
-        Lines end in LF or CR LF; where the first one does not, in CR too. What is not written in
-        this encoding comes as lone surrogates: see `not_in`.
+        Lines end in LF or CR LF; where the first line ends in CR, in CR too. Bytes that are not
+        valid in this encoding come as lone surrogates: see `not_in`.
 
         Raises:
             FileBroken: the file ends in the middle; names the line.
@@ -127,16 +130,16 @@ class Opened:
 
 
 def not_in(encoding: str, line: str) -> str | None:
-    """What of a line is not written in its encoding; None when all is."""
-    found = _SURROGATE.search(line)
-    if found is None:
+    """What of a line is not valid in its encoding, as a reason; None where all is valid."""
+    match = _SURROGATE.search(line)
+    if match is None:
         return None
     shown = encoding.upper()
-    code = ord(found[0])
+    code = ord(match[0])
     if 0xDC80 <= code <= 0xDCFF:
-        place = len(line[: found.start()].encode(errors="surrogateescape"))
+        place = len(line[: match.start()].encode(errors="surrogateescape"))
         return f"not {shown} (byte 0x{code - 0xDC00:02x} at {place})"
-    return f"not {shown} (a lone surrogate at {found.start()})"
+    return f"not {shown} (a lone surrogate at {match.start()})"
 
 
 @contextmanager
@@ -168,7 +171,7 @@ def opened(path: Path | None) -> Iterator[Opened]:
 def _looked_at(stream: Any) -> tuple[bytes, IO[bytes]]:
     """The first bytes of a stream, and the stream with them still to be read."""
     head = b""
-    # Not more than a line: a pipe may be slow, and a person slower.
+    # Not more than a line: the other end of a pipe, or a person at a terminal, may be slow.
     while len(head) < HEAD and (line := stream.readline(HEAD - len(head))):
         head += line
         if head.strip():
@@ -177,7 +180,7 @@ def _looked_at(stream: Any) -> tuple[bytes, IO[bytes]]:
 
 
 class _Rejoined(io.RawIOBase):
-    """Bytes that were read already, and the rest of their stream."""
+    """A stream whose first bytes were read already: it gives these again, and then the rest."""
 
     def __init__(self, head: bytes, rest: Any) -> None:
         self._head = head
@@ -197,7 +200,8 @@ class _Rejoined(io.RawIOBase):
 
 
 def _without_mark(head: bytes) -> str | None:
-    """UTF-16 has a zero in every other byte of what could be ASCII."""
+    """Which UTF-16 a file without a byte order mark seems to be: there every other byte of an ASCII
+    text is zero. None where it is not UTF-16."""
     zeros = [head[start::2].count(0) / max(len(head[start::2]), 1) for start in (0, 1)]
     if len(head) >= 4:
         if zeros[1] > 0.4 and zeros[0] < 0.1:

@@ -1,8 +1,8 @@
 """Incoming affiliations: messages → `SourceRecord`s, one refusal for each bad one.
 
 A record is a JSON object ``{"source", "id", "affiliation", "position"}``; `position` may be left
-out (0), other keys are ignored. A bad record never stops its neighbours. What is taken back is
-named by the same keys, without the affiliation.
+out (0), other keys are ignored. A bad record never stops its neighbours. What is withdrawn is named
+by the same keys, without the affiliation.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 def parse_record(raw: object, *, position: int) -> SourceRecord:
     """One record of a message. `position` is its place there, for the error alone.
 
-    The affiliation may be any string: an empty one gets an outcome that says so. A whole
-    number is taken for an id and written in digits, also one that came as a fraction (17.0).
+    The affiliation may be any string: an empty one gets an outcome that says so. An id may be a
+    whole number, also one that JSON writes as 17.0: it is kept in digits.
 
     Raises:
         IntakeError: the record is refused; says which field and why.
@@ -65,8 +65,8 @@ def parse_chunk(raw: object) -> tuple[list[SourceRecord], list[RefusedRecord]]:
 
 
 def parse_keys(raw: object) -> tuple[list[Key], list[RefusedRecord]]:
-    """What a message takes back, and what of it is refused: ``{"source", "id", "position"}`` each,
-    without `position` all of the record.
+    """The keys of a message that withdraws, and the refused ones: ``{"source", "id", "position"}``
+    each; without `position` it names all positions of the record.
 
     Raises:
         IntakeError: as `parse_chunk`.
@@ -82,7 +82,7 @@ def parse_keys(raw: object) -> tuple[list[Key], list[RefusedRecord]]:
 
 
 def parse_key(raw: object, *, position: int) -> Key:
-    """One of what is taken back. `position` is its place in the input, for the error alone.
+    """One key of what is withdrawn. `position` is its place in the input, for the error alone.
 
     Raises:
         IntakeError: says which field and why.
@@ -94,8 +94,8 @@ def parse_key(raw: object, *, position: int) -> Key:
 
 
 def parse_whole(raw: object) -> tuple[list[WholeRecord], list[RefusedRecord]]:
-    """The records that a message has whole, and what of them is refused:
-    ``{"source", "id", "positions"}`` each. None is none.
+    """The records that a message replaces whole, and the refused ones:
+    ``{"source", "id", "positions"}`` each. `raw` None means that there are none.
 
     Raises:
         IntakeError: as `parse_chunk`.
@@ -136,7 +136,7 @@ def _key(raw: object) -> Key:
 
 
 def _refused(raw: object, reason: str) -> RefusedRecord:
-    """What can be read of a bad record."""
+    """A bad record, with what of it can be read."""
     fields = raw if isinstance(raw, Mapping) else {}
     source, external_id, place = (fields.get(name) for name in ("source", "id", "position"))
     return RefusedRecord(
@@ -189,8 +189,8 @@ def _name(raw: Mapping[str, object], field: str, longest: int) -> str:
 
 
 def _whole(value: object) -> object:
-    """A float that is a whole number, as one: JSON knows no difference. From 2**53 on its digits
-    are lost, and it stays what it is."""
+    """A float that is a whole number, as an int: JSON knows no difference. From 2**53 on floats
+    lose digits, and stay as they are."""
     if isinstance(value, float) and abs(value) < 2**53 and value.is_integer():
         return int(value)
     return value

@@ -1,4 +1,4 @@
-"""Which records and positions went by, of files too large to keep that in memory."""
+"""Which records and positions were read already, for files too large to keep these in memory."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ CACHE = 64 * 2**20
 
 
 class Positions:
-    """Gives out positions in order, and notices what comes twice.
+    """Gives positions to records in order, and notices records and positions that come twice.
 
-    A record is known by 8 bytes of BLAKE2b over its source and id: of 100 million records, one in
-    some 3,700 such files has two that are taken for one.
+    A record is known by 8 bytes of BLAKE2b over its source and id: of some 3,700 files of 100
+    million records, one has two records that are taken for the same.
 
     Raises (each method):
         SettingsError: the temporary file has no room.
@@ -46,8 +46,8 @@ class Positions:
         self._known.close()
 
     def next(self, source: str, external_id: str) -> tuple[int, bool]:
-        """The next position of a record that gives none: 0, 1, 2 …; and whether it `came` before
-        by itself."""
+        """The next position of a record that gives none (0, 1, 2 …), and whether the file has named
+        that position itself before."""
         self._anything_given_out = True
         record = _key(source, external_id)
         ((position,),) = self._run(
@@ -59,7 +59,7 @@ class Positions:
         return position, came
 
     def came(self, source: str, external_id: str, position: int | None = None) -> bool:
-        """Whether this record, or this position of it, came before."""
+        """Whether this record, or this position of it, was read before; it is noted as read."""
         self._anything_seen = True
         if not self._run(
             "INSERT INTO seen VALUES (?) ON CONFLICT DO NOTHING RETURNING 1",
@@ -87,7 +87,7 @@ class Positions:
 
 
 def _key(source: str, external_id: str, position: int | None = None) -> int:
-    # A length in front: no two records have one writing.
+    # The length in front makes it unique: no two records are written the same way.
     text = f"{len(source)}:{source}:{external_id}:{'' if position is None else position}"
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)

@@ -1,4 +1,4 @@
-"""What a message names: records, keys of records, and what is refused of them."""
+"""What a message may hold: records, keys of records, and records that are refused."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class RefusedRecord:
 
 @dataclass(frozen=True, slots=True)
 class WholeRecord:
-    """A record of a source, of which `positions` are all there are: what else is stored of it
-    the source has taken back."""
+    """A record that a source has sent whole: `positions` are all that it has, and stored answers at
+    other positions of it are withdrawn."""
 
     source: str
     external_id: str
@@ -48,4 +48,4 @@ class WholeRecord:
 
 
 Key = tuple[str, str, int | None]
-"""Source, external id and position; None for all positions of that record."""
+"""Source, external id and position; position None means all positions of that record."""

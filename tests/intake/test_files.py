@@ -18,7 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resolver.errors import FileBroken, IntakeError, SettingsError
-from resolver.intake.files import Columns, Format, read_file
+from resolver.intake.columns import Columns
+from resolver.intake.files import read_file
+from resolver.intake.format import Format
 from resolver.intake.lines import MAX_LINE
 from resolver.intake.record import SourceRecord
 

@@ -26,7 +26,8 @@ from resolver.errors import (
     ResolverError,
     SettingsError,
 )
-from resolver.intake.files import Format, read_file
+from resolver.intake.files import read_file
+from resolver.intake.format import Format
 from resolver.intake.message import MAX_POSITION, parse_chunk, parse_keys, parse_whole
 from resolver.intake.record import MAX_EXTERNAL_ID, MAX_SOURCE, RefusedRecord, SourceRecord
 from resolver.matching.override import Override
