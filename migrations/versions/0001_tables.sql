@@ -179,7 +179,7 @@ CREATE TABLE past_record (
     position INTEGER NOT NULL,
     affiliation_id BIGINT NOT NULL,
     policy_id INTEGER NOT NULL,
-    raw_text TEXT NOT NULL,
+    raw_text TEXT,
     received_at TIMESTAMP WITH TIME ZONE NOT NULL,
     ended_at TIMESTAMP WITH TIME ZONE NOT NULL,
     end_reason TEXT NOT NULL,
@@ -192,9 +192,8 @@ CREATE TABLE past_record (
 );
 CREATE INDEX ix_past_record_affiliation_id ON past_record (affiliation_id);
 CREATE INDEX ix_past_record_ended_at ON past_record (ended_at);
-CREATE INDEX ix_past_record_external_id ON past_record (external_id);
-CREATE INDEX ix_past_record_source_external_id_position
-    ON past_record (source, external_id, position);
+CREATE INDEX ix_past_record_external_id_source_position
+    ON past_record (external_id, source, position);
 COMMENT ON TABLE past_record IS
     'An affiliation as a source had sent it, before it changed or withdrew it';
 COMMENT ON COLUMN past_record.id IS 'Key';
@@ -203,7 +202,7 @@ COMMENT ON COLUMN past_record.external_id IS 'Its record there: a DOI';
 COMMENT ON COLUMN past_record.position IS 'Which affiliation of that record, from 0';
 COMMENT ON COLUMN past_record.affiliation_id IS 'The text that was answered';
 COMMENT ON COLUMN past_record.policy_id IS 'What was asked for';
-COMMENT ON COLUMN past_record.raw_text IS 'The text as it came';
+COMMENT ON COLUMN past_record.raw_text IS 'The text as it came; null: as normalised';
 COMMENT ON COLUMN past_record.received_at IS 'When it was received';
 COMMENT ON COLUMN past_record.ended_at IS 'When it was changed or withdrawn';
 COMMENT ON COLUMN past_record.end_reason IS 'changed or withdrawn';
@@ -283,9 +282,6 @@ CREATE TABLE resolver_version (
     CONSTRAINT fk_resolver_version_carries_id FOREIGN KEY(carries_id) REFERENCES resolver_version
         (id)
 );
-CREATE INDEX ix_resolver_version_encoder_id ON resolver_version (encoder_id);
-CREATE INDEX ix_resolver_version_release_id ON resolver_version (release_id);
-CREATE INDEX ix_resolver_version_reranker_id ON resolver_version (reranker_id);
 CREATE UNIQUE INDEX uq_resolver_version_current ON resolver_version (is_current) WHERE is_current;
 COMMENT ON TABLE resolver_version IS 'What an answer depends on: release, index, models, settings';
 COMMENT ON COLUMN resolver_version.id IS 'Key';
@@ -318,9 +314,9 @@ CREATE TABLE source_record (
     position INTEGER NOT NULL,
     affiliation_id BIGINT NOT NULL,
     policy_id INTEGER NOT NULL,
-    raw_text TEXT NOT NULL,
+    raw_text TEXT,
     received_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-    CONSTRAINT pk_source_record PRIMARY KEY (source, external_id, position),
+    CONSTRAINT pk_source_record PRIMARY KEY (external_id, source, position),
     CONSTRAINT ck_source_record_source_length CHECK (char_length(source) <= 100),
     CONSTRAINT ck_source_record_external_id_length CHECK (char_length(external_id) <= 500),
     CONSTRAINT ck_source_record_position CHECK (position >= 0),
@@ -329,7 +325,6 @@ CREATE TABLE source_record (
     CONSTRAINT fk_source_record_policy_id FOREIGN KEY(policy_id) REFERENCES policy (id)
 );
 CREATE INDEX ix_source_record_affiliation_id_policy_id ON source_record (affiliation_id, policy_id);
-CREATE INDEX ix_source_record_external_id ON source_record (external_id);
 CREATE INDEX ix_source_record_week
     ON source_record USING brin (((date_trunc('week'::text, (received_at AT TIME ZONE 'UTC'::text)))::date));
 COMMENT ON TABLE source_record IS 'An affiliation as a source sent it';
@@ -339,7 +334,7 @@ COMMENT ON COLUMN source_record.position IS 'Which affiliation of that record, f
 COMMENT ON COLUMN source_record.affiliation_id IS 'The text that is answered';
 COMMENT ON COLUMN source_record.policy_id IS 'What was asked for: which of its answers counts';
 COMMENT ON COLUMN source_record.raw_text IS
-    'The text as it came, at most 10,000 characters; what cannot be stored is U+FFFD';
+    'As it came, 10,000 characters at most, U+FFFD for what cannot be stored; null: as normalised';
 COMMENT ON COLUMN source_record.received_at IS 'When this text was received, with this policy';
 
 CREATE TABLE outcome (
@@ -350,7 +345,7 @@ CREATE TABLE outcome (
     reason TEXT,
     resolved_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     overrides BIGINT[] DEFAULT '{}' NOT NULL,
-    begin_reason TEXT,
+    begin_reason TEXT NOT NULL,
     CONSTRAINT pk_outcome PRIMARY KEY (affiliation_id, policy_id),
     CONSTRAINT ck_outcome_status CHECK (status in ('linked', 'no_match')),
     CONSTRAINT ck_outcome_reason CHECK ((status = 'linked') = (reason is null)),
@@ -374,7 +369,7 @@ COMMENT ON COLUMN outcome.resolved_at IS 'When the answer was stored';
 COMMENT ON COLUMN outcome.overrides IS
     'link_override.id of what persons had said of the text, in order';
 COMMENT ON COLUMN outcome.begin_reason IS
-    'Why this answer was given: source sent for the first, else as past_outcome.end_reason; null in old answers';
+    'Why this answer was given: source sent for the first, else as past_outcome.end_reason';
 
 CREATE TABLE past_outcome (
     id BIGINT GENERATED ALWAYS AS IDENTITY,
@@ -388,7 +383,7 @@ CREATE TABLE past_outcome (
     ended_at TIMESTAMP WITH TIME ZONE NOT NULL,
     ended_by INTEGER NOT NULL,
     end_reason TEXT NOT NULL,
-    begin_reason TEXT,
+    begin_reason TEXT NOT NULL,
     CONSTRAINT pk_past_outcome PRIMARY KEY (id),
     CONSTRAINT ck_past_outcome_status CHECK (status in ('linked', 'no_match')),
     CONSTRAINT ck_past_outcome_reason CHECK ((status = 'linked') = (reason is null)),
@@ -406,7 +401,7 @@ CREATE TABLE past_outcome (
 );
 CREATE INDEX ix_past_outcome_affiliation_id_policy_id ON past_outcome (affiliation_id, policy_id);
 CREATE INDEX ix_past_outcome_ended_at ON past_outcome (ended_at);
-CREATE INDEX ix_past_outcome_ended_by ON past_outcome (ended_by);
+CREATE INDEX ix_past_outcome_ended_by_ended_at ON past_outcome (ended_by, ended_at);
 COMMENT ON TABLE past_outcome IS 'An answer that another one took the place of';
 COMMENT ON COLUMN past_outcome.id IS 'Key';
 COMMENT ON COLUMN past_outcome.affiliation_id IS 'The affiliation';
@@ -421,112 +416,154 @@ COMMENT ON COLUMN past_outcome.ended_by IS 'Who gave the next answer';
 COMMENT ON COLUMN past_outcome.end_reason IS
     'registry release, resolver change, override or resolved again';
 COMMENT ON COLUMN past_outcome.begin_reason IS
-    'Why this answer was given: source sent for the first, else as past_outcome.end_reason; null in old answers';
+    'Why this answer was given: source sent for the first, else as past_outcome.end_reason';
 
 CREATE TABLE link (
     affiliation_id BIGINT NOT NULL,
     policy_id INTEGER NOT NULL,
     ror_id TEXT NOT NULL,
-    resolver_version_id INTEGER NOT NULL,
-    rank SMALLINT NOT NULL,
-    score REAL,
+    since TIMESTAMP WITH TIME ZONE NOT NULL,
+    since_version_id INTEGER NOT NULL,
     probability REAL NOT NULL,
+    score REAL,
+    sparse REAL,
+    dense REAL,
+    margin REAL,
+    rank SMALLINT NOT NULL,
+    first_stage_rank SMALLINT,
+    text_start SMALLINT,
+    text_end SMALLINT,
+    city_named BOOLEAN,
     name TEXT NOT NULL,
     matched_name TEXT NOT NULL,
+    country_agreement TEXT,
+    runner_up TEXT,
     stands_for TEXT[] DEFAULT '{}' NOT NULL,
-    evidence JSONB,
-    beginning TEXT,
-    since TIMESTAMP WITH TIME ZONE,
-    since_version_id INTEGER,
-    since_reason TEXT,
+    beginning TEXT NOT NULL,
+    since_reason TEXT NOT NULL,
+    override_id BIGINT,
     CONSTRAINT pk_link PRIMARY KEY (affiliation_id, policy_id, ror_id),
     CONSTRAINT ck_link_probability CHECK (probability between 0 and 1),
     CONSTRAINT ck_link_rank CHECK (rank >= 1),
+    CONSTRAINT ck_link_text CHECK (num_nulls(text_start, text_end) in (0, 2)),
+    CONSTRAINT ck_link_text_order CHECK (0 <= text_start and text_start < text_end),
+    CONSTRAINT ck_link_country_agreement CHECK (country_agreement in ('named', 'other_named',
+        'none_named')),
     CONSTRAINT ck_link_beginning CHECK (beginning in ('new', 'confirmed', 'changed')),
     CONSTRAINT ck_link_since_reason CHECK (since_reason in ('source sent', 'override',
         'registry release', 'resolver change', 'resolved again')),
     CONSTRAINT fk_link_affiliation_id FOREIGN KEY(affiliation_id, policy_id) REFERENCES outcome
         (affiliation_id, policy_id) ON DELETE CASCADE,
-    CONSTRAINT fk_link_resolver_version_id FOREIGN KEY(resolver_version_id) REFERENCES
-        resolver_version (id),
     CONSTRAINT fk_link_since_version_id FOREIGN KEY(since_version_id) REFERENCES resolver_version
-        (id)
+        (id),
+    CONSTRAINT fk_link_override_id FOREIGN KEY(override_id) REFERENCES link_override (id)
 );
 CREATE INDEX ix_link_ror_id ON link (ror_id);
-CREATE INDEX ix_link_runner_up ON link ((evidence ->> 'runner_up'::text))
-    WHERE (evidence ->> 'runner_up'::text) IS NOT NULL;
+CREATE INDEX ix_link_runner_up ON link (runner_up) WHERE runner_up IS NOT NULL;
 CREATE INDEX ix_link_stands_for ON link USING gin (stands_for) WHERE stands_for <> '{}'::text[];
 COMMENT ON TABLE link IS 'An organisation that an affiliation names, by its present answer';
 COMMENT ON COLUMN link.affiliation_id IS 'The affiliation';
 COMMENT ON COLUMN link.policy_id IS 'What was asked for';
 COMMENT ON COLUMN link.ror_id IS 'Nine characters after https://ror.org/';
-COMMENT ON COLUMN link.resolver_version_id IS 'Who gave the answer';
-COMMENT ON COLUMN link.rank IS '1 is the best of the affiliation';
+COMMENT ON COLUMN link.since IS 'Since when the answers have this organisation unbroken';
+COMMENT ON COLUMN link.since_version_id IS 'Who gave the first of these answers';
+COMMENT ON COLUMN link.probability IS 'The judge''s, 0 to 1; 1 where a curator decided';
 COMMENT ON COLUMN link.score IS
-    'The reranker''s logit; null where a person said so and it was not read';
-COMMENT ON COLUMN link.probability IS
-    'The judge''s, that the affiliation names it: 0 to 1; 1 where a person said so';
+    'The reranker''s logit; null where a curator decided and it was not read';
+COMMENT ON COLUMN link.sparse IS 'The first stage''s score by words; null: not found so';
+COMMENT ON COLUMN link.dense IS 'The first stage''s score by meaning; null: not found so';
+COMMENT ON COLUMN link.margin IS 'How much less probable the runner-up is; null: no rival';
+COMMENT ON COLUMN link.rank IS '1 is the best of the affiliation';
+COMMENT ON COLUMN link.first_stage_rank IS
+    'Rank in the first stage, from 1; null: a curator decided and it was not found';
+COMMENT ON COLUMN link.text_start IS
+    'First character of the part that has the name, from 0; null: as text_end';
+COMMENT ON COLUMN link.text_end IS
+    'Behind its last; null: the name is written otherwise, as in another script';
+COMMENT ON COLUMN link.city_named IS 'The text names the organisation''s city';
 COMMENT ON COLUMN link.name IS 'The organisation''s name at that time';
-COMMENT ON COLUMN link.matched_name IS 'The name that was met';
+COMMENT ON COLUMN link.matched_name IS 'The name that the text has';
+COMMENT ON COLUMN link.country_agreement IS 'named, other_named or none_named';
+COMMENT ON COLUMN link.runner_up IS 'ROR id of the best rival for the same words; null: no rival';
 COMMENT ON COLUMN link.stands_for IS
-    'ROR ids of what the affiliation names, where successor or parent stand for it';
-COMMENT ON COLUMN link.evidence IS
-    'Why: part of the text, places, scores, runner-up; null in old answers';
-COMMENT ON COLUMN link.beginning IS
-    'new, confirmed or changed, beside the answer before; null in old answers';
-COMMENT ON COLUMN link.since IS
-    'Since when the answers have this organisation without a break; null: not known';
-COMMENT ON COLUMN link.since_version_id IS 'Who gave the first of these; null: not known';
-COMMENT ON COLUMN link.since_reason IS
-    'Why that one was given, as outcome.begin_reason; null: not known';
+    'ROR ids of what the affiliation names, where this one stands for them';
+COMMENT ON COLUMN link.beginning IS 'new, confirmed or changed, compared with the answer before';
+COMMENT ON COLUMN link.since_reason IS 'Why the first of these was given: outcome.begin_reason';
+COMMENT ON COLUMN link.override_id IS 'The curator''s decision that made the link; null: none';
 
 CREATE TABLE past_link (
     past_outcome_id BIGINT NOT NULL,
     ror_id TEXT NOT NULL,
-    rank SMALLINT NOT NULL,
-    score REAL,
+    continued BOOLEAN NOT NULL,
+    since TIMESTAMP WITH TIME ZONE NOT NULL,
+    since_version_id INTEGER NOT NULL,
     probability REAL NOT NULL,
+    score REAL,
+    sparse REAL,
+    dense REAL,
+    margin REAL,
+    rank SMALLINT NOT NULL,
+    first_stage_rank SMALLINT,
+    text_start SMALLINT,
+    text_end SMALLINT,
+    city_named BOOLEAN,
     name TEXT NOT NULL,
     matched_name TEXT NOT NULL,
-    stands_for TEXT[] NOT NULL,
-    evidence JSONB,
-    continued BOOLEAN NOT NULL,
-    beginning TEXT,
-    since TIMESTAMP WITH TIME ZONE,
-    since_version_id INTEGER,
-    since_reason TEXT,
+    country_agreement TEXT,
+    runner_up TEXT,
+    stands_for TEXT[] DEFAULT '{}' NOT NULL,
+    beginning TEXT NOT NULL,
+    since_reason TEXT NOT NULL,
+    override_id BIGINT,
     CONSTRAINT pk_past_link PRIMARY KEY (past_outcome_id, ror_id),
+    CONSTRAINT ck_past_link_probability CHECK (probability between 0 and 1),
+    CONSTRAINT ck_past_link_rank CHECK (rank >= 1),
+    CONSTRAINT ck_past_link_text CHECK (num_nulls(text_start, text_end) in (0, 2)),
+    CONSTRAINT ck_past_link_text_order CHECK (0 <= text_start and text_start < text_end),
+    CONSTRAINT ck_past_link_country_agreement CHECK (country_agreement in ('named', 'other_named',
+        'none_named')),
     CONSTRAINT ck_past_link_beginning CHECK (beginning in ('new', 'confirmed', 'changed')),
     CONSTRAINT ck_past_link_since_reason CHECK (since_reason in ('source sent', 'override',
         'registry release', 'resolver change', 'resolved again')),
     CONSTRAINT fk_past_link_past_outcome_id FOREIGN KEY(past_outcome_id) REFERENCES past_outcome
         (id) ON DELETE CASCADE,
     CONSTRAINT fk_past_link_since_version_id FOREIGN KEY(since_version_id) REFERENCES
-        resolver_version (id)
+        resolver_version (id),
+    CONSTRAINT fk_past_link_override_id FOREIGN KEY(override_id) REFERENCES link_override (id)
 );
 CREATE INDEX ix_past_link_ror_id ON past_link (ror_id);
 COMMENT ON TABLE past_link IS 'An organisation that an affiliation named, by a past answer';
 COMMENT ON COLUMN past_link.past_outcome_id IS 'The answer';
 COMMENT ON COLUMN past_link.ror_id IS 'Nine characters after https://ror.org/';
-COMMENT ON COLUMN past_link.rank IS '1 is the best of the affiliation';
-COMMENT ON COLUMN past_link.score IS
-    'The reranker''s logit; null where a person said so and it was not read';
-COMMENT ON COLUMN past_link.probability IS
-    'The judge''s, that the affiliation names it: 0 to 1; 1 where a person said so';
-COMMENT ON COLUMN past_link.name IS 'The organisation''s name at that time';
-COMMENT ON COLUMN past_link.matched_name IS 'The name that was met';
-COMMENT ON COLUMN past_link.stands_for IS
-    'ROR ids of what the affiliation names, where this one stood for it';
-COMMENT ON COLUMN past_link.evidence IS
-    'Why: part of the text, places, scores, runner-up; null in old answers';
 COMMENT ON COLUMN past_link.continued IS 'The next answer has this organisation too';
+COMMENT ON COLUMN past_link.since IS 'Since when the answers have this organisation unbroken';
+COMMENT ON COLUMN past_link.since_version_id IS 'Who gave the first of these answers';
+COMMENT ON COLUMN past_link.probability IS 'The judge''s, 0 to 1; 1 where a curator decided';
+COMMENT ON COLUMN past_link.score IS
+    'The reranker''s logit; null where a curator decided and it was not read';
+COMMENT ON COLUMN past_link.sparse IS 'The first stage''s score by words; null: not found so';
+COMMENT ON COLUMN past_link.dense IS 'The first stage''s score by meaning; null: not found so';
+COMMENT ON COLUMN past_link.margin IS 'How much less probable the runner-up is; null: no rival';
+COMMENT ON COLUMN past_link.rank IS '1 is the best of the affiliation';
+COMMENT ON COLUMN past_link.first_stage_rank IS
+    'Rank in the first stage, from 1; null: a curator decided and it was not found';
+COMMENT ON COLUMN past_link.text_start IS
+    'First character of the part that has the name, from 0; null: as text_end';
+COMMENT ON COLUMN past_link.text_end IS
+    'Behind its last; null: the name is written otherwise, as in another script';
+COMMENT ON COLUMN past_link.city_named IS 'The text names the organisation''s city';
+COMMENT ON COLUMN past_link.name IS 'The organisation''s name at that time';
+COMMENT ON COLUMN past_link.matched_name IS 'The name that the text has';
+COMMENT ON COLUMN past_link.country_agreement IS 'named, other_named or none_named';
+COMMENT ON COLUMN past_link.runner_up IS
+    'ROR id of the best rival for the same words; null: no rival';
+COMMENT ON COLUMN past_link.stands_for IS
+    'ROR ids of what the affiliation names, where this one stands for them';
 COMMENT ON COLUMN past_link.beginning IS
-    'new, confirmed or changed, beside the answer before; null in old answers';
-COMMENT ON COLUMN past_link.since IS
-    'Since when the answers have this organisation without a break; null: not known';
-COMMENT ON COLUMN past_link.since_version_id IS 'Who gave the first of these; null: not known';
+    'new, confirmed or changed, compared with the answer before';
 COMMENT ON COLUMN past_link.since_reason IS
-    'Why that one was given, as outcome.begin_reason; null: not known';
+    'Why the first of these was given: outcome.begin_reason';
+COMMENT ON COLUMN past_link.override_id IS 'The curator''s decision that made the link; null: none';
 
 CREATE TABLE stale (
     affiliation_id BIGINT NOT NULL,

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import partial
+from typing import Any
 
 from sqlalchemy import (
     REAL,
@@ -32,6 +33,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    PrimaryKeyConstraint,
     SmallInteger,
     Table,
     Text,
@@ -42,6 +44,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP
 
 from resolver.intake.record import MAX_EXTERNAL_ID, MAX_SOURCE
+from resolver.matching.outcome import CountryAgreement
 from resolver.matching.override import Verdict
 from resolver.registry.change import ChangeKind
 
@@ -88,17 +91,9 @@ _Timestamp = TIMESTAMP(timezone=True)
 _required = partial(Column, nullable=False)
 
 _ROR_ID = "Nine characters after https://ror.org/"
-_SCORE = "The reranker's logit; null where a person said so and it was not read"
-_PROBABILITY = "The judge's, that the affiliation names it: 0 to 1; 1 where a person said so"
-_EVIDENCE = "Why: part of the text, places, scores, runner-up; null in old answers"
 _BEGIN_REASON = (
-    "Why this answer was given: source sent for the first, else as past_outcome.end_reason; null"
-    " in old answers"
+    "Why this answer was given: source sent for the first, else as past_outcome.end_reason"
 )
-_BEGINNING = "new, confirmed or changed, beside the answer before; null in old answers"
-_SINCE = "Since when the answers have this organisation without a break; null: not known"
-_SINCE_VERSION = "Who gave the first of these; null: not known"
-_SINCE_REASON = "Why that one was given, as outcome.begin_reason; null: not known"
 
 metadata = MetaData(
     naming_convention={
@@ -269,21 +264,18 @@ Table(
         "release_id",
         Integer,
         ForeignKey("registry_release.id"),
-        index=True,
         comment="Registry it linked to",
     ),
     _required(
         "encoder_id",
         Integer,
         ForeignKey("model.id"),
-        index=True,
         comment="Model of the first stage",
     ),
     _required(
         "reranker_id",
         Integer,
         ForeignKey("model.id"),
-        index=True,
         comment="Model that scored the candidates",
     ),
     _required("settings", JSONB, comment="Settings that bear on every answer"),
@@ -387,11 +379,9 @@ Table(
 Table(
     "source_record",
     metadata,
-    _required("source", Text, primary_key=True, comment="Who sent it: crossref"),
-    _required("external_id", Text, primary_key=True, index=True, comment="Its record there: a DOI"),
-    _required(
-        "position", Integer, primary_key=True, comment="Which affiliation of that record, from 0"
-    ),
+    _required("source", Text, comment="Who sent it: crossref"),
+    _required("external_id", Text, comment="Its record there: a DOI"),
+    _required("position", Integer, comment="Which affiliation of that record, from 0"),
     _required(
         "affiliation_id",
         BigInteger,
@@ -404,10 +394,11 @@ Table(
         ForeignKey("policy.id"),
         comment="What was asked for: which of its answers counts",
     ),
-    _required(
+    Column(
         "raw_text",
         Text,
-        comment="The text as it came, at most 10,000 characters; what cannot be stored is U+FFFD",
+        comment="As it came, 10,000 characters at most, U+FFFD for what cannot be stored; "
+        "null: as normalised",
     ),
     _required(
         "received_at",
@@ -415,6 +406,8 @@ Table(
         server_default=func.now(),
         comment="When this text was received, with this policy",
     ),
+    # The DOI first, since it may be asked for alone.
+    PrimaryKeyConstraint("external_id", "source", "position"),
     CheckConstraint(f"char_length(source) <= {MAX_SOURCE}", name="source_length"),
     CheckConstraint(f"char_length(external_id) <= {MAX_EXTERNAL_ID}", name="external_id_length"),
     CheckConstraint("position >= 0", name="position"),
@@ -530,7 +523,7 @@ Table(
         server_default=text("'{}'"),
         comment="link_override.id of what persons had said of the text, in order",
     ),
-    Column("begin_reason", Text, comment=_BEGIN_REASON),
+    _required("begin_reason", Text, comment=_BEGIN_REASON),
     CheckConstraint("status in ('linked', 'no_match')", name="status"),
     CheckConstraint("(status = 'linked') = (reason is null)", name="reason"),
     CheckConstraint(f"begin_reason in ({_listed(_BEGIN_REASONS)})", name="begin_reason"),
@@ -538,6 +531,89 @@ Table(
     Index(None, "resolver_version_id", "affiliation_id", "policy_id"),
     comment="The present answer for an affiliation under a policy",
 )
+
+
+def _link_columns() -> list[Column[Any]]:
+    """What a link has beside its key, whether it is present or past.
+
+    Short columns stand before texts: so none is padded.
+    """
+    return [
+        _required(
+            "since", _Timestamp, comment="Since when the answers have this organisation unbroken"
+        ),
+        _required(
+            "since_version_id",
+            Integer,
+            ForeignKey("resolver_version.id"),
+            comment="Who gave the first of these answers",
+        ),
+        _required("probability", REAL, comment="The judge's, 0 to 1; 1 where a curator decided"),
+        Column(
+            "score",
+            REAL,
+            comment="The reranker's logit; null where a curator decided and it was not read",
+        ),
+        Column("sparse", REAL, comment="The first stage's score by words; null: not found so"),
+        Column("dense", REAL, comment="The first stage's score by meaning; null: not found so"),
+        Column("margin", REAL, comment="How much less probable the runner-up is; null: no rival"),
+        _required("rank", SmallInteger, comment="1 is the best of the affiliation"),
+        Column(
+            "first_stage_rank",
+            SmallInteger,
+            comment="Rank in the first stage, from 1; null: a curator decided and it was not found",
+        ),
+        Column(
+            "text_start",
+            SmallInteger,
+            comment="First character of the part that has the name, from 0; null: as text_end",
+        ),
+        Column(
+            "text_end",
+            SmallInteger,
+            comment="Behind its last; null: the name is written otherwise, as in another script",
+        ),
+        Column("city_named", Boolean, comment="The text names the organisation's city"),
+        _required("name", Text, comment="The organisation's name at that time"),
+        _required("matched_name", Text, comment="The name that the text has"),
+        Column("country_agreement", Text, comment="named, other_named or none_named"),
+        Column(
+            "runner_up", Text, comment="ROR id of the best rival for the same words; null: no rival"
+        ),
+        _required(
+            "stands_for",
+            ARRAY(Text),
+            server_default=text("'{}'"),
+            comment="ROR ids of what the affiliation names, where this one stands for them",
+        ),
+        _required(
+            "beginning", Text, comment="new, confirmed or changed, compared with the answer before"
+        ),
+        _required(
+            "since_reason", Text, comment="Why the first of these was given: outcome.begin_reason"
+        ),
+        Column(
+            "override_id",
+            BigInteger,
+            ForeignKey("link_override.id"),
+            comment="The curator's decision that made the link; null: none",
+        ),
+    ]
+
+
+def _link_conditions() -> list[CheckConstraint]:
+    return [
+        CheckConstraint("probability between 0 and 1", name="probability"),
+        CheckConstraint("rank >= 1", name="rank"),
+        CheckConstraint("num_nulls(text_start, text_end) in (0, 2)", name="text"),
+        CheckConstraint("0 <= text_start and text_start < text_end", name="text_order"),
+        CheckConstraint(
+            f"country_agreement in ({_listed(CountryAgreement)})", name="country_agreement"
+        ),
+        CheckConstraint(f"beginning in ({_listed(_BEGINNINGS)})", name="beginning"),
+        CheckConstraint(f"since_reason in ({_listed(_BEGIN_REASONS)})", name="since_reason"),
+    ]
+
 
 Table(
     "link",
@@ -553,42 +629,14 @@ Table(
         "policy_id", Integer, primary_key=True, autoincrement=False, comment="What was asked for"
     ),
     _required("ror_id", Text, primary_key=True, index=True, comment=_ROR_ID),
-    _required(
-        "resolver_version_id",
-        Integer,
-        ForeignKey("resolver_version.id"),
-        comment="Who gave the answer",
-    ),
-    _required("rank", SmallInteger, comment="1 is the best of the affiliation"),
-    Column("score", REAL, comment=_SCORE),
-    _required("probability", REAL, comment=_PROBABILITY),
-    _required("name", Text, comment="The organisation's name at that time"),
-    _required("matched_name", Text, comment="The name that was met"),
-    _required(
-        "stands_for",
-        ARRAY(Text),
-        server_default=text("'{}'"),
-        comment="ROR ids of what the affiliation names, where successor or parent stand for it",
-    ),
-    Column("evidence", JSONB, comment=_EVIDENCE),
-    Column("beginning", Text, comment=_BEGINNING),
-    Column("since", _Timestamp, comment=_SINCE),
-    Column("since_version_id", Integer, ForeignKey("resolver_version.id"), comment=_SINCE_VERSION),
-    Column("since_reason", Text, comment=_SINCE_REASON),
-    CheckConstraint("probability between 0 and 1", name="probability"),
-    CheckConstraint("rank >= 1", name="rank"),
-    CheckConstraint(f"beginning in ({_listed(_BEGINNINGS)})", name="beginning"),
-    CheckConstraint(f"since_reason in ({_listed(_BEGIN_REASONS)})", name="since_reason"),
+    *_link_columns(),
+    *_link_conditions(),
     ForeignKeyConstraint(
         ["affiliation_id", "policy_id"],
         ["outcome.affiliation_id", "outcome.policy_id"],
         ondelete="CASCADE",
     ),
-    Index(
-        "ix_link_runner_up",
-        text("(evidence ->> 'runner_up'::text)"),
-        postgresql_where=text("(evidence ->> 'runner_up'::text) IS NOT NULL"),
-    ),
+    Index(None, "runner_up", postgresql_where=text("runner_up IS NOT NULL")),
     Index(
         "ix_link_stands_for",
         "stands_for",
@@ -668,19 +716,19 @@ Table(
         "ended_by",
         Integer,
         ForeignKey("resolver_version.id"),
-        index=True,
         comment="Who gave the next answer",
     ),
     _required(
         "end_reason", Text, comment="registry release, resolver change, override or resolved again"
     ),
-    Column("begin_reason", Text, comment=_BEGIN_REASON),
+    _required("begin_reason", Text, comment=_BEGIN_REASON),
     CheckConstraint("status in ('linked', 'no_match')", name="status"),
     CheckConstraint("(status = 'linked') = (reason is null)", name="reason"),
     CheckConstraint(f"begin_reason in ({_listed(_BEGIN_REASONS)})", name="begin_reason"),
     CheckConstraint(f"end_reason in ({_listed(_END_REASONS)})", name="end_reason"),
     CheckConstraint("resolved_at <= ended_at", name="spell"),
     Index(None, "affiliation_id", "policy_id"),
+    Index(None, "ended_by", "ended_at"),
     comment="An answer that another one took the place of",
 )
 
@@ -695,24 +743,9 @@ Table(
         comment="The answer",
     ),
     _required("ror_id", Text, primary_key=True, index=True, comment=_ROR_ID),
-    _required("rank", SmallInteger, comment="1 is the best of the affiliation"),
-    Column("score", REAL, comment=_SCORE),
-    _required("probability", REAL, comment=_PROBABILITY),
-    _required("name", Text, comment="The organisation's name at that time"),
-    _required("matched_name", Text, comment="The name that was met"),
-    _required(
-        "stands_for",
-        ARRAY(Text),
-        comment="ROR ids of what the affiliation names, where this one stood for it",
-    ),
-    Column("evidence", JSONB, comment=_EVIDENCE),
     _required("continued", Boolean, comment="The next answer has this organisation too"),
-    Column("beginning", Text, comment=_BEGINNING),
-    Column("since", _Timestamp, comment=_SINCE),
-    Column("since_version_id", Integer, ForeignKey("resolver_version.id"), comment=_SINCE_VERSION),
-    Column("since_reason", Text, comment=_SINCE_REASON),
-    CheckConstraint(f"beginning in ({_listed(_BEGINNINGS)})", name="beginning"),
-    CheckConstraint(f"since_reason in ({_listed(_BEGIN_REASONS)})", name="since_reason"),
+    *_link_columns(),
+    *_link_conditions(),
     comment="An organisation that an affiliation named, by a past answer",
 )
 
@@ -721,7 +754,7 @@ Table(
     metadata,
     _required("id", BigInteger, Identity(always=True), primary_key=True, comment="Key"),
     _required("source", Text, comment="Who sent it: crossref"),
-    _required("external_id", Text, index=True, comment="Its record there: a DOI"),
+    _required("external_id", Text, comment="Its record there: a DOI"),
     _required("position", Integer, comment="Which affiliation of that record, from 0"),
     _required(
         "affiliation_id",
@@ -731,12 +764,12 @@ Table(
         comment="The text that was answered",
     ),
     _required("policy_id", Integer, ForeignKey("policy.id"), comment="What was asked for"),
-    _required("raw_text", Text, comment="The text as it came"),
+    Column("raw_text", Text, comment="The text as it came; null: as normalised"),
     _required("received_at", _Timestamp, comment="When it was received"),
     _required("ended_at", _Timestamp, index=True, comment="When it was changed or withdrawn"),
     _required("end_reason", Text, comment="changed or withdrawn"),
     CheckConstraint("end_reason in ('changed', 'withdrawn')", name="end_reason"),
     CheckConstraint("received_at <= ended_at", name="spell"),
-    Index(None, "source", "external_id", "position"),
+    Index(None, "external_id", "source", "position"),
     comment="An affiliation as a source had sent it, before it changed or withdrew it",
 )

@@ -168,15 +168,16 @@ STORED = """
     VALUES (1, 1, 2, '{}', '1');
     INSERT INTO policy (fingerprint, settings) VALUES ('p', '{}');
     INSERT INTO affiliation (text_hash, text) VALUES ('a', 'Oxford'), ('b', 'ETH and PSI');
-    INSERT INTO source_record (source, external_id, position, affiliation_id, policy_id, raw_text)
-    SELECT 'crossref', text, 0, id, 1, text FROM affiliation;
-    INSERT INTO outcome (affiliation_id, policy_id, resolver_version_id, status)
-    VALUES (1, 1, 1, 'linked'), (2, 1, 1, 'linked');
-    INSERT INTO link (affiliation_id, policy_id, ror_id, resolver_version_id, rank, score,
-                      probability, name, matched_name)
-    VALUES (1, 1, '052gg0110', 1, 1, 3, 0.8, 'University of Oxford', 'Oxford'),
-           (2, 1, '05a28rw58', 1, 1, 4, 0.95, 'ETH Zurich', 'ETH'),
-           (2, 1, '03eh3y714', 1, 2, 4, 0.91, 'Paul Scherrer Institute', 'PSI');
+    INSERT INTO source_record (source, external_id, position, affiliation_id, policy_id)
+    SELECT 'crossref', text, 0, id, 1 FROM affiliation;
+    INSERT INTO outcome (affiliation_id, policy_id, resolver_version_id, status, begin_reason)
+    VALUES (1, 1, 1, 'linked', 'source sent'), (2, 1, 1, 'linked', 'source sent');
+    INSERT INTO link (affiliation_id, policy_id, ror_id, rank, score, probability, name,
+                      matched_name, beginning, since, since_version_id, since_reason)
+    VALUES
+        (1, 1, '052gg0110', 1, 3, 0.8, 'University of Oxford', 'Oxford', 'new', now(), 1, 'override'),
+        (2, 1, '05a28rw58', 1, 4, 0.95, 'ETH Zurich', 'ETH', 'new', now(), 1, 'override'),
+        (2, 1, '03eh3y714', 2, 4, 0.91, 'Paul Scherrer Institute', 'PSI', 'new', now(), 1, 'override');
 """
 
 
@@ -435,4 +436,4 @@ def test_every_table_view_and_column_says_what_it_is(engine: Engine) -> None:
             )
         ).scalar_one()
     assert silent == []
-    assert described == 23
+    assert described == 33

@@ -1,3 +1,4 @@
+-- The week is a column to group by, so a condition on it is met before anything is added up.
 CREATE VIEW drift AS
 SELECT
     s.source,

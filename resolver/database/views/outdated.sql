@@ -1,3 +1,5 @@
+-- Of an answer that several versions have marked one row is shown. Written so that an index is read:
+-- an array, and a range of one version, of which Postgres does not expect all answers.
 CREATE VIEW outdated AS
 WITH RECURSIVE valid AS (
     SELECT id, carries_id FROM resolver_version WHERE is_current
@@ -56,7 +58,8 @@ COMMENT ON COLUMN outdated.external_id IS 'Its record there: a DOI';
 COMMENT ON COLUMN outdated.position IS 'Which affiliation of that record, from 0';
 COMMENT ON COLUMN outdated.affiliation IS 'The normalised text';
 COMMENT ON COLUMN outdated.cause IS
-    'organisation changed, organisation added, no answer before, override, or resolver change: of a version that the one in use does not carry';
+    'organisation changed, organisation added, no answer before, override, or resolver change: of a'
+    ' version that the one in use does not carry';
 COMMENT ON COLUMN outdated.ror_id IS 'The organisation that is the cause, where it is known';
 COMMENT ON COLUMN outdated.registry_release IS 'Registry release that the answer was made from';
 COMMENT ON COLUMN outdated.resolver_version IS 'Who gave the answer: resolver_version.id';
