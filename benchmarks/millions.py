@@ -180,26 +180,29 @@ FILL = (
     "SELECT setval(pg_get_serial_sequence('affiliation', 'id'), max(id)) FROM affiliation",
     """
     INSERT INTO outcome
-        (affiliation_id, policy_id, resolver_version_id, status, reason, overrides, resolved_at)
+        (affiliation_id, policy_id, resolver_version_id, status, reason, overrides, resolved_at,
+         begin_reason)
     SELECT :base * c + o.affiliation_id, o.policy_id, o.resolver_version_id, o.status, o.reason,
-           o.overrides, o.resolved_at
+           o.overrides, o.resolved_at, o.begin_reason
     FROM generate_series(1, :copies) AS c, outcome o
     ORDER BY 1
     """,
     """
     INSERT INTO link
-        (affiliation_id, policy_id, ror_id, resolver_version_id, rank, score, probability, name,
-         matched_name, stands_for, evidence)
-    SELECT :base * c + l.affiliation_id, l.policy_id, l.ror_id, l.resolver_version_id, l.rank,
-           l.score, l.probability, l.name, l.matched_name, l.stands_for, l.evidence
-    FROM generate_series(1, :copies) AS c, link l
+        (affiliation_id, policy_id, ror_id, since, since_version_id, probability, score, sparse,
+         dense, margin, rank, first_stage_rank, text_start, text_end, city_named, name,
+         matched_name, country_agreement, runner_up, stands_for, beginning, since_reason)
+    SELECT :base * c + affiliation_id, policy_id, ror_id, since, since_version_id, probability,
+           score, sparse, dense, margin, rank, first_stage_rank, text_start, text_end, city_named,
+           name, matched_name, country_agreement, runner_up, stands_for, beginning, since_reason
+    FROM generate_series(1, :copies) AS c, link
     ORDER BY 1
     """,
     # A hundred sources, two records a text; they came in over two years.
     """
     INSERT INTO source_record
-        (source, external_id, position, affiliation_id, policy_id, raw_text, received_at)
-    SELECT 'source ' || (a.id % 100), '10.1000/' || a.id, p, a.id, o.policy_id, a.text,
+        (source, external_id, position, affiliation_id, policy_id, received_at)
+    SELECT 'source ' || (a.id % 100), '10.1000/' || a.id, p, a.id, o.policy_id,
            now() - interval '2 years' * (1 - a.id / (SELECT max(id) FROM affiliation)::float)
     FROM outcome o JOIN affiliation a ON a.id = o.affiliation_id, generate_series(0, 1) AS p
     WHERE o.affiliation_id > :base
@@ -334,8 +337,8 @@ def questions(engine: Engine, version: int, strings: int) -> dict[str, Callable[
         for record in rows(
             engine,
             # Of the strings that were resolved: the hashes of the copies are made up.
-            "SELECT source, external_id, raw_text, position FROM source_record"
-            " WHERE affiliation_id <= :real",
+            "SELECT source, external_id, coalesce(raw_text, text), position FROM source_record"
+            " JOIN affiliation a ON a.id = affiliation_id WHERE affiliation_id <= :real",
             real=min(strings, 256),
         )
     ]

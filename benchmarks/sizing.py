@@ -8,8 +8,9 @@
 Some strings are resolved by the built-in models. Their answers, with evidence, are then stored for
 as many distinct strings as `--strings` says, in chunks, as a worker stores them; each string is of
 one record. Then another resolver version answers all of them again, so that each has a past answer.
-What the tables take is read from Postgres after each step, indexes and empty space included. At
-last all of it is backed up, and restored into another database.
+What the tables take is read from Postgres after each step, indexes and empty space included; of
+the links also the mean length of a row. At last all of it is backed up, and restored into another
+database.
 
 The large sizes are those figures multiplied. What speed they assume, of one process of one thread,
 is `--rate`: `benchmarks.throughput --processes 2` measures it. What share of the answers each of
@@ -122,6 +123,7 @@ def measured(options: argparse.Namespace, home: Path) -> dict[str, Any]:
         after = taken(engine)
         for what in ("record", "string"):
             figures[f"{what}_bytes"] = (after[what] - before[what]) / len(records)
+        figures |= link_bytes(engine)
         say("and answered again …")
         later = another(engine, version)
         stored(engine, later.id, records, outcomes, options.chunk_size)
@@ -191,6 +193,18 @@ def taken(engine: Engine) -> dict[str, int]:
         }
 
 
+def link_bytes(engine: Engine) -> dict[str, float]:
+    """Bytes a link: all that the table takes, its indexes, and the row itself."""
+    query = """
+        SELECT pg_total_relation_size('link')::float / count(*) AS link_bytes,
+               pg_indexes_size('link')::float / count(*) AS link_index_bytes,
+               avg(pg_column_size(link.*))::float AS link_row_bytes
+        FROM link
+    """
+    with engine.connect() as connection:
+        return dict(connection.execute(text(query)).mappings().one())
+
+
 def database_bytes(engine: Engine) -> int:
     with engine.connect() as connection:
         return int(
@@ -256,6 +270,9 @@ def tables(figures: Mapping[str, Any], options: argparse.Namespace) -> str:
     each = [
         ["a record", figures["record_bytes"]],
         ["a distinct string, its answer and links", figures["string_bytes"]],
+        ["of these, a link", figures["link_bytes"]],
+        ["of a link, its indexes", figures["link_index_bytes"]],
+        ["of a link, its row (mean of pg_column_size)", figures["link_row_bytes"]],
         ["a past answer", figures["past_answer_bytes"]],
         ["room that a replaced answer leaves behind", figures["room_bytes"]],
         ["in a message, a record", figures["message_bytes"]],

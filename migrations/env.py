@@ -7,7 +7,7 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from resolver.database.connection import connect
-from resolver.database.tables import Base
+from resolver.database.tables import metadata
 from resolver.errors import SettingsError
 from resolver.settings import load_settings
 
@@ -20,7 +20,7 @@ STATEMENT_TIMEOUT = "15min"
 def _run(connection: Connection) -> None:
     context.configure(
         connection=connection,
-        target_metadata=Base.metadata,
+        target_metadata=metadata,
         compare_type=True,
         compare_server_default=True,
         transaction_per_migration=True,
@@ -36,9 +36,7 @@ def _run(connection: Connection) -> None:
 
 def main() -> None:
     if context.is_offline_mode():
-        context.configure(
-            dialect_name="postgresql", target_metadata=Base.metadata, literal_binds=True
-        )
+        context.configure(dialect_name="postgresql", target_metadata=metadata, literal_binds=True)
         with context.begin_transaction():
             context.run_migrations()
         return

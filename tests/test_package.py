@@ -58,7 +58,8 @@ def test_every_file_of_the_checkout_is_installed(wheel: frozenset[str]) -> None:
     [
         "resolver/builtin/judge.json", "resolver/builtin/tokenizer.json",
         f"resolver/builtin/encoder/{WEIGHTS}", "resolver/builtin/reranker/model.onnx",
-        "resolver/migrations/script.py.mako", "resolver/workers/client.py",
+        "resolver/migrations/script.py.mako", "resolver/migrations/versions/0001_tables.sql",
+        "resolver/database/views/resolved_links.sql", "resolver/workers/client.py",
         str(sample.REGISTRY.relative_to(ROOT)),
     ],
 )  # fmt: skip

@@ -15,7 +15,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 
 import orjson
@@ -156,6 +156,7 @@ def take(
     for ordinal, record in enumerate(records):
         check_key(record, position=ordinal)
         text = Affiliation.of(record.affiliation).text
+        raw = _storable(record.affiliation[:MAX_CHARACTERS])
         rows.append(
             (
                 ordinal,
@@ -164,7 +165,7 @@ def take(
                 record.position,
                 text_hash(text),
                 text,
-                _storable(record.affiliation[:MAX_CHARACTERS]),
+                None if raw == text else raw,
             )
         )
     if not rows and not whole:
@@ -297,7 +298,7 @@ def save(
         _copy(
             cursor,
             "incoming_link",
-            ("int8", "text", "int2", "float4", "float4", "text", "text", "text[]", "text"),
+            _LINK_TYPES,
             links,
         )
         known = len(outcomes) - cursor.execute(_LEAVE_FORGOTTEN).rowcount
@@ -352,7 +353,7 @@ def _answer_rows(
                     _storable(link.name),
                     _storable(link.matched_name),
                     list(link.stands_for),
-                    _json(link.evidence),
+                    *_evidence_row(link.evidence),
                 )
             )
     return outcomes, links
@@ -408,27 +409,23 @@ def _optional(text: str | None, longest: int) -> str | None:
     return None if text is None else _storable(text)[:longest]
 
 
-def _json(evidence: LinkEvidence | None) -> str | None:
-    """Evidence as `link.evidence` holds it; numbers to four places, no override left out."""
+def _evidence_row(evidence: LinkEvidence | None) -> tuple[object, ...]:
+    """The columns from `text_start` on. Texts and names are not stored: `affiliation` has the one,
+    the registry the other; nor is what the judge weighed, which ``resolver explain`` works out."""
     if evidence is None:
-        return None
-    values = asdict(evidence)
-    if evidence.override is None:
-        del values["override"]
-    return orjson.dumps(_stored(values)).decode()
-
-
-def _stored(value: object) -> object:
-    match value:
-        case dict():
-            return {key: _stored(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_stored(item) for item in value]
-        case float():
-            return round(value, 4)
-        case str():
-            return _storable(value)
-    return value
+        return (None,) * 10
+    return (
+        evidence.start if evidence.text else None,
+        evidence.end if evidence.text else None,
+        evidence.country.value,
+        evidence.city_named,
+        evidence.first_stage_rank,
+        evidence.sparse,
+        evidence.dense,
+        evidence.runner_up,
+        evidence.margin,
+        evidence.override and evidence.override.id,
+    )
 
 
 def _storable(text: str) -> str:
@@ -484,8 +481,8 @@ _TAKE_SOURCE_RECORDS = """
         WHERE NOT EXISTS (
             SELECT FROM source_record p
             WHERE (p.source, p.external_id, p.position) = (n.source, n.external_id, n.position)
-            AND (p.affiliation_id, p.policy_id, p.raw_text)
-                = (n.affiliation_id, %(policy)s, n.raw_text)
+            AND (p.affiliation_id, p.policy_id) = (n.affiliation_id, %(policy)s)
+            AND p.raw_text IS NOT DISTINCT FROM n.raw_text
         )
         ORDER BY n.source, n.external_id, n.position
         ON CONFLICT (source, external_id, position)
@@ -510,8 +507,8 @@ _REPLACE_SOURCE_RECORDS = """
             ORDER BY i.source, i.external_id, i.position, i.ordinal DESC
         ) n
         JOIN source_record s USING (source, external_id, position)
-        WHERE (s.affiliation_id, s.policy_id, s.raw_text)
-            <> (n.affiliation_id, %(policy)s, n.raw_text)
+        WHERE (s.affiliation_id, s.policy_id) <> (n.affiliation_id, %(policy)s)
+        OR s.raw_text IS DISTINCT FROM n.raw_text
     ), past AS (
         INSERT INTO past_record
             (source, external_id, position, affiliation_id, policy_id, raw_text, received_at,
@@ -636,7 +633,9 @@ _CREATE_INCOMING_ANSWER = """
     ) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS incoming_link (
         affiliation_id bigint, ror_id text, rank smallint, score real, probability real,
-        name text, matched_name text, stands_for text[], evidence text
+        name text, matched_name text, stands_for text[], text_start smallint, text_end smallint,
+        country_agreement text, city_named boolean, first_stage_rank smallint, sparse real,
+        dense real, runner_up text, margin real, override_id bigint
     ) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS stored_outcome (
         affiliation_id bigint, moment timestamptz, reason text
@@ -649,6 +648,21 @@ _CREATE_INCOMING_ANSWER = """
         since timestamptz, since_version_id integer, since_reason text
     ) ON COMMIT DELETE ROWS
 """
+
+_LINK_TYPES = (
+    *("int8", "text", "int2", "float4", "float4", "text", "text", "text[]", "int2", "int2"),
+    *("text", "bool", "int2", "float4", "float4", "text", "float4", "int8"),
+)
+"""Of the columns of `incoming_link`."""
+
+_LINK_COLUMNS = """
+    {0}.ror_id, {0}.rank, {0}.score, {0}.probability, {0}.name, {0}.matched_name, {0}.stands_for,
+    {0}.text_start, {0}.text_end, {0}.country_agreement, {0}.city_named, {0}.first_stage_rank,
+    {0}.sparse, {0}.dense, {0}.runner_up, {0}.margin, {0}.override_id
+"""
+"""What a link has from its outcome, as columns of a table under another name."""
+
+_NAMED_COLUMNS = _LINK_COLUMNS.replace("{0}.", "")
 
 _LEAVE_FORGOTTEN = """
     DELETE FROM incoming_outcome i
@@ -718,7 +732,7 @@ _FIND_REPLACED = """
 """A model in float32 gives slightly other numbers to a text that shares its batch with others:
 1e-4 is some ten times what was seen, and nothing that anybody would call another answer."""
 
-_KEEP_PAST = """
+_KEEP_PAST = f"""
     WITH past AS (
         INSERT INTO past_outcome
             (affiliation_id, policy_id, resolver_version_id, status, reason, overrides,
@@ -732,17 +746,16 @@ _KEEP_PAST = """
         RETURNING id, affiliation_id, policy_id
     )
     INSERT INTO past_link
-        (past_outcome_id, ror_id, rank, score, probability, name, matched_name, stands_for,
-         evidence, beginning, since, since_version_id, since_reason, continued)
+        (past_outcome_id, {_NAMED_COLUMNS}, beginning, since, since_version_id, since_reason,
+         continued)
     SELECT
-        p.id, l.ror_id, l.rank, l.score, l.probability, l.name, l.matched_name, l.stands_for,
-        l.evidence, l.beginning, l.since, l.since_version_id, l.since_reason,
+        p.id, {_LINK_COLUMNS.format("l")}, l.beginning, l.since, l.since_version_id, l.since_reason,
         EXISTS (
             SELECT FROM incoming_link n
             WHERE (n.affiliation_id, n.ror_id) = (l.affiliation_id, l.ror_id)
         )
     FROM past p JOIN link l USING (affiliation_id, policy_id)
-"""
+"""  # noqa: S608
 
 _DELETE_LINKS = """
     WITH deleted AS (
@@ -772,28 +785,26 @@ _REPLACE_OUTCOMES = """
     INSERT INTO stored_outcome SELECT * FROM replaced
 """
 
-_INSERT_LINKS = """
-    INSERT INTO link (affiliation_id, policy_id, ror_id, resolver_version_id, rank, score,
-                      probability, name, matched_name, stands_for, evidence, beginning,
-                      since, since_version_id, since_reason)
-    SELECT i.affiliation_id, %(policy)s, i.ror_id, %(version)s, i.rank, i.score,
-           i.probability, i.name, i.matched_name, i.stands_for, i.evidence::jsonb,
+_INSERT_LINKS = f"""
+    INSERT INTO link
+        (affiliation_id, policy_id, {_NAMED_COLUMNS}, beginning, since, since_version_id,
+         since_reason)
+    SELECT i.affiliation_id, %(policy)s, {_LINK_COLUMNS.format("i")},
            CASE
                WHEN r.ror_id IS NULL THEN 'new'
                WHEN (r.rank, r.matched_name, r.stands_for)
                    = (i.rank, i.matched_name, i.stands_for) THEN 'confirmed'
                ELSE 'changed'
            END,
-           CASE WHEN r.ror_id IS NULL THEN s.moment ELSE r.since END,
-           CASE WHEN r.ror_id IS NULL THEN %(version)s ELSE r.since_version_id END,
-           CASE WHEN r.ror_id IS NULL THEN s.reason ELSE r.since_reason END
+           coalesce(r.since, s.moment),
+           coalesce(r.since_version_id, %(version)s),
+           coalesce(r.since_reason, s.reason)
     FROM incoming_link i
     JOIN stored_outcome s USING (affiliation_id)
     LEFT JOIN replaced_link r USING (affiliation_id, ror_id)
     ORDER BY i.affiliation_id, i.rank
-"""
-"""What the answer before has linked already began then, not now. It may not be known when that was:
-then it stays unknown."""
+"""  # noqa: S608
+"""A link that the answer before had already began then, not now."""
 
 _DELETE_STALE = """
     DELETE FROM stale

@@ -338,8 +338,7 @@ _LINKED = """
     WHERE stands_for <> '{}'::text[] AND stands_for && %(ror_ids)s
     AND named = ANY(%(ror_ids)s)
     UNION ALL
-    SELECT affiliation_id, policy_id, evidence ->> 'runner_up' FROM link
-    WHERE (evidence ->> 'runner_up') = ANY(%(ror_ids)s)
+    SELECT affiliation_id, policy_id, runner_up FROM link WHERE runner_up = ANY(%(ror_ids)s)
 """
 
 _UNLINKED = """
@@ -385,7 +384,7 @@ _CARRIED = """
                 l.ror_id, l.matched_name, l.probability,
                 (SELECT (p.settings ->> 'accept_probability')::real FROM policy p
                  WHERE p.id = o.policy_id),
-                l.evidence -> 'sparse', l.evidence -> 'dense'
+                l.sparse, l.dense
             )
         ) AS links
         FROM link l

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 import sqlalchemy as sa
 from alembic import command
@@ -24,8 +25,11 @@ from resolver.errors import DatabaseOutdated
 
 log = logging.getLogger(__name__)
 
+MIGRATIONS: Traversable = resources.files("resolver.migrations")
+"""Where the migrations are."""
+
 _GRANTS = "resolver_grants()"
-"""The function of migration 0004 that makes the roles."""
+"""The function that makes the roles and gives them their privileges."""
 
 _MIGRATION_LOCK = 0x726F7201
 """Key of the advisory lock that keeps two migrations apart: "ror" and a number."""
@@ -48,7 +52,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
 
 
 def grant(connection: Connection) -> None:
-    """Give the roles of migration 0004 their privileges, if it is there and this user owns it.
+    """Give the two roles their privileges, if the schema is there and this user owns it.
 
     Logs what an administrator must run first where the roles are missing and this user may not
     make them; the schema is complete without.
@@ -261,7 +265,7 @@ def _alone(connection: Connection) -> Iterator[None]:
 
 def _config(connection: Connection | None) -> Config:
     config = Config()
-    with resources.as_file(resources.files("resolver.migrations")) as folder:
+    with resources.as_file(MIGRATIONS) as folder:
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config

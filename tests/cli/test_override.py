@@ -36,8 +36,9 @@ def objects(done: CompletedProcess[str]) -> list[dict[str, object]]:
 
 def links(home: Path, affiliation: str) -> list[dict[str, str]]:
     query = (
-        "SELECT DISTINCT rank, ror_id, probability, score, evidence -> 'override' ->> 'note' AS note"
-        f" FROM resolved_links WHERE affiliation = '{affiliation}' ORDER BY rank"
+        "SELECT DISTINCT rank, l.ror_id, probability, score, note"
+        " FROM resolved_links l LEFT JOIN link_override x ON x.id = l.override_id"
+        f" WHERE l.affiliation = '{affiliation}' ORDER BY rank"
     )
     done = run_in(home, "sql", query, "--csv")
     assert done.returncode == 0, done.stderr

@@ -167,8 +167,6 @@ def test_going_down_says_what_it_drops_and_waits_for_yes(database_url: str, tmp_
     assert "resolver backup before.dump" in said
     assert "resolver migrate base --yes" in said
     assert run_in(tmp_path, "sql", "TABLE organisations", env=there).returncode == 0
-    # Nothing is lost by dropping a view.
-    assert run_in(tmp_path, "migrate", "0004", env=there).returncode == 0
     done = run_in(tmp_path, "migrate", "base", "--yes", env=there)
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stderr.split())

@@ -11,11 +11,20 @@ from sqlalchemy import Engine, text
 
 from resolver.database.answers import SaveReport, StoredAffiliation, intake, refuse, save
 from resolver.database.connection import transaction
+from resolver.database.overrides import add
 from resolver.database.releases import ReleaseInfo, load_release
 from resolver.database.resolver_versions import put_in_use, register
 from resolver.errors import IntakeError, ModelError, ResolverSuperseded
 from resolver.intake.record import RefusedRecord, SourceRecord
-from resolver.matching.outcome import CountryAgreement, Link, LinkEvidence, Outcome, Reason
+from resolver.matching.outcome import (
+    CountryAgreement,
+    Link,
+    LinkEvidence,
+    Outcome,
+    OverrideNote,
+    Reason,
+)
+from resolver.matching.override import Override, Verdict
 from resolver.matching.policy import Policy
 from resolver.registry.organisation import Name, NameKind, Organisation, OrganisationStatus, Place
 from resolver.text.affiliation import MAX_CHARACTERS
@@ -109,6 +118,25 @@ def test_the_raw_text_is_kept_as_it_came_where_it_can_be(
     intake(engine, resolvers[1], [record(raw)])
     assert rows(engine, "SELECT raw_text FROM source_record") == [
         ("R&amp;D\n <b>Ox\ufffdford</b> \ufffd",)
+    ]
+
+
+def test_a_raw_text_that_is_normal_is_not_kept_twice(
+    engine: Engine, resolvers: tuple[int, int]
+) -> None:
+    query = "SELECT raw_text, received_at FROM source_record"
+    intake(engine, resolvers[1], [record("Oxford")])
+    before = rows(engine, query)
+    assert before[0][0] is None
+    intake(engine, resolvers[1], [record("Oxford")])
+    assert rows(engine, query) == before
+    intake(engine, resolvers[1], [record("Oxford ")])
+    assert rows(engine, query)[0][0] == "Oxford "
+    intake(engine, resolvers[1], [record("Oxford")])
+    assert rows(engine, query)[0][0] is None
+    assert rows(engine, "SELECT raw_text, end_reason FROM past_record ORDER BY id") == [
+        (None, "changed"),
+        ("Oxford ", "changed"),
     ]
 
 
@@ -242,16 +270,16 @@ def test_links_are_stored_as_they_were_given(engine: Engine, resolvers: tuple[in
 
 
 EVIDENCE = LinkEvidence(
-    text="Oxford\x00",
-    start=0,
-    end=6,
+    text="ETH",
+    start=11,
+    end=14,
     country=CountryAgreement.NONE_NAMED,
     city_named=True,
     first_stage_rank=1,
-    sparse=0.123456,
+    sparse=0.125,
     dense=None,
-    runner_up="03gq8fr08",
-    runner_up_name="Rutherford \ud800 Laboratory",
+    runner_up="052gg0110",
+    runner_up_name="University of Oxford",
     margin=0.5,
     weighed=(("logit", 2.5), ("city", -0.125)),
 )
@@ -260,37 +288,63 @@ EVIDENCE = LinkEvidence(
 def test_evidence_and_what_a_link_stands_for_are_kept(
     engine: Engine, resolvers: tuple[int, int]
 ) -> None:
-    successor = replace(OXFORD, evidence=EVIDENCE, stands_for=("03gq8fr08", "00aaaaa00"))
-    save(engine, resolvers[1], [(one(engine, resolvers[1]), linked(successor, ETH))])
-    evidence = {
-        "text": "Oxford\ufffd",
-        "start": 0,
-        "end": 6,
-        "country": "none_named",
-        "city_named": True,
-        "first_stage_rank": 1,
-        "sparse": 0.1235,
-        "dense": None,
-        "runner_up": "03gq8fr08",
-        "runner_up_name": "Rutherford \ufffd Laboratory",
-        "margin": 0.5,
-        "weighed": [["logit", 2.5], ["city", -0.125]],
-    }
-    assert rows(engine, "SELECT stands_for, evidence FROM link ORDER BY rank") == [
-        (["03gq8fr08", "00aaaaa00"], evidence),
-        ([], None),
+    successor = replace(ETH, rank=1, evidence=EVIDENCE, stands_for=("03gq8fr08", "00aaaaa00"))
+    plain = replace(OXFORD, rank=2)
+    save(engine, resolvers[1], [(one(engine, resolvers[1]), linked(successor, plain))])
+    columns = (
+        "stands_for, text_start, text_end, country_agreement, city_named, first_stage_rank,"
+        " sparse, dense, runner_up, margin, override_id"
+    )
+    kept = ["03gq8fr08", "00aaaaa00"], 11, 14, "none_named", True, 1, 0.125, None, "052gg0110", 0.5
+    nothing = ([], *[None] * 9)
+    assert rows(engine, f"SELECT {columns} FROM link ORDER BY rank") == [
+        (*kept, None),
+        (*nothing, None),
     ]
-    assert rows(
-        engine, "SELECT matched_text, stands_for, evidence FROM resolved_links ORDER BY rank"
-    ) == [("Oxford\ufffd", ["03gq8fr08", "00aaaaa00"], evidence), (None, [], None)]
+    shown = f"SELECT {columns}, matched_text, runner_up_name FROM {{}} ORDER BY rank"
+    for view in ("resolved_links", "resolved_links_at(now())", "link_history"):
+        assert rows(engine, shown.format(view)) == [
+            (*kept, None, "ETH", "University of Oxford"),
+            (*nothing, None, None, None),
+        ], view
+
+
+def test_a_link_names_the_decision_that_made_it(engine: Engine, resolvers: tuple[int, int]) -> None:
+    decision = Override(None, "Oxford and ETH", ETH.ror_id, Verdict.IS, "ada", "see their page")
+    add(engine, [decision])
+    note = OverrideNote(1, "ada", "see their page", date(2026, 11, 22))
+    made = replace(ETH, evidence=replace(EVIDENCE, override=note))
+    answer = Outcome("Oxford and ETH", (made,), overrides=(1,))
+    save(engine, resolvers[1], [(one(engine, resolvers[1]), answer)])
+    query = "SELECT author, x.note FROM resolved_links l JOIN link_override x ON x.id = override_id"
+    assert rows(engine, query) == [("ada", "see their page")]
+
+
+@pytest.mark.parametrize(
+    ("affiliation", "part"),
+    [
+        pytest.param("Oxford and ETH", slice(11, 14), id="ASCII"),
+        pytest.param("牛津大学, \U0001f393 Oxford", slice(0, 4), id="beyond the BMP behind it"),
+        pytest.param("\U0001f393\U0001f393 Université", slice(3, 13), id="and before it"),
+    ],
+)
+def test_the_matched_text_is_a_part_of_the_affiliation(
+    engine: Engine, resolvers: tuple[int, int], affiliation: str, part: slice
+) -> None:
+    evidence = replace(EVIDENCE, text=affiliation[part], start=part.start, end=part.stop)
+    answer = linked(replace(ETH, evidence=evidence))
+    save(engine, resolvers[1], [(one(engine, resolvers[1], affiliation), answer)])
+    assert rows(engine, "SELECT matched_text FROM resolved_links") == [(affiliation[part],)]
 
 
 def test_a_name_that_is_written_otherwise_has_no_text(
     engine: Engine, resolvers: tuple[int, int]
 ) -> None:
-    otherwise = replace(ETH, evidence=replace(EVIDENCE, text="", end=0))
+    otherwise = replace(ETH, evidence=replace(EVIDENCE, text="", start=0, end=0))
     save(engine, resolvers[1], [(one(engine, resolvers[1]), linked(otherwise))])
-    assert rows(engine, "SELECT matched_text FROM resolved_links") == [(None,)]
+    assert rows(engine, "SELECT matched_text, text_start, text_end FROM resolved_links") == [
+        (None, None, None)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -318,7 +372,6 @@ def test_the_last_answer_takes_the_place_of_the_one_before(
         engine
     ) == [(*head, None, None)]
     assert rows(engine, "SELECT count(*) FROM link") == [(len(second.links),)]
-    assert set(rows(engine, "SELECT resolver_version_id FROM link")) <= {(newer,)}
 
 
 @pytest.mark.parametrize("late", [linked(ETH), unlinked(Reason.AMBIGUOUS)], ids=["link", "none"])
@@ -402,9 +455,10 @@ def test_the_table_itself_refuses_an_outcome_that_contradicts_itself(
         with pytest.raises(IntegrityError, match="ck_outcome"):
             rows(
                 engine,
-                "INSERT INTO outcome (affiliation_id, policy_id, resolver_version_id, status, reason)"
+                "INSERT INTO outcome (affiliation_id, policy_id, resolver_version_id, status, reason,"
+                " begin_reason)"
                 f" VALUES ({affiliation}, (SELECT min(id) FROM policy), {resolvers[1]},"
-                f" '{status}', {reason}) RETURNING 1",
+                f" '{status}', {reason}, 'source sent') RETURNING 1",
             )
 
 

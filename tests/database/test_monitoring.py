@@ -26,14 +26,14 @@ FROM registry_release r, model e, model k WHERE e.role = 'encoder' AND k.role = 
 INSERT INTO policy (fingerprint, settings) VALUES ('\\x00', '{}');
 INSERT INTO affiliation (text_hash, text) SELECT decode(md5(n::text), 'hex'), n::text
 FROM generate_series(1, 10) n;
-INSERT INTO outcome (affiliation_id, policy_id, resolver_version_id, status, reason)
+INSERT INTO outcome (affiliation_id, policy_id, resolver_version_id, status, reason, begin_reason)
 SELECT a.id, p.id, v.id,
     CASE WHEN a.text::int <= 4 THEN 'no_match' ELSE 'linked' END,
-    CASE WHEN a.text::int <= 4 THEN 'empty' END
+    CASE WHEN a.text::int <= 4 THEN 'empty' END, 'source sent'
 FROM affiliation a, policy p, resolver_version v;
-INSERT INTO link (affiliation_id, policy_id, ror_id, resolver_version_id, rank, score, probability,
-    name, matched_name)
-SELECT a.id, p.id, o.ror_id, v.id, o.rank, 1, o.probability, 'n', 'n'
+INSERT INTO link (affiliation_id, policy_id, ror_id, rank, score, probability, name, matched_name,
+    beginning, since, since_version_id, since_reason)
+SELECT a.id, p.id, o.ror_id, o.rank, 1, o.probability, 'n', 'n', 'new', now(), v.id, 'source sent'
 FROM affiliation a, policy p, resolver_version v,
     (VALUES ('a', 1, 0.75), ('b', 2, 0.25)) o (ror_id, rank, probability)
 WHERE a.text::int > 4;

@@ -254,11 +254,11 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
                 "affiliation": "Oxford, UK",
                 "matched_text": "Oxford",
                 "matched_name": "University of Oxford",
-                "country": "named",
+                "country_agreement": "named",
+                "city_named": True,
                 "first_stage_rank": 2,
                 "runner_up": "Rutherford Laboratory",
                 "margin": Decimal("0.88"),
-                "weighed_most": "logit",
             }
         ]
     ),
@@ -316,7 +316,7 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
     ),
     "How the probabilities are spread": lambda r: sum(x["links"] for x in r) == 7,
     "What is waiting": lambda r: [(x["source"], x["waiting"]) for x in r] == [("datacite", 1)],
-    "Who said so: release, models and settings of the answers": lambda r: (
+    "Who answered: release, models and settings": lambda r: (
         [(x["registry_release"], x["reranker"], x["settings"], x["answers"]) for x in r]
         == [
             ("v2.8", "builtin rrrrrrrr", {"recall_depth": 50}, 1),
@@ -382,8 +382,8 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
             ("confirmed", "registry release", 1),
         ]
     ),
-    "Which model said so, and how sure it was": lambda r: (
-        [(x["organisation"], x["said_by"], x["score"], float(x["probability"])) for x in r]
+    "Which model decided, and how sure it was": lambda r: (
+        [(x["organisation"], x["decided_by"], x["score"], float(x["probability"])) for x in r]
         == [
             ("University of Oxford", "builtin", Decimal("3.92"), 0.98),
             ("ETH Zurich", "builtin", Decimal("3.60"), 0.9),
@@ -400,10 +400,10 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
         ]
     ),
     "What a source changed or withdrew": lambda r: (
-        [(x["external_id"], x["received_at"], x["end_reason"]) for x in r]
-        == [("10.5555/h", date(2026, 9, 15), "withdrawn")]
+        [(x["external_id"], x["text"], x["received_at"], x["end_reason"]) for x in r]
+        == [("10.5555/h", "Oxford, UK", date(2026, 9, 15), "withdrawn")]
     ),
-    "Links that a person made": lambda r: (
+    "Links that a curator made": lambda r: (
         r
         == [
             {
@@ -414,7 +414,7 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
             }
         ]
     ),
-    "What persons say, and said": lambda r: (
+    "Curators' decisions, past ones too": lambda r: (
         [(x["affiliation"], x["note"], x["ended_note"]) for x in r]
         == [
             ("Quantum Fish Group", "see their website", "replaced"),

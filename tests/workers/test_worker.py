@@ -268,12 +268,12 @@ def test_worker_without_an_index_stops(bare: Deployment) -> None:
     assert "resolver index build" in output
 
 
-def test_worker_of_an_old_schema_stops(bare: Deployment) -> None:
+def test_worker_of_a_database_without_a_schema_stops(bare: Deployment) -> None:
     with bare.engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+        connection.execute(text("DELETE FROM alembic_version"))
     code, output = _ended(bare)
     assert code == 78
-    assert "the database has schema 0002" in output
+    assert "the database has schema none" in output
     assert "run: resolver migrate" in output
 
 
