@@ -16,7 +16,7 @@ import typer
 from resolver.cli.terminal import progress, say, stdout_for_programs
 from resolver.curation.unmatched import Group, grouped
 from resolver.database import schema
-from resolver.database.unmatched import Unmatched, unresolved
+from resolver.database.unmatched import Unmatched, unmatched_affiliations
 from resolver.disk import writing
 from resolver.errors import SettingsError
 from resolver.matching.outcome import Reason
@@ -64,7 +64,7 @@ def unmatched(
     settings = load_settings()
     with service.database(settings) as engine:
         schema.require_schema(engine)
-        rows = unresolved(engine, reasons=reason or NAMED, source=source)
+        rows = unmatched_affiliations(engine, reasons=reason or NAMED, source=source)
         groups = [group for group in grouped(_counted(rows)) if group.count >= min_count]
     found = _nearest(groups, settings) if nearest else {}
     requests = (request(group, found.get(group.name)) for group in groups)

@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from resolver.cli.terminal import progress, say
-from resolver.database import answers, schema
+from resolver.database import records, schema
 from resolver.errors import IntakeError, SettingsError
 from resolver.intake.files import Format, form_of
 from resolver.intake.lines import not_in, opened
@@ -47,7 +47,7 @@ def withdraw(
     keys = _keys(source, position, chain(enumerate(ids or (), 1), _lines(file)), refused)
     with service.database(load_settings()) as engine, progress("ids") as report:
         schema.require_schema(engine)
-        done = answers.withdraw(engine, keys, progress=report)
+        done = records.withdraw(engine, keys, progress=report)
     say(f"{done.records:,} records withdrawn, of {done.found:,} ids of {done.keys:,}")
     if done.before:
         say(f"{done.before:,} ids were withdrawn before")

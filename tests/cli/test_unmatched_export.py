@@ -13,7 +13,7 @@ from subprocess import CompletedProcess
 import pytest
 from support.command_line import Run
 
-from resolver.database import answers
+from resolver.database import answers, records
 from resolver.intake.record import SourceRecord
 from resolver.matching.outcome import Link, Outcome, Reason
 from resolver.service import service
@@ -43,9 +43,9 @@ def answered(sample_home: Path) -> Path:
     assert not any(name.startswith("RESOLVER_D") for name in os.environ)
     with service.Service.open(Settings(home=sample_home)) as opened:
         engine, version = opened.engine, opened.version.id
-        records = [SourceRecord("test-unmatched", id, text) for id, text, _ in SENT]
+        sent = [SourceRecord("test-unmatched", id, text) for id, text, _ in SENT]
         reasons = [reason for *_, reason in SENT]
-        stored = answers.intake(engine, version, records)
+        stored = records.intake(engine, version, sent)
         answers.save(
             engine,
             version,
