@@ -40,16 +40,16 @@ from benchmarks.throughput import embedded
 from resolver import sample
 from resolver.answering.refresh import due_messages
 from resolver.database import (
-    answers,
     due_answers,
     history,
     monitoring,
+    records,
     resolver_versions,
     sampling,
     schema,
 )
 from resolver.database.tables import Cause
-from resolver.database.unmatched import unresolved
+from resolver.database.unmatched import unmatched_affiliations
 from resolver.evaluation.gold import read_gold
 from resolver.intake.record import SourceRecord
 from resolver.release import selection, switch
@@ -354,11 +354,11 @@ def questions(engine: Engine, version: int, strings: int) -> dict[str, Callable[
             due_answers.due(engine, version, after=(last - 256, 0), limit=256)
         ),
         f"due, {PAGES} pages": lambda: pages(engine, version),
-        "unmatched": lambda: sum(1 for _ in unresolved(engine, reasons=WANTING)),
+        "unmatched": lambda: sum(1 for _ in unmatched_affiliations(engine, reasons=WANTING)),
         "what became of answers": lambda: sum(history.fates(engine, version).values()),
         "a sample of 1,000": lambda: len(sampling.sample(engine, 1_000)),
         f"intake of {len(known)} known records": lambda: len(
-            answers.intake(engine, version, known)
+            records.intake(engine, version, known)
         ),
         "view outdated, 10 rows": lambda: len(
             rows(engine, "SELECT * FROM outdated LIMIT 10")

@@ -34,8 +34,7 @@ from sqlalchemy import Engine, text
 from benchmarks import report, strings
 from benchmarks.throughput import index
 from resolver import sample
-from resolver.database import answers as links
-from resolver.database import dumping, resolver_versions, schema
+from resolver.database import answers, dumping, records, resolver_versions, schema
 from resolver.database.connection import connect
 from resolver.evaluation.gold import read_gold
 from resolver.intake.record import SourceRecord
@@ -102,35 +101,35 @@ def measured(options: argparse.Namespace, home: Path) -> dict[str, Any]:
             "index_bytes": report.folder_bytes(index_directory(settings)),
         }
         rows = strings.distinct(read_gold(options.gold), options.strings)
-        records = [
+        sent = [
             SourceRecord(SOURCE, f"10.5555/{number:09d}", row.affiliation)
             for number, row in enumerate(rows)
         ]
         with open_service(installation) as opened:
             say(f"{options.answered:,} strings are resolved …")
             version = opened.version
-            outcomes = opened.matcher.resolve([r.affiliation for r in records[: options.answered]])
+            outcomes = opened.matcher.resolve([r.affiliation for r in sent[: options.answered]])
         figures |= {
-            "strings": len(records),
-            "characters": sum(len(r.affiliation) for r in records) / len(records),
+            "strings": len(sent),
+            "characters": sum(len(r.affiliation) for r in sent) / len(sent),
             "linked": sum(bool(o.links) for o in outcomes) / len(outcomes),
             "links": sum(len(o.links) for o in outcomes) / len(outcomes),
-            "message_bytes": message_bytes(records, options.chunk_size),
+            "message_bytes": message_bytes(sent, options.chunk_size),
         }
-        say(f"{len(records):,} strings are stored …")
+        say(f"{len(sent):,} strings are stored …")
         before = taken(engine)
-        figures["store_seconds"] = stored(engine, version.id, records, outcomes, options.chunk_size)
+        figures["store_seconds"] = stored(engine, version.id, sent, outcomes, options.chunk_size)
         after = taken(engine)
         for what in ("record", "string"):
-            figures[f"{what}_bytes"] = (after[what] - before[what]) / len(records)
+            figures[f"{what}_bytes"] = (after[what] - before[what]) / len(sent)
         figures |= link_bytes(engine)
         say("and answered again …")
         later = another(engine, version)
-        stored(engine, later.id, records, outcomes, options.chunk_size)
+        stored(engine, later.id, sent, outcomes, options.chunk_size)
         again = taken(engine)
-        figures["past_answer_bytes"] = (again["past answer"] - after["past answer"]) / len(records)
+        figures["past_answer_bytes"] = (again["past answer"] - after["past answer"]) / len(sent)
         # Postgres keeps the room of what was replaced, and fills it again.
-        figures["room_bytes"] = (again["string"] - after["string"]) / len(records)
+        figures["room_bytes"] = (again["string"] - after["string"]) / len(sent)
         figures["database_bytes"] = database_bytes(engine)
         say("backed up and restored …")
         figures |= backed_up(engine, home)
@@ -144,19 +143,18 @@ def say(line: str) -> None:
 def stored(
     engine: Engine,
     version_id: int,
-    records: Sequence[SourceRecord],
+    sent: Sequence[SourceRecord],
     outcomes: Sequence[Outcome],
     chunk_size: int,
 ) -> float:
     """Take the records in and save an answer for each, as a worker does; returns seconds."""
-    answers: Iterator[Outcome] = cycle(outcomes)
+    answered: Iterator[Outcome] = cycle(outcomes)
     started = time.perf_counter()
-    for start in range(0, len(records), chunk_size):
-        chunk = records[start : start + chunk_size]
-        affiliations = links.intake(engine, version_id, chunk)
-        found = islice(answers, len(affiliations))
-        links.save(
-            engine, version_id, [(a.id, o) for a, o in zip(affiliations, found, strict=True)]
+    for start in range(0, len(sent), chunk_size):
+        affiliations = records.intake(engine, version_id, sent[start : start + chunk_size])
+        some = islice(answered, len(affiliations))
+        answers.save(
+            engine, version_id, [(a.id, o) for a, o in zip(affiliations, some, strict=True)]
         )
     return time.perf_counter() - started
 
@@ -212,11 +210,11 @@ def database_bytes(engine: Engine) -> int:
         )
 
 
-def message_bytes(records: Sequence[SourceRecord], chunk_size: int) -> float:
+def message_bytes(sent: Sequence[SourceRecord], chunk_size: int) -> float:
     """Bytes of a string in a message that waits for a worker, its share of the rest included."""
     chunk = [
         {"source": r.source, "id": r.external_id, "affiliation": r.affiliation}
-        for r in records[:chunk_size]
+        for r in sent[:chunk_size]
     ]
     return len(orjson.dumps([[chunk], {}, {}])) / len(chunk)
 

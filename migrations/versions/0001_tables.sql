@@ -36,7 +36,7 @@ CREATE TABLE link_override (
 CREATE INDEX ix_link_override_text_hash ON link_override (text_hash);
 CREATE UNIQUE INDEX uq_link_override_text_hash_ror_id ON link_override (text_hash, ror_id)
     WHERE ended_at IS NULL;
-COMMENT ON TABLE link_override IS 'What a person says of a text; never changed, but for its end';
+COMMENT ON TABLE link_override IS 'A curator''s decision about a text; never changed, only ended';
 COMMENT ON COLUMN link_override.id IS 'Key';
 COMMENT ON COLUMN link_override.text_hash IS
     'As affiliation.text_hash; the text need not have been sent';
@@ -44,7 +44,7 @@ COMMENT ON COLUMN link_override.affiliation IS
     'The normalised text; null: forgotten, it holds for whatever has text_hash';
 COMMENT ON COLUMN link_override.ror_id IS 'Nine characters after https://ror.org/';
 COMMENT ON COLUMN link_override.verdict IS 'is or is not';
-COMMENT ON COLUMN link_override.author IS 'Who says so';
+COMMENT ON COLUMN link_override.author IS 'Who decided';
 COMMENT ON COLUMN link_override.note IS 'Why; may be empty';
 COMMENT ON COLUMN link_override.created_at IS 'Since when';
 COMMENT ON COLUMN link_override.ended_at IS 'Until when; null: it holds';
@@ -226,7 +226,7 @@ CREATE TABLE release_change (
 );
 CREATE INDEX ix_release_change_ror_id ON release_change (ror_id);
 COMMENT ON TABLE release_change IS
-    'What a release changed, against the one in use when it was loaded';
+    'What a release changed, compared with the one in use when it was loaded';
 COMMENT ON COLUMN release_change.release_id IS 'The release that brought it';
 COMMENT ON COLUMN release_change.ror_id IS 'Nine characters after https://ror.org/';
 COMMENT ON COLUMN release_change.kind IS
@@ -295,18 +295,18 @@ COMMENT ON COLUMN resolver_version.is_current IS 'True for the one in use: one a
 COMMENT ON COLUMN resolver_version.generation IS
     'Order in which they came in use, last; null: never';
 COMMENT ON COLUMN resolver_version.index_version IS
-    'Index version that it searches; null: what the settings of that time said';
+    'Index version that it searches; null: the one that the settings name';
 COMMENT ON COLUMN resolver_version.configuration IS
-    'How to open its models, by setting; empty: what the settings of that time said';
+    'How to open its models, by setting; empty: as the settings say';
 COMMENT ON COLUMN resolver_version.carries_id IS
-    'The version whose valid answers it carries over, but for the stale ones';
+    'The version whose valid answers it carries over, but for stale ones';
 COMMENT ON COLUMN resolver_version.selected_at IS
-    'When what it carries and would answer otherwise was marked stale; null: not yet';
+    'When all that it carries and may answer otherwise was marked stale; null: not yet';
 COMMENT ON COLUMN resolver_version.selected_to IS
-    'Affiliation up to which a selection under way has looked';
+    'Last affiliation that a selection under way is done with';
 COMMENT ON COLUMN resolver_version.selected_until IS
-    'Answers from before it, of versions in selected_of, were looked at by a selection';
-COMMENT ON COLUMN resolver_version.selected_of IS 'Versions whose answers it looked at';
+    'A selection is done with the answers of versions in selected_of from before then';
+COMMENT ON COLUMN resolver_version.selected_of IS 'Versions whose answers a selection is done with';
 
 CREATE TABLE source_record (
     source TEXT NOT NULL,
@@ -367,7 +367,7 @@ COMMENT ON COLUMN outcome.status IS 'linked or no_match';
 COMMENT ON COLUMN outcome.reason IS 'Why there is no link; null for linked';
 COMMENT ON COLUMN outcome.resolved_at IS 'When the answer was stored';
 COMMENT ON COLUMN outcome.overrides IS
-    'link_override.id of what persons had said of the text, in order';
+    'link_override.id of the curators'' decisions about the text, in order';
 COMMENT ON COLUMN outcome.begin_reason IS
     'Why this answer was given: source sent for the first, else as past_outcome.end_reason';
 
@@ -402,14 +402,15 @@ CREATE TABLE past_outcome (
 CREATE INDEX ix_past_outcome_affiliation_id_policy_id ON past_outcome (affiliation_id, policy_id);
 CREATE INDEX ix_past_outcome_ended_at ON past_outcome (ended_at);
 CREATE INDEX ix_past_outcome_ended_by_ended_at ON past_outcome (ended_by, ended_at);
-COMMENT ON TABLE past_outcome IS 'An answer that another one took the place of';
+COMMENT ON TABLE past_outcome IS 'An answer that was replaced by another one';
 COMMENT ON COLUMN past_outcome.id IS 'Key';
 COMMENT ON COLUMN past_outcome.affiliation_id IS 'The affiliation';
 COMMENT ON COLUMN past_outcome.policy_id IS 'What was asked for';
 COMMENT ON COLUMN past_outcome.resolver_version_id IS 'Who gave the answer';
 COMMENT ON COLUMN past_outcome.status IS 'linked or no_match';
 COMMENT ON COLUMN past_outcome.reason IS 'Why there was no link; null for linked';
-COMMENT ON COLUMN past_outcome.overrides IS 'link_override.id of what persons had said of the text';
+COMMENT ON COLUMN past_outcome.overrides IS
+    'link_override.id of the curators'' decisions about the text, in order';
 COMMENT ON COLUMN past_outcome.resolved_at IS 'When the answer was stored';
 COMMENT ON COLUMN past_outcome.ended_at IS 'When the next one was stored';
 COMMENT ON COLUMN past_outcome.ended_by IS 'Who gave the next answer';
@@ -582,11 +583,11 @@ CREATE TABLE stale (
 );
 CREATE INDEX ix_stale_resolver_version_id_affiliation_id_policy_id
     ON stale (resolver_version_id, affiliation_id, policy_id);
-COMMENT ON TABLE stale IS 'An answer that a version is to give anew; gone when it has';
+COMMENT ON TABLE stale IS 'An answer that a version is to give again; gone when it has';
 COMMENT ON COLUMN stale.affiliation_id IS 'The affiliation';
 COMMENT ON COLUMN stale.policy_id IS 'What was asked for';
 COMMENT ON COLUMN stale.resolver_version_id IS
-    'The version that is to give it anew; so are all that carry this one';
+    'The version that is to give it again; so are all that carry this one';
 COMMENT ON COLUMN stale.cause IS
     'organisation changed, organisation added, no answer before, or override';
 COMMENT ON COLUMN stale.ror_id IS 'The organisation, where it is known';

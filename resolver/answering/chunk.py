@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from resolver.database import answers, overrides
+from resolver.database import records as stored_records
 from resolver.intake.message import parse_chunk, parse_keys, parse_whole
 from resolver.matching.meters import Meters, Stopwatch
 from resolver.matching.outcome import Outcome
@@ -20,7 +21,8 @@ from resolver.text.affiliation import Affiliation
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from resolver.database.answers import SaveReport, WithdrawReport
+    from resolver.database.answers import SaveReport
+    from resolver.database.records import WithdrawReport
     from resolver.matching.matcher import Matcher
     from resolver.matching.policy import Policy
 
@@ -81,8 +83,8 @@ def resolve_chunk(
     whole, unclear = parse_whole(replace_whole)
     policy = policy or matcher.policy
     watch.lap()
-    answers.refuse(engine, [*refused, *unclear])
-    stored, withdrawn = answers.take(engine, resolver_version_id, records, whole, policy)
+    stored_records.refuse(engine, [*refused, *unclear])
+    stored, withdrawn = stored_records.take(engine, resolver_version_id, records, whole, policy)
     store = watch.lap()
     new = [(affiliation.id, affiliation.text) for affiliation in stored if not affiliation.resolved]
     answered = answer(engine, matcher, resolver_version_id, new, policy)
@@ -110,8 +112,8 @@ def withdraw_chunk(engine: Engine, raw: object) -> WithdrawReport:
         DatabaseUnavailable: repeat it later.
     """
     keys, refused = parse_keys(raw)
-    answers.refuse(engine, refused)
-    return answers.withdraw(engine, keys)
+    stored_records.refuse(engine, refused)
+    return stored_records.withdraw(engine, keys)
 
 
 @dataclass(frozen=True, slots=True)

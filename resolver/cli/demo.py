@@ -102,7 +102,7 @@ def demo(
     say(
         f"Ask it yourself:\n  {sys.argv[0]} --home {home} resolve "
         f'"Dept. of Physics, Univ. of Oxford, UK"\n'
-        f"  {sys.argv[0]} --home {home} sql 'TABLE unresolved'"
+        f"  {sys.argv[0]} --home {home} sql 'TABLE unmatched'"
     )
 
 

@@ -15,7 +15,7 @@ import typer
 from resolver.cli.terminal import progress, say, stdout_for_programs
 from resolver.curation.ror_request import FIELDS, request
 from resolver.curation.unmatched import Group, grouped
-from resolver.database.unmatched import Unmatched, unresolved
+from resolver.database.unmatched import Unmatched, unmatched_affiliations
 from resolver.disk import writing
 from resolver.errors import SettingsError
 from resolver.matching.outcome import Reason
@@ -58,10 +58,10 @@ def unmatched(
     those in small letters are for whoever looks through the list.
     """
     with Installation(load_settings()) as installation:
-        rows = unresolved(installation.engine, reasons=reason or NAMED, source=source)
+        rows = unmatched_affiliations(installation.engine, reasons=reason or NAMED, source=source)
         groups = [group for group in grouped(_counted(rows)) if group.count >= min_count]
-        records = _nearest(groups, installation) if nearest else {}
-    requests = (request(group, records.get(group.name)) for group in groups)
+        nearest_documents = _nearest(groups, installation) if nearest else {}
+    requests = (request(group, nearest_documents.get(group.name)) for group in groups)
     with _opened(out) as file:
         if format is Format.JSONL or (format is Format.AUTO and out and out.suffix == ".jsonl"):
             file.writelines(orjson.dumps(row).decode() + "\n" for row in requests)

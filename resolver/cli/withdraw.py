@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from resolver.cli.terminal import progress, say
-from resolver.database import answers
+from resolver.database import records
 from resolver.errors import IntakeError, SettingsError
 from resolver.intake.format import Format, format_or_text
 from resolver.intake.lines import not_in, opened
@@ -46,7 +46,7 @@ def withdraw(
     refused: list[IntakeError] = []
     keys = _keys(source, position, chain(enumerate(ids or (), 1), _lines(file)), refused)
     with Installation(load_settings()) as installation, progress("ids") as report:
-        done = answers.withdraw(installation.engine, keys, progress=report)
+        done = records.withdraw(installation.engine, keys, progress=report)
     say(f"{done.records:,} records withdrawn, of {done.found:,} ids of {done.keys:,}")
     if done.before:
         say(f"{done.before:,} ids were withdrawn before")

@@ -8,7 +8,9 @@
 `releases`           load a registry release, read it, compare two
 `policies`           what records were sent with
 `resolver_versions`  which release, models and settings an answer depends on; which are in use
-`answers`            take affiliations in, store their outcomes and links, keep the past
+`records`            what sources send: take it in, refuse, withdraw
+`answers`            save outcomes and links, and keep those before
+`copying`            rows and texts on their way into Postgres
 `overrides`          curators' decisions about texts
 `due_answers`        which answers are to be given again
 `forgetting`         delete for good what is over and old enough
@@ -21,5 +23,5 @@
 `locks`              what only one process may do at a time
 ===================  ===============================================================
 
-Analysts read the views `resolved_links`, `link_history`, `unresolved` and others: see docs/sql.md.
+Analysts read the views `resolved_links`, `link_history`, `unmatched` and others: see docs/sql.md.
 """

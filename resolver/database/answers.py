@@ -1,285 +1,52 @@
-"""Affiliations in, answers out: every write can be repeated, and any number of workers write.
+"""Outcomes and their links are saved, and the answers before them kept.
 
-Chunks are copied into temporary tables and merged from there by key order, so that two workers
-with common rows wait for each other and never deadlock. The temporary tables belong to the
-connection and are emptied by each commit: one made per chunk would bloat the catalogue.
+Every write can be repeated, and any number of workers write at the same time, in the way that
+`resolver.database.records` describes.
 
-What is replaced is moved to the tables of the past, in the same transaction. The clock is read
-when the rows are locked, and never put before the start of what it ends: of one record or answer
-the spells follow each other without gap or overlap, whatever order workers come in.
+What is replaced moves to `past_outcome` and `past_link` in the same transaction: the spells of an
+answer follow each other without gap or overlap.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
-import orjson
-import psycopg
 from sqlalchemy import Engine
 
 from resolver.database import policies
 from resolver.database.connection import driver, transaction
+from resolver.database.copying import Cursor, copy, storable
 from resolver.database.resolver_versions import SWITCH_LOCK, valid_versions
-from resolver.database.tables import MAX_PAYLOAD
-from resolver.errors import IntakeError, ModelError, ResolverSuperseded
-from resolver.intake.record import (
-    MAX_EXTERNAL_ID,
-    MAX_SOURCE,
-    Key,
-    RefusedRecord,
-    SourceRecord,
-    WholeRecord,
-)
+from resolver.errors import ModelError, ResolverSuperseded
 from resolver.matching.outcome import LinkEvidence, Outcome
 from resolver.matching.policy import Policy
-from resolver.text.affiliation import MAX_CHARACTERS, Affiliation, text_hash
-
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-"""What a text of Postgres cannot hold: NUL, and surrogates that belong to no pair."""
-
-_MAX_POSITION = 2**31 - 1
-"""The largest `integer` of Postgres."""
-
-RECORD_LOCK = 0x726F7205
-"""Key of the advisory lock that intake shares and a withdrawal has alone: a record that comes in
-again begins after it was withdrawn. Forgetting has it alone, too, lest a text go that comes in."""
-
-_Cursor = psycopg.Cursor[tuple[object, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAffiliation:
-    """A distinct normalised text; `resolved` when it has an answer under this policy that is
-    valid for this resolver version, and not stale."""
-
-    id: int
-    text: str
-    resolved: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SaveReport:
-    """How many `outcomes` were stored, with how many `links`; `unchanged` ones were there."""
+    """How many `outcomes` were stored, and with how many `links`; `unchanged` outcomes were there
+    before."""
 
     outcomes: int
     links: int
     unchanged: int
 
 
-@dataclass(frozen=True, slots=True)
-class WithdrawReport:
-    """What became of `keys` = `found` + `before` + `unknown`.
-
-    `found` ones were there, with `records` (a key without a position may have several), `before`
-    ones had been taken back earlier, `unknown` ones were never sent; `examples` are the first of
-    these.
-    """
-
-    keys: int
-    found: int
-    before: int
-    unknown: int
-    records: int
-    examples: tuple[Key, ...] = ()
-
-
-MAX_EXAMPLES = 10
-"""Unknown keys that a `WithdrawReport` names."""
-
-
-def check_key(record: SourceRecord, *, position: int) -> None:
-    """Refuse a record whose key Postgres cannot hold; `position` is its place in the input.
-
-    Raises:
-        IntakeError: says which part of the key, and why.
-    """
-    for name, value, longest in (
-        ("source", record.source, MAX_SOURCE),
-        ("external_id", record.external_id, MAX_EXTERNAL_ID),
-    ):
-        if not value:
-            raise IntakeError(position=position, reason=f"{name} is empty")
-        if len(value) > longest:
-            raise IntakeError(
-                position=position,
-                reason=f"{name} has {len(value):,} characters, at most {longest} are taken",
-            )
-        if _UNSTORABLE.search(value):
-            raise IntakeError(position=position, reason=f"{name} holds NUL or a lone surrogate")
-    if not 0 <= record.position <= _MAX_POSITION:
-        raise IntakeError(
-            position=position, reason=f"position {record.position} is not in 0 to {_MAX_POSITION}"
-        )
-
-
-_DEFAULT_POLICY = Policy()
-
-
-def intake(
-    engine: Engine,
-    version_id: int,
-    records: Sequence[SourceRecord],
-    policy: Policy = _DEFAULT_POLICY,
-) -> list[StoredAffiliation]:
-    """Store what sources sent; returns each distinct affiliation of it, in order of appearance.
-
-    A record sent again with the same text and policy is left as it is, with others it points to
-    these, and what it was goes to the past; of a record twice in one chunk the later counts. Keep
-    chunks to some thousands: one transaction each.
-
-    Raises:
-        IntakeError: the key of a record cannot be stored (see `check_key`); nothing was stored.
-    """
-    stored, _ = take(engine, version_id, records, (), policy)
-    return stored
-
-
-def take(
-    engine: Engine,
-    version_id: int,
-    records: Sequence[SourceRecord],
-    whole: Sequence[WholeRecord],
-    policy: Policy = _DEFAULT_POLICY,
-) -> tuple[list[StoredAffiliation], int]:
-    """`intake`, and in the same transaction withdraw what is stored of `whole` records beside
-    their positions and those in `records`; returns also how many that were.
-
-    Raises:
-        as `intake`.
-    """
-    rows = []
-    for ordinal, record in enumerate(records):
-        check_key(record, position=ordinal)
-        text = Affiliation.of(record.affiliation).text
-        raw = _storable(record.affiliation[:MAX_CHARACTERS])
-        rows.append(
-            (
-                ordinal,
-                record.source,
-                record.external_id,
-                record.position,
-                text_hash(text),
-                text,
-                None if raw == text else raw,
-            )
-        )
-    if not rows and not whole:
-        return [], 0
-    try:
-        return _taken(engine, version_id, rows, whole, policy, alone=False)
-    except _SomethingLeft:
-        return _taken(engine, version_id, rows, whole, policy, alone=True)
-
-
-class _SomethingLeft(Exception):
-    """There is something to withdraw, and that takes the lock alone."""
-
-
-def _taken(
-    engine: Engine,
-    version_id: int,
-    rows: Sequence[tuple[object, ...]],
-    whole: Sequence[WholeRecord],
-    policy: Policy,
-    *,
-    alone: bool,
-) -> tuple[list[StoredAffiliation], int]:
-    """`take`, with the lock shared or alone.
-
-    Raises:
-        _SomethingLeft: it is shared, and there is something to withdraw; nothing was stored.
-    """
-    withdrawn = 0
-    with transaction(engine) as connection, driver(connection).cursor() as cursor:
-        keys: dict[str, object] = {"policy": policies.key(cursor, policy)}
-        cursor.execute(_CREATE_INCOMING_RECORD)
-        _copy(
-            cursor,
-            "incoming_record",
-            ("int4", "text", "text", "int4", "bytea", "text", "text"),
-            rows,
-        )
-        lock = _LOCK_FOR_WITHDRAWAL if alone else _LOCK_FOR_INTAKE
-        cursor.execute(lock, {"lock": RECORD_LOCK})
-        cursor.execute(_INSERT_AFFILIATIONS)
-        (taken,) = cursor.execute(_TAKE_SOURCE_RECORDS, keys).fetchone() or (0,)
-        if taken:
-            cursor.execute(_REPLACE_SOURCE_RECORDS, keys)
-        if whole:
-            cursor.execute(_CREATE_INCOMING_WHOLE)
-            _copy(
-                cursor,
-                "incoming_whole",
-                ("text", "text", "int4[]"),
-                [(one.source, one.external_id, list(one.positions)) for one in whole],
-            )
-            cursor.execute(_CREATE_LEAVING)
-            if cursor.execute(_FIND_LEFT).rowcount:
-                if not alone:
-                    raise _SomethingLeft
-                withdrawn = cursor.execute(_WITHDRAW).rowcount
-        keys["valid"] = valid_versions(cursor, version_id)
-        cursor.execute(_READ_AFFILIATIONS, keys)
-        return [StoredAffiliation(*row) for row in cursor.fetchall()], withdrawn
-
-
-def withdraw(
-    engine: Engine,
-    keys: Iterable[Key],
-    *,
-    batch: int = 1_000,
-    progress: Callable[[int], None] | None = None,
-) -> WithdrawReport:
-    """A source takes records back; done twice, the second time finds nothing and says so.
-
-    They and their links stay in the past (`link_history`). One transaction for every `batch` keys;
-    `progress` gets the number of keys done so far, after each.
-    """
-    iterator = iter(keys)
-    report = WithdrawReport(0, 0, 0, 0, 0)
-    while rows := list(islice(iterator, batch)):
-        with transaction(engine) as connection, driver(connection).cursor() as cursor:
-            cursor.execute(_LOCK_FOR_WITHDRAWAL, {"lock": RECORD_LOCK})
-            cursor.execute(_CREATE_WITHDRAWN)
-            _copy(cursor, "withdrawn", ("text", "text", "int4"), rows)
-            cursor.execute(_CREATE_LEAVING)
-            cursor.execute(_FIND_LEAVING)
-            absent = cursor.execute(_FIND_ABSENT).fetchall()
-            records = cursor.execute(_WITHDRAW).rowcount
-        unknown = [
-            (source, external_id, place) for source, external_id, place, b in absent if not b
-        ]
-        report = WithdrawReport(
-            keys=report.keys + len(rows),
-            found=report.found + len(rows) - len(absent),
-            before=report.before + len(absent) - len(unknown),
-            unknown=report.unknown + len(unknown),
-            records=report.records + records,
-            examples=(*report.examples, *unknown)[:MAX_EXAMPLES],
-        )
-        if progress:
-            progress(report.keys)
-    return report
-
-
 def save(
     engine: Engine,
     version_id: int,
     answers: Sequence[tuple[int, Outcome]],
-    policy: Policy = _DEFAULT_POLICY,
+    policy: Policy = Policy(),
 ) -> SaveReport:
     """Store answers as (affiliation id, outcome), in one transaction; links are replaced whole.
 
-    An answer under another policy stays beside it. The one before goes to the past, unless it is
-    the same: of the same resolver version, with the same overrides, reason and links, numbers
-    equal but for rounding. In either case the answer is not stale any more, but where what persons
-    say of it changed while it was being resolved. Of an affiliation twice in one chunk the
-    later counts. One that was forgotten meanwhile has no answer any more.
+    Answers under other policies stay. The answer before moves to the past, unless it is the same:
+    of the same resolver version, with the same overrides, reason and links, and numbers equal but
+    for rounding. The answer is no longer stale then, unless curators decided about the text while
+    it was being resolved. Of an affiliation twice in one chunk the later answer counts. An
+    affiliation that was forgotten meanwhile gets none.
 
     Raises:
         ResolverSuperseded: this version is not in use; nothing was stored.
@@ -294,8 +61,8 @@ def save(
         keys: dict[str, object] = {"policy": policies.key(cursor, policy), "version": version_id}
         _require_in_use(cursor, version_id)
         cursor.execute(_CREATE_INCOMING_ANSWER)
-        _copy(cursor, "incoming_outcome", ("int8", "text", "text", "int8[]"), outcomes)
-        _copy(
+        copy(cursor, "incoming_outcome", ("int8", "text", "text", "int8[]"), outcomes)
+        copy(
             cursor,
             "incoming_link",
             _LINK_TYPES,
@@ -350,63 +117,13 @@ def _answer_rows(
                     link.rank,
                     link.score,
                     min(max(link.probability, 0.0), 1.0),
-                    _storable(link.name),
-                    _storable(link.matched_name),
+                    storable(link.name),
+                    storable(link.matched_name),
                     list(link.stands_for),
                     *_evidence_row(link.evidence),
                 )
             )
     return outcomes, links
-
-
-def _require_in_use(cursor: _Cursor, version_id: int) -> None:
-    """Keep this version in use until the transaction ends."""
-    cursor.execute(_LOCK_IN_USE, {"lock": SWITCH_LOCK})
-    # A statement of its own: it must not see what was before the lock was had.
-    found = cursor.execute(_IN_USE).fetchone()
-    current_id = found[0] if found else None
-    assert current_id is None or isinstance(current_id, int)
-    if current_id != version_id:
-        raise ResolverSuperseded(version_id=version_id, current_id=current_id)
-
-
-def refuse(engine: Engine, refused: Iterable[RefusedRecord]) -> int:
-    """Keep records that could not be taken, each once; returns how many were new."""
-    rows = [_refused_row(record) for record in refused]
-    if not rows:
-        return 0
-    with transaction(engine) as connection, driver(connection).cursor() as cursor:
-        cursor.execute(_CREATE_INCOMING_REFUSED)
-        _copy(
-            cursor,
-            "incoming_refused",
-            ("bytea", "text", "text", "int8", "text", "text"),
-            rows,
-        )
-        return cursor.execute(_INSERT_REFUSED).rowcount
-
-
-def _refused_row(record: RefusedRecord) -> tuple[object, ...]:
-    source = _optional(record.source, MAX_SOURCE)
-    external_id = _optional(record.external_id, MAX_EXTERNAL_ID)
-    position = record.position
-    if position is not None and not -(2**63) <= position < 2**63:
-        position = None
-    reason = _storable(record.reason)
-    payload = _storable(record.payload)
-    identity = orjson.dumps([source, external_id, position, reason, payload])
-    return (
-        hashlib.blake2b(identity, digest_size=16).digest(),
-        source,
-        external_id,
-        position,
-        reason,
-        payload[:MAX_PAYLOAD],
-    )
-
-
-def _optional(text: str | None, longest: int) -> str | None:
-    return None if text is None else _storable(text)[:longest]
 
 
 def _evidence_row(evidence: LinkEvidence | None) -> tuple[object, ...]:
@@ -428,200 +145,16 @@ def _evidence_row(evidence: LinkEvidence | None) -> tuple[object, ...]:
     )
 
 
-def _storable(text: str) -> str:
-    return _UNSTORABLE.sub("\ufffd", text)
+def _require_in_use(cursor: Cursor, version_id: int) -> None:
+    """Keep this version in use until the transaction ends."""
+    cursor.execute(_LOCK_IN_USE, {"lock": SWITCH_LOCK})
+    # A statement of its own, which sees what was committed before the lock was granted.
+    row = cursor.execute(_IN_USE).fetchone()
+    current_id = row[0] if row else None
+    assert current_id is None or isinstance(current_id, int)
+    if current_id != version_id:
+        raise ResolverSuperseded(version_id=version_id, current_id=current_id)
 
-
-def _copy(
-    cursor: _Cursor,
-    table: str,
-    types: Sequence[str],
-    rows: Iterable[Sequence[object]],
-) -> None:
-    with cursor.copy(f"COPY {table} FROM STDIN (FORMAT BINARY)") as copy:
-        copy.set_types(types)
-        for row in rows:
-            copy.write_row(row)
-
-
-_CREATE_INCOMING_RECORD = """
-    CREATE TEMP TABLE IF NOT EXISTS incoming_record (
-        ordinal integer, source text, external_id text, position integer,
-        text_hash bytea, text text, raw_text text
-    ) ON COMMIT DELETE ROWS
-"""
-
-_INSERT_AFFILIATIONS = """
-    INSERT INTO affiliation (text_hash, text)
-    SELECT DISTINCT ON (i.text_hash) i.text_hash, i.text
-    FROM incoming_record i
-    WHERE NOT EXISTS (SELECT FROM affiliation a WHERE a.text_hash = i.text_hash)
-    ORDER BY i.text_hash
-    ON CONFLICT (text_hash) DO NOTHING
-"""
-
-_LOCK_FOR_INTAKE = "SELECT pg_advisory_xact_lock_shared(%(lock)s)"
-
-_LOCK_FOR_WITHDRAWAL = "SELECT pg_advisory_xact_lock(%(lock)s)"
-
-_TAKE_SOURCE_RECORDS = """
-    WITH inserted AS (
-        INSERT INTO source_record AS s
-            (source, external_id, position, affiliation_id, policy_id, raw_text, received_at)
-        SELECT
-            n.source, n.external_id, n.position, n.affiliation_id, %(policy)s, n.raw_text,
-            n.moment
-        FROM (
-            SELECT DISTINCT ON (i.source, i.external_id, i.position)
-                i.source, i.external_id, i.position, a.id AS affiliation_id, i.raw_text,
-                statement_timestamp() AS moment
-            FROM incoming_record i JOIN affiliation a USING (text_hash)
-            ORDER BY i.source, i.external_id, i.position, i.ordinal DESC
-        ) n
-        WHERE NOT EXISTS (
-            SELECT FROM source_record p
-            WHERE (p.source, p.external_id, p.position) = (n.source, n.external_id, n.position)
-            AND (p.affiliation_id, p.policy_id) = (n.affiliation_id, %(policy)s)
-            AND p.raw_text IS NOT DISTINCT FROM n.raw_text
-        )
-        ORDER BY n.source, n.external_id, n.position
-        ON CONFLICT (source, external_id, position)
-        DO UPDATE SET raw_text = s.raw_text WHERE false
-        RETURNING 1
-    )
-    SELECT (SELECT count(*) FROM incoming_record) - (SELECT count(*) FROM inserted)
-"""
-"""Inserts what is new, locks what is there with something else, and says whether there may be any
-of these: more came than were inserted. One statement in key order; an update that does not happen
-locks its row all the same."""
-
-_REPLACE_SOURCE_RECORDS = """
-    WITH replaced AS (
-        SELECT
-            s.source, s.external_id, s.position, n.affiliation_id, n.raw_text,
-            greatest(statement_timestamp(), s.received_at) AS moment
-        FROM (
-            SELECT DISTINCT ON (i.source, i.external_id, i.position)
-                i.source, i.external_id, i.position, a.id AS affiliation_id, i.raw_text
-            FROM incoming_record i JOIN affiliation a USING (text_hash)
-            ORDER BY i.source, i.external_id, i.position, i.ordinal DESC
-        ) n
-        JOIN source_record s USING (source, external_id, position)
-        WHERE (s.affiliation_id, s.policy_id) <> (n.affiliation_id, %(policy)s)
-        OR s.raw_text IS DISTINCT FROM n.raw_text
-    ), past AS (
-        INSERT INTO past_record
-            (source, external_id, position, affiliation_id, policy_id, raw_text, received_at,
-             ended_at, end_reason)
-        SELECT
-            s.source, s.external_id, s.position, s.affiliation_id, s.policy_id, s.raw_text,
-            s.received_at, r.moment, 'changed'
-        FROM replaced r JOIN source_record s USING (source, external_id, position)
-    )
-    UPDATE source_record s SET
-        affiliation_id = r.affiliation_id,
-        policy_id = %(policy)s,
-        raw_text = r.raw_text,
-        received_at = r.moment
-    FROM replaced r
-    WHERE (s.source, s.external_id, s.position) = (r.source, r.external_id, r.position)
-"""
-
-_READ_AFFILIATIONS = """
-    SELECT
-        a.id,
-        a.text,
-        coalesce(o.resolver_version_id = ANY(%(valid)s), false)
-        AND NOT EXISTS (
-            SELECT FROM stale t
-            WHERE (t.affiliation_id, t.policy_id) = (o.affiliation_id, o.policy_id)
-            AND t.resolver_version_id = ANY(%(valid)s)
-        )
-    FROM (SELECT text_hash, min(ordinal) AS ordinal FROM incoming_record GROUP BY text_hash) i
-    JOIN affiliation a USING (text_hash)
-    LEFT JOIN outcome o ON (o.affiliation_id, o.policy_id) = (a.id, %(policy)s)
-    ORDER BY i.ordinal
-"""
-
-_CREATE_WITHDRAWN = """
-    CREATE TEMP TABLE IF NOT EXISTS withdrawn (
-        source text, external_id text, position integer
-    ) ON COMMIT DELETE ROWS
-"""
-
-_CREATE_INCOMING_WHOLE = """
-    CREATE TEMP TABLE IF NOT EXISTS incoming_whole (
-        source text, external_id text, positions integer[]
-    ) ON COMMIT DELETE ROWS
-"""
-
-_CREATE_LEAVING = """
-    CREATE TEMP TABLE IF NOT EXISTS leaving (
-        source text, external_id text, position integer
-    ) ON COMMIT DELETE ROWS
-"""
-
-# LATERAL and LIMIT: by key, one after the other; of a temporary table Postgres knows nothing, and
-# may think that it has to read the whole of the other one.
-
-_FIND_LEFT = """
-    INSERT INTO leaving (source, external_id, position)
-    SELECT DISTINCT w.source, w.external_id, s.position
-    FROM incoming_whole w
-    CROSS JOIN LATERAL (
-        SELECT position FROM source_record
-        WHERE (source, external_id) = (w.source, w.external_id)
-        LIMIT 2147483647
-    ) s
-    WHERE s.position <> ALL(w.positions)
-    AND NOT EXISTS (
-        SELECT FROM incoming_record i
-        WHERE (i.source, i.external_id, i.position) = (w.source, w.external_id, s.position)
-    )
-"""
-
-_FIND_LEAVING = """
-    INSERT INTO leaving (source, external_id, position)
-    SELECT DISTINCT w.source, w.external_id, s.position
-    FROM withdrawn w
-    CROSS JOIN LATERAL (
-        SELECT position FROM source_record
-        WHERE (source, external_id) = (w.source, w.external_id)
-        LIMIT 2147483647
-    ) s
-    WHERE w.position IS NULL OR w.position = s.position
-"""
-
-_FIND_ABSENT = """
-    SELECT w.source, w.external_id, w.position, p.position IS NOT NULL
-    FROM withdrawn w
-    LEFT JOIN LATERAL (
-        SELECT position FROM past_record
-        WHERE (source, external_id) = (w.source, w.external_id)
-        AND (w.position IS NULL OR w.position = position)
-        LIMIT 1
-    ) p ON true
-    WHERE NOT EXISTS (
-        SELECT FROM leaving l
-        WHERE (l.source, l.external_id) = (w.source, w.external_id)
-        AND (w.position IS NULL OR w.position = l.position)
-    )
-"""
-
-_WITHDRAW = """
-    WITH gone AS (
-        DELETE FROM source_record s USING leaving l
-        WHERE (s.source, s.external_id, s.position) = (l.source, l.external_id, l.position)
-        RETURNING s.*
-    )
-    INSERT INTO past_record
-        (source, external_id, position, affiliation_id, policy_id, raw_text, received_at,
-         ended_at, end_reason)
-    SELECT
-        g.source, g.external_id, g.position, g.affiliation_id, g.policy_id, g.raw_text,
-        g.received_at, greatest(statement_timestamp(), g.received_at), 'withdrawn'
-    FROM gone g
-"""
 
 _LOCK_IN_USE = "SELECT pg_advisory_xact_lock_shared(%(lock)s)"
 
@@ -668,7 +201,7 @@ _LEAVE_FORGOTTEN = """
     DELETE FROM incoming_outcome i
     WHERE NOT EXISTS (SELECT FROM affiliation a WHERE a.id = i.affiliation_id)
 """
-"""Under the lock that `_require_in_use` took nothing is forgotten meanwhile."""
+"""Nothing is forgotten from here on, thanks to the lock that `_require_in_use` took."""
 
 _TAKE_OUTCOMES = """
     WITH inserted AS (
@@ -701,7 +234,7 @@ _FIND_REPLACED = """
             ELSE 'resolved again'
         END
     FROM incoming_outcome i
-    -- LIMIT: by key, one after the other; Postgres may think that it has to read the whole table.
+    -- LIMIT makes Postgres look up one key after the other, and not read the whole table.
     CROSS JOIN LATERAL (
         SELECT * FROM outcome
         WHERE (affiliation_id, policy_id) = (i.affiliation_id, %(policy)s)
@@ -729,8 +262,8 @@ _FIND_REPLACED = """
         )
     )
 """
-"""A model in float32 gives slightly other numbers to a text that shares its batch with others:
-1e-4 is some ten times what was seen, and nothing that anybody would call another answer."""
+"""Numbers that differ by 1e-4 count as equal: in float32 the scores of a text depend a little on
+the other texts of its batch, by a tenth of that in what was seen."""
 
 _KEEP_PAST = f"""
     WITH past AS (
@@ -808,12 +341,12 @@ _INSERT_LINKS = f"""
 
 _DELETE_STALE = """
     DELETE FROM stale
-    -- An array: by key; Postgres may think that it has to read the whole table.
+    -- An array makes Postgres look up the keys, and not read the whole table.
     WHERE affiliation_id = ANY(ARRAY(SELECT affiliation_id FROM incoming_outcome))
     AND policy_id = %(policy)s
     AND resolver_version_id = ANY(%(valid)s)
 """
-"""Marks of a later version that was rolled back from stay: it would answer otherwise still."""
+"""Marks of a later version that was rolled back stay: it would still give another answer."""
 
 _MARK_OVERRIDDEN_MEANWHILE = """
     INSERT INTO stale (affiliation_id, policy_id, resolver_version_id, cause)
@@ -829,20 +362,5 @@ _MARK_OVERRIDDEN_MEANWHILE = """
     ORDER BY i.affiliation_id
     ON CONFLICT (affiliation_id, policy_id, resolver_version_id) DO NOTHING
 """
-"""Somebody said something of the text, or ended what was said, between the look at its overrides
-and this. What is refused unread takes no overrides."""
-
-_CREATE_INCOMING_REFUSED = """
-    CREATE TEMP TABLE IF NOT EXISTS incoming_refused (
-        content_hash bytea, source text, external_id text, position bigint,
-        reason text, payload text
-    ) ON COMMIT DELETE ROWS
-"""
-
-_INSERT_REFUSED = """
-    INSERT INTO refused_record (content_hash, source, external_id, position, reason, payload)
-    SELECT DISTINCT ON (content_hash) content_hash, source, external_id, position, reason, payload
-    FROM incoming_refused
-    ORDER BY content_hash
-    ON CONFLICT (content_hash) DO NOTHING
-"""
+"""Marks answers whose overrides changed after they were read. Texts that are refused unread have no
+overrides."""

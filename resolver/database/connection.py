@@ -69,7 +69,7 @@ def connect(url: str, *, connect_seconds: int | None = None) -> Engine:
             f"the database URL is for {address.scheme!r}, not for Postgres", remedy=_UNREADABLE
         )
     if not _OPTIONS.issuperset(name for name, _ in address.options):
-        # Which one is not said: behind an & in a password that is an option, it is a part of it.
+        # Without its name: in a password option, what follows an & is a part of the password.
         raise SettingsError(
             "the database URL has an option that Postgres does not know", remedy=_UNREADABLE
         )
@@ -116,8 +116,8 @@ def _check_server(connection: psycopg.Connection[Any], _record: object) -> None:
             f"the server is Postgres {major}, and versions {oldest} to {newest} are supported",
             remedy=f"upgrade the server to Postgres {oldest} or newer",
         )
-    if major > newest and major not in _told:
-        _told.add(major)
+    if major > newest and major not in _warned_of:
+        _warned_of.add(major)
         log.warning(
             "the server is Postgres %d, which nobody has tried: %d to %d are supported",
             major,
@@ -126,7 +126,7 @@ def _check_server(connection: psycopg.Connection[Any], _record: object) -> None:
         )
 
 
-_told: set[int] = set()
+_warned_of: set[int] = set()
 """Servers' versions that this process has warned of."""
 
 
@@ -182,9 +182,9 @@ def require_writable(engine: Engine) -> None:
             )
         missing = connection.execute(text(_MISSING_GRANTS)).all()
     if missing:
-        told = "; ".join(f"{privileges} on {table}" for table, privileges in missing[:5])
+        shown = "; ".join(f"{privileges} on {table}" for table, privileges in missing[:5])
         more = f" and {len(missing) - 5} tables more" if len(missing) > 5 else ""
-        raise DatabaseForbidden(f"the database user may not {told}{more}", remedy=_GRANT)
+        raise DatabaseForbidden(f"the database user may not {shown}{more}", remedy=_GRANT)
 
 
 _MISSING_GRANTS = """
@@ -222,7 +222,7 @@ def _translated(engine: Engine, error: BaseException | None) -> Exception | None
                 f"Postgres at {place(engine)}: {_first_line(engine, error)}", remedy=_GRANT
             )
         case postgres_errors.ReadOnlySqlTransaction():
-            # A server that was the primary may be alive still: whoever connects anew is led on.
+            # The server may have been the primary until now: new connections find the present one.
             engine.dispose()
             return DatabaseUnavailable(
                 f"Postgres at {place(engine)} takes no writes: {_first_line(engine, error)}",
@@ -246,7 +246,7 @@ def _remedy(error: psycopg.Error) -> str:
                 "RESOLVER_DATABASE_URL, the most connections its own max_connections"
             )
         case None:
-            # No server has said anything.
+            # No answer from a server.
             return "check RESOLVER_DATABASE_URL and that the server runs"
         case "55P03" | "57014":
             return "another process holds a lock or the server is overloaded; try again later"

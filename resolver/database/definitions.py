@@ -11,7 +11,7 @@ from importlib import resources
 VIEWS = (
     "organisations",
     "resolved_links",
-    "unresolved",
+    "unmatched",
     "pending",
     "link_history",
     "outdated",

@@ -1,14 +1,14 @@
-"""Which present answers are to be given anew.
+"""Which present answers are to be given again.
 
-When a version comes in use that carries the answers of others, those that it would give otherwise
-are marked: the *selection*. A mark belongs to that version, and bears on whoever carries it; it
-stays until one of these has stored the answer again. So a version that was rolled back from finds
-its marks when it comes back, and the one before never sees them. What persons say of a text bears
-on every version: such a mark is of the version that gave the answer.
+When a version comes in use, it may carry over the answers of earlier versions. The *selection*
+marks those of them that its release may change. A mark belongs to this version and counts for every
+version that carries it, until one of them has stored the answer again. So a version that is rolled
+back keeps its marks for when it comes back, and the version before never sees them. A curator's
+decision concerns every version, so its mark belongs to the version that gave the answer.
 
-A selection looks at the affiliations in the order of their ids, page by page. Each page commits its
-marks and how far it has come, so that one which broke off goes on from there. What is marked stays
-as it is: a page may be done twice.
+A selection goes through the affiliations in the order of their ids, page by page. Each page commits
+its marks and how far the selection is, so that an interrupted one goes on from there. A mark that
+is there stays as it is: a page may be done twice.
 
 *Due* are the answers that a source asks for and that are stale, or of a version that is not valid.
 """
@@ -52,7 +52,8 @@ __all__ = [
 @dataclass(frozen=True, slots=True)
 class CarriedLink:
     """A link of an answer that is carried over. `threshold` is the probability that its policy
-    asks for; the scores of the first stage are None where it did not find the organisation so."""
+    asks for; `sparse` and `dense` are the scores of the first stage, None where it did not find the
+    organisation in that way."""
 
     ror_id: str
     matched_name: str
@@ -64,8 +65,8 @@ class CarriedLink:
 
 @dataclass(frozen=True, slots=True)
 class CarriedAffiliation:
-    """An affiliation with answers that are carried over; `reasons` has one for each, why it has no
-    link or None for one that has. `links` are those of all its answers."""
+    """An affiliation whose answers are carried over. `reasons` has for each answer why it has no
+    link, or None where it has; `links` are those of all its answers."""
 
     id: int
     text: str
@@ -75,8 +76,8 @@ class CarriedAffiliation:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The affiliations with ids behind `after` and up to `to`, as far as they have answers that a
-    selection has to look at."""
+    """The affiliations with ids after `after` and up to `to` that have answers for a selection to
+    look at."""
 
     after: int
     to: int
@@ -85,7 +86,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """An answer that is to be given anew, and the normalised text that it is of."""
+    """An answer that is to be given again, and its normalised text."""
 
     affiliation_id: int
     policy_id: int
@@ -103,8 +104,8 @@ def mark_linked(
     *,
     batch: int = 50,
 ) -> int:
-    """Mark the carried answers with a link to one of these organisations, one that stands for it,
-    or one that it was the best rival of; returns how many are newly marked.
+    """Mark the carried answers that link to one of these organisations, that link to another one in
+    its place, or whose runner-up it was; returns how many are newly marked.
 
     One transaction for every `batch` organisations.
     """
@@ -118,11 +119,11 @@ def mark_linked(
 
 
 def page(engine: Engine, version_id: int, *, after: int, size: int) -> Page | None:
-    """The next `size` affiliations, from behind the id `after` on; None where there is none.
+    """The next `size` affiliations after the id `after`; None where there are no more.
 
-    Of those that it has to look at, the answers that are carried over and not stale, and that no
-    selection of this version looked at before. Also those that no source asks for at present: when
-    one does again, the answer must not be taken for valid unseen.
+    They come with their answers that are carried over, are not stale, and that no selection of this
+    version has looked at before. Answers that no source asks for at present are among them: a
+    source may ask again, and the answer would be taken for valid.
     """
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
         (to,) = cursor.execute(_PAGE, {"after": after, "size": size}).fetchone() or (None,)
@@ -131,26 +132,26 @@ def page(engine: Engine, version_id: int, *, after: int, size: int) -> Page | No
         valid = valid_versions(cursor, version_id)
         values = {"version": version_id, "valid": valid, "carried": valid[1:]}
         rows = cursor.execute(_CARRIED, values | {"after": after, "to": to}).fetchall()
-    found = (
+    carried = (
         CarriedAffiliation(
             id, affiliation, tuple(reasons), tuple(CarriedLink(*link) for link in links)
         )
         for id, affiliation, reasons, links in rows
     )
-    return Page(after, to, tuple(found))
+    return Page(after, to, tuple(carried))
 
 
 def mark_page(
     engine: Engine,
     version_id: int,
-    looked: Page,
+    done: Page,
     near: Collection[int],
     *,
     wanting: Collection[str] = (),
 ) -> int:
-    """Mark of a page the carried answers for the affiliations `near`, since an organisation was
-    added there, and those without a link for one of the reasons `wanting`; returns how many are
-    newly marked. The selection has come to the end of the page with that.
+    """Mark carried answers of a page: those for the affiliations `near`, which an added
+    organisation is near, and those without a link for one of the reasons `wanting`. Returns how
+    many are newly marked. With that the selection is done with the page.
 
     Raises:
         ResolverSuperseded: the version is not in use any more; nothing was marked.
@@ -159,21 +160,21 @@ def mark_page(
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
         marked = _mark(
             cursor, version_id, _UNLINKED, Cause.NO_ANSWER_BEFORE,
-            reasons=reasons, after=looked.after, to=looked.to,
+            reasons=reasons, after=done.after, to=done.to,
         )  # fmt: skip
         if near:
             marked += _mark(
                 cursor, version_id, _OF_AFFILIATIONS, Cause.ORGANISATION_ADDED, ids=list(near)
             )
-        _advance(cursor, _LOOKED, version_id, to=looked.to)
+        _advance(cursor, _PAGE_DONE, version_id, to=done.to)
     return marked
 
 
 def mark_texts(engine: Engine, text_hashes: Collection[bytes], cause: str = Cause.OVERRIDE) -> int:
-    """Mark the answers for these texts that were given with other overrides than hold now, of
-    whatever version; returns how many are newly marked.
+    """Mark the answers for these texts, of any version, that were given with other overrides than
+    hold now; returns how many are newly marked.
 
-    Waits for answers that are just being stored: those that come after see the overrides.
+    Waits for answers that are just being stored; later ones see the overrides.
     """
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SWITCH_LOCK,))
@@ -181,16 +182,17 @@ def mark_texts(engine: Engine, text_hashes: Collection[bytes], cause: str = Caus
 
 
 def last_affiliation(engine: Engine) -> int:
-    """The greatest id that a selection comes to; 0 where there is no affiliation."""
+    """The greatest id of an affiliation, where a selection ends; 0 where there is none."""
     with transaction(engine) as connection:
-        found = connection.execute(text("SELECT max(id) FROM affiliation")).scalar()
-    return int(found or 0)
+        last = connection.execute(text("SELECT max(id) FROM affiliation")).scalar()
+    return int(last or 0)
 
 
 def selection_begun(engine: Engine, version_id: int, *, again: bool = False) -> int:
-    """Where the selection goes on: the id of the last affiliation that it has looked at.
+    """Begin a selection or go on with it; returns the id of the last affiliation that it is done
+    with.
 
-    `again` begins anew, and looks also at what an earlier one looked at.
+    `again` starts over, and looks again at what an earlier selection has looked at.
 
     Raises:
         ResolverSuperseded: the version is not in use any more.
@@ -200,7 +202,7 @@ def selection_begun(engine: Engine, version_id: int, *, again: bool = False) -> 
 
 
 def selection_done(engine: Engine, version_id: int) -> None:
-    """Say that all that the version would answer otherwise is marked.
+    """Record that the selection is complete: all that the version's release may change is marked.
 
     Raises:
         ResolverSuperseded: the version is not in use any more.
@@ -210,14 +212,14 @@ def selection_done(engine: Engine, version_id: int) -> None:
 
 
 def prune(engine: Engine, version_ids: Collection[int], *, batch: int = 10_000) -> int:
-    """Drop the marks of all versions but these and what they carry; returns how many.
+    """Drop the marks of all versions but these and those that they carry; returns how many.
 
-    Should another one come in use again, its selection begins anew. One transaction for every
+    If another version comes in use again, its selection starts over. One transaction for every
     `batch` marks.
     """
     dropped = 0
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
-        kept = {one for number in version_ids for one in valid_versions(cursor, number)}
+        kept = {valid for number in version_ids for valid in valid_versions(cursor, number)}
         others = cursor.execute(_FORGET, {"kept": list(kept)}).fetchall()
     for (number,) in others:
         last = batch
@@ -234,27 +236,28 @@ def prune(engine: Engine, version_ids: Collection[int], *, batch: int = 10_000) 
 def due(
     engine: Engine, version_id: int, *, after: tuple[int, int] = (0, 0), limit: int
 ) -> list[Due]:
-    """The first `limit` answers that are due under this version, in the order of their keys,
-    from behind the key `after` (affiliation id, policy id) on."""
-    found: list[Due] = []
-    while len(found) < limit:
-        # One transaction each, that reads `limit` keys and no more: many may be of answers that
-        # nobody asks for.
+    """The first `limit` answers that are due under this version after the key `after` (affiliation
+    id, policy id), in the order of their keys."""
+    answers: list[Due] = []
+    while len(answers) < limit:
+        # Each transaction reads `limit` keys and no more: many may be of answers that no source
+        # asks for.
         with transaction(engine) as connection, driver(connection).cursor() as cursor:
             values = _valid_and_not(cursor, version_id)
             values |= {"affiliation": after[0], "policy": after[1], "limit": limit}
             rows = cursor.execute(_DUE, values).fetchall()
-        found += [Due(*row[:3]) for row in rows if row[3]]
+        answers += [Due(*row[:3]) for row in rows if row[3]]
         if len(rows) < limit:
             break
         after = rows[-1][0], rows[-1][1]
-    return found[:limit]
+    return answers[:limit]
 
 
 def due_among(
     engine: Engine, version_id: int, policy_id: int, affiliation_ids: Collection[int]
 ) -> list[Due]:
-    """Those of the answers for these affiliations under this policy that are due, by their ids."""
+    """The answers for these affiliations under this policy that are due, in the order of their
+    ids."""
     values: dict[str, object] = {"policy": policy_id, "ids": list(affiliation_ids)}
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
         values["valid"] = valid_versions(cursor, version_id)
@@ -262,20 +265,20 @@ def due_among(
 
 
 def about_due(engine: Engine, version_id: int, *, few: int = 100_000) -> int:
-    """How many answers are due under this version: exactly where they are `few`, else with those
-    that no source asks for any more, and one that two versions marked twice.
+    """How many answers are due under this version: exact up to `few`. Beyond that the count
+    includes answers that no source asks for any more, and twice those that two versions marked.
 
-    For who asks again and again: who asks for an answer is looked up for each by itself.
+    For monitors, which ask often: an exact count looks up for each answer whether a source asks.
     """
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
-        found = cursor.execute(_ABOUT_DUE, _valid_and_not(cursor, version_id)).fetchone()
-    assert found is not None  # a count always has a row
-    return due_count(engine, version_id) if found[0] <= few else int(found[0])
+        row = cursor.execute(_ABOUT_DUE, _valid_and_not(cursor, version_id)).fetchone()
+    assert row is not None  # a count always has a row
+    return due_count(engine, version_id) if row[0] <= few else int(row[0])
 
 
 def causes(engine: Engine, version_id: int) -> dict[str, int]:
-    """How many answers are due under this version, by cause; "resolver change" for those of a
-    version that is not valid."""
+    """How many answers are due under this version, by cause; the cause of those of a version that
+    is not valid is "resolver change"."""
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
         values = _valid_and_not(cursor, version_id)
         once = _ONCE if len(values["marking"]) > 1 else ""
@@ -288,7 +291,7 @@ def due_count(engine: Engine, version_id: int) -> int:
 
 
 def _valid_and_not(cursor: psycopg.Cursor[Any], version_id: int) -> dict[str, Any]:
-    """The valid versions that have marks, and the others that have answers."""
+    """The valid versions that have marks, and the versions that are not valid and have answers."""
     values = {"valid": valid_versions(cursor, version_id)}
     return {
         name: [row[0] for row in cursor.execute(query, values).fetchall()]
@@ -305,15 +308,15 @@ def _mark(
 
 
 def _advance(cursor: psycopg.Cursor[Any], statement: str, version_id: int, **values: Any) -> int:
-    """Note in the version in use how far its selection has come; returns where it goes on."""
-    found = cursor.execute(statement, {"version": version_id} | values).fetchone()
-    if found is None:
+    """Record in the version in use how far its selection is; returns the last affiliation done."""
+    row = cursor.execute(statement, {"version": version_id} | values).fetchone()
+    if row is None:
         current = cursor.execute("SELECT id FROM resolver_version WHERE is_current").fetchone()
         raise ResolverSuperseded(version_id=version_id, current_id=current[0] if current else None)
-    return int(found[0])
+    return int(row[0])
 
 
-# Of marks of several versions, the valid ones' count, and of these one.
+# An answer that a valid version has marked already is not marked again.
 _INSERT = """
     INSERT INTO stale (affiliation_id, policy_id, resolver_version_id, cause, ror_id)
     SELECT f.affiliation_id, f.policy_id, %(version)s, %(cause)s, min(f.ror_id)
@@ -330,7 +333,7 @@ _INSERT = """
     ON CONFLICT (affiliation_id, policy_id, resolver_version_id) DO NOTHING
 """
 
-# Three queries, for each to have its index.
+# Three queries, so that each uses an index of its own.
 _LINKED = """
     SELECT affiliation_id, policy_id, ror_id FROM link WHERE ror_id = ANY(%(ror_ids)s)
     UNION ALL
@@ -414,7 +417,7 @@ _BEGUN = """
     RETURNING selected_to
 """
 
-_LOOKED = """
+_PAGE_DONE = """
     UPDATE resolver_version SET selected_to = %(to)s
     WHERE id = %(version)s AND is_current
     RETURNING selected_to
@@ -457,8 +460,8 @@ _ASKED = """
     )
 """
 
-# Of one version, in the order of an index that begins with it. Written as a range: were the version
-# said to be equal, Postgres might follow the primary key, through the rows of all other versions.
+# The rows of one version, in the order of an index that begins with it. Written as a range: with an
+# equality Postgres might follow the primary key, through the rows of all other versions.
 _OF_VERSION = """
     (resolver_version_id, affiliation_id, policy_id) > (v.id, {affiliation}, {policy})
     AND resolver_version_id <= v.id
@@ -479,8 +482,8 @@ _INVALID = f"""
     WHERE v.id <> ALL(%(valid)s)
 """  # noqa: S608
 
-# What a page reads does not grow with what is behind it. Where no version is invalid, `outcome` is
-# not read at all.
+# What a page reads does not grow with the number of answers that follow. Where all versions are
+# valid, `outcome` is not read at all.
 _DUE = f"""
     SELECT d.affiliation_id, d.policy_id, a.text, {_ASKED}
     FROM (
@@ -534,7 +537,7 @@ _CAUSES = f"""
     GROUP BY cause ORDER BY cause
 """  # noqa: S608
 
-# Of what several versions have marked: by one of them.
+# An answer that several versions have marked counts once.
 _ONCE = """
     AND NOT EXISTS (
         SELECT FROM stale t

@@ -1,11 +1,11 @@
 """The database as one file, by Postgres's own ``pg_dump``, ``pg_restore`` and ``psql``.
 
-The file is pg_dump's custom format: compressed, of one moment, and readable by the ``pg_restore``
-of the version that wrote it and of later ones. Owners and grants are not restored: those of another
-server may not exist on this one.
+The file has pg_dump's custom format: compressed, with the state of one moment, and readable by the
+``pg_restore`` of the version that wrote it and of later ones. Owners and grants are not restored,
+since this server may not have the roles of another one.
 
-The programs meet the server that the engine is connected to, by the same parameters. What of them
-is secret is not on the command line, where everybody on the machine could read it.
+The programs connect to the engine's server with the same parameters. Secret ones are not on the
+command line, where everybody on the machine could read them.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ _INSTALL = (
 )
 
 _NOT_TOLD = frozenset({"service", "servicefile", "client_encoding"})
-"""Parameters whose work is done, and the programs' own encoding."""
+"""Parameters that are resolved by now, and the encoding, which the programs choose."""
 
 _IMPLIED = {"sslcertmode": "allow"}
-"""What libpq itself sets where nobody has; one of before Postgres 16 does not know it."""
+"""What libpq sets by default; before Postgres 16 it does not know this parameter."""
 
 _VERSION = re.compile(r"(\d+)(?:\.(\d+))?")
 
 _SETTING = re.compile(rb"SET (\w+) = ")
 
 _PREAMBLE = re.compile(rb"\s*$|--|\\restrict |SET |SELECT pg_catalog\.set_config\(")
-"""Lines before the first that makes something."""
+"""Lines before the first statement that creates something."""
 
 
 def dump(engine: Engine, path: Path) -> int:
@@ -75,7 +75,7 @@ def dump(engine: Engine, path: Path) -> int:
         with _writing(path):
             # It holds what the database holds.
             part.touch(mode=0o600)
-        with server.met() as (target, environment):
+        with server.connected() as (target, environment):
             done = subprocess.run(
                 [
                     str(program), "--no-password", "--dbname", target,
@@ -110,8 +110,8 @@ def _writing(path: Path) -> Iterator[None]:
 def restore(engine: Engine, path: Path) -> None:
     """Fill an empty database with what `dump` wrote, in one transaction, and analyse it.
 
-    The newest programs read the file, since an older one may not know its form; what they say at
-    the beginning that the server is too old for is left out.
+    The newest programs read the file, since an older one may not know its format. Settings at the
+    beginning of their script that the server does not know are left out.
 
     Raises:
         SettingsError: the database is not empty, there is no such file, or no program fits.
@@ -126,10 +126,10 @@ def restore(engine: Engine, path: Path) -> None:
             remedy="restore into a new one, created with CREATE DATABASE",
         )
     server = _server(engine)
-    # Nothing of ours is to stand in the way of its locks.
+    # An open transaction of this process would block the restoring.
     engine.dispose()
     folder = _for_restore()
-    with server.met() as (target, environment):
+    with server.connected() as (target, environment):
         _play(folder, path, target, environment, server)
     with transaction(engine) as connection:
         connection.execute(text("ANALYZE"))
@@ -137,7 +137,7 @@ def restore(engine: Engine, path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Server:
-    """The server behind an engine: its major version, how it is met, the settings it knows."""
+    """The server of an engine: major version, connection parameters, and the settings it knows."""
 
     major: int
     parameters: dict[str, str]
@@ -145,17 +145,19 @@ class _Server:
     settings: frozenset[bytes]
 
     @contextmanager
-    def met(self) -> Iterator[tuple[str, dict[str, str]]]:
-        """The value of ``--dbname``, and the environment, while the block lasts."""
-        # What variables say is among the parameters, or was overruled by the URL.
-        said = {option.envvar.decode() for option in pq.Conninfo.get_defaults() if option.envvar}
-        environment = {name: value for name, value in os.environ.items() if name not in said}
+    def connected(self) -> Iterator[tuple[str, dict[str, str]]]:
+        """The value of ``--dbname`` and the environment for the programs, inside the block."""
+        # The values of these variables are among the parameters, unless the URL has others.
+        variables = {
+            option.envvar.decode() for option in pq.Conninfo.get_defaults() if option.envvar
+        }
+        environment = {name: value for name, value in os.environ.items() if name not in variables}
         others = dict(self.secrets)
         if "password" in others:
             environment["PGPASSWORD"] = others.pop("password")
         with contextlib.ExitStack() as stack:
             if others:
-                # No variable has them; a service does, in a file of this user alone.
+                # They have no variables; a service has them, in a file that only this user reads.
                 file = stack.enter_context(tempfile.NamedTemporaryFile("w", encoding="utf-8"))
                 lines = (f"{name}={value}\n" for name, value in others.items())
                 file.write("".join(["[resolver]\n", *lines]))
@@ -206,17 +208,17 @@ def _tables(engine: Engine) -> int:
 def _play(
     folder: Path, path: Path, target: str, environment: dict[str, str], server: _Server
 ) -> None:
-    """What ``pg_restore`` makes of the file, to ``psql``, in one transaction.
+    """Pipe the script that ``pg_restore`` makes of the file to ``psql``, in one transaction.
 
-    It is committed only when the file was read to its end: a reader that dies is no end.
+    It is committed only after ``pg_restore`` has ended without an error.
     """
-    with tempfile.TemporaryFile() as said_by_reader, tempfile.TemporaryFile() as said_by_writer:
+    with tempfile.TemporaryFile() as reader_errors, tempfile.TemporaryFile() as writer_errors:
         reader = subprocess.Popen(
             [
                 str(folder / "pg_restore"), "--no-owner", "--no-privileges", "--file", "-",
                 str(path),
             ],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said_by_reader,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=reader_errors,
             env=environment,
         )  # fmt: skip
         writer = subprocess.Popen(
@@ -224,7 +226,7 @@ def _play(
                 str(folder / "psql"), "--no-psqlrc", "--no-password", "--quiet",
                 "--dbname", target, "--set", "ON_ERROR_STOP=1", "--file", "-",
             ],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said_by_writer,
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=writer_errors,
             env=environment,
         )  # fmt: skip
         assert reader.stdout is not None
@@ -243,14 +245,14 @@ def _play(
             reader.stdout.close()
             with contextlib.suppress(BrokenPipeError):
                 writer.stdin.close()
-            # A reader that nobody reads from any more fails, too; then the writer knows why.
-            ended = [("psql", writer, said_by_writer)]
+            # When psql ends early pg_restore fails, too; then the error of psql says why.
+            ended = [("psql", writer, writer_errors)]
             if taken:
-                ended.insert(0, ("pg_restore", reader, said_by_reader))
-            for program, process, said in ended:
+                ended.insert(0, ("pg_restore", reader, reader_errors))
+            for program, process, errors in ended:
                 if code := process.wait():
-                    said.seek(0)
-                    raise _failed(program, code, said.read(), server)
+                    errors.seek(0)
+                    raise _failed(program, code, errors.read(), server)
         finally:
             for process in (reader, writer):
                 process.kill()
@@ -258,8 +260,8 @@ def _play(
 
 
 def _fitting(script: IO[bytes], known: frozenset[bytes]) -> Iterator[bytes]:
-    """The beginning of a script, up to the first line that makes something, without the settings
-    that the server does not know."""
+    """The lines of a script up to the first that creates something, without the settings that the
+    server does not know."""
     for line in script:
         setting = _SETTING.match(line)
         if setting is None or setting[1] in known:
@@ -268,8 +270,8 @@ def _fitting(script: IO[bytes], known: frozenset[bytes]) -> Iterator[bytes]:
             return
 
 
-def _failed(program: str, code: int, said: bytes, server: _Server) -> DatabaseProblem:
-    lines = said.decode(errors="replace").strip().splitlines() or [f"{program} ended with {code}"]
+def _failed(program: str, code: int, errors: bytes, server: _Server) -> DatabaseProblem:
+    lines = errors.decode(errors="replace").strip().splitlines() or [f"{program} ended with {code}"]
     return DatabaseProblem(
         addresses.masked(" / ".join(line.strip() for line in lines[:3]), server.secrets.values()),
         remedy="nothing was kept; mend that and run it again",
@@ -280,27 +282,28 @@ def _failed(program: str, code: int, said: bytes, server: _Server) -> DatabasePr
 
 
 def _for_dump(server: int) -> Path:
-    """Of the server's own version, or of the next one that is here: none dumps a newer server."""
-    found = _programs("pg_dump")
-    fitting = [major for major in found if major >= server]
+    """The folder of programs of the server's version, else of the next newer one that is installed:
+    an older pg_dump refuses the server."""
+    installed = _programs("pg_dump")
+    fitting = [major for major in installed if major >= server]
     if not fitting:
-        here = f", and the newest here is {max(found)}" if found else ", and none is here"
+        here = f", and the newest here is {max(installed)}" if installed else ", and none is here"
         raise SettingsError(
             f"the server is Postgres {server}: pg_dump must be of that version or newer{here}",
             remedy=_INSTALL,
         )
-    return found[min(fitting)]
+    return installed[min(fitting)]
 
 
 def _for_restore() -> Path:
-    found = _programs("pg_restore", "psql")
-    if not found:
+    installed = _programs("pg_restore", "psql")
+    if not installed:
         raise SettingsError("pg_restore and psql are not installed", remedy=_INSTALL)
-    return found[max(found)]
+    return installed[max(installed)]
 
 
 def _programs(*names: str) -> dict[int, Path]:
-    """Major version → the folder that has all of these programs, of its newest minor version."""
+    """Major version → the folder with all of these programs, of its newest minor version."""
     versions = {
         folder: _version(folder / names[0])
         for folder in _folders()
@@ -323,6 +326,6 @@ def _folders() -> Iterator[Path]:
 
 
 def _version(program: Path) -> tuple[int, int]:
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
-    found = _VERSION.search(said.stdout)
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    found = _VERSION.search(done.stdout)
     return (int(found[1]), int(found[2] or 0)) if found else (0, 0)

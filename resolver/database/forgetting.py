@@ -1,12 +1,13 @@
-"""What is over goes for good, when it is old enough: records that were withdrawn or replaced,
-answers that were, records that were refused.
+"""Delete for good what is over and old enough: records that were withdrawn, replaced or refused,
+and answers that were replaced.
 
-A text goes with the last record, present or past, that has it, and with it all its answers. What a
-person said of it stays, by the hash of the text alone: it holds when the text is sent again.
+A text is deleted with the last record, present or past, that has it, and all its answers with it. A
+curator's decision about it stays, by the hash of the text alone, and holds when the text is sent
+again.
 
-Everything is done in small transactions of its own, oldest first: broken off anywhere, it is
-completed by doing it again. Texts go while no chunk is being taken in or stored, for as long as one
-such transaction takes, so workers wait for moments and never find half of one.
+Deleting is done in small transactions, the oldest first; if it is interrupted, doing it again
+completes it. Texts are deleted while no chunk is taken in or stored: workers wait for one small
+transaction at a time, and never see half of one.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine, text
 
 from resolver.database import history, locks
-from resolver.database.answers import RECORD_LOCK
 from resolver.database.connection import driver, transaction
+from resolver.database.records import RECORD_LOCK
 from resolver.database.resolver_versions import SWITCH_LOCK
 from resolver.errors import DatabaseProblem
 
@@ -33,11 +34,11 @@ BATCH = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """How many days what is over is kept; None: for ever.
+    """How many days to keep what is over; None: for ever.
 
-    `withdrawn` is of records that their source has not any more, with all that they were before;
-    `past` of every replaced answer and replaced or withdrawn record; `refused` of records that
-    could not be taken.
+    `withdrawn` is for records that their source has withdrawn, with all their past; `past` for
+    every replaced answer and every replaced or withdrawn record; `refused` for records that could
+    not be taken.
     """
 
     withdrawn: int | None = None
@@ -55,8 +56,8 @@ class Ages:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Records that are named: what they were, however short a time ago, goes. What they are stays:
-    withdraw them first."""
+    """Records whose past is deleted whatever its age. What they are at present stays: withdraw them
+    first."""
 
     source: str
     external_ids: tuple[str, ...]
@@ -64,8 +65,8 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """How much goes, or went. `answers` are present ones and `past_answers` those of the past that
-    go by their age or with their text; `overrides` are those whose text is forgotten."""
+    """How much is deleted, or was. `answers` are present ones; `past_answers` those of the past, by
+    their age or with their text; `overrides` those whose text is forgotten."""
 
     records: int = 0
     texts: int = 0
@@ -100,12 +101,12 @@ def forget(
     batch: int = BATCH,
     progress: Callable[[int], None] | None = None,
 ) -> Forgotten:
-    """Forget what is older than `ages`, and the past of `records`; returns how much that was.
+    """Delete what is older than `ages`, and the past of `records`; returns how much that was.
 
-    `progress` is called with the sum of all that went so far.
+    `progress` is called with the number of all that is deleted so far.
 
     Raises:
-        UpdateRunning: a release is being taken in; what was forgotten before stays forgotten.
+        UpdateRunning: a release is being taken in; what was deleted before stays deleted.
         DatabaseProblem: this user may not delete.
         DatabaseUnavailable: no answer.
     """
@@ -119,7 +120,7 @@ def forget(
         (_PAST_OUTCOMES, _forget_past_outcomes),
         (_REFUSED, _forget_refused),
     ):
-        # Where the last page ended: what went before is still there for an index, until a vacuum.
+        # Where the last page ended: an index still has the deleted rows before it, until a vacuum.
         after: datetime | None = None
         while True:
             with transaction(engine) as connection, driver(connection).cursor() as cursor:
@@ -134,7 +135,7 @@ def forget(
 
 
 def _limits(engine: Engine, ages: Ages, records: Records | None) -> dict[str, Any]:
-    """Before which moment each kind goes, None: never; and whose past goes, None: nobody's."""
+    """The moment before which each kind is deleted, None: never; and the records that are named."""
     moment = history.now(engine)
     with transaction(engine) as connection:
         row = connection.execute(
@@ -177,8 +178,8 @@ def _forget_past_records(engine: Engine, page: list[tuple[Any, ...]]) -> Forgott
 
 
 def _forget_records(engine: Engine, delete: str, values: dict[str, Any]) -> Forgotten:
-    """Records of the past, and the texts that no record has any more."""
-    # A mark that is just being made would be of an answer that goes.
+    """Delete past records, and the texts that no record has any more."""
+    # An update may just be marking an answer that is deleted.
     locks.require_no_update(engine)
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
         for lock in (RECORD_LOCK, SWITCH_LOCK):
@@ -213,7 +214,7 @@ def _deleted(engine: Engine, table: str, page: list[tuple[Any, ...]]) -> int:
         return cursor.execute(_DELETE[table], {"ids": [id for (id,) in page]}).rowcount
 
 
-# Each gives the moment last, in its order.
+# Each ends with the moment that it is ordered by.
 _NAMED = """
     SELECT id, ended_at FROM past_record
     WHERE source = %(source)s AND external_id = ANY(%(external_ids)s)
@@ -273,7 +274,7 @@ _DELETE_WITHDRAWN = """
     )
     RETURNING p.affiliation_id
 """
-"""It may have been sent again since the look."""
+"""Not those that were sent again since they were looked up."""
 
 _DELETE_PAST_RECORDS = "DELETE FROM past_record WHERE id = ANY(%(ids)s) RETURNING affiliation_id"
 
@@ -300,7 +301,7 @@ _FORGET_TEXT_OF_OVERRIDES = """
 """
 
 _DELETE_TEXTS = "DELETE FROM affiliation WHERE id = ANY(%(ids)s)"
-"""Answers, links, marks and what is past of them go with it."""
+"""Its answers, links and marks are deleted with it, past ones too."""
 
 _COUNT = """
     WITH record AS (

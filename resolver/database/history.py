@@ -1,4 +1,4 @@
-"""What became of answers that were given again."""
+"""How answers changed when they were given again."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from resolver.database.connection import transaction
 
 
 class Fate(StrEnum):
-    """A new answer beside the one that it replaced, by the organisations that are linked."""
+    """A new answer compared with the one that it replaced, by the organisations that are linked."""
 
     SAME = "same"
     OTHER = "other organisation"
-    """At least one went and another one came."""
+    """At least one organisation went and another one came."""
 
     GAINED = "gained"
-    """All that were there, and more; where there were none, too."""
+    """All organisations of before and more; or some where there was none."""
 
     LOST = "lost"
-    """Some of those that were there, or none."""
+    """Only some of the organisations of before, or none."""
 
 
 def now(engine: Engine) -> datetime:
-    """The database's clock, which every moment of the history is of."""
+    """The time by the database's clock, as in all of the history."""
     with transaction(engine) as connection:
         moment = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
     assert isinstance(moment, datetime)
@@ -34,14 +34,14 @@ def now(engine: Engine) -> datetime:
 
 
 def fates(engine: Engine, version_id: int, *, since: datetime | None = None) -> Mapping[Fate, int]:
-    """Answers that this resolver version replaced, from `since` on: how many met each fate.
+    """How many answers this resolver version replaced, from `since` on, by how they changed.
 
-    Of an answer that it gave more than once, what was before the first counts.
+    Where it answered more than once, the present answer is compared with the one before its first.
     """
     with transaction(engine) as connection:
         rows = connection.execute(_FATES, {"version": version_id, "since": since})
-        found = {Fate(fate): int(count) for fate, count in rows}
-    return {fate: found.get(fate, 0) for fate in Fate}
+        counts = {Fate(fate): int(count) for fate, count in rows}
+    return {fate: counts.get(fate, 0) for fate in Fate}
 
 
 _FATES = text(
@@ -53,7 +53,7 @@ _FATES = text(
           AND ended_at >= coalesce(CAST(:since AS timestamptz), '-infinity')
         ORDER BY affiliation_id, policy_id, ended_at, id
     ),
-    compared AS (
+    compared AS MATERIALIZED (
         SELECT ARRAY(
                    SELECT l.ror_id FROM past_link l WHERE l.past_outcome_id = r.id ORDER BY 1
                ) AS before,

@@ -1,7 +1,7 @@
-"""What an operator asks of the database: a few numbers, each bounded in time.
+"""The state of the database in a few numbers, each with a limit of time.
 
-Every query has a limit of its own, and one that runs into it leaves its number out: on a large
-database a screen is not to wait, nor a monitor to pile up queries.
+A query that takes longer leaves its number out: on a large database no screen shall wait for it,
+and no monitor pile up queries.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from resolver.database.resolver_versions import ResolverVersion
 from resolver.errors import DatabaseUnavailable
 
 WEEKS = 4
-"""Weeks of drift that are looked at: the one at hand and those before it."""
+"""Weeks of drift: the present one and those before it."""
 
 SOURCES = 20
-"""Sources that drift is told of by name, those with the most records; the rest are one."""
+"""Sources whose drift is reported by name, those with the most records; the rest counts as one."""
 
 REST = "(other sources)"
 
@@ -48,13 +48,12 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The state of the database. What is None could not be counted in time, or is not there yet;
-    with another schema than `needed` there is nothing but that. Many that are `due` are counted
-    roughly (`stale.about_due`).
+    """The state of the database. None is what could not be counted in time, or is not there yet;
+    with another schema than `needed` all else is None. A large number of answers `due` is
+    approximate (`due_answers.about_due`).
 
-    `updating`: a process takes in a release or switches versions. `before` is the version that was
-    in use before the present one and is of the release that is loaded, where the present one is
-    not: somebody went back.
+    `updating`: a process takes in a release or switches versions. `before`: somebody went back, and
+    this version, of the release that is loaded, was in use before the present one.
     """
 
     schema: str | None
@@ -96,7 +95,7 @@ def overview(engine: Engine, *, seconds: float) -> Overview:
 def drift(engine: Engine, *, seconds: float, today: date | None = None) -> list[Drift] | None:
     """The last `WEEKS` of the view ``drift``, by source and week; None if that takes too long.
 
-    `SOURCES` sources are told one by one.
+    `SOURCES` sources are reported one by one.
 
     Raises:
         DatabaseUnavailable: no answer.
@@ -121,7 +120,7 @@ def within(engine: Engine, seconds: float) -> Engine:
     limited = engine.execution_options()
 
     def limit(connection: Connection) -> None:
-        # By the driver: the transaction, which this belongs to, is only just being made.
+        # By the driver: SQLAlchemy is just about to begin the transaction that this belongs to.
         with driver(connection).cursor() as cursor:
             cursor.execute(
                 "SELECT set_config('statement_timeout', %s, true)", (str(int(seconds * 1000)),)

@@ -1,7 +1,7 @@
-"""What persons say of texts: stored once, never changed but for its end.
+"""Curators' decisions about texts. A decision is never changed, only ended.
 
-A text need not have been sent to be said something of. After a change the answers that it bears on
-are marked with `resolver.database.due_answers.mark_texts`.
+The text need not have been sent. After a change, mark the answers that it concerns with
+`resolver.database.due_answers.mark_texts`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Engine, Row, text
 
 from resolver.database.connection import driver, transaction
+from resolver.database.copying import copy
 from resolver.matching.override import Ending, Override, OverrideProblem, Verdict
 from resolver.registry.organisation import OrganisationStatus
 from resolver.text.affiliation import text_hash
@@ -22,15 +23,15 @@ _OVERRIDE_LOCK = 0x726F7206
 """Key of the advisory lock that keeps two changes of overrides apart."""
 
 REPLACED = "replaced"
-"""The note at the end of an override that another one took the place of."""
+"""The note at the end of an override that was replaced by another one."""
 
 
 def add(engine: Engine, overrides: Iterable[Override]) -> int:
-    """Store what is new, all or nothing; returns how many that were.
+    """Store the new overrides, all or none; returns how many were new.
 
-    The same verdict by the same author with the same note changes nothing. Anything else said of
-    the same text and organisation ends what was said before. Of one said twice here the later
-    counts. `id`, `created_at` and `ended` of what comes are not looked at.
+    The same verdict by the same author with the same note changes nothing. Another one on the same
+    text and organisation ends the override before. Of two in `overrides` the later counts. Their
+    `id`, `created_at` and `ended` are ignored.
     """
     latest = {override.key: override for override in overrides}
     rows = [
@@ -50,10 +51,8 @@ def add(engine: Engine, overrides: Iterable[Override]) -> int:
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_OVERRIDE_LOCK,))
         cursor.execute(_CREATE_INCOMING)
-        with cursor.copy("COPY incoming_override FROM STDIN (FORMAT BINARY)") as copy:
-            copy.set_types(("int4", "bytea", "text", "text", "text", "text", "text"))
-            for row in rows:
-                copy.write_row(row)
+        types = ("int4", "bytea", "text", "text", "text", "text", "text")
+        copy(cursor, "incoming_override", types, rows)
         moment = cursor.execute("SELECT statement_timestamp()").fetchone()
         assert moment is not None  # a function has a result
         cursor.execute(_NAME_FORGOTTEN)
@@ -63,7 +62,7 @@ def add(engine: Engine, overrides: Iterable[Override]) -> int:
 
 
 def end(engine: Engine, keys: Iterable[tuple[str, str]], author: str, note: str = "") -> int:
-    """End what is said of these (normalised text, ROR id); returns how many that were."""
+    """End the overrides of these pairs (normalised text, ROR id); returns how many there were."""
     pairs = [(text_hash(affiliation), ror_id) for affiliation, ror_id in keys]
     if not pairs:
         return 0
@@ -81,31 +80,33 @@ def end(engine: Engine, keys: Iterable[tuple[str, str]], author: str, note: str 
 
 
 def current(engine: Engine) -> list[Override]:
-    """All that hold, by text and ROR id; those of forgotten texts first."""
+    """All overrides that hold, by text and ROR id; those of forgotten texts first."""
     return _read(engine, "x.ended_at IS NULL", order=_BY_TEXT)
 
 
 def history(engine: Engine, affiliation: str | None = None) -> list[Override]:
-    """All that were ever said, of this normalised text or of any, in the order it was said."""
+    """All overrides, past ones too, of this normalised text or of any, in the order of their
+    making."""
     if affiliation is None:
         return _read(engine, "true", order="x.id")
     return _read(engine, "x.text_hash = :hash", order="x.id", hash=text_hash(affiliation))
 
 
 def applying(engine: Engine, texts: Collection[str]) -> dict[str, list[Override]]:
-    """What holds for these normalised texts, by text, each in the order it was said; a text that
-    nothing is said of is left out."""
+    """The overrides that hold for these normalised texts, by text, in the order of their making; a
+    text without any is left out."""
     by_hash = {text_hash(affiliation): affiliation for affiliation in texts}
-    found: dict[str, list[Override]] = defaultdict(list)
+    overrides: dict[str, list[Override]] = defaultdict(list)
     condition = "x.ended_at IS NULL AND x.text_hash = ANY(:hashes)"
     for row in _rows(engine, condition, order="x.id", hashes=list(by_hash)):
         affiliation = by_hash[row.text_hash]
-        found[affiliation].append(replace(_override(row), affiliation=affiliation))
-    return dict(found)
+        overrides[affiliation].append(replace(_override(row), affiliation=affiliation))
+    return dict(overrides)
 
 
 def problems(engine: Engine) -> list[OverrideProblem]:
-    """Those that hold, of organisations without an active record in the release in use, by text."""
+    """The overrides that hold of organisations without an active record in the release in use, by
+    text."""
     with transaction(engine) as connection:
         rows = connection.execute(
             text(
@@ -173,7 +174,7 @@ _NAME_FORGOTTEN = """
     FROM incoming_override i
     WHERE x.text_hash = i.text_hash AND x.affiliation IS NULL
 """
-"""A person says the text again: it is known again."""
+"""A curator gives the text again, so it is known again."""
 
 _END_REPLACED = """
     UPDATE link_override x SET

@@ -48,13 +48,13 @@ def find(engine: Engine, policy_id: int) -> Policy:
 
 
 def key(cursor: psycopg.Cursor[tuple[object, ...]], policy: Policy) -> int:
-    """The policy's key, in the transaction of `cursor`. Call it before any other statement: who
-    registers the same policy waits for the end of that transaction."""
+    """The policy's key, in the transaction of `cursor`. Call it before any other statement: another
+    process that registers the same policy waits for the end of this transaction."""
     values = {"fingerprint": policy.fingerprint}
     found = cursor.execute(_FIND, values).fetchone()
     if found is None:
         cursor.execute(_INSERT, {**values, "settings": policy.canonical})
-        # Also what another transaction has inserted meanwhile.
+        # This finds it too where another transaction has inserted it meanwhile.
         found = cursor.execute(_FIND, values).fetchone()
     assert found is not None  # inserted above, or by another one that has committed
     (policy_id,) = found

@@ -1,9 +1,9 @@
-"""One query of a person, read row by row: nothing of it can change what is stored.
+"""An analyst's query, read row by row; it cannot change what is stored.
 
-The query runs in a read-only transaction, which is never committed. It is sent as one statement of
-the extended protocol, which refuses a second one, so it cannot end that transaction and begin
-another; and as the body of a cursor, which takes nothing but queries. The rows stay at the server
-until they are asked for.
+The query runs in a read-only transaction, which is never committed. It is the body of a cursor,
+which takes nothing but queries, or else one statement of the extended protocol; this refuses a
+second statement, so the query cannot end the transaction and begin another. The rows stay at the
+server until they are read.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from resolver.database.connection import driver, translate
 from resolver.errors import SettingsError
 
 PAGE = 1_000
-"""Rows that are fetched together."""
+"""Rows fetched at a time."""
 
 _AS_TEXT = ("json", "jsonb", "time", "timetz", "interval", "bytea")
 """Types whose values stay as Postgres writes them: JSON is JSON."""
 
 _DATES = ("date", "timestamp", "timestamptz")
-"""Likewise, but where they are to be Python's: then none may be infinite."""
+"""Likewise, unless Python's types are asked for, which have no infinite date."""
 
-_TELLS = re.compile(rb"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*(?:EXPLAIN|SHOW)\b", re.I | re.S)
-"""What reads, and no cursor takes."""
+_WITHOUT_CURSOR = re.compile(rb"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*(?:EXPLAIN|SHOW)\b", re.I | re.S)
+"""Queries that read, but that no cursor takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Answer:
 
 @contextmanager
 def asking(engine: Engine, query: str, *, typed: bool = False) -> Iterator[Answer]:
-    """The answer to a query, to be read while the block lasts.
+    """The answer to a query, to be read inside the block.
 
     JSON, times of day, intervals and bytes are text, as Postgres writes it; dates are, too, unless
     `typed` asks for Python's.
@@ -56,7 +56,7 @@ def asking(engine: Engine, query: str, *, typed: bool = False) -> Iterator[Answe
         DatabaseUnavailable: the server does not answer, or gives up.
     """
     if not query.strip(" \t\r\n;"):
-        raise SettingsError("there is no query", remedy="as in: resolver sql 'TABLE unresolved'")
+        raise SettingsError("there is no query", remedy="as in: resolver sql 'TABLE unmatched'")
     try:
         written = query.encode()
     except UnicodeEncodeError:
@@ -67,9 +67,9 @@ def asking(engine: Engine, query: str, *, typed: bool = False) -> Iterator[Answe
         for name in _AS_TEXT if typed else (*_AS_TEXT, *_DATES):
             connection.adapters.register_loader(name, TextLoader)
         try:
-            # Should the transaction end all the same, the next is read-only, too.
+            # If the transaction ended all the same, the next one would be read-only, too.
             connection.execute("SET default_transaction_read_only = on")
-            # All rows will be wanted, not the first few soon.
+            # Plan for all rows, not for the first few.
             connection.execute("SET cursor_tuple_fraction = 1")
             with _mistakes():
                 yield _answer(connection, written)
@@ -80,10 +80,10 @@ def asking(engine: Engine, query: str, *, typed: bool = False) -> Iterator[Answe
 
 def _answer(connection: psycopg.Connection[Any], query: bytes) -> Answer:
     # No parameters are given, so a percent sign is the query's own.
-    if _TELLS.match(query):
+    if _WITHOUT_CURSOR.match(query):
         # Prepared: that is the extended protocol.
-        told = connection.execute(query, prepare=True)
-        return Answer(told.description or (), iter(told))
+        result = connection.execute(query, prepare=True)
+        return Answer(result.description or (), iter(result))
     cursor = ServerCursor(connection, "resolver_sql")
     cursor.execute(query)
     return Answer(cursor.description or (), _pages(cursor))
@@ -97,15 +97,15 @@ def _pages(cursor: ServerCursor[Any]) -> Iterator[tuple[Any, ...]]:
 
 @contextmanager
 def _mistakes() -> Iterator[None]:
-    """The server's complaints about a query in one line."""
+    """Turn the server's error about a query into one line."""
     try:
         yield
     except psycopg.Error as error:
         if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
             raise
-        said = error.diag.message_primary or str(error)
+        message = error.diag.message_primary or str(error)
         raise SettingsError(
-            f"the query failed: {' '.join(said.split())}", remedy=_remedy(error)
+            f"the query failed: {' '.join(message.split())}", remedy=_remedy(error)
         ) from error
 
 

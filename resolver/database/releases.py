@@ -168,26 +168,8 @@ def load_release(
     )
 
 
-def use_release(engine: Engine, release_id: int) -> StoredRelease:
-    """Put a loaded release in use, whichever it is; nothing happens where it is.
-
-    Raises:
-        RegistryError: there is no such release.
-    """
-    with transaction(engine) as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOAD_LOCK})
-        _put_in_use(connection, release_id)
-        stored = _release(connection, "id = :id", id=release_id)
-        if stored is None:
-            raise RegistryError(
-                f"there is no registry release {release_id} in the database",
-                remedy="run: resolver registry show",
-            )
-    return stored
-
-
 def releases(engine: Engine) -> list[StoredRelease]:
-    """All that were loaded, the one loaded last first."""
+    """All releases that were loaded, the last one first."""
     with transaction(engine) as connection:
         rows = connection.execute(
             text(f"SELECT {_RELEASE_COLUMNS} FROM registry_release ORDER BY id DESC")  # noqa: S608
@@ -196,7 +178,8 @@ def releases(engine: Engine) -> list[StoredRelease]:
 
 
 def find_release(engine: Engine, version: str, sha256: str | None = None) -> StoredRelease:
-    """The release of this version, with this content; None: whichever is in use or came last.
+    """The release of this version with this content; for None, the one in use, else the last
+    loaded.
 
     Raises:
         RegistryError: it was not loaded; names those that were.
@@ -210,7 +193,7 @@ def find_release(engine: Engine, version: str, sha256: str | None = None) -> Sto
             sha256=sha256,
         )
     if stored is None:
-        loaded = ", ".join(dict.fromkeys(one.version for one in releases(engine))) or "none"
+        loaded = ", ".join(dict.fromkeys(release.version for release in releases(engine))) or "none"
         what = "" if sha256 is None else f" with the SHA-256 {sha256[:12]}…"
         raise RegistryError(
             f"release {version}{what} is not loaded; loaded: {loaded}",
@@ -220,7 +203,8 @@ def find_release(engine: Engine, version: str, sha256: str | None = None) -> Sto
 
 
 def diff(engine: Engine, before_id: int, after_id: int) -> list[OrganisationChange]:
-    """What differs between two releases, by ROR id; takes no account of which came first."""
+    """The organisations that differ between two releases, by ROR id; either may be the older
+    one."""
     with transaction(engine) as connection:
         rows = connection.execute(
             text(f"{_DIFF} ORDER BY ror_id"), {"before": before_id, "after": after_id}
@@ -234,7 +218,8 @@ def diff(engine: Engine, before_id: int, after_id: int) -> list[OrganisationChan
 
 
 def changed_organisations(engine: Engine, before_id: int, after_id: int) -> list[Change]:
-    """What differs between two releases as (before, after), by ROR id; None: not there."""
+    """The organisations that differ between two releases as (before, after), by ROR id; None where
+    a release has it not."""
     with transaction(engine) as connection:
         rows = connection.execute(
             text(
@@ -369,8 +354,8 @@ def _copy(
 ) -> int:
     """Stream the organisations into the temporary table ``incoming``; returns how many.
 
-    Of those whose state is `known` to be stored no more than that is sent. From one month to the
-    next that is nearly all: Postgres need not read and compare some 130,000 records, 2 s.
+    Of an organisation whose state is stored already (`known`) only the key is sent. From one month
+    to the next these are nearly all: it saves Postgres reading 130,000 records, 2 s.
     """
     total = 0
     with connection.cursor() as cursor:
@@ -418,7 +403,7 @@ def _hash(record: bytes) -> bytes:
 
 
 def _columns(organisation: Organisation, record: bytes) -> tuple[object, ...]:
-    """The columns of ``incoming`` behind the first two."""
+    """The columns of ``incoming`` after the first two."""
     place = organisation.place
     return (
         organisation.display_name,
@@ -461,7 +446,8 @@ def _store(
     schema_version: str | None,
     before: StoredRelease | None,
 ) -> StoredRelease:
-    """What is in ``incoming`` becomes a release, with what it changes in the one before."""
+    """Make a release of the rows in ``incoming``, and store what it changes against the one
+    before."""
     connection.execute(
         text(
             """

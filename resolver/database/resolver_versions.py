@@ -1,7 +1,7 @@
-"""Resolver versions: what an answer depends on, as one number, and which one is in use.
+"""Resolver versions: all that an answer depends on, under one number, and which one is in use.
 
-The answers of the version in use are *valid*, and those that it carries over from others, but for
-the stale ones (`resolver.database.due_answers`).
+*Valid* are the answers of the version in use, and those that it carries over from other versions,
+but for the stale ones (`resolver.database.due_answers`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _REGISTER_LOCK = 0x726F7203
 """Key of the advisory lock that lets workers register one after the other."""
 
 SWITCH_LOCK = 0x726F7204
-"""Key of the advisory lock that who saves answers shares and who puts a version in use, or marks
-answers for an override, has alone: while it is held, no answer comes."""
+"""Key of the advisory lock that saving answers shares, and that putting a version in use and
+marking answers for an override hold alone: meanwhile no answer is saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +32,13 @@ class ResolverVersion:
     """A release, an index of it, two models and the settings that bear on every answer.
 
     `release` is the version of release `release_id`. `encoder` and `reranker` are (name,
-    fingerprint). `configuration` says how to open the models, by setting; of versions from before
-    it was recorded it is empty and `index_version` None: they were opened from the settings.
+    fingerprint). `configuration` says how to open the models, by setting. It may be empty and
+    `index_version` None: then the settings of the process say it.
 
-    `generation` grows with each version that comes in use, None for one that never did.
-    `carries_id` is the version whose valid answers this one's are valid with, and `selected_at`
-    when it was known which of them are stale: None as long as that is not known. `selected_to` is
-    the affiliation up to which a selection that is under way has looked, None before it has begun.
+    `generation` grows with each version that comes in use; None for one that never did.
+    `carries_id` is the version whose valid answers this one carries over. `selected_at` is when the
+    selection of the stale ones among them ended, None until then; `selected_to` the last
+    affiliation that a selection under way is done with, None before it has begun.
     """
 
     id: int
@@ -67,11 +67,11 @@ def register(
     index_version: str | None = None,
     configuration: Mapping[str, object] | None = None,
 ) -> ResolverVersion:
-    """The version of these parts, made when they are new; `put_in_use` makes it the one in use.
+    """The version of these parts, made if it is new; `put_in_use` makes it the one in use.
 
-    `encoder` and `reranker` are (name, fingerprint); `settings` are JSON values, and only those
-    that bear on an answer. `configuration` bears on none: it takes the place of the one before,
-    None leaves that as it is. Several workers may call this at once and get the same version.
+    `encoder` and `reranker` are (name, fingerprint); `settings` are JSON values, only those that
+    answers depend on. No answer depends on `configuration`: it replaces the one before, and None
+    leaves that as it is. Several workers may call this at once and get the same version.
 
     Raises:
         RegistryError: there is no such release.
@@ -134,20 +134,19 @@ def register(
 
 
 def put_in_use(engine: Engine, version_id: int) -> ResolverVersion:
-    """Make this the version in use; nothing happens where it is. Waits for answers that are just
-    being stored, and none of another version is stored after.
+    """Make this the version in use; nothing happens if it is. Waits for answers that are just being
+    stored; afterwards none of another version is stored.
 
-    It carries over the valid answers of the version that was in use before, if only the release
-    differs: same models and settings. Which of them are stale is then to be found out
-    (`selected_at` is None); where it carried that version before, only of what was answered since.
-    Three exceptions:
+    It carries over the valid answers of the version before, if only the release differs and models
+    and settings are the same. A selection must then find out which of them are stale (`selected_at`
+    is None); if it carried that version before, only among the answers since. Three exceptions:
 
-    - The version before is itself not through with that: nothing is carried, since nobody knows
-      which of its answers are valid. Finish its selection first.
-    - It goes back to a version that the one before carries, at whatever remove. It finds valid
-      what it had found valid then; what was answered since is not.
-    - Models or settings differ. A version that comes back carries what it carried, as long as
-      nothing of that came in use meanwhile; a new one carries nothing.
+    - The selection of the version before is not complete: nothing is carried, since nobody knows
+      which of its answers are valid. Complete that selection first.
+    - It is a version that the one before carries, directly or through others: a rollback. Valid is
+      what was valid for it then; what was answered since is not.
+    - Models or settings differ. A version that comes back carries what it carried, unless a version
+      of these came in use meanwhile; a new version carries nothing.
 
     Raises:
         SettingsError: there is no such version.
@@ -187,9 +186,9 @@ _PUT_IN_USE = """
 
 
 def carry_nothing(engine: Engine, version_id: int) -> None:
-    """Have the version in use answer for itself alone: all that it carries is due.
+    """Have the version in use carry nothing: all answers of other versions are due.
 
-    What it would answer otherwise is then found without a miss, at the price of resolving all.
+    So no answer that its release changes is missed, at the price of resolving all again.
 
     Raises:
         ResolverSuperseded: the version is not in use.
@@ -227,11 +226,11 @@ def previous_resolver(engine: Engine) -> ResolverVersion | None:
 
 
 def used_before(engine: Engine, version: ResolverVersion, release_id: int) -> int | None:
-    """The version of a release that was in use before this one came in use, the last of them; None
-    where there is none.
+    """The last version of this release that was in use before `version` came in use; None where
+    there is none.
 
-    Of the release that is loaded, it tells a switch back, which somebody meant, from an update that
-    is not through.
+    Asked with the release that is loaded, this tells a deliberate switch back from an update that
+    is not complete.
     """
     with transaction(engine) as connection:
         found = connection.execute(
@@ -279,7 +278,7 @@ _VALID = """
     ) CYCLE id SET again USING path
     SELECT id FROM valid WHERE NOT again ORDER BY remove
 """
-"""There is no cycle (see `_carries`); if a hand made one, this still ends."""
+"""There is no cycle (see `_carries`); if somebody made one by hand, this still ends."""
 
 
 def _carried(
@@ -291,12 +290,12 @@ def _carried(
         return before.id, None, None
     if _returns_as_it_was(connection, version):
         return version.carries_id, version.selected_at, version.selected_to
-    # Nothing is carried, so nothing is left to be found out.
+    # Nothing is carried, so there is nothing to select.
     return None, _now(connection), None
 
 
 def _carries(connection: Connection, version: ResolverVersion, before: ResolverVersion) -> bool:
-    """Whether the answers of the version before are this one's but for the release."""
+    """Whether a version carries over the answers of the version before."""
     return (
         (before.encoder[1], before.reranker[1], before.settings)
         == (version.encoder[1], version.reranker[1], version.settings)
@@ -307,7 +306,7 @@ def _carries(connection: Connection, version: ResolverVersion, before: ResolverV
 
 
 def _returns_as_it_was(connection: Connection, version: ResolverVersion) -> bool:
-    """Whether it was in use, and nothing that it carries was in use since."""
+    """Whether it was in use, and none of the versions that it carries has been since."""
     if version.generation is None:
         return False
     latest = connection.execute(

@@ -12,9 +12,9 @@ from resolver.database.connection import transaction
 def sample(engine: Engine, size: int, *, seed: int = 0) -> list[str]:
     """Distinct normalised affiliations that some source record has now, `size` at most.
 
-    The same ones for a seed as long as the same are stored. Hashes of texts are as good as drawn by
-    lot, so those that follow a place among them are a random sample; an index has them in order,
-    and the cost is that of `size` rows however many there are.
+    A seed gives the same sample as long as the same affiliations are stored. Hashes of texts are
+    random, so those that follow a given hash are a random sample. An index has them in order: the
+    cost is that of `size` rows, however many there are.
 
     Raises:
         DatabaseUnavailable: no answer.
@@ -22,14 +22,14 @@ def sample(engine: Engine, size: int, *, seed: int = 0) -> list[str]:
     start = hashlib.blake2b(str(seed).encode(), digest_size=16).digest()
     with transaction(engine) as connection:
         connection.execute(text("SET TRANSACTION READ ONLY"))
-        found: list[str] = []
+        affiliations: list[str] = []
         for condition in (">=", "<"):
             rows = connection.execute(
                 text(_SAMPLE.format(condition=condition)),
-                {"start": start, "size": size - len(found)},
+                {"start": start, "size": size - len(affiliations)},
             )
-            found += rows.scalars()
-    return found
+            affiliations += rows.scalars()
+    return affiliations
 
 
 _SAMPLE = """

@@ -35,7 +35,7 @@ _MIGRATION_LOCK = 0x726F7201
 """Key of the advisory lock that keeps two migrations apart: "ror" and a number."""
 
 _ASK_AGAIN = 0.2
-"""Seconds between two looks whether another migration has ended."""
+"""Seconds to wait before asking again whether another migration has ended."""
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
@@ -80,10 +80,10 @@ def downgrade(engine: Engine, revision: str) -> Losses:
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """What a downgrade takes: tables with their rows, and columns with their values, by name.
+    """What a downgrade deletes: rows by table, and values by ``table.column``.
 
-    `rows` has those of tables that go, and those that are deleted from tables that stay; `values`
-    those of columns that go from tables that stay, by ``table.column``. What was empty is nothing.
+    `rows` counts those of tables that are dropped and those deleted from other tables; `values`
+    those of columns that are dropped from tables that stay. Empty tables and columns are left out.
     """
 
     rows: dict[str, int]
@@ -93,15 +93,15 @@ class Losses:
         return bool(self.rows or self.values)
 
     def __str__(self) -> str:
-        told = [f"{table} ({count:,} rows)" for table, count in self.rows.items()]
-        told += [f"{column} ({count:,} values)" for column, count in self.values.items()]
-        return ", ".join(told)
+        lost = [f"{table} ({count:,} rows)" for table, count in self.rows.items()]
+        lost += [f"{column} ({count:,} values)" for column, count in self.values.items()]
+        return ", ".join(lost)
 
 
 def losses(engine: Engine, revision: str) -> Losses:
-    """What `migrate` would take away on the way to a revision: nothing, on a way up.
+    """What `migrate` would delete on the way to a revision; nothing, on a way up.
 
-    The way down is gone, looked at and taken back, so it needs the same locks and the same time.
+    The downgrade is done and rolled back, so it needs the same locks and the same time.
 
     Raises:
         as `migrate`.
@@ -140,15 +140,15 @@ def _is_down(engine: Engine, revision: str) -> bool:
 def _stock(connection: Connection) -> dict[str, dict[str, int]]:
     """Table → its rows, under "*", and the values of each column; one read of each table."""
     schema = sa.inspect(connection)
-    found = {}
+    stock = {}
     for name in sorted(set(schema.get_table_names()) - {"alembic_version"}):
         columns: list[sa.ColumnClause[object]] = [
             sa.column(column["name"]) for column in schema.get_columns(name)
         ]
         counts = [sa.func.count(column).label(column.name) for column in columns]
         query = sa.select(sa.func.count().label("*"), *counts).select_from(sa.table(name))
-        found[name] = dict(connection.execute(query).mappings().one())
-    return found
+        stock[name] = dict(connection.execute(query).mappings().one())
+    return stock
 
 
 def _lost(before: dict[str, dict[str, int]], after: dict[str, dict[str, int]]) -> Losses:
@@ -189,7 +189,7 @@ def head() -> str:
 
 
 def knows(revision: str) -> bool:
-    """Whether there is such a revision in this version of the code; a later version's is not."""
+    """Whether this version of the code has such a revision; it has none of later versions."""
     scripts = ScriptDirectory.from_config(_config(None))
     return any(script.revision == revision for script in scripts.walk_revisions())
 
@@ -207,12 +207,12 @@ def require_schema(engine: Engine) -> None:
         DatabaseOutdated: another one is there, or none.
         DatabaseUnavailable: no answer.
     """
-    found, needed = current(engine), head()
-    if found != needed:
+    revision, needed = current(engine), head()
+    if revision != needed:
         raise DatabaseOutdated(
-            f"the database has schema {found or 'none'}, this version needs {needed}",
+            f"the database has schema {revision or 'none'}, this version needs {needed}",
             remedy="run: resolver migrate"
-            if found is None or knows(found)
+            if revision is None or knows(revision)
             else "install the version that the database was migrated with, or a later one",
         )
 
@@ -245,8 +245,8 @@ def _alone(connection: Connection) -> Iterator[None]:
     """
     try:
         taken = text("SELECT pg_try_advisory_lock(:key)")
-        # Asked again and again: a statement that waited would be a transaction that is open, and
-        # the other migration waits for these when it builds an index.
+        # Asked again and again: a statement that waits keeps a transaction open, and the other
+        # migration waits for the end of such transactions when it builds an index.
         while not connection.execute(taken, {"key": _MIGRATION_LOCK}).scalar_one():
             connection.commit()
             time.sleep(_ASK_AGAIN)
@@ -257,7 +257,7 @@ def _alone(connection: Connection) -> Iterator[None]:
     except CommandError as error:
         raise _unknown(error) from error
     except PendingRollbackError as error:
-        # Alembic tidies up on a connection that is lost; what it was lost by came before.
+        # Alembic tried to roll back on a lost connection; the error before says how it was lost.
         raise error.__context__ or error from None
     finally:
         connection.invalidate()

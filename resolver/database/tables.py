@@ -233,7 +233,7 @@ Table(
         comment="Its state since; null for removed",
     ),
     CheckConstraint(f"kind in ({_listed(ChangeKind)})", name="kind"),
-    comment="What a release changed, against the one in use when it was loaded",
+    comment="What a release changed, compared with the one in use when it was loaded",
 )
 
 # Who answers, and what is asked for
@@ -300,36 +300,38 @@ Table(
     Column(
         "index_version",
         Text,
-        comment="Index version that it searches; null: what the settings of that time said",
+        comment="Index version that it searches; null: the one that the settings name",
     ),
     _required(
         "configuration",
         JSONB,
         server_default=text("'{}'"),
-        comment="How to open its models, by setting; empty: what the settings of that time said",
+        comment="How to open its models, by setting; empty: as the settings say",
     ),
     Column(
         "carries_id",
         Integer,
         ForeignKey("resolver_version.id"),
-        comment="The version whose valid answers it carries over, but for the stale ones",
+        comment="The version whose valid answers it carries over, but for stale ones",
     ),
     Column(
         "selected_at",
         _Timestamp,
-        comment="When what it carries and would answer otherwise was marked stale; null: not yet",
+        comment="When all that it carries and may answer otherwise was marked stale; null: not yet",
     ),
     Column(
         "selected_to",
         BigInteger,
-        comment="Affiliation up to which a selection under way has looked",
+        comment="Last affiliation that a selection under way is done with",
     ),
     Column(
         "selected_until",
         _Timestamp,
-        comment="Answers from before it, of versions in selected_of, were looked at by a selection",
+        comment="A selection is done with the answers of versions in selected_of from before then",
     ),
-    Column("selected_of", ARRAY(Integer), comment="Versions whose answers it looked at"),
+    Column(
+        "selected_of", ARRAY(Integer), comment="Versions whose answers a selection is done with"
+    ),
     Index(
         "uq_resolver_version_current",
         "is_current",
@@ -464,7 +466,7 @@ Table(
     ),
     _required("ror_id", Text, comment=_ROR_ID),
     _required("verdict", Text, comment="is or is not"),
-    _required("author", Text, comment="Who says so"),
+    _required("author", Text, comment="Who decided"),
     _required("note", Text, comment="Why; may be empty"),
     _required("created_at", _Timestamp, server_default=func.now(), comment="Since when"),
     Column("ended_at", _Timestamp, comment="Until when; null: it holds"),
@@ -479,7 +481,7 @@ Table(
     ),
     CheckConstraint(f"verdict in ({_listed(Verdict)})", name="verdict"),
     CheckConstraint("num_nonnulls(ended_at, ended_by_author, ended_note) in (0, 3)", name="ending"),
-    comment="What a person says of a text; never changed, but for its end",
+    comment="A curator's decision about a text; never changed, only ended",
 )
 
 # The present answers
@@ -521,7 +523,7 @@ Table(
         "overrides",
         ARRAY(BigInteger),
         server_default=text("'{}'"),
-        comment="link_override.id of what persons had said of the text, in order",
+        comment="link_override.id of the curators' decisions about the text, in order",
     ),
     _required("begin_reason", Text, comment=_BEGIN_REASON),
     CheckConstraint("status in ('linked', 'no_match')", name="status"),
@@ -665,7 +667,7 @@ Table(
         ForeignKey("resolver_version.id"),
         primary_key=True,
         autoincrement=False,
-        comment="The version that is to give it anew; so are all that carry this one",
+        comment="The version that is to give it again; so are all that carry this one",
     ),
     _required(
         "cause",
@@ -681,7 +683,7 @@ Table(
     ),
     CheckConstraint(f"cause in ({_listed(Cause)})", name="cause"),
     Index(None, "resolver_version_id", "affiliation_id", "policy_id"),
-    comment="An answer that a version is to give anew; gone when it has",
+    comment="An answer that a version is to give again; gone when it has",
 )
 
 # The past
@@ -708,7 +710,7 @@ Table(
     _required(
         "overrides",
         ARRAY(BigInteger),
-        comment="link_override.id of what persons had said of the text",
+        comment="link_override.id of the curators' decisions about the text, in order",
     ),
     _required("resolved_at", _Timestamp, comment="When the answer was stored"),
     _required("ended_at", _Timestamp, index=True, comment="When the next one was stored"),
@@ -729,7 +731,7 @@ Table(
     CheckConstraint("resolved_at <= ended_at", name="spell"),
     Index(None, "affiliation_id", "policy_id"),
     Index(None, "ended_by", "ended_at"),
-    comment="An answer that another one took the place of",
+    comment="An answer that was replaced by another one",
 )
 
 Table(

@@ -1,4 +1,4 @@
-"""What was never linked, read without holding it in memory."""
+"""Affiliations that were never linked, read without holding them in memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Unmatched:
     records: tuple[str, ...]
 
 
-def unresolved(
+def unmatched_affiliations(
     engine: Engine, *, reasons: Collection[str], source: str | None = None
 ) -> Iterator[Unmatched]:
     """Distinct affiliations that no policy linked, with these reasons, in no order.
@@ -38,13 +38,13 @@ def unresolved(
     with translate(engine), engine.connect() as connection:
         connection.execute(text("SET TRANSACTION READ ONLY"))
         rows = connection.execution_options(yield_per=_FETCHED).execute(
-            text(_UNRESOLVED), {"reasons": list(reasons), "source": source, "kept": EXAMPLES}
+            text(_UNMATCHED), {"reasons": list(reasons), "source": source, "kept": EXAMPLES}
         )
         for affiliation, reason, count, sources, records in rows:
             yield Unmatched(affiliation, reason, count, tuple(sources), tuple(records))
 
 
-_UNRESOLVED = """
+_UNMATCHED = """
     SELECT a.text, r.reason, r.count, r.sources, r.records
     FROM (SELECT DISTINCT affiliation_id FROM outcome WHERE reason = ANY(:reasons)) u
     JOIN affiliation a ON a.id = u.affiliation_id
@@ -67,5 +67,5 @@ _UNRESOLVED = """
         SELECT FROM outcome o WHERE o.affiliation_id = u.affiliation_id AND o.status = 'linked'
     )
 """
-"""An affiliation that one policy links and another does not is no gap of the registry. Answers are
-read once, and of the rest what belongs to those that are told: each by its key."""
+"""An affiliation that one policy links and another does not is no gap in the registry. Outcomes are
+read once; records only of the affiliations that are returned, by key."""

@@ -24,5 +24,5 @@ _FOLDER = Path(str(resources.files(__name__)))
 REGISTRY = _FOLDER / "registry.json"
 AFFILIATIONS = _FOLDER / "affiliations.jsonl"
 GOLD = _FOLDER / "gold.jsonl"
-QUERIES = (_FOLDER / "links.sql", _FOLDER / "unresolved.sql")
+QUERIES = (_FOLDER / "links.sql", _FOLDER / "unmatched.sql")
 """What the demo shows: both stand in docs/sql.md too."""

@@ -285,7 +285,7 @@ def test_policy_of_the_matcher_is_the_default(
     assert [row[:2] for row in _rows(engine, ANSWERS)] == [
         ("10.1/2", "Goddard Space Flight Center")
     ]
-    assert _rows(engine, "SELECT external_id, policy ->> 'countries' FROM unresolved") == [
+    assert _rows(engine, "SELECT external_id, policy ->> 'countries' FROM unmatched") == [
         ("10.1/1", '["US"]')
     ]
     assert resolve_chunk(engine, matcher, version, LABS, strict).new == 0

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 from support.command_line import Run
 
-from resolver.database.answers import intake
+from resolver.database.records import intake
 from resolver.intake.record import SourceRecord
 from resolver.service.installation import open_database
 from resolver.settings import Settings

@@ -8,7 +8,7 @@ import pytest
 from support.command_line import run_in
 
 from resolver.database import resolver_versions
-from resolver.database.answers import intake
+from resolver.database.records import intake
 from resolver.intake.record import SourceRecord
 from resolver.service.installation import open_database
 from resolver.settings import Settings

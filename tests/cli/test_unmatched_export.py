@@ -13,7 +13,7 @@ from subprocess import CompletedProcess
 import pytest
 from support.command_line import Run
 
-from resolver.database import answers
+from resolver.database import answers, records
 from resolver.intake.record import SourceRecord
 from resolver.matching.outcome import Link, Outcome, Reason
 from resolver.service.installation import Installation
@@ -47,9 +47,9 @@ def answered(sample_home: Path) -> Path:
         open_service(installation) as opened,
     ):
         engine, version = opened.engine, opened.version.id
-        records = [SourceRecord("test-unmatched", id, text) for id, text, _ in SENT]
+        sent = [SourceRecord("test-unmatched", id, text) for id, text, _ in SENT]
         reasons = [reason for *_, reason in SENT]
-        stored = answers.intake(engine, version, records)
+        stored = records.intake(engine, version, sent)
         answers.save(
             engine,
             version,

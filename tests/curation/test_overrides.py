@@ -22,7 +22,7 @@ from resolver.curation.overrides import (
     read_csv,
     write_csv,
 )
-from resolver.database import answers, due_answers, releases, resolver_versions
+from resolver.database import answers, due_answers, records, releases, resolver_versions
 from resolver.database import overrides as stored
 from resolver.errors import SettingsError
 from resolver.intake.record import SourceRecord
@@ -219,15 +219,14 @@ def version(engine: Engine) -> int:
         configuration={},
     )
     resolver_versions.put_in_use(engine, made.id)
-    records = [SourceRecord("s", text, text) for text in SENT]
-    answers.intake(engine, made.id, records)
+    records.intake(engine, made.id, [SourceRecord("s", text, text) for text in SENT])
     answer(engine, made.id)
     return made.id
 
 
 def answer(engine: Engine, version: int) -> None:
     """Answer all that is sent, with the overrides that hold."""
-    found = answers.intake(engine, version, [SourceRecord("s", text, text) for text in SENT])
+    found = records.intake(engine, version, [SourceRecord("s", text, text) for text in SENT])
     said = stored.applying(engine, [one.text for one in found])
     none = Reason.NOT_IN_REGISTRY
     answers.save(

@@ -9,9 +9,10 @@ from datetime import date
 import pytest
 from sqlalchemy import Engine, text
 
-from resolver.database.answers import SaveReport, StoredAffiliation, intake, refuse, save
+from resolver.database.answers import SaveReport, save
 from resolver.database.connection import transaction
 from resolver.database.overrides import add
+from resolver.database.records import StoredAffiliation, intake, refuse
 from resolver.database.releases import ReleaseInfo, load_release
 from resolver.database.resolver_versions import put_in_use, register
 from resolver.errors import IntakeError, ModelError, ResolverSuperseded
@@ -494,7 +495,7 @@ def test_an_affiliation_has_an_answer_for_each_policy(
     # An answer that is given again replaces the one of its own policy alone.
     save(engine, newer, [(loose.id, unlinked(NONE))], LOOSE)
     assert rows(engine, query) == answers[:1]
-    assert rows(engine, "SELECT external_id, reason FROM unresolved") == [("10.1/b", NONE.value)]
+    assert rows(engine, "SELECT external_id, reason FROM unmatched") == [("10.1/b", NONE.value)]
     assert intake(engine, newer, [record("Oxford and ETH", "10.1/a")], STRICT)[0].resolved
     assert not intake(engine, newer, [record("Oxford and ETH", "10.1/c")])[0].resolved
 
@@ -567,7 +568,7 @@ def test_analysts_see_links_no_links_and_what_is_pending(
         )
     ]
     assert rows(
-        engine, "SELECT external_id, affiliation, reason, registry_release FROM unresolved"
+        engine, "SELECT external_id, affiliation, reason, registry_release FROM unmatched"
     ) == [("10.1/c", "Nowhere", "not_in_registry", "v2.9")]
     assert rows(engine, "SELECT external_id, affiliation FROM pending") == [("10.1/d", "Later")]
 

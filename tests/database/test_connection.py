@@ -283,7 +283,7 @@ def test_a_server_that_nobody_has_tried_is_told_once(
     database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(connection, "SERVERS", (10, 11))
-    monkeypatch.setattr(connection, "_told", set())
+    monkeypatch.setattr(connection, "_warned_of", set())
     for _ in range(2):
         engine = connect(database_url)
         require_schema(engine)

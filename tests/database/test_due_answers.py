@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from resolver.database import policies
-from resolver.database.answers import intake, save, withdraw
+from resolver.database.answers import save
 from resolver.database.connection import transaction
 from resolver.database.due_answers import (
     CarriedLink,
@@ -32,6 +32,7 @@ from resolver.database.due_answers import (
     selection_done,
 )
 from resolver.database.overrides import add, end
+from resolver.database.records import intake, withdraw
 from resolver.database.releases import ReleaseInfo, load_release
 from resolver.database.resolver_versions import put_in_use, register
 from resolver.errors import ResolverSuperseded

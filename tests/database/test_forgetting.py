@@ -12,10 +12,11 @@ import pytest
 from sqlalchemy import Engine, text
 
 from resolver.database import locks
-from resolver.database.answers import intake, refuse, save, withdraw
+from resolver.database.answers import save
 from resolver.database.connection import connect, transaction
 from resolver.database.forgetting import Ages, Forgotten, Records, forget, forgettable
 from resolver.database.overrides import add, applying, current
+from resolver.database.records import intake, refuse, withdraw
 from resolver.database.releases import ReleaseInfo, load_release
 from resolver.database.resolver_versions import put_in_use, register
 from resolver.errors import UpdateRunning

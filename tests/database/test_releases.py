@@ -23,7 +23,6 @@ from resolver.database.releases import (
     organisations,
     releases,
     require_release,
-    use_release,
 )
 from resolver.errors import RegistryError
 from resolver.registry.change import ChangeKind, OrganisationChange
@@ -241,7 +240,7 @@ def test_the_same_version_with_another_content_is_kept_beside_it(engine: Engine)
     assert [release.id for release in releases(engine)] == [second.release_id, first.release_id]
     assert find_release(engine, "v2.8").id == second.release_id
     assert find_release(engine, "v2.8", "sha of v2.8").id == first.release_id
-    assert use_release(engine, first.release_id) == current_release(engine)
+    assert load(engine, [OXFORD, ETH]).release_id == first.release_id
     assert find_release(engine, "v2.8").id == first.release_id
 
 
@@ -252,8 +251,6 @@ def test_a_release_that_was_not_loaded_is_named_with_those_that_were(engine: Eng
         find_release(engine, "v3.0")
     with pytest.raises(RegistryError, match="with the SHA-256 ffff"):
         find_release(engine, "v2.9", "f" * 64)
-    with pytest.raises(RegistryError, match="no registry release 99"):
-        use_release(engine, 99)
 
 
 # Changes

@@ -408,7 +408,7 @@ def test_one_thing_has_one_name_in_tables_and_views(engine: Engine) -> None:
     keyed = {name: found for name, found in columns.items() if "position" in found}
     assert set(keyed) == {
         *("source_record", "past_record", "refused_record"),
-        *("resolved_links", "unresolved", "pending", "link_history", "outdated"),
+        *("resolved_links", "unmatched", "pending", "link_history", "outdated"),
     }
     for name, found in {**keyed, "resolved_links_at": set(arguments)}.items():
         assert {"source", "external_id", "position"} <= found, name

@@ -5,10 +5,11 @@ from datetime import date
 import pytest
 from sqlalchemy import Engine
 
-from resolver.database.answers import intake, save
+from resolver.database.answers import save
+from resolver.database.records import intake
 from resolver.database.releases import ReleaseInfo, load_release
 from resolver.database.resolver_versions import put_in_use, register
-from resolver.database.unmatched import EXAMPLES, Unmatched, unresolved
+from resolver.database.unmatched import EXAMPLES, Unmatched, unmatched_affiliations
 from resolver.intake.record import SourceRecord
 from resolver.matching.outcome import Link, Outcome, Reason
 from resolver.matching.policy import Policy
@@ -90,7 +91,7 @@ REASONS = {"Kelmar University": ABSENT, "Oslo": PLACE}
         pytest.param([Reason.EMPTY], None, [], id="a reason that nothing has"),
     ],
 )  # fmt: skip
-def test_unresolved(
+def test_unmatched_affiliations(
     engine: Engine,
     version: int,
     reasons: list[Reason],
@@ -98,7 +99,7 @@ def test_unresolved(
     expected: list[Unmatched],
 ) -> None:
     answer(engine, version, RECORDS, REASONS)
-    found = unresolved(engine, reasons=reasons, source=source)
+    found = unmatched_affiliations(engine, reasons=reasons, source=source)
     assert sorted(found, key=lambda row: row.affiliation) == expected
 
 
@@ -110,13 +111,13 @@ def test_what_another_policy_links_is_no_gap(engine: Engine, version: int) -> No
         engine, version, [SourceRecord("crossref", "10.1/d", "Univ. Oxford")],
         {"Univ. Oxford": Reason.BELOW_THRESHOLD}, strict,
     )  # fmt: skip
-    assert list(unresolved(engine, reasons=list(Reason))) == []
+    assert list(unmatched_affiliations(engine, reasons=list(Reason))) == []
 
 
 def test_many_rows_are_streamed(engine: Engine, version: int) -> None:
     records = [SourceRecord("s", str(i), f"Kelmar {i % 5000}") for i in range(5200)]
     answer(engine, version, records, {f"Kelmar {i}": ABSENT for i in range(5000)})
-    found = list(unresolved(engine, reasons=[ABSENT]))
+    found = list(unmatched_affiliations(engine, reasons=[ABSENT]))
     assert len(found) == 5000
     assert sum(row.count for row in found) == 5200
     assert max(len(row.records) for row in found) <= EXAMPLES

@@ -13,10 +13,11 @@ import pytest
 from sqlalchemy import Engine
 from support.paths import ROOT
 
-from resolver.database.answers import intake, refuse, save, withdraw
+from resolver.database.answers import save
 from resolver.database.connection import transaction
 from resolver.database.due_answers import Page, mark_page
 from resolver.database.overrides import add
+from resolver.database.records import intake, refuse, withdraw
 from resolver.database.releases import ReleaseInfo, load_release
 from resolver.database.resolver_versions import put_in_use, register
 from resolver.intake.record import RefusedRecord, SourceRecord
@@ -370,7 +371,7 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
             ("10.5555/a", "Rutherford Laboratory"),
         ]
     ),
-    "Which links a release took": lambda r: (
+    "Which links a release removed": lambda r: (
         [(x["external_id"], x["organisation"]) for x in r]
         == [("10.5555/a", "University of Oxford")]
     ),
@@ -426,7 +427,7 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
         [(x["organisation"], x["status"], x["successors"]) for x in r]
         == [("Rutherford Laboratory", "inactive", ["052gg0110"])]
     ),
-    "What is to be resolved again": lambda r: (
+    "Affiliations to be resolved again": lambda r: (
         r == [{"cause": "organisation added", "affiliations": 2, "example": "Oxford, UK"}]
     ),
     "Records that were refused": lambda r: [x["reason"] for x in r] == ["affiliation: missing"],

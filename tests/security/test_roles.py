@@ -22,9 +22,9 @@ from resolver import sample
 from resolver.answering.chunk import resolve_chunk
 from resolver.answering.refresh import refresh_due
 from resolver.curation import overrides
-from resolver.database.answers import withdraw
 from resolver.database.connection import connect, driver, transaction
 from resolver.database.forgetting import Ages, Forgotten, forget, forgettable
+from resolver.database.records import withdraw
 from resolver.database.schema import current, downgrade, head, require_schema, upgrade
 from resolver.errors import DatabaseProblem
 from resolver.matching.override import Override, Verdict

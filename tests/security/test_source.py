@@ -88,7 +88,7 @@ ALLOWED = {
     ("workers/broker.py", "URL"): "whether kombu reads a broker's as we do",
     ("resolver/cli/demo.py", "SQL"): "queries that come with the package",
     ("resolver/database/sampling.py", "SQL"): "one of two operators, constants there",
-    ("resolver/database/answers.py", "SQL"): "names of the temporary tables, constants there",
+    ("resolver/database/copying.py", "SQL"): "names of temporary tables, constants of the callers",
     ("resolver/database/schema.py", "SQL"): "the name of a function, a constant there",
     ("resolver/database/overrides.py", "SQL"): "columns and conditions, constants there",
     ("resolver/database/releases.py", "SQL"): "names of tables, constants there",

@@ -21,8 +21,8 @@ from support.zenodo_server import zenodo
 
 from resolver import sample
 from resolver.database import due_answers, resolver_versions
-from resolver.database.answers import refuse
 from resolver.database.locks import updating_alone
+from resolver.database.records import refuse
 from resolver.errors import SettingsError
 from resolver.intake.record import RefusedRecord
 from resolver.release.update import update

@@ -187,9 +187,9 @@ COMMENT ON COLUMN link_history.matched_text IS
 COMMENT ON COLUMN link_history.text_start IS 'First character of matched_text, from 0';
 COMMENT ON COLUMN link_history.text_end IS 'The character behind its last';
 COMMENT ON COLUMN link_history.probability IS
-    'The judge''s, that the affiliation names it: 0 to 1; 1 where a person said so';
+    'Calibrated probability of the link, 0 to 1; 1 where a curator decided';
 COMMENT ON COLUMN link_history.score IS
-    'The reranker''s logit; null where a person said so and it was not read';
+    'The reranker''s logit; null where a curator decided and it was not read';
 COMMENT ON COLUMN link_history.rank IS '1 is the best link of the affiliation';
 COMMENT ON COLUMN link_history.stands_for IS
     'ROR ids of what is named, where successor or parent stand for it';

@@ -52,7 +52,7 @@ JOIN resolver_version v ON v.id = d.resolver_version_id
 JOIN registry_release r ON r.id = v.release_id;
 
 COMMENT ON VIEW outdated IS
-    'Affiliations whose answer is to be given anew';
+    'Affiliations whose answer is to be given again';
 COMMENT ON COLUMN outdated.source IS 'Who sent it: crossref';
 COMMENT ON COLUMN outdated.external_id IS 'Its record there: a DOI';
 COMMENT ON COLUMN outdated.position IS 'Which affiliation of that record, from 0';

@@ -33,6 +33,6 @@ COMMENT ON COLUMN override_problems.organisation IS
 COMMENT ON COLUMN override_problems.status IS
     'In the release in use: inactive, withdrawn; null: not in it';
 COMMENT ON COLUMN override_problems.successors IS 'ROR ids that the registry names in its place';
-COMMENT ON COLUMN override_problems.author IS 'Who says so';
+COMMENT ON COLUMN override_problems.author IS 'Who decided';
 COMMENT ON COLUMN override_problems.note IS 'Why; may be empty';
 COMMENT ON COLUMN override_problems.created_at IS 'Since when';

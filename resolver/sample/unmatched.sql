@@ -1,3 +1,3 @@
 SELECT affiliation, reason
-FROM unresolved
+FROM unmatched
 ORDER BY reason, source, external_id, position;
