@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 
 from resolver.text.parts import PartKind, parts
 
@@ -88,7 +87,5 @@ def _end(kinds: Sequence[frozenset[PartKind]], plain: Sequence[bool]) -> int:
     return end if before & {PartKind.ORGANISATION, PartKind.ACRONYM} else len(kinds)
 
 
-# Segments return as organisations do.
-@lru_cache(maxsize=1 << 14)
 def _kinds(segment: str) -> frozenset[PartKind]:
     return frozenset(part.kind for part in parts(segment))

@@ -72,6 +72,7 @@ def registry_text(text: str) -> Text:
     """The `Text` of a name or place of the registry.
 
     These come back with every other affiliation, unlike affiliations themselves, so the last used
-    are kept: up to 25 MB in a process.
+    are kept, up to 25 MB in a process. Without that the evidence that the sieve asks for takes 1.4
+    times as long.
     """
     return Text(text)
