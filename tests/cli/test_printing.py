@@ -59,7 +59,7 @@ def test_no_option_is_cut_in_a_narrow_terminal(path: str) -> None:
 def test_paragraphs_of_help_are_as_wide_as_the_terminal() -> None:
     done = CliRunner().invoke(app, ["enqueue", "--help"], env={"COLUMNS": "300"})
     (paragraph,) = (line for line in done.output.splitlines() if "harmless" in line)
-    assert paragraph.strip().endswith("say.")
+    assert paragraph.strip().endswith("settings.")
 
 
 def test_there_is_help_in_brackets() -> None:
