@@ -16,7 +16,7 @@ from rich.text import Text
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, progress, say, stdout_for_programs, write_json
 from resolver.curation import overrides
-from resolver.curation.overrides import BadLine, Change
+from resolver.curation.overrides import BadLine, Effect
 from resolver.database import overrides as stored
 from resolver.database import schema
 from resolver.disk import writing
@@ -253,7 +253,7 @@ def _tell(lines: Iterable[str | Text]) -> None:
         say(f"… and {len(told) - TOLD:,} more")
 
 
-def _tell_answers(change: Change) -> None:
+def _tell_answers(change: Effect) -> None:
     if change.answers:
         say(f"stored answers to be given anew: {change.answers:,}; next: resolver refresh")
     elif change.statements:

@@ -14,7 +14,7 @@ import orjson
 import typer
 
 from resolver.cli.terminal import progress, say, stdout_for_programs
-from resolver.curation.unmatched import Group, grouped
+from resolver.curation.unmatched import UnmatchedOrganisation, grouped
 from resolver.database import schema
 from resolver.database.unmatched import Unmatched, unresolved
 from resolver.disk import writing
@@ -76,7 +76,7 @@ def unmatched(
     say(f"{len(groups):,} organisations, sent {sum(group.count for group in groups):,} times")
 
 
-def request(group: Group, nearest: Document | None = None) -> dict[str, object]:
+def request(group: UnmatchedOrganisation, nearest: Document | None = None) -> dict[str, object]:
     """A group as a request for a new ROR record.
 
     The fields and their order are those of ROR's issue form "Add a new organization to ROR"
@@ -138,7 +138,7 @@ def _longest(domains: Sequence[str]) -> list[str]:
     return [one for one in domains if not any(other.endswith(f".{one}") for other in domains)]
 
 
-def _nearest(groups: Sequence[Group], settings: Settings) -> dict[str, Document]:
+def _nearest(groups: Sequence[UnmatchedOrganisation], settings: Settings) -> dict[str, Document]:
     """For each name what the first stage puts first."""
     names = list(dict.fromkeys(group.name for group in groups))
     found: dict[str, Document] = {}
@@ -165,7 +165,7 @@ def _write_csv(file: TextIO, requests: Iterator[dict[str, object]]) -> None:
     writer.writerows(requests)
 
 
-_NOBODY = Group("", None, names=Counter([""]), reasons=Counter([""]))
+_NOBODY = UnmatchedOrganisation("", None, names=Counter([""]), reasons=Counter([""]))
 """For the header's sake."""
 
 

@@ -91,7 +91,7 @@ def test_a_line_is_a_statement(text: str, expected: Override) -> None:
         (f"York,{YORK},is,ada,\x00", "note: holds NUL, or is not UTF-8"),
         (f"York,{YORK},is,\ud800,", "author: holds NUL, or is not UTF-8"),
         (f'"York"s,{YORK},is,ada,', "a quote inside a quoted cell is not doubled"),
-        (f"Leeds,{OXFORD},is not,ada,", "says otherwise of the same two than line 2"),
+        (f"Leeds,{OXFORD},is not,ada,", "contradicts line 2 on the same affiliation"),
     ],
     ids=lambda value: ascii(value[-40:]),
 )
