@@ -16,7 +16,7 @@ from rich.text import Text
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, progress, say, stdout_for_programs, write_json
 from resolver.curation import overrides
-from resolver.curation.overrides import BadLine, Change
+from resolver.curation.overrides import BadLine, Effect
 from resolver.database import overrides as stored
 from resolver.disk import writing
 from resolver.errors import SettingsError
@@ -251,7 +251,7 @@ def _print_lines(lines: Iterable[str | Text]) -> None:
         say(f"… and {len(every) - MOST_PRINTED:,} more")
 
 
-def _print_answers(change: Change) -> None:
+def _print_answers(change: Effect) -> None:
     if change.answers:
         say(f"stored answers to be given anew: {change.answers:,}; next: resolver refresh")
     elif change.statements:

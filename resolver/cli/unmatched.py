@@ -14,7 +14,7 @@ import typer
 
 from resolver.cli.terminal import progress, say, stdout_for_programs
 from resolver.curation.ror_request import FIELDS, request
-from resolver.curation.unmatched import Group, grouped
+from resolver.curation.unmatched import UnmatchedOrganisation, grouped
 from resolver.database.unmatched import Unmatched, unmatched_affiliations
 from resolver.disk import writing
 from resolver.errors import SettingsError
@@ -70,7 +70,9 @@ def unmatched(
     say(f"{len(groups):,} organisations, sent {sum(group.count for group in groups):,} times")
 
 
-def _nearest(groups: Sequence[Group], installation: Installation) -> dict[str, Document]:
+def _nearest(
+    groups: Sequence[UnmatchedOrganisation], installation: Installation
+) -> dict[str, Document]:
     """For each name the first candidate of the first stage."""
     names = list(dict.fromkeys(group.name for group in groups))
     nearest: dict[str, Document] = {}

@@ -1,7 +1,7 @@
-"""Overrides as a file, and as a change: what persons say → the database, and what it affects.
+"""Curators' decisions (overrides): read from a file, written to one, stored; answers marked as due.
 
-The file is CSV with the columns `COLUMNS`, in any order; others are ignored. What `write_csv` has
-written, in UTF-8, `read_csv` reads back as it was.
+The file is CSV with the columns `COLUMNS`, in any order; other columns are ignored. `read_csv`
+reads what `write_csv` has written, in UTF-8, without loss.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 COLUMNS = ("affiliation", "ror_id", "verdict", "author", "note")
-"""The text (any writing of it), the ROR id or its address, ``is`` or ``is not``, and who says so
-and why."""
+"""The affiliation (in any spelling that normalises to the same), the ROR id or its address, ``is``
+or ``is not``, who decided it, and why."""
 
 REQUIRED = COLUMNS[:3]
 
 BATCH = 5_000
-"""Statements stored in one transaction."""
+"""Overrides stored in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that says nothing that could be kept; `line` counts from 1, the header included."""
+    """A line that is no override; `line` counts from 1, the header included."""
 
     line: int
     reason: str
@@ -47,11 +47,12 @@ class BadLine:
 def read_csv(
     lines: Iterable[tuple[int, str | None]], *, author: str
 ) -> Iterator[Override | BadLine]:
-    """What a file says, line by line; `author` is whoever says what names nobody.
+    """The overrides of a file, a `BadLine` in the place of each line that is none.
 
-    `lines` are numbered and have their ends (`resolver.intake.lines`); between the columns is
-    whatever makes the header name them. Of two lines on one affiliation and organisation that
-    differ the later one is bad: there is no telling which is meant.
+    `author` is the author of overrides that name none. `lines` are numbered and have their ends
+    (`resolver.intake.lines`); the delimiter is the one by which the header has the columns. Where
+    two lines about the same affiliation and organisation differ, the later one is bad: nothing
+    shows which is meant.
 
     Raises:
         SettingsError: a column is missing or there twice, or the header cannot be read.
@@ -75,22 +76,35 @@ def read_csv(
             continue
         before, where = seen.setdefault(override.key, (override, row.line))
         if before != override:
-            yield BadLine(row.line, f"says otherwise of the same two than line {where}")
+            yield BadLine(
+                row.line, f"contradicts line {where} on the same affiliation and organisation"
+            )
         elif where == row.line:
             yield override
 
 
 def write_csv(file: TextIO, overrides: Iterable[Override]) -> int:
-    """Write overrides by affiliation and ROR id, for one state to be one file; returns how many.
+    """Write overrides, sorted by affiliation and ROR id: equal overrides give equal files. Returns
+    how many were written.
 
-    Those of forgotten texts are left out: nobody could read them in.
+    Overrides of forgotten texts are left out: without a text they cannot be read again.
     """
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
-    ordered = sorted((one for one in overrides if one.affiliation), key=lambda one: one.key)
-    writer.writerows(
-        (one.affiliation, one.ror_id, one.verdict.value, one.author, one.note) for one in ordered
+    ordered = sorted(
+        (override for override in overrides if override.affiliation),
+        key=lambda override: override.key,
     )
+    for override in ordered:
+        writer.writerow(
+            (
+                override.affiliation,
+                override.ror_id,
+                override.verdict.value,
+                override.author,
+                override.note,
+            )
+        )
     return len(ordered)
 
 
@@ -127,39 +141,40 @@ def _read(header: Sequence[str], row: Sequence[str], author: str) -> Override:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """`statements` that are new, other than before, or ended, and `answers` that are to be given
-    anew for it."""
+class Effect:
+    """`statements` counts the overrides that are new, changed or ended, `answers` the answers that
+    are due again because of them."""
 
     statements: int
     answers: int
 
-    def __add__(self, other: Change) -> Change:
-        return Change(self.statements + other.statements, self.answers + other.answers)
+    def __add__(self, other: Effect) -> Effect:
+        return Effect(self.statements + other.statements, self.answers + other.answers)
 
 
-def add(engine: Engine, overrides: Iterable[Override]) -> Change:
-    """Store what persons say, and mark the answers that it affects. Done twice it changes nothing;
-    interrupted anywhere, it is completed by doing it again.
+def add(engine: Engine, overrides: Iterable[Override]) -> Effect:
+    """Store overrides, and mark the answers that they affect as due. A second call with the same
+    overrides changes nothing; a call that was interrupted is completed by another one.
 
     Raises:
         DatabaseUnavailable: no answer.
     """
-    change = Change(0, 0)
+    effect = Effect(0, 0)
     for batch in _batches(overrides):
         made = stored.add(engine, batch)
-        change += Change(made, _mark(engine, (one.affiliation for one in batch)))
-    return change
+        effect += Effect(made, _mark(engine, (override.affiliation for override in batch)))
+    return effect
 
 
-def end(engine: Engine, keys: Sequence[tuple[str, str]], *, author: str, note: str = "") -> Change:
-    """End overrides, each by (normalised affiliation, ROR id), and mark what that affects.
+def end(engine: Engine, keys: Sequence[tuple[str, str]], *, author: str, note: str = "") -> Effect:
+    """End overrides, each by (normalised affiliation, ROR id), and mark the answers that this
+    affects as due.
 
     Raises:
         DatabaseUnavailable: no answer.
     """
     ended = stored.end(engine, keys, author, note)
-    return Change(ended, _mark(engine, (affiliation for affiliation, _ in keys)))
+    return Effect(ended, _mark(engine, (affiliation for affiliation, _ in keys)))
 
 
 def problems(engine: Engine, keys: Collection[tuple[str, str]]) -> list[OverrideProblem]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from resolver.curation.unmatched import Group
+from resolver.curation.unmatched import UnmatchedOrganisation
 from resolver.registry.document import Document
 from resolver.registry.ror_id import ROR_URL
 from resolver.text.country import ENGLISH_NAMES
@@ -18,7 +18,7 @@ from resolver.text.country import ENGLISH_NAMES
 _PUBLICATION = "https://doi.org/"
 
 
-def request(group: Group, nearest: Document | None = None) -> dict[str, object]:
+def request(group: UnmatchedOrganisation, nearest: Document | None = None) -> dict[str, object]:
     """The request for a group; `nearest` is the record whose name is most like its own."""
     name = group.name
     of = _by_scheme(group.identifiers)
@@ -77,5 +77,5 @@ def _longest(domains: Sequence[str]) -> list[str]:
     ]
 
 
-FIELDS = tuple(request(Group("", None, names=Counter([""]), reasons=Counter([""]))))
+FIELDS = tuple(request(UnmatchedOrganisation("", None, names=Counter([""]), reasons=Counter([""]))))
 """The names of the fields, in their order."""

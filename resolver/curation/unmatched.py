@@ -1,7 +1,8 @@
-"""Organisations that affiliations name and nothing was linked to: read out, grouped, counted.
+"""Organisations that unmatched affiliations name, grouped and counted: names the registry may lack.
 
-Variants of one name come together: departments, places and what joins words is left out, and words
-that say what something is ("Univ.", "University") count by their beginnings.
+Spellings of the same name come into one group: departments, places and linking words ("of", "de")
+are left out, and words for a kind of organisation ("Univ.", "University") are compared by their
+first letters.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from resolver.text.country import named_country
 from resolver.text.parts import Part, PartKind, is_generic, parts
 from resolver.text.words import units
 
-MAX_WRITINGS = 50
-"""Ways to write a name that are counted; further ones are no longer told apart."""
+MAX_SPELLINGS = 50
+"""Spellings of a name that are counted; further spellings are not kept."""
 
 STEM = 3
-"""Letters by which generic words are compared: "Univ.", "University", "Universität"."""
+"""First letters by which generic words are compared: "Univ.", "University", "Universität"."""
 
 _ACRONYM = re.compile(r"\(([^\W\d_a-z][\w&-]{1,9})\)")
 
 
 @dataclass(frozen=True, slots=True)
-class Mention:
-    """The organisation that an affiliation most likely names.
+class UnmatchedName:
+    """The organisation that an unmatched affiliation most likely names.
 
-    `key` is the same for all writings of the name; `country` is ISO 3166-1 alpha-2.
+    `key` is the same for all spellings of the name; `country` is ISO 3166-1 alpha-2.
     """
 
     key: str
@@ -43,8 +44,13 @@ class Mention:
 
 
 @dataclass(slots=True)
-class Group:
-    """One organisation with all that was seen of it."""
+class UnmatchedOrganisation:
+    """An organisation that nothing was linked to: a group of names with the same key.
+
+    `count` is the number of records that name it, `affiliations` that of different texts. `names`,
+    `cities`, `acronyms` and `reasons` count records. `examples` are affiliations, `records` ids of
+    records, a few of each.
+    """
 
     key: str
     country: str | None
@@ -61,24 +67,24 @@ class Group:
 
     @property
     def name(self) -> str:
-        """The most frequent writing; of equally frequent ones the longest."""
+        """The most frequent spelling; of equally frequent ones the longest."""
         return max(self.names, key=lambda name: (self.names[name], len(name), name))
 
-    def add(self, row: Unmatched, mention: Mention) -> None:
+    def add(self, row: Unmatched, name: UnmatchedName) -> None:
         self.count += row.count
         self.affiliations += 1
-        if mention.name in self.names or len(self.names) < MAX_WRITINGS:
-            self.names[mention.name] += row.count
-        if mention.city:
-            self.cities[mention.city] += row.count
-        if mention.acronym:
-            self.acronyms[mention.acronym] += row.count
+        if name.name in self.names or len(self.names) < MAX_SPELLINGS:
+            self.names[name.name] += row.count
+        if name.city:
+            self.cities[name.city] += row.count
+        if name.acronym:
+            self.acronyms[name.acronym] += row.count
         self.reasons[str(row.reason)] += row.count
         self.sources.update(row.sources)
         self.identifiers.update(identifiers_in(row.affiliation))
         self._keep([row.affiliation], row.records)
 
-    def merge(self, other: Group) -> None:
+    def merge(self, other: UnmatchedOrganisation) -> None:
         self.count += other.count
         self.affiliations += other.affiliations
         self.names += other.names
@@ -94,8 +100,8 @@ class Group:
         self.records = list(dict.fromkeys([*self.records, *records]))[:EXAMPLES]
 
 
-def mention(affiliation: str) -> Mention:
-    """The organisation that an affiliation names, as far as generic words tell."""
+def unmatched_name(affiliation: str) -> UnmatchedName:
+    """The organisation that an affiliation names, as far as generic words show it."""
     read = parts(affiliation)
     part = _named(read)
     name = part.text if part else affiliation
@@ -103,7 +109,7 @@ def mention(affiliation: str) -> Mention:
     own = [unit for unit in sequence if unit not in vocabulary.LINK]
     key = " ".join(unit[:STEM] if is_generic(unit) else unit for unit in own or sequence)
     acronym = _ACRONYM.search(affiliation, part.end if part else 0)
-    return Mention(
+    return UnmatchedName(
         key=key,
         name=name,
         city=_city(read, part),
@@ -112,23 +118,24 @@ def mention(affiliation: str) -> Mention:
     )
 
 
-def grouped(rows: Iterable[Unmatched]) -> list[Group]:
-    """One group an organisation, the most frequent first.
+def grouped(rows: Iterable[Unmatched]) -> list[UnmatchedOrganisation]:
+    """Unmatched affiliations by the organisation that they name, the most frequent first.
 
-    A name with and without a country is one, when only one country is named with it.
+    A name without a country belongs to the group of the same name with a country, if there is only
+    one such group.
     """
-    groups: dict[tuple[str, str | None], Group] = {}
+    groups: dict[tuple[str, str | None], UnmatchedOrganisation] = {}
     for row in rows:
-        found = mention(row.affiliation)
-        place = (found.key, found.country)
-        groups.setdefault(place, Group(*place)).add(row, found)
+        name = unmatched_name(row.affiliation)
+        key = (name.key, name.country)
+        groups.setdefault(key, UnmatchedOrganisation(*key)).add(row, name)
     countries: dict[str, list[str]] = {}
-    for key, country in groups:
+    for name_key, country in groups:
         if country:
-            countries.setdefault(key, []).append(country)
-    for key, known in countries.items():
-        if len(known) == 1 and (key, None) in groups:
-            groups[key, known[0]].merge(groups.pop((key, None)))
+            countries.setdefault(name_key, []).append(country)
+    for name_key, known in countries.items():
+        if len(known) == 1 and (name_key, None) in groups:
+            groups[name_key, known[0]].merge(groups.pop((name_key, None)))
     return sorted(groups.values(), key=lambda group: (-group.count, group.name))
 
 
@@ -145,7 +152,7 @@ def _words(part: Part) -> Iterator[str]:
 
 
 def _city(read: list[Part], named: Part | None) -> str | None:
-    """The last bare name after the organisation: a city, where affiliations are in order."""
+    """The last bare name after the organisation: usually the city."""
     if named is None:
         return None
     behind = [p.text for p in read if p.kind is PartKind.NAME and p.start >= named.end]

@@ -1,7 +1,7 @@
 """Organisations → documents → vectors → a new index version.
 
-Built in full from a release, or derived from another version and what two releases differ in.
-Nobody sees it before it is activated, or named.
+A version is built in full from a release, or derived from another version and the differences
+between two releases. Readers do not see it before it is activated, unless they ask for it by name.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from resolver.text.words import words
 log = logging.getLogger(__name__)
 
 INDEXED = (OrganisationStatus.ACTIVE, OrganisationStatus.INACTIVE)
-"""An affiliation of 1998 truly names an organisation that has ended since, so inactive records
-are indexed. Withdrawn ones are not: they are mistakes of the registry, mostly duplicates."""
+"""Inactive organisations are indexed: an affiliation of 1998 may name one that has ended since.
+Withdrawn ones are not: they are mistakes of the registry, mostly duplicates."""
 
 BATCH = 1024
 """Documents encoded and written at once."""
 
 Progress = Callable[[int, int], None]
-"""Called with (documents written, documents in all), from 0 on."""
+"""Called with (documents written, all documents), from 0 on."""
 
 Names = tuple[str, OrganisationStatus, Sequence[str]]
 """An organisation's ROR id, its status and all its names, as the registry writes them."""
@@ -60,18 +60,19 @@ def build(
 ) -> Manifest:
     """Index every name of the organisations.
 
-    Organisations whose status is not among `statuses` are left out: by default the
-    withdrawn ones (see `INDEXED`). `statistics` are learnt from the organisations unless they are
-    given. A version of the same release, encoder, document form and statistics is not built twice:
-    it is returned, unless `force` asks for a new one beside it. `version` names it
-    otherwise (`is_named`), and is not to be there when it is forced. The store's own optimising
-    comes after the last call of `progress`.
+    Organisations whose status is not among `statuses` are left out: by default the withdrawn ones
+    (see `INDEXED`). `statistics` are learnt from the organisations unless they are given.
+
+    If there is a version of the same release, encoder, document form and statistics already, it is
+    returned and nothing is built; `force` builds another one beside it. `version` gives the new
+    version another name than `version_name` would; with `force` no version may have that name yet.
+    The store optimises after the last call of `progress`.
 
     All documents are held in memory, some 0.5 kB each; vectors only `batch` at a time.
 
     Raises:
-        IndexProblem: there is nothing to index, or the store refused something; no version came
-            of it.
+        IndexProblem: there is nothing to index, or the store refused something; there is no new
+            version then.
     """
     base = version_name(
         release, release_sha256, encoder, statuses, statistics.fingerprint if statistics else ""
@@ -81,10 +82,10 @@ def build(
     if taken and not force:
         return taken[-1]
 
-    found = _found(organisations, statuses)
-    if not found:
+    indexed = _documents_of_all(organisations, statuses)
+    if not indexed:
         raise _empty(release)
-    statistics = statistics or learnt(found)
+    statistics = statistics or learnt(indexed)
     manifest = Manifest(
         version=version or _free(base, taken),
         release=release,
@@ -93,14 +94,14 @@ def build(
         encoder_fingerprint=encoder.fingerprint,
         dimension=encoder.dimension,
         form=FORM,
-        organisations=len({document.ror_id for document in found}),
-        points=len(found),
+        organisations=len({document.ror_id for document in indexed}),
+        points=len(indexed),
         built_at=datetime.now(UTC).isoformat(),
         statistics=statistics.fingerprint,
     )
-    translated = _translated(found, statistics.translation)
+    translated = _translated(indexed, statistics.translation)
     with store.create(manifest, statistics) as writer:
-        _write(writer, found, translated, statistics, encoder, progress, batch)
+        _write(writer, indexed, translated, statistics, encoder, progress, batch)
         writer.finish()
     return manifest
 
@@ -108,8 +109,8 @@ def build(
 def statistics_of(
     organisations: Iterable[Organisation], *, statuses: Collection[OrganisationStatus] = INDEXED
 ) -> Statistics:
-    """What a full build of these organisations learns from them."""
-    return learnt(_found(organisations, statuses))
+    """The statistics that a full build of these organisations learns from them."""
+    return learnt(_documents_of_all(organisations, statuses))
 
 
 def derive(
@@ -126,23 +127,23 @@ def derive(
     batch: int = BATCH,
     force: bool = False,
 ) -> Manifest:
-    """A version of a new release from one of another release: what differs is written anew.
+    """A version of a new release, derived from the version `base` of another release.
 
-    `changed` are the organisations that differ between the two, `names` those of all organisations
-    of the new release. The points are the same, vectors and payloads, as `build` would write for
-    the new release with the statistics of the base: names of the changed organisations are
-    embedded where anything of them is new, and removed where they are gone; names of others
-    that these share are told so (`Document.namesakes`). A change of an organisation touches no
-    other's documents otherwise: they name their relatives by id alone.
+    `changed` are the organisations that differ between the two releases, `names` the names of all
+    organisations of the new one. Points come out as `build` would write them, vectors and payloads,
+    for the new release with the statistics of the base. Names of changed organisations are embedded
+    where anything of them is new, and removed where they are gone. Unchanged organisations that
+    share one of these names get new namesake counts (`Document.namesakes`). Nothing else in their
+    documents can change, for documents name relatives by id alone.
 
-    The version that this would be is returned if it is there, unless `force` asks for another one
-    beside it. `progress` counts the names that are embedded.
+    If such a version is there already it is returned; `force` makes another one beside it.
+    `progress` counts the names that are embedded.
 
     Raises:
         IndexMismatch: the base is of another encoder, document form or choice of statuses, or
-            keeps no statistics: it can only be built in full.
-        IndexProblem: nothing would be left, the base is not what `changed` says, or the store
-            refused something; no version came of it.
+            keeps no statistics: only a full build can help.
+        IndexProblem: nothing would be left to index, the base does not have the documents that
+            `changed` says it has, or the store refused something; there is no new version then.
     """
     _require_base(base, encoder, statuses)
     name = version_name(release, release_sha256, encoder, statuses, base.statistics)
@@ -161,7 +162,7 @@ def derive(
     before = {point_id(document): document for change in changes for document in change.before}
     after = {point_id(document): document for change in changes for document in change.after}
     shared = _shared(changes, names, statuses)
-    after = {point: shared.told(document) for point, document in after.items()}
+    after = {point: shared.counted(document) for point, document in after.items()}
     gone = [document for point, document in before.items() if point not in after]
     # Form, dimension and statistics are the base's; an encoder may have moved since.
     manifest = replace(
@@ -192,24 +193,24 @@ def derive(
             if held.get(point) != document
             or translated.get(_key(document)) != translated_before.get(_key(document))
         ]
-        told = [
-            shared.told(document)
+        recounted = [
+            shared.counted(document)
             for document in writer.held(shared.points).values()
-            if document != shared.told(document)
+            if document != shared.counted(document)
         ]
         writer.remove(gone)
         _write(writer, written, translated, statistics, encoder, progress, batch)
-        writer.rewrite(told)
+        writer.rewrite(recounted)
         watch.lap("wrote")
         writer.finish()
         watch.lap("optimised and checked")
     log.info(
-        "index version %s from %s: %d names embedded, %d removed, %d told of namesakes; %s",
+        "index version %s from %s: %d names embedded, %d removed, %d namesake counts updated; %s",
         manifest.version,
         base.version,
         len(written),
         len(gone),
-        len(told),
+        len(recounted),
         watch,
     )
     return manifest
@@ -218,8 +219,8 @@ def derive(
 def prune(store: IndexStore, *, keep: int, needed: Collection[str] = ()) -> list[str]:
     """Drop the oldest versions beyond the newest `keep`; returns their names.
 
-    The active one and the `needed` ones stay. One that some process has open stays too, with a
-    warning: the next time will do.
+    The active version and the `needed` ones stay. A version that some process has open stays too,
+    with a warning; the next call will drop it.
     """
     versions = [manifest.version for manifest in store.versions()]
     active = store.active()
@@ -230,7 +231,7 @@ def prune(store: IndexStore, *, keep: int, needed: Collection[str] = ()) -> list
             continue
         try:
             store.drop(version)
-        except IndexMissing:  # dropped by somebody else
+        except IndexMissing:  # another process dropped it
             continue
         except IndexBusy as busy:
             log.warning("not dropped: %s", busy)
@@ -241,7 +242,7 @@ def prune(store: IndexStore, *, keep: int, needed: Collection[str] = ()) -> list
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """The documents of an organisation in the two releases; none where it is not indexed."""
+    """The documents of an organisation in the two releases; empty where it is not indexed."""
 
     before: list[Document]
     after: list[Document]
@@ -249,13 +250,17 @@ class _Change:
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """How many organisations of the new release bear each of the names that its changes touch, by
-    folded name; and the points of those among them that did not change."""
+    """Names that the changes touch, and unchanged organisations that have these names too.
+
+    `bearers` counts for each such name, folded, the organisations of the new release that have it.
+    `points` are those of the names of the unchanged organisations among them.
+    """
 
     bearers: dict[str, int]
     points: list[UUID]
 
-    def told(self, document: Document) -> Document:
+    def counted(self, document: Document) -> Document:
+        """The document with the number of its namesakes in the new release."""
         bearers = self.bearers.get(_folded(document.name), document.namesakes)
         return document if document.namesakes == bearers else replace(document, namesakes=bearers)
 
@@ -276,14 +281,14 @@ def _shared(
             folded = _folded(value)
             if folded in bearers and value:
                 bearers[folded].add(ror_id)
-                # Whether it is the display name, its point will tell.
+                # One of the two is in the index, by whether this is the display name.
                 points += (organisation_point_id(ror_id), name_point_id(ror_id, value))
     return _Shared({name: len(ids) for name, ids in bearers.items()}, list(dict.fromkeys(points)))
 
 
-def _bearers(found: Iterable[Document]) -> dict[str, set[str]]:
+def _bearers(documents: Iterable[Document]) -> dict[str, set[str]]:
     bearers: dict[str, set[str]] = defaultdict(set)
-    for document in found:
+    for document in documents:
         bearers[_folded(document.name)].add(document.ror_id)
     return bearers
 
@@ -310,8 +315,8 @@ def _require_held(
     base: Manifest, expected: Mapping[UUID, Document], held: Mapping[UUID, Document]
 ) -> None:
     for point, document in expected.items():
-        found = held.get(point)
-        if found is None or replace(found, namesakes=document.namesakes) != document:
+        stored = held.get(point)
+        if stored is None or replace(stored, namesakes=document.namesakes) != document:
             raise IndexProblem(
                 f"index version {base.version} does not have {document.ror_id} "
                 f"{document.name!r} as release {base.release} has it",
@@ -320,7 +325,7 @@ def _require_held(
 
 
 class _Watch:
-    """Seconds of each stage."""
+    """How long each stage took, in seconds."""
 
     def __init__(self) -> None:
         self._stages: list[str] = []
@@ -337,30 +342,31 @@ class _Watch:
 
 def _write(
     writer: IndexWriter,
-    found: Sequence[Document],
+    indexed: Sequence[Document],
     translated: Mapping[tuple[str, str], dict[int, float]],
     statistics: Statistics,
     encoder: Encoder,
     progress: Progress | None,
     batch: int,
 ) -> None:
-    for start in range(0, len(found), batch):
+    for start in range(0, len(indexed), batch):
         if progress:
-            progress(start, len(found))
-        part = found[start : start + batch]
+            progress(start, len(indexed))
+        part = indexed[start : start + batch]
         dense = encoder.encode_documents([document.dense_text for document in part])
-        # Terms are made twice rather than kept: seconds against hundreds of megabytes.
+        # The terms were made before, for the statistics: making them again takes seconds, keeping
+        # them would take hundreds of megabytes.
         sparse = statistics.vectors(part, [translated.get(_key(d), {}) for d in part])
         writer.add([Point(*point) for point in zip(part, dense, sparse, strict=True)])
     if progress:
-        progress(len(found), len(found))
+        progress(len(indexed), len(indexed))
 
 
-def _found(
+def _documents_of_all(
     organisations: Iterable[Organisation], statuses: Collection[OrganisationStatus]
 ) -> list[Document]:
-    """All documents, each told how many organisations bear its name."""
-    # Keyed, because two organisations of one id would be the same points.
+    """The documents of all organisations, with their namesakes counted."""
+    # By key: two organisations with the same id would be the same points.
     keyed = {
         _key(document): document
         for organisation in organisations
@@ -381,10 +387,10 @@ def _key(document: Document) -> tuple[str, str]:
     return document.ror_id, document.name
 
 
-def _counted(found: Collection[Document]) -> Iterator[Document]:
-    """The documents, each told how many organisations bear its name."""
-    bearers = _bearers(found)
-    for document in found:
+def _counted(documents: Collection[Document]) -> Iterator[Document]:
+    """The documents, each with the number of organisations that have its name."""
+    bearers = _bearers(documents)
+    for document in documents:
         yield replace(document, namesakes=len(bearers[_folded(document.name)]))
 
 
@@ -393,10 +399,11 @@ def _folded(name: str) -> str:
 
 
 def _translated(
-    found: Sequence[Document], translation: Translation
+    documents: Sequence[Document], translation: Translation
 ) -> dict[tuple[str, str], dict[int, float]]:
-    """For organisations without a name in their country's script: its terms, on the first name."""
-    organisations = (list(names) for _, names in groupby(found, key=lambda d: d.ror_id))
+    """For organisations without a name in the script of their country: the terms of a translated
+    name, under the key of their first document."""
+    organisations = (list(names) for _, names in groupby(documents, key=lambda d: d.ror_id))
     guesses = ((_key(names[0]), translation.terms(names)) for names in organisations)
     return {key: guessed for key, guessed in guesses if guessed}
 
@@ -409,7 +416,7 @@ def _empty(release: str) -> IndexProblem:
 
 
 def _named(versions: Iterable[Manifest], name: str) -> list[Manifest]:
-    """The versions of this name, and those that were built beside them (".2" and so on)."""
+    """The versions of this name, and those built beside them (with ".2" and so on at the end)."""
     return [m for m in versions if _bears(m.version, name)]
 
 
@@ -425,7 +432,7 @@ def is_named(
     statuses: Collection[OrganisationStatus] = INDEXED,
     statistics: str = "",
 ) -> bool:
-    """Whether an index of these, built in full or derived, would bear that name."""
+    """Whether an index made of these, in full or derived, would have that name."""
     names = (
         version_name(release, release_sha256, encoder, statuses, given)
         for given in ("", statistics)
@@ -448,7 +455,7 @@ def version_name(
 ) -> str:
     """The release, and a hash of all that decides what is in the index: "v2.9-3f1c09aa17b2".
 
-    `statistics` is the fingerprint of those that were given; without, they are the release's own.
+    `statistics` is the fingerprint of statistics that were given, "" for the release's own.
     """
     parts = [release_sha256, encoder.fingerprint, str(FORM), *sorted(statuses)]
     if statistics:
@@ -463,7 +470,7 @@ def require_fresh(manifest: Manifest, *, encoder: Encoder, release: str | None) 
     `release` None means any.
 
     Raises:
-        IndexMismatch: names the first thing that differs, the index's side and ours.
+        IndexMismatch: names the first thing that differs, in the index and here.
     """
     for what, theirs, ours in (
         ("document form", manifest.form, FORM),

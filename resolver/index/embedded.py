@@ -1,4 +1,4 @@
-"""Qdrant's engine in process: no server, one folder.
+"""The index in Qdrant's engine in this process: no server, one folder.
 
 ::
 
@@ -10,19 +10,19 @@
         ├── statistics.npz                   what the sparse vectors were made with
         └── manifest.json                    written last; without it the version is unfinished
 
-A complete version has no write-ahead log and its data is never written again, so any number
-of processes read it at the same time. On loading, the engine replaces two small configuration
-files by the same content, atomically: readers need the right to write. POSIX only (flock,
-symbolic links).
+A complete version has no write-ahead log and its data is never written again, so any number of
+processes can read it at the same time. When it loads a version, the engine replaces two small
+configuration files by files of the same content, atomically: readers need the right to write. POSIX
+only (flock, symbolic links).
 
-A derived version begins with a real copy of another one's files, for the engine writes in place. On
-a file system that shares blocks (Btrfs, XFS) the copy takes none. What is written then goes to a
-second, small segment of the engine, and what is removed is marked; from `_SEGMENT` names on, or
-where a fifth is removed, the optimiser makes one segment of all.
+A derived version begins with a copy of the files of another version, for the engine writes in
+place. On a file system that shares blocks (Btrfs, XFS) the copy takes no room. New points then go
+to a second, small segment of the engine, and removed points are only marked. From `_SEGMENT` new
+names on, or when a fifth of the names is removed, the optimiser makes a single segment of all.
 
-The engine writes to files that it has mapped, and the kernel ends a process whose mapped file finds
-the disk full, without a word. So the room is looked at before a version is begun, before each piece
-of it is written, and before the optimiser writes it a second time.
+The engine writes to files that are mapped into memory, and the kernel kills a process without an
+error when the disk is full under such a file. So there is a check for free room before a version is
+begun, before each batch is written, and before the optimiser writes the version a second time.
 """
 
 from __future__ import annotations
@@ -83,28 +83,30 @@ _REBUILD = "build it again: resolver index build"
 _UPSERT = 1024
 """Points in one call of the engine."""
 _SEGMENT = 4_000
-"""Names from which the engine makes a small segment one with the large. Unquantised vectors are
-scanned the more slowly: 25,000 names beside 240,000 make a dense search 15 to 40 % dearer, 9,000
-10 %, fewer than 5,000 nothing that can be measured. The optimiser reads and writes all, for 5 s of
-one core; afterwards searches cost and find what they do in a full build."""
+"""New names from which the optimiser merges the small segment with the large one. The vectors of
+the small segment are not quantised and slower to scan: 25,000 such names beside 240,000 make a
+dense search 15 to 40 % slower, 9,000 make it 10 % slower, fewer than 5,000 make no measurable
+difference. The optimiser reads and writes all, for 5 s on a core; afterwards searches take as long
+and find the same as in a full build."""
 _NAME_BYTES = 1_000
-"""What a name takes on the disk beside its dense vector: payload, words, ids. 960 bytes, as `du`
-counts, in an index of release 2.9."""
+"""Bytes on the disk for a name beside its dense vector: payload, words, ids. In an index of
+release 2.9 they are 960, as `du` counts."""
 _SPARE = 32 * 2**20
-"""Room that is to be left beside what is counted: the engine's small files, and other programs that
-write meanwhile."""
+"""Bytes to be left free beside those counted: for small files of the engine, and for what other
+programs write meanwhile."""
 _REWRITTEN = 0.2
-"""Share of removed names from which the optimiser writes a segment anew (Qdrant's
+"""Share of removed names from which the optimiser rewrites a segment (Qdrant's
 `deleted_threshold`)."""
 _STATISTICS = "statistics.npz"
 _CLONE = 0x40049409
-"""FICLONE of Linux, ioctl_ficlone(2): the copy shares the blocks until one of the two is written.
-"""
+"""FICLONE of Linux, ioctl_ficlone(2): the copy shares blocks with the original until either is
+written."""
 
 AT_ONCE = 64
-"""Queries in one call of the engine. It holds the interpreter meanwhile (measured: threads that
-search at the same time take as long as one after the other), and whoever else computes here waits:
-0.2 s for 64, more than a second for those of a whole chunk. Fewer cost more than they free."""
+"""Queries in one call of the engine. The engine holds the interpreter lock meanwhile (measured:
+threads that search at the same time take as long as one after the other), so all other threads
+wait: 0.2 s for 64 queries, more than a second for those of a whole chunk. With fewer queries the
+calls themselves take longer than that saves."""
 
 
 class EmbeddedStore(IndexStore):
@@ -116,17 +118,17 @@ class EmbeddedStore(IndexStore):
         self._current = directory / "current"
 
     def close(self) -> None:
-        """Nothing is held between calls; an open index and a writer hold what is theirs."""
+        """Does nothing: the store holds nothing between calls."""
 
     def versions(self) -> list[Manifest]:
         if not self._versions.is_dir():
             return []
-        found = []
+        manifests = []
         for path in self._versions.iterdir():
             if _is_complete(path) and not path.name.startswith("."):
                 with contextlib.suppress(IndexMissing):  # dropped meanwhile
-                    found.append(_read_manifest(path))
-        return in_order(found)
+                    manifests.append(_read_manifest(path))
+        return in_order(manifests)
 
     def active(self) -> Manifest | None:
         return self._follow(_read_manifest)
@@ -152,7 +154,7 @@ class EmbeddedStore(IndexStore):
         if base is None:
             disk.require(self._versions, _written_twice(manifest), names)
         else:
-            # A file system that shares blocks needs less, which cannot be known before.
+            # A file system that shares blocks needs less, but that cannot be known in advance.
             disk.require(self._versions, _size(self._complete(base)) + _SPARE, names)
         path.mkdir(exist_ok=True)
         lock = _lock(path, fcntl.LOCK_EX, "is being built by another process")
@@ -168,7 +170,7 @@ class EmbeddedStore(IndexStore):
             raise
 
     def _copy(self, base: str, path: Path, manifest: Manifest) -> Manifest:
-        """Begin with the files of a complete version; returns its manifest."""
+        """Copy the files of a complete version; returns its manifest."""
         source = self._complete(base)
         lock = _lock(source, fcntl.LOCK_SH, "is being dropped by another process")
         try:
@@ -236,10 +238,10 @@ class EmbeddedStore(IndexStore):
         return self._versions / target.name
 
     def _follow(self, read: Callable[[Path], T]) -> T | None:
-        """What is read of the active version; None if there is none.
+        """What `read` returns for the folder of the active version; None if no version is active.
 
         Between following the link and reading, another version may be activated and this one
-        dropped: then that one is read.
+        dropped: then the other one is read.
         """
         while True:
             path = self._active_path()
@@ -268,7 +270,7 @@ class EmbeddedStore(IndexStore):
                 os.close(lock)
 
     def _discard(self, path: Path) -> None:
-        # Renamed first, so that no one meets a version with half of its files.
+        # Renamed first, so that nobody opens a version with half of its files.
         doomed = path.with_name(f".dropped-{path.name.removeprefix('.dropped-')}")
         if doomed != path:
             shutil.rmtree(doomed, ignore_errors=True)
@@ -296,7 +298,7 @@ class EmbeddedWriter(IndexWriter):
         self._base = base
         self._written = self._removed = 0
         if base:
-            # An engine that finds no segments starts an empty one without a word.
+            # Where segments are missing, the engine starts an empty one and reports nothing.
             check_whole(base, points=self._count())
 
     def add(self, points: Sequence[Point]) -> None:
@@ -332,12 +334,12 @@ class EmbeddedWriter(IndexWriter):
         self._removed += len(documents)
 
     def _require_room(self, names: int) -> None:
-        """Before names are written."""
+        """Refuse to write names when the disk has no room for them."""
         needed = _bytes(names, self._manifest.dimension) + _SPARE
         disk.require(self._path, needed, f"index version {self._manifest.version}")
 
     def _require_room_to_optimise(self) -> None:
-        """The optimiser writes a segment anew, and only then deletes the old one."""
+        """The same before optimising: the old segment goes only after the new one is written."""
         base = self._base
         if base and self._written < _SEGMENT and self._removed < _REWRITTEN * base.points:
             return
@@ -367,8 +369,8 @@ class EmbeddedWriter(IndexWriter):
             self._shard.flush()
             self._shard.close()
             self._closed = True
-            # The first load after writing deletes journals. Readers may come many at once and
-            # must find nothing to tidy, so it is done here.
+            # The first load after writing deletes journals. Many readers may come at the same time
+            # and must not have to delete anything, so it is loaded here once.
             shard = _load(self._path / "shard")
             points = shard.count(edge.CountRequest(exact=True))
             shard.close()
@@ -387,7 +389,7 @@ class EmbeddedWriter(IndexWriter):
     ) -> None:
         if not self._closed:
             self._closed = True
-            # The files go anyway; an engine that cannot close must not hide the first error.
+            # The files are deleted anyway; a failure to close must not hide the first error.
             with contextlib.suppress(Exception):
                 self._shard.close()
         if not _is_complete(self._path):
@@ -412,7 +414,7 @@ class EmbeddedIndex(OpenIndex):
             edge = _engine()
             with _named_errors(manifest.version):
                 self._shard = _load(path / "shard")
-                # An engine that finds no segments starts an empty one without a word.
+                # Where segments are missing, the engine starts an empty one and reports nothing.
                 points = self._shard.count(edge.CountRequest(exact=True))
             check_whole(manifest, points=points)
         except BaseException:
@@ -456,7 +458,7 @@ class EmbeddedIndex(OpenIndex):
         if self._closed:
             return
         self._closed = True
-        # A forked child has the parent's shard without its threads: closing it there would hang.
+        # A forked child has the shard of its parent without the threads: closing it would hang.
         if self._pid == os.getpid():
             self._shard.close()
             os.close(self._lock)
@@ -475,7 +477,7 @@ def _uuid(point: object) -> UUID:
 
 
 def _answer(points: Sequence[Any]) -> Answer:
-    # `_uuid` would cost more than the rest: the ids are UUIDs, for `point_id` made them.
+    # All ids are UUIDs, for `point_id` made them; `_uuid` would take longer than all else here.
     return [point.id.int for point in points], [point.score for point in points]
 
 
@@ -488,13 +490,13 @@ def _engine() -> Any:
 
 
 def _load(shard: Path, config: qdrant_edge.EdgeConfig | None = None) -> qdrant_edge.EdgeShard:
-    # The engine drops the files from the page cache when a shard is closed, and fetches them
-    # page by page when it is loaded: half a minute on a slow disk where reading ahead, in
-    # order, takes a second.
+    # When a shard is closed, the engine drops its files from the page cache, and when it is loaded,
+    # it reads them page by page: half a minute on a slow disk. Reading them in order first takes a
+    # second.
     block = bytearray(1 << 20)
     for folder, _, names in os.walk(shard):
         for name in names:
-            # Other processes that load it now make and remove files of a moment.
+            # Other processes that are loading it make and remove temporary files.
             with (
                 contextlib.suppress(FileNotFoundError),
                 (Path(folder) / name).open("rb", buffering=0) as file,
@@ -511,7 +513,7 @@ def _copy_tree(source: Path, target: Path) -> None:
         into = target / Path(folder).relative_to(source)
         into.mkdir()
         for name in names:
-            # Other processes that load it now make and remove files of a moment.
+            # Other processes that are loading it make and remove temporary files.
             with contextlib.suppress(FileNotFoundError):
                 _copy_file(Path(folder) / name, into / name)
 
@@ -525,7 +527,7 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def _copy_data(read: int, written: int) -> None:
-    """Copy what a file holds and leave its holes: the engine allocates pages of 32 MB ahead."""
+    """Copy the data of a file but not its holes: the engine allocates 32 MB in advance."""
     size = os.fstat(read).st_size
     os.truncate(written, size)
     start = 0
@@ -551,7 +553,7 @@ def _config(dimension: int) -> qdrant_edge.EdgeConfig:
             DENSE: edge.EdgeVectorParams(
                 size=dimension,
                 distance=edge.Distance.Dot,
-                # Cached is mapped and read ahead: processes share it. Pinned would be a copy each.
+                # Cached: mapped into memory, shared by processes. Pinned: a copy in each process.
                 memory=edge.Memory.Cached,
                 quantization_config=edge.ScalarQuantizationConfig(
                     type=edge.ScalarType.Int8, memory=edge.Memory.Cached
@@ -562,13 +564,13 @@ def _config(dimension: int) -> qdrant_edge.EdgeConfig:
         # m 0: no graph, see OVERSAMPLING. The other two are required and unused.
         hnsw_config=edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000),
         optimizers=edge.EdgeOptimizersConfig(
-            # One segment: each further one is another scan with top lists of its own.
+            # One segment: each further segment is scanned and ranked by itself.
             default_segment_number=1,
             max_segment_size=1 << 30,
             indexing_threshold=_SEGMENT * dimension * 4 // 1024,
         ),
         payload_memory=edge.Memory.Cached,
-        # A version is made anew rather than repaired, and the log would admit one process only.
+        # A version is rebuilt rather than repaired, and with a log only one process could open it.
         wal_enabled=False,
     )
     return config
@@ -603,7 +605,7 @@ def _named_errors(version: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # The engine raises plain `Exception` and no class of its own; all others are not its.
+        # The engine raises plain `Exception`; errors of other classes are not from it.
         if type(error) is not Exception:
             raise
         if disk.is_full(error):
@@ -615,7 +617,7 @@ def _named_errors(version: str) -> Iterator[None]:
 
 
 def _lock(path: Path, operation: int, reason: str) -> int:
-    """A file descriptor that holds the version's lock until it is closed."""
+    """Lock a version; the lock is held until the file descriptor that is returned is closed."""
     file = path / "lock"
     try:
         if operation == fcntl.LOCK_SH:
@@ -635,7 +637,7 @@ def _lock(path: Path, operation: int, reason: str) -> int:
 
 
 def _bytes(names: int, dimension: int) -> int:
-    """What names take: the dense vector in full and in eight bits, and the rest."""
+    """Bytes on the disk for names: dense vectors in float32 and in int8, and all else."""
     return names * (5 * dimension + _NAME_BYTES)
 
 
@@ -644,7 +646,7 @@ def _written_twice(manifest: Manifest) -> int:
 
 
 def _size(path: Path) -> int:
-    """Bytes on the disk, holes of files not among them."""
+    """Bytes on the disk, not counting holes in files."""
     return sum(file.lstat().st_blocks * 512 for file in path.rglob("*"))
 
 
@@ -670,7 +672,7 @@ def _write_manifest(path: Path, manifest: Manifest) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Have the file or folder on disk before what relies on it is written."""
+    """Have a file or folder on the disk before anything that relies on it is written."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""A manifest as JSON: the mark that an index version is complete, in either adapter."""
+"""The manifest as JSON, and checks against it. In both adapters it marks a version as complete."""
 
 from __future__ import annotations
 
@@ -57,24 +57,24 @@ def in_order(manifests: list[Manifest]) -> list[Manifest]:
 
 
 def check_counts(manifest: Manifest, *, organisations: int, points: int) -> None:
-    """Compare what was written with what the manifest says.
+    """Compare the counts of what was written with those of the manifest.
 
     Raises:
         IndexProblem: a count differs.
     """
-    for noun, promised, found in (
+    for noun, expected, written in (
         ("organisations", manifest.organisations, organisations),
         ("points", manifest.points, points),
     ):
-        if promised != found:
+        if written != expected:
             raise IndexProblem(
-                f"index version {manifest.version}: {found} {noun} written, {promised} expected",
+                f"index version {manifest.version}: {written} {noun} written, {expected} expected",
                 remedy="nothing was activated; build it again",
             )
 
 
 def check_statistics(manifest: Manifest, statistics: Statistics | None) -> None:
-    """Refuse to keep other statistics than the manifest names.
+    """Refuse statistics other than those that the manifest names.
 
     Raises:
         ValueError: their fingerprints differ.
@@ -88,7 +88,7 @@ def check_statistics(manifest: Manifest, statistics: Statistics | None) -> None:
 
 
 def check_base(manifest: Manifest, base: Manifest) -> None:
-    """Refuse to derive a version from one whose vectors or documents are made otherwise.
+    """Refuse to derive a version from a base whose vectors or documents are made in another way.
 
     Raises:
         IndexProblem: names the first thing that differs.
@@ -104,32 +104,32 @@ def check_base(manifest: Manifest, base: Manifest) -> None:
 
 
 def read_statistics(manifest: Manifest, content: bytes | None) -> Statistics:
-    """The statistics of a version, from what was kept of them.
+    """The statistics of a version, from the bytes that were kept beside it.
 
     Raises:
-        IndexProblem: there are none, or others, or they are damaged.
+        IndexProblem: there are none, they are damaged, or they are not those of the manifest.
     """
     remedy = "build the index again: resolver index build --full"
     if not manifest.statistics:
         raise IndexProblem(f"index version {manifest.version} keeps no statistics", remedy=remedy)
     try:
-        found = Statistics.from_bytes(content or b"")
+        statistics = Statistics.from_bytes(content or b"")
     except ValueError as error:
         raise IndexProblem(
             f"the statistics of index version {manifest.version} are damaged: {error}",
             remedy=remedy,
         ) from error
-    if found.fingerprint != manifest.statistics:
+    if statistics.fingerprint != manifest.statistics:
         raise IndexProblem(
-            f"index version {manifest.version} has the statistics {found.fingerprint}, "
+            f"index version {manifest.version} has the statistics {statistics.fingerprint}, "
             f"{manifest.statistics} were kept",
             remedy=remedy,
         )
-    return found
+    return statistics
 
 
 def check_whole(manifest: Manifest, *, points: int) -> None:
-    """Refuse to read a version that has lost points, or was written to, since it was built.
+    """Refuse a version that has lost or gained points since it was built.
 
     Raises:
         IndexProblem: the count differs.

@@ -1,4 +1,4 @@
-"""What a point carries beside its vectors, and how queries are checked: same in both adapters."""
+"""The payload of a point, points by id, and the checks of queries: the same in both adapters."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ SPARSE = "sparse"
 
 OVERSAMPLING = 4.0
 """Dense search reads every vector as int8 and scores the best `OVERSAMPLING` × limit again in
-float32. With 242k names of 128 or 256 dimensions it found all of the exact top 50 in 2 to 4 ms (2
-already sufficed), and is ready seconds after the upload. A graph (HNSW, m 16, ef_construct 128 and
-256, ef 256) took minutes to build, found 76 to 95 % of them depending on the vectors, and saved
-1 to 2 ms."""
+float32. With 242k names of 128 or 256 dimensions this finds all of the exact top 50 in 2 to 4 ms
+(an oversampling of 2 does too), and the index is ready seconds after the upload. A graph (HNSW,
+m 16, ef_construct 128 and 256, ef 256) takes minutes to build, finds 76 to 95 % of them depending
+on the vectors, and saves 1 to 2 ms."""
 
 KEPT_DOCUMENTS = 40_000
-"""Some 36 MB: candidates of the last thousand affiliations, and the organisations that most
-affiliations name. Of 46 documents a string 17 are read, 26 with half as many kept."""
+"""Some 36 MB: the candidates of the last thousand affiliations, and the organisations that many
+affiliations name. Of 46 documents for an affiliation 17 are read from the engine; 26 with half as
+many kept."""
 
 _ROR_ID = "ror_id"
 _NUMBER = re.compile(r"[0-9a-z]{9}")
@@ -43,9 +44,9 @@ _LISTS = ("types", "parents", "successors", "relatives", "identifiers")
 
 
 def point_id(document: Document) -> UUID:
-    """Made of the organisation and the name, so that the same name is the same point.
+    """A hash of organisation and name, so that the same name is the same point.
 
-    The display name's is made of the organisation alone (`organisation_point_id`).
+    That of the display name is a hash of the organisation alone (`organisation_point_id`).
     """
     if document.name == document.display_name:
         return organisation_point_id(document.ror_id)
@@ -74,7 +75,7 @@ def organisation_number(ror_id: str) -> int:
 
 
 def payload(document: Document) -> dict[str, Any]:
-    """The document as JSON; what is None, empty or the usual case is left out."""
+    """The document as JSON values; what is None, empty or equal to its default is left out."""
     value: dict[str, Any] = {"ror_id": document.ror_id, "name": document.name}
     if document.display_name != document.name:
         value["display_name"] = document.display_name
@@ -149,32 +150,33 @@ class Fetch(Protocol):
 
 
 class Points:
-    """Points by id: whose name each one is, and its document.
+    """Points by id: their organisations, and their documents.
 
-    Reading a point costs the engine some 7 µs, and making a document of it 5. A string meets 340
-    points, the same ones mostly, and needs to know no more of them than their organisations, which
-    are kept for good; documents are wanted of the 50 best, and the last used are kept.
+    Reading a point takes the engine some 7 µs, and making a document of it 5 µs. The searches for
+    an affiliation return 340 points, most of them returned before. Only their organisations are
+    needed at first, and these are kept for good. Documents are needed for the 50 best, and those
+    used last are kept.
 
-    A version never changes, so what is kept stays true. Threads may share one.
+    A version never changes, so what is kept stays valid. Threads may share an instance.
     """
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
         self._documents: LRUCache[int, Document] = LRUCache(KEPT_DOCUMENTS)
-        self._remembering = threading.Lock()
-        # Names are numbered as they are met, 120 bytes each: 30 MB for all of release 2.9.
+        self._keeping = threading.Lock()
+        # Names are numbered as searches return them, 120 bytes each: 30 MB for release 2.9.
         self._numbers: dict[int, int] = {}
         self._points: list[int] = []
         self._bearers = np.empty(0, np.int64)
-        self._learning = threading.Lock()
+        self._numbering = threading.Lock()
 
     def results(self, answers: Sequence[Answer]) -> list[Results]:
-        """What a search answered, with the names.
+        """The results of a search, from the engine's answers.
 
-        Best first; equal scores in order of organisation and name, whatever the engine did.
+        Best first; equal scores are ordered by organisation and name, whatever the engine did.
 
         Raises:
-            IndexProblem: a point is not there any more.
+            IndexProblem: a point is not in the index any more.
         """
         lengths = [len(points) for points, _ in answers]
         names = self._names(list(chain.from_iterable(points for points, _ in answers)))
@@ -185,7 +187,7 @@ class Points:
         organisations = self._bearers[names]
         best = np.lexsort((organisations, -scores, answer))
         names, organisations, scores = names[best], organisations[best], scores[best]
-        self._part_twins(names, organisations, scores, answer)
+        self._sort_ties(names, organisations, scores, answer)
         ends = np.cumsum(lengths).tolist()
         return [
             Results(names[end - n : end], organisations[end - n : end], scores[end - n : end])
@@ -193,40 +195,40 @@ class Points:
         ]
 
     def documents(self, names: Collection[int]) -> dict[int, Document]:
-        """The documents of names that a search has met.
+        """The documents of names that a search has returned, by their numbers.
 
         Raises:
-            IndexProblem: one is not there any more.
+            IndexProblem: a name is not in the index any more.
         """
         points = {self._points[name]: name for name in names}
-        found = self._documented(points)
-        _require_all(points, found)
-        return {name: found[point] for point, name in points.items()}
+        documents = self._documents_of(points)
+        _require_all(points, documents)
+        return {name: documents[point] for point, name in points.items()}
 
     def organisations(self, ror_ids: Collection[str]) -> dict[str, Document]:
         """Each organisation by the document of its display name; unknown ones are left out."""
-        found = self._documented({organisation_point_id(ror_id).int for ror_id in ror_ids})
-        return {document.ror_id: document for document in found.values()}
+        documents = self._documents_of({organisation_point_id(ror_id).int for ror_id in ror_ids})
+        return {document.ror_id: document for document in documents.values()}
 
     def _names(self, points: Sequence[int]) -> npt.NDArray[np.int32]:
-        """The points' numbers; those that are new are learnt first."""
-        # One look-up a point, for the table outgrows the processor's cache.
+        """The numbers of the points; new points get theirs first."""
+        # Each point is looked up once, for the table does not fit into the processor's cache.
         numbers = list(map(self._numbers.get, points))
         if None in numbers:
-            self._learn({p for p, number in zip(points, numbers, strict=True) if number is None})
+            self._number({p for p, number in zip(points, numbers, strict=True) if number is None})
             numbers = list(map(self._numbers.get, points))
         return np.array(numbers, np.int32)
 
-    def _part_twins(
+    def _sort_ties(
         self,
         names: npt.NDArray[np.int32],
         organisations: npt.NDArray[np.int64],
         scores: npt.NDArray[np.float32],
         answer: npt.NDArray[np.int64],
     ) -> None:
-        """Put names of one organisation with one score in order of their spelling, in place.
+        """Sort names of the same organisation with the same score by their spelling, in place.
 
-        Few organisations have two such names, so only theirs are read.
+        Few organisations have two such names, and only their documents are read.
         """
         same = np.flatnonzero(
             (scores[1:] == scores[:-1])
@@ -235,22 +237,22 @@ class Points:
         )
         if not len(same):
             return
-        twins = np.union1d(same, same + 1)
-        # A row of twins begins where the one before is not its twin.
-        row = np.cumsum(~np.isin(twins - 1, same))
-        documents = self.documents(set(names[twins].tolist()))
-        spelt = [documents[name].name for name in names[twins].tolist()]
-        order = sorted(range(len(twins)), key=lambda i: (row[i], spelt[i]))
-        names[twins] = names[twins][order]
+        ties = np.union1d(same, same + 1)
+        # A group begins where the name before has another score or organisation.
+        group = np.cumsum(~np.isin(ties - 1, same))
+        documents = self.documents(set(names[ties].tolist()))
+        spelt = [documents[name].name for name in names[ties].tolist()]
+        order = sorted(range(len(ties)), key=lambda i: (group[i], spelt[i]))
+        names[ties] = names[ties][order]
 
-    def _learn(self, points: Collection[int]) -> None:
+    def _number(self, points: Collection[int]) -> None:
         fetched = {
             point.int: organisation_number(_ror_id(value))
             for point, value in self._fetch([UUID(int=point) for point in points], [_ROR_ID])
         }
         _require_all(points, fetched)
-        with self._learning:
-            # Another thread may have met them too.
+        with self._numbering:
+            # Another thread may have numbered some of them meanwhile.
             new = [point for point in fetched if point not in self._numbers]
             first = len(self._points)
             self._points += new
@@ -259,28 +261,28 @@ class Points:
             )
             self._numbers.update((point, first + i) for i, point in enumerate(new))
 
-    def _documented(self, points: Collection[int]) -> dict[int, Document]:
-        with self._remembering:
+    def _documents_of(self, points: Collection[int]) -> dict[int, Document]:
+        with self._keeping:
             known = {point: self._documents[point] for point in points if point in self._documents}
         missing = [UUID(int=point) for point in points if point not in known]
         if not missing:
             return known
         fetched = {point.int: document(value) for point, value in self._fetch(missing, None)}
-        with self._remembering:
+        with self._keeping:
             self._documents.update(fetched)
         return known | fetched
 
 
-def _require_all(points: Collection[int], found: Collection[int]) -> None:
-    if len(found) < len(points):
+def _require_all(points: Collection[int], fetched: Collection[int]) -> None:
+    if len(fetched) < len(points):
         raise IndexProblem(
-            f"{len(points) - len(found)} points went away between a search and its reading",
+            f"{len(points) - len(fetched)} points went away between a search and its reading",
             remedy="something else writes to the index; build it again: resolver index build",
         )
 
 
 def check_queries(queries: Sequence[Query], *, dimension: int, limit: int) -> None:
-    """Refuse what the engines would answer with an obscure error, or not at all.
+    """Refuse queries that the engines would answer with an obscure error, or not at all.
 
     Raises:
         IndexProblem: a dense query is of another dimension or not finite.
@@ -294,7 +296,7 @@ def check_queries(queries: Sequence[Query], *, dimension: int, limit: int) -> No
 
 
 def check_points(points: Sequence[Point], *, dimension: int) -> None:
-    """The same for points.
+    """Refuse points that the engines would refuse with an obscure error, or take by mistake.
 
     Raises:
         IndexProblem: names the document.

@@ -1,4 +1,4 @@
-"""A client of a Qdrant server: connected, checked, closed, its failures in this project's words."""
+"""The connection to a Qdrant server: its version checked, its failures in this project's words."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 OLDEST = (1, 18)
-"""Oldest version of the server, major and minor number, that the contract of the index was seen to
-be kept with. Before 1.16 a server forgets a collection's metadata without a word."""
+"""Oldest version of the server, major and minor number, that the tests of the index passed with.
+Before 1.16 a server loses the metadata of a collection without an error."""
 SUPPORTED = f"Qdrant {OLDEST[0]}.{OLDEST[1]} or newer, below {OLDEST[0] + 1}.0"
 RETRY_DELAYS = (0.5, 2.0, 8.0)
-"""Seconds before each further try of a write. Writes can be repeated: point ids are made of names.
-Reads are not tried again here; the caller's queue does that."""
+"""Seconds before each repetition of a write. Writes can be repeated, for point ids are made of
+names. Reads are not repeated here; the queue of the caller does that."""
 SEEN_WITHIN = 10.0
-"""Seconds that a write may take to be seen. The nodes of a server agree within a second; when they
-have not by then, one of them is away, or cut off."""
+"""Seconds that a write may take until it can be read. The nodes of a server agree within a second;
+when they do not agree after ten, one of them is away or cut off."""
 
 _LOOK_AGAIN = 0.1
 """Seconds between two looks for a write."""
@@ -48,12 +48,11 @@ def connect(
     timeout: float = 30.0,
     ca_file: Path | None = None,
 ) -> QdrantClient:
-    """A client for `ServerStore`; `timeout` in seconds for each request. Sends nothing yet.
+    """A client for `ServerStore`; `timeout` is in seconds for each request. Sends nothing yet.
 
-    Over https the server's certificate must be of an authority in `ca_file` (None: the system's).
-
-    Over plain http the key can be read on the way. Where that way may lead over other networks
-    (`_may_be_overheard`) the log says so.
+    With https the server's certificate must be signed by an authority in `ca_file` (None: by one of
+    the system's). With plain http others can read the key on the way; where that leaves the local
+    networks (`_may_be_overheard`), the log has a warning.
     """
     from qdrant_client import QdrantClient
 
@@ -83,7 +82,7 @@ def connect(
 def _may_be_overheard(url: str) -> bool:
     """Whether requests are plain text and may leave this machine and its private networks.
 
-    A name without a dot is one of such a network, as Compose gives its services.
+    A host name without a dot is in a private network, as the services of Compose are.
     """
     try:
         address = addresses.read(url)
@@ -98,10 +97,10 @@ def _may_be_overheard(url: str) -> bool:
 
 
 class Server:
-    """A client whose failures are told in this project's words.
+    """A client that raises this project's errors.
 
-    `seen_within` is how long a write may take to be seen, `poll_interval` between two looks for it,
-    `_LOOK_AGAIN` at most; both in seconds.
+    `seen_within` is how long a write may take until it can be read, `poll_interval` the time
+    between two looks for it (at most `_LOOK_AGAIN`); both in seconds.
     """
 
     def __init__(
@@ -123,7 +122,7 @@ class Server:
 
     @property
     def client(self) -> QdrantClient:
-        """The client; the first time the server is asked which version it is.
+        """The client. The first use asks the server for its version.
 
         Raises:
             IndexProblem: it is closed, or the server is of a version that is not supported.
@@ -140,14 +139,14 @@ class Server:
         return self._client
 
     def close(self) -> None:
-        """Give the connections back; once is enough."""
+        """Close the connections; may be called again."""
         if not self._is_closed:
             self._is_closed = True
             self._client.close()
 
     def looks(self) -> Iterator[bool]:
-        """One look for something that was written, and more until it should be seen, with pauses;
-        whether it is the last."""
+        """Yields for each look at what was written, with pauses, until it should be readable; True
+        for the last look."""
         deadline = time.monotonic() + self._seen_within
         while time.monotonic() < deadline:
             yield False
@@ -155,10 +154,10 @@ class Server:
         yield True
 
     def until(self, is_seen: Callable[[], bool], what: str) -> None:
-        """Wait until a write is seen.
+        """Wait until a write can be read.
 
         Raises:
-            IndexUnavailable: it is not, in time; `what` says what.
+            IndexUnavailable: it cannot, in time; `what` is what was written, for the error.
         """
         for _ in self.looks():
             if is_seen():
@@ -171,8 +170,8 @@ class Server:
         )
 
     def whole(self, read: Callable[[], T]) -> T:
-        """What `read` returns. Where it finds that points are missing, it looks again until all
-        that was written should be seen; its error is raised then."""
+        """What `read` returns. While it raises `IndexProblem` because points are missing, it is
+        called again, until all that was written should be readable; then its error is raised."""
         for is_last in self.looks():
             try:
                 return read()
@@ -184,7 +183,7 @@ class Server:
         raise AssertionError("there is a last look")
 
     def write(self, call: Callable[[], T]) -> T:
-        """The call's result; tried again after each of the delays while the failure may pass."""
+        """The result of `call`, repeated after each of the delays while its failure may pass."""
         for delay in self._retry_delays:
             try:
                 with self.named_errors():
@@ -234,8 +233,8 @@ class Server:
 
     def _answered(self, error: Any) -> IndexProblem:
         status = error.status_code
-        said = " ".join(error.content[:200].decode("utf-8", "replace").split())
-        problem = f"Qdrant at {self.where} answered {status} {error.reason_phrase}: {said}"
+        content = " ".join(error.content[:200].decode("utf-8", "replace").split())
+        problem = f"Qdrant at {self.where} answered {status} {error.reason_phrase}: {content}"
         if status == 404:
             return IndexMissing(problem, remedy=f"open the index again, or {_REBUILD}")
         if status == 401:
@@ -250,19 +249,19 @@ class Server:
 
 
 def _check_supported(version: str, where: str) -> None:
-    """Refuse a server of another version than these, and tell of one that is newer than its client.
+    """Refuse a server of an unsupported version; warn of one that is too new for the client here.
 
     Raises:
         IndexProblem: it is too old, or of another major version.
     """
-    found, client = _release(version), _release(metadata.version("qdrant-client"))
-    if found is None or not OLDEST <= found < (OLDEST[0] + 1, 0):
+    server, client = _release(version), _release(metadata.version("qdrant-client"))
+    if server is None or not OLDEST <= server < (OLDEST[0] + 1, 0):
         raise IndexProblem(
             f"Qdrant at {where} is of version {version[:40]}, which is not supported",
             remedy=f"use {SUPPORTED} (docs/operations.md, Qdrant's version)",
         )
-    # Qdrant vouches for a client and a server that are one minor version apart.
-    if client is not None and found[1] > client[1] + 1:
+    # Qdrant supports a client and a server that are one minor version apart.
+    if client is not None and server[1] > client[1] + 1:
         log.warning(
             "Qdrant at %s is of version %s, the client here of %d.%d: it was made for servers of "
             "one minor version more; upgrade qdrant-client",

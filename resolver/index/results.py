@@ -1,4 +1,4 @@
-"""What a search of the index brings: names, and the organisations that bear them."""
+"""The results of a search: names, and the organisations that have them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Results:
-    """One result list: names, best first, an organisation possibly several times.
+    """The results of one query: names, best first. An organisation may be there several times.
 
-    `names` (n,) int32 are the numbers that the index calls its names by, `organisations` (n,)
-    int64 those of the organisations that bear them, in the order of ROR ids; `scores` (n,)
-    float32, descending.
+    `names` (n,) int32 are the numbers of the names in the open index. `organisations` (n,) int64
+    are the numbers of the organisations that have them; they sort like ROR ids. `scores` (n,)
+    float32 descend.
     """
 
     names: npt.NDArray[np.int32]

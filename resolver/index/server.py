@@ -1,11 +1,13 @@
-"""A Qdrant server: one collection for each version, an alias on the active one.
+"""The index on a Qdrant server: a collection for each version, an alias on the active one.
 
-The manifest is kept in the collection's metadata, written last: a collection without it
-is unfinished and nobody sees it. Collections are named "<alias>-<version>"; beside each is one
-without vectors, "<alias>.statistics-<version>", for what its sparse vectors were made with.
+The manifest is kept in the metadata of the collection and written last: a collection without it is
+unfinished, and `versions` leaves it out. Collections are named "<alias>-<version>". Beside each is
+a collection without vectors, "<alias>.statistics-<version>", for the statistics that its sparse
+vectors were made with.
 
-A server may be several nodes. What one of them has taken, another shows a moment later, so whoever
-writes waits until the write is seen, and whoever is told of a version waits until it is there.
+A server may have several nodes, and what was written to one of them shows on another a moment
+later. So every write is followed by a wait until it can be read, and a version that is asked for by
+name is waited for.
 """
 
 from __future__ import annotations
@@ -64,10 +66,10 @@ INDEXING_THRESHOLD = 10_000
 """Kilobytes of vectors from which the server's optimiser rewrites and quantises a segment."""
 
 COPIES = 1
-"""Nodes of the server that keep a version."""
+"""Nodes of the server that keep a version, by default."""
 
 _SHARDS = 1
-"""A server of several nodes would make one for each, and could not search while one is away."""
+"""By default a server makes a shard for each node, and cannot search while a node is away."""
 _UPSERT = 512
 """Points in one request: 1 to 4 MB of JSON, well below the server's limit of 32 MB."""
 _PART = 1 << 20
@@ -78,10 +80,12 @@ _MOST_PARTS = 1000
 class ServerStore(IndexStore):
     """Index versions on a Qdrant server, or in a client's `:memory:`.
 
-    It owns the client: what it opened can be used until it is closed.
+    It owns the client: indexes that it opened can be used until the store is closed.
 
-    `copies` is how many nodes of the server keep a version that is made here. `seen_within` is how
-    long a write may take to be seen, in seconds.
+    `copies` is how many nodes of the server keep a version that is made here. `retry_delays` are
+    the seconds before each repetition of a write that failed. `indexing_timeout` and
+    `poll_interval` (seconds) are for the wait for the server's optimiser. `seen_within` is how many
+    seconds a write may take until it can be read.
     """
 
     def __init__(
@@ -111,8 +115,8 @@ class ServerStore(IndexStore):
 
     def versions(self) -> list[Manifest]:
         names = [name for name in self._names() if name.startswith(f"{self._alias}-")]
-        found = (self._manifest(name) for name in names)
-        return in_order([manifest for manifest in found if manifest])
+        manifests = (self._manifest(name) for name in names)
+        return in_order([manifest for manifest in manifests if manifest])
 
     def active(self) -> Manifest | None:
         return self._active()[1]
@@ -134,7 +138,7 @@ class ServerStore(IndexStore):
         else:
             begun = self._require(base)
             check_base(manifest, begun)
-            # Opened to see that all of its points are there.
+            # Opening it checks that all of its points are there.
             self._opened(self._collection(base), begun).close()
             statistics = self.statistics(base) if begun.statistics else None
         with self._server.named_errors():
@@ -165,7 +169,7 @@ class ServerStore(IndexStore):
                         type=models.ScalarType.INT8, always_ram=True
                     )
                 ),
-                # 0 puts quantising off until all points are there: `finish` turns it on.
+                # 0 means no quantising before all points are there: `finish` turns it on.
                 optimizers_config=models.OptimizersConfigDiff(indexing_threshold=0),
             )
         writer = ServerWriter(
@@ -183,7 +187,7 @@ class ServerStore(IndexStore):
                 self._keep(manifest.version, statistics)
             if base is not None:
                 copied = self._copy(self._collection(base), collection)
-                # What follows asks for points of the base.
+                # The writer will be asked for points of the base.
                 self._server.until(
                     lambda: writer.count() == copied,
                     f"{copied:,} points of {base} that were copied to {collection}",
@@ -194,8 +198,8 @@ class ServerStore(IndexStore):
         return writer
 
     def _copy(self, source: str, target: str) -> int:
-        """Copy all points and count them. The server gives and takes float32 as JSON that keeps
-        every bit."""
+        """Copy all points; returns their count. The server writes and reads float32 in JSON without
+        loss."""
         from qdrant_client import models
 
         client = self._server.client
@@ -227,7 +231,7 @@ class ServerStore(IndexStore):
                 return copied
 
     def _keep(self, version: str, statistics: Statistics) -> None:
-        """The statistics in parts of a payload that no server finds too long."""
+        """Keep the statistics, in parts that are short enough for the payload of a point."""
         from qdrant_client import models
 
         client = self._server.client
@@ -255,7 +259,7 @@ class ServerStore(IndexStore):
         return self._server.whole(lambda: read_statistics(manifest, self._kept(version)))
 
     def _kept(self, version: str) -> bytes | None:
-        """What the parts of the statistics make together; None where that makes no sense."""
+        """The statistics from their parts, as bytes; None where they are damaged."""
         with self._server.named_errors():
             records, _ = self._server.client.scroll(
                 self._statistics_collection(version), limit=_MOST_PARTS, with_payload=True
@@ -293,7 +297,7 @@ class ServerStore(IndexStore):
         if version is not None:
             return self._opened(self._collection(version), self._require(version))
         while True:
-            # Resolved once: a reader stays with its version when the alias moves on.
+            # The alias is resolved once: a reader keeps its version when the alias moves on.
             collection, manifest = self._active()
             if manifest is None:
                 raise IndexMissing(
@@ -303,7 +307,7 @@ class ServerStore(IndexStore):
             try:
                 return self._opened(collection, manifest)
             except IndexMissing:
-                # In the meantime another version was activated and this one dropped.
+                # Meanwhile another version was activated and this one dropped: open that one.
                 if collection == self._resolve():
                     raise
 
@@ -315,8 +319,8 @@ class ServerStore(IndexStore):
             manifest = collection and self._manifest(collection)
             if manifest or collection is None:
                 return collection or "", manifest or None
-            # Another version was activated and this one dropped, or this node does not show its
-            # manifest yet: only what has one gets the alias.
+            # Only a version with a manifest gets the alias. So either another version was activated
+            # and this one dropped, or this node does not show the manifest yet.
         return collection or "", None
 
     def _opened(self, collection: str, manifest: Manifest) -> ServerIndex:
@@ -351,7 +355,7 @@ class ServerStore(IndexStore):
         self._server.until(lambda: collection in self._names(), f"the new collection {collection}")
 
     def _delete(self, collection: str) -> None:
-        """Delete a collection, if it is there; it is not seen any more afterwards."""
+        """Delete a collection, if it is there, and wait until no node shows it."""
         with self._server.named_errors():
             self._server.client.delete_collection(collection)
         self._server.until(
@@ -369,17 +373,21 @@ class ServerStore(IndexStore):
         return self._collection(version)
 
     def _require(self, version: str) -> Manifest:
-        check_version(version)
+        """The manifest of a complete version.
 
-        found: dict[str, Manifest] = {}
-        # Who names a version was told of it, perhaps just now and by another process.
+        Raises:
+            IndexMissing: there is none; names those that there are.
+        """
+        check_version(version)
+        manifests: dict[str, Manifest] = {}
+        # Another process may just have made it.
         for _ in self._server.looks():
-            found = {manifest.version: manifest for manifest in self.versions()}
-            if version in found:
-                return found[version]
+            manifests = {manifest.version: manifest for manifest in self.versions()}
+            if version in manifests:
+                return manifests[version]
         raise IndexMissing(
             f"no complete index version {version} at {self._server.where}",
-            remedy=f"there is: {', '.join(found) or 'none'}",
+            remedy=f"there is: {', '.join(manifests) or 'none'}",
         )
 
     def _resolve(self) -> str | None:
@@ -438,7 +446,7 @@ class ServerWriter(IndexWriter):
 
     def held(self, points: Collection[UUID]) -> dict[UUID, Document]:
         if self._last is not None:
-            # Points are written in order: when the last one is seen, all are.
+            # Points are written in order: when the last can be read, all can.
             point, document = self._last
             self._server.until(
                 lambda: self._retrieved([point]).get(point) == document,
@@ -449,7 +457,7 @@ class ServerWriter(IndexWriter):
 
     def _retrieved(self, points: Collection[UUID]) -> dict[UUID, Document]:
         wanted = [str(point) for point in points]
-        found = {}
+        documents = {}
         for start in range(0, len(wanted), _UPSERT):
             for record in self._server.write(
                 partial(
@@ -459,8 +467,8 @@ class ServerWriter(IndexWriter):
                     with_payload=True,
                 )
             ):
-                found[UUID(str(record.id))] = read_document(record.payload)
-        return found
+                documents[UUID(str(record.id))] = read_document(record.payload)
+        return documents
 
     def rewrite(self, documents: Sequence[Document]) -> None:
         from qdrant_client import models
@@ -534,7 +542,7 @@ class ServerWriter(IndexWriter):
         self._finished = True
 
     def count(self) -> int:
-        """Points that are there by now."""
+        """Points written so far."""
         client = self._server.client
         return self._server.write(lambda: client.count(self._collection, exact=True)).count
 
@@ -543,8 +551,8 @@ class ServerWriter(IndexWriter):
 
         deadline = time.monotonic() + self._indexing_timeout
         green = 0
-        # The server answers "green" until its optimiser has noticed the new threshold, so one
-        # such answer proves nothing.
+        # The server answers "green" until its optimiser has noticed the new threshold, so a single
+        # "green" proves nothing.
         while green < 2:
             if time.monotonic() > deadline:
                 raise IndexUnavailable(
@@ -563,8 +571,8 @@ class ServerWriter(IndexWriter):
                     remedy="see the server's log, then build again",
                 )
             # 0 is what `create` set: a node that has not heard of the new threshold yet.
-            told = info.config.optimizer_config.indexing_threshold != 0
-            green = green + 1 if told and info.status is models.CollectionStatus.GREEN else 0
+            noticed = info.config.optimizer_config.indexing_threshold != 0
+            green = green + 1 if noticed and info.status is models.CollectionStatus.GREEN else 0
             log.info(
                 "index version %s: %s, %s vectors of %d points indexed",
                 self._manifest.version,
@@ -588,7 +596,7 @@ class ServerWriter(IndexWriter):
             with self._server.named_errors():
                 self._server.client.delete_collection(self._collection)
         except IndexProblem as problem:
-            # The first error is the one to see; the next build of this version cleans up.
+            # The first error matters more; the next build of this version deletes the collection.
             log.warning("unfinished collection %s stays: %s", self._collection, problem)
 
 

@@ -1,4 +1,4 @@
-"""What the caller chooses: how sure, how many, at which level, of which kind."""
+"""The policy of a caller: how sure links must be, how many, at which level, of which kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from resolver.registry.organisation import TYPES
 from resolver.validation import UNKNOWN_KEY, first_problem
 
 MAX_LINKS = 100
-"""Most links that a caller may ask for."""
+"""Most links for an affiliation that a caller may ask for."""
 
 TARGET_PRECISIONS = (0.5, 0.999)
 """The least and the greatest precision that a caller may ask for."""
@@ -41,38 +41,38 @@ class Level(StrEnum):
     """Which of an organisation and its parents to link."""
 
     NAMED = "named"
-    """What the affiliation names, parents and children alike."""
+    """All that the affiliation names, parents and children alike."""
 
     MOST_SPECIFIC = "most-specific"
-    """A parent gives way to a child that is named too."""
+    """A parent is left out if a child of it is named too."""
 
     TOP_PARENT = "top-parent"
-    """The topmost parent of what is named stands for it."""
+    """The topmost parent is linked in the place of the organisation that is named."""
 
     BOTH = "both"
-    """What is named, and its topmost parent beside it."""
+    """The organisation that is named, and its topmost parent too."""
 
 
 class Succession(StrEnum):
-    """What becomes of a link to an organisation that has ended."""
+    """What happens to a link to an organisation that has ended."""
 
     KEEP = "keep"
     ROLL_FORWARD = "roll-forward"
-    """Its successor stands for it, where the registry knows one."""
+    """The link goes to its successor, if the registry has one."""
 
 
 Operating = Sequence[tuple[float, float, float]]
-"""What was measured at each threshold: (accept_probability, precision, recall)."""
+"""The measurement at each threshold: (accept_probability, precision, recall)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the caller chooses.
+    """The choices of a caller.
 
-    `accept_probability` is the least of a link; `max_links` the most links of an affiliation;
-    `ambiguity_margin` the difference of probability below which two rivals are equal. `types`
-    (ROR's, as "education") and `countries` (ISO 3166-1 alpha-2) restrict what may be linked;
-    empty means anything.
+    `accept_probability` is the least probability of a link, `max_links` the most links for an
+    affiliation. Rivals whose probabilities differ by less than `ambiguity_margin` count as equal.
+    `types` (ROR's, as "education") and `countries` (ISO 3166-1 alpha-2) restrict what may be
+    linked; empty means no restriction.
 
     Raises:
         ValueError: a value makes no sense; names the field.
@@ -94,9 +94,9 @@ class Policy:
         _known("countries", self.countries, COUNTRIES)
 
     def admits(self, document: Document) -> bool:
-        """Whether the organisation is of a kind and of a country that may be linked."""
-        of_kind = not self.types or not self.types.isdisjoint(document.types)
-        return of_kind and (not self.countries or document.country_code in self.countries)
+        """Whether the organisation is of a type and in a country that may be linked."""
+        of_type = not self.types or not self.types.isdisjoint(document.types)
+        return of_type and (not self.countries or document.country_code in self.countries)
 
     def as_object(self) -> dict[str, Any]:
         """All choices as JSON values; lists are sorted."""
@@ -118,10 +118,10 @@ class Policy:
         base: Self | None = None,
         threshold_for: Callable[[float], float] | None = None,
     ) -> Self:
-        """The policy of a JSON object as `as_object` writes it; what it leaves out is `base`'s.
+        """The policy in a JSON object as `as_object` writes it; `base` has what it leaves out.
 
-        In the place of ``accept_probability`` it may have ``target_precision``, which
-        `threshold_for` translates.
+        In the place of ``accept_probability`` it may have ``target_precision``, for which
+        `threshold_for` gives the threshold.
 
         Raises:
             ValueError: a key that is not known, or a value that makes no sense; names it.
@@ -182,7 +182,7 @@ def threshold(points: Operating, target: float) -> float:
     """The lowest threshold from which on the measured precision never falls below `target`.
 
     Raises:
-        ValueError: none does; names the best precision within reach.
+        ValueError: there is no such threshold; names the best precision within reach.
     """
     _within("target_precision", target, *TARGET_PRECISIONS)
     reached = None
@@ -193,8 +193,8 @@ def threshold(points: Operating, target: float) -> float:
     if reached is None:
         if not points:
             raise ValueError("target_precision: no precision was measured for these models")
-        # Above the strictest point nothing is known, so its precision is the most to be had:
-        # a laxer one that happens to be higher does not hold from there on.
+        # Nothing was measured above the highest threshold, so its precision is the best within
+        # reach. A higher precision at a lower threshold does not hold from there on.
         accept, precision, _ = max(points)
         raise ValueError(
             f"target_precision: {target:g} is out of reach of these models; "

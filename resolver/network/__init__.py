@@ -1,1 +1,1 @@
-"""URLs, certificates and retries: what every client of a server shares."""
+"""URLs, certificates and repeated requests, for all clients of servers."""

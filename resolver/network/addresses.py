@@ -1,8 +1,9 @@
-"""Addresses of servers: how a URL is read, and how it is shown. Nothing else does either.
+"""Addresses of servers: the only place that reads URLs and shows them.
 
-A URL may hold a password and may be written wrongly, and whoever reads it another way takes a part
-of the password for a host, a port or a path, and prints it. So there is one reader, which refuses
-what is not plain, and one way to show a URL: scheme, host, port and path, no user and no option.
+A URL may hold a password and may be written wrongly; a second reader could take a part of the
+password for a host, a port or a path, and print it. So there is a single reader, which refuses URLs
+that can be read in two ways, and a single way to show a URL: scheme, host, port and path, without
+user and options.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 SECRET_OPTIONS = frozenset({"password", "sslpassword", "oauth_client_secret"})
-"""Options after the ``?`` that are secret: those that libpq does not show either."""
+"""Options after the ``?`` that are secret, as they are for libpq."""
 
 MASK = "***"
 
@@ -33,9 +34,9 @@ _PASSWORD = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A URL in its parts. ``str`` and ``repr`` show nothing that is secret.
+    """The parts of a URL. ``str`` and ``repr`` show nothing that is secret.
 
-    `user`, `password` and `options` are decoded; `host` and `path` stand as they were written.
+    `user`, `password` and `options` are decoded; `host` and `path` are as written.
     """
 
     scheme: str
@@ -48,7 +49,7 @@ class Address:
 
     @property
     def place(self) -> str:
-        """Host, port and path; a socket's folder, or several hosts, where an option names them."""
+        """Host, port and path; the hosts, or the folder of a socket, may be those of an option."""
         hosts = ",".join(value for name, value in self.options if name == "host")
         port = "" if self.port is None else f":{self.port}"
         return f"{self.host or hosts or 'the local socket'}{port}{self.path}"
@@ -60,11 +61,11 @@ class Address:
     @property
     def secrets(self) -> frozenset[str]:
         """The password, and options of `SECRET_OPTIONS`."""
-        found = {value for name, value in self.options if name in SECRET_OPTIONS}
-        return frozenset(found | {self.password or ""}) - {""}
+        options = {value for name, value in self.options if name in SECRET_OPTIONS}
+        return frozenset(options | {self.password or ""}) - {""}
 
     def written(self) -> str:
-        """The URL again, password included: for whoever connects, not for whoever reads."""
+        """The URL with its password: to connect with, not to be shown."""
         user = "" if self.user is None else quote(self.user, safe="")
         password = "" if self.password is None else ":" + quote(self.password, safe="")
         at = "@" if self.user is not None or self.password is not None else ""
@@ -74,18 +75,18 @@ class Address:
 
 
 def read(url: str) -> Address:
-    """Take a URL apart, if all readers of a URL find its password in the same place.
+    """The parts of a URL, if all readers of URLs would find the password in the same place.
 
     A password with any of ``@ : / ? # [ ]`` or white space in it must be percent-encoded.
 
     Raises:
-        ValueError: it is not plain; repeats nothing of it.
+        ValueError: the URL could be read in several ways; the error quotes nothing of it.
     """
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        # What it says may be a part of the password.
+        # The text of the first error may hold a part of the password.
         raise ValueError(UNREADABLE) from None
     user, at, place = parts.netloc.rpartition("@")
     host = place.rpartition(":")[0] if ":" in place and not place.endswith("]") else place
@@ -112,7 +113,7 @@ def read(url: str) -> Address:
 
 
 def read_all(urls: str) -> tuple[Address, ...]:
-    """As `read`, for a URL or several with semicolons between them, as brokers may be named."""
+    """As `read`, for a URL or several ones with semicolons between them, as brokers may have."""
     try:
         return (read(urls),)
     except ValueError:
@@ -128,18 +129,20 @@ def shown(urls: str) -> str:
 
 
 def secrets(urls: str) -> frozenset[str]:
-    """What of a URL must be shown nowhere, decoded and as it was written."""
+    """The parts of a URL that must never be shown, decoded and as written."""
     try:
-        found = {secret for address in read_all(urls) for secret in address.secrets}
+        decoded = {secret for address in read_all(urls) for secret in address.secrets}
     except ValueError:
-        # Nobody knows where its password ends.
+        # It is not clear where its password ends.
         user = urls.partition("://")[2].rpartition("@")[0]
         return frozenset({urls, user, user.partition(":")[2]}) - {""}
-    return frozenset(found | {quote(secret, safe=safe) for secret in found for safe in ("", "/")})
+    return frozenset(
+        decoded | {quote(secret, safe=safe) for secret in decoded for safe in ("", "/")}
+    )
 
 
 def masked(text: str, secrets: Iterable[str] = ()) -> str:
-    """A text without `secrets`, and without what looks like the password of a URL."""
+    """A text with `secrets`, and anything that looks like the password of a URL, masked."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, MASK)
-    return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}{MASK}", text)
+    return _PASSWORD.sub(lambda match: f"{match[1] or match[2]}{MASK}", text)

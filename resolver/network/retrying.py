@@ -1,4 +1,4 @@
-"""Asking a server again: what may pass is tried again after pauses that grow."""
+"""Repeating a request whose failure may be temporary, after pauses that grow."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 JITTER = 0.25
-"""Pauses are up to this share longer, so that many clients do not come back at once."""
+"""Largest share by which a pause is lengthened at random, so that many clients do not repeat their
+requests at the same moment."""
 
 _T = TypeVar("_T")
 
 
 class PassingError(Exception):
-    """An attempt failed in a way that another one may not.
+    """An attempt failed for a reason that may be temporary.
 
-    `wait` is what the server asks for, in seconds. `retrying` sets `attempts`: how many were made.
+    `wait` is the pause in seconds that the server asks for. `attempts` is how many attempts were
+    made; `retrying` sets it.
     """
 
     def __init__(self, reason: str, *, wait: float | None = None) -> None:
@@ -37,14 +39,14 @@ def retrying(
     longest: float,
     pause: Callable[[float], object] = time.sleep,
 ) -> _T:
-    """The first result of `attempt` that is not a `PassingError`.
+    """The result of `attempt`, called again while it raises `PassingError`.
 
-    Between two attempts pass `backoff` seconds, doubled each time, or what the server asks for if
-    that is more; at most `longest` seconds.
+    The pause between two attempts is `backoff` seconds, doubled each time, or what the server asks
+    for if that is longer; at most `longest` seconds. `pause` waits for that time.
 
     Raises:
-        PassingError: that of the last of `attempts`, or the first that asks for a wait of more
-            than `longest`.
+        PassingError: that of the last attempt, or the first that asks for a pause longer than
+            `longest`.
     """
     if attempts < 1:
         raise ValueError(f"attempts is {attempts}, it must be at least 1")
@@ -62,7 +64,8 @@ def retrying(
 
 
 def asked_wait(retry_after: str) -> float | None:
-    """Seconds that a ``Retry-After`` header asks to wait, given as a number or as a date."""
+    """The seconds that a ``Retry-After`` header asks for, as a number or a date; None where it can
+    not be read."""
     value = retry_after.strip()
     if value.isdecimal():
         return float(value)

@@ -1,7 +1,7 @@
-"""Whom to trust on the other end of a TLS connection.
+"""Which certificates a TLS connection trusts.
 
-Certificates and host names are always checked. What differs is only against whose word: the
-authorities of ``RESOLVER_CA_FILE`` where that is set, and no others; the system's where it is not.
+Certificates and host names are always checked. With ``RESOLVER_CA_FILE`` only the authorities in
+that file are trusted, without it those of the system.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ def broker_options(
     certificate: Path | None = None,
     key: Path | None = None,
 ) -> dict[str, Any] | None:
-    """Celery's ``broker_use_ssl`` for a broker's URL scheme; None where that is without TLS.
+    """Celery's ``broker_use_ssl`` for the URL scheme of a broker; None where that has no TLS.
 
-    Left to themselves, ``amqps://`` would take a certificate of any host, and ``rediss://`` any
-    certificate at all.
+    By default Celery would accept a certificate of any host for ``amqps://``, and any certificate
+    for ``rediss://``.
 
     Raises:
-        SettingsError: a certificate or an authority for a connection without TLS, an authority
-            file without certificates, or a certificate that its key does not fit.
+        SettingsError: a certificate is given for a connection without TLS, the authority file has
+            no certificates, or certificate and key do not belong together.
     """
     if scheme not in ("amqps", "rediss"):
         if certificate is not None:

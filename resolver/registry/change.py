@@ -8,11 +8,11 @@ from enum import StrEnum
 from resolver.registry.organisation import Organisation
 
 Change = tuple[Organisation | None, Organisation | None]
-"""An organisation in the release before and in the new one; None where it is not there."""
+"""An organisation in the release before and in the new release; None where it is not there."""
 
 
 class ChangeKind(StrEnum):
-    """What became of an organisation from one release to another."""
+    """What happened to an organisation between two releases."""
 
     ADDED = "added"
     """It was not there before."""
@@ -38,11 +38,11 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OrganisationChange:
-    """One organisation that differs between two releases.
+    """An organisation that differs between two releases.
 
-    `name` is its display name after the change, or before it where it was removed. `fields` are
-    the top-level fields of the record that differ, in alphabetical order; none of one that was
-    added or removed. `successors` are the ROR ids that an ended organisation names.
+    `name` is its display name after the change, or before it if it was removed. `fields` are the
+    top-level fields of the record that differ, in alphabetical order; empty if it was added or
+    removed. `successors` are the ROR ids of its successors, if it has ended.
     """
 
     ror_id: str

@@ -1,7 +1,7 @@
-"""How an organisation is shown to the models: the one place where that text is made.
+"""How an organisation is shown to the models: the only place where that text is made.
 
-The first stage indexes one `Document` for each name; the reranker reads `Document.text`.
-Change anything here and `FORM` with it: an index of another form is refused.
+The first stage indexes a `Document` for each name; the reranker reads `Document.text`. Whoever
+changes anything here must change `FORM` too: an index of another form is refused.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from resolver.registry.organisation import NameKind, Organisation, OrganisationS
 from resolver.text.affiliation import normalise
 
 FORM = 3
-"""Version of the document form and of the words it is searched by, recorded in every index
-manifest."""
+"""Version of the document form and of the words by which it is searched, kept in every manifest of
+an index."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One name of one organisation, with all that recall, reranking and deciding read.
+    """A name of an organisation, with everything that recall, reranking and deciding read.
 
-    `name` is the name at hand, `display_name` ROR's own; `is_acronym` holds when
-    the name is nothing but an acronym. `namesakes` counts the organisations that bear this name,
-    case and accents aside, itself included. `parents` and `successors` are ROR ids, in record
-    order; `relatives` those of all other relations. `identifiers` are what else points at it, as
+    `name` is this name, `display_name` the one that ROR displays. `is_acronym` holds when the name
+    is nothing but an acronym. `namesakes` counts the organisations with this name, case and accents
+    aside, this one included. `parents` and `successors` are ROR ids, in the order of the record,
+    `relatives` those of all other relations. `identifiers` are its identifiers as
     `resolver.registry.identifier` writes them, sorted.
     """
 
@@ -64,10 +64,10 @@ class Document:
 
 
 def documents(organisation: Organisation) -> Iterator[Document]:
-    """One document for each distinct name, the display name first, then in record order.
+    """A document for each distinct name, the display name first, then in the order of the record.
 
-    A name that differs from an earlier one only in case is left out. `Document.namesakes` is 1:
-    one record cannot tell.
+    A name that differs from an earlier one only in case is left out. `Document.namesakes` is 1, for
+    a single record does not show the others.
     """
     place = organisation.place
     display_name = normalise(organisation.display_name)

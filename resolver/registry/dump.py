@@ -1,6 +1,6 @@
 """A release of the registry as a file: ROR's zip, or its JSON, gzipped or plain.
 
-Read in a stream, never unpacked to disk, never whole in memory.
+It is read in a stream, never unpacked to disk and never held in memory as a whole.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ from resolver.registry.rejects import RejectsFile
 from resolver.registry.release_name import MARK, date_in, numbers_in, version_in
 
 MAX_REJECTED_SHARE = 0.01
-"""Most records of a file that may be refused. Releases 2.8 and 2.9 have none; beyond one in a
-hundred the file is damaged, or of a schema that this version does not know."""
+"""Largest share of records that may be refused. In releases 2.8 and 2.9 none is; with more than one
+in a hundred the file is damaged, or of a schema that this version does not know."""
 
 MAX_UNFAMILIAR_SHARE = 0.1
-"""Most records that may be refused because a word of them is none that this version knows. They are
-not damaged, but a registry that lacks more of its organisations answers wrongly."""
+"""Largest share of records that may be refused because this version does not know a word of them.
+They are not damaged, but a registry that lacks more organisations gives wrong answers."""
 
 MAX_UNFAMILIAR_WORDS = 100
-"""Words of which is told that this version does not know them; a damaged file has any number."""
+"""Most unknown words that are reported; a damaged file may have any number."""
 
 MAX_UNPACKED_BYTES = 4 * 2**30
-"""A release is below 0.4 GiB unpacked; ten times as much is no release."""
+"""A release has less than 0.4 GiB unpacked; a file of ten times as much is no release."""
 
 MAX_RATIO = 100
-"""Most bytes that a compressed file may unpack to, for each of its own. ROR's releases have 7 to 8,
-deflate's most is 1,032."""
+"""Largest ratio of unpacked to compressed bytes. ROR's releases have 7 to 8; deflate can reach
+1,032."""
 
 MIN_UNPACKED_BYTES = 64 * 2**20
-"""Up to here the ratio is not looked at: a small file of many spaces does no harm."""
+"""Up to this size the ratio is not checked: a small file of many spaces does no harm."""
 
 MAX_DIRECTORY_BYTES = 2**20
-"""Longest directory of a zip: some 10,000 members. ROR's zips have up to six. `zipfile` reads it
-whole, and keeps an object for each member."""
+"""Longest directory of a zip: some 10,000 members. ROR's zips have up to six. `zipfile` reads the
+directory as a whole, and keeps an object for each member."""
 
 MAX_CANDIDATES = 20
 """Files of a zip that are looked into for the release; ROR's zips have up to two of JSON."""
@@ -60,16 +60,16 @@ MAX_RECORDS = 2_000_000
 """Release 2.9 has 129,046."""
 
 MAX_REFUSED = int(MAX_RECORDS * MAX_REJECTED_SHARE)
-"""From here on it is clear that a file is refused, and its reasons would only fill the disk."""
+"""With more the file will be refused in any case, and further reasons would only fill the disk."""
 
 MAX_UNFAMILIAR = int(MAX_RECORDS * MAX_UNFAMILIAR_SHARE)
 
 MAX_RECORD_BYTES = 16 * 2**20
-"""The longest record of release 2.9 has 0.15 MiB. Bounds what the JSON reader holds."""
+"""The longest record of release 2.9 has 0.15 MiB. This bounds the memory of the JSON reader."""
 
 MAX_RECORD_BRACKETS = 10_000
-"""Most `[` and `{` in one record; 1,067 in release 2.9. Bounds the depth: the JSON reader's memory
-grows with its square (0.25 GB at this depth, over 200 GB at 300,000)."""
+"""Most `[` and `{` in a record; release 2.9 has up to 1,067. This bounds the depth: the memory of
+the JSON reader grows with its square (0.25 GB at this depth, over 200 GB at 300,000)."""
 
 _READ_BYTES = 2**16
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -109,9 +109,9 @@ class _Stream(Protocol):
 class ReleaseFile:
     """A release that can be read, as often as needed.
 
-    `version` is like "v2.9" (the file's stem where no name tells it), `date` the
-    day of publication, `sha256` the hex digest of the file as given. `unfamiliar` counts what this
-    version did not know of the records read so far, and what became of it.
+    `version` is like "v2.9" (the stem of the file name where no name has a version), `date` the day
+    of publication, `sha256` the hex digest of the file as given. `unfamiliar` counts the words that
+    this version does not know, in the records read so far, with what was done about them.
     """
 
     path: Path
@@ -129,9 +129,9 @@ class ReleaseFile:
         return ".".join(map(str, self._schema)) or None
 
     def records(self) -> Iterator[Organisation | RecordError]:
-        """Every record in file order: the organisation, or why the record is refused.
+        """Every record in the order of the file: the organisation, or why the record is refused.
 
-        The second record with one id is refused.
+        A record with the id of an earlier record is refused.
 
         Raises:
             RegistryError: the file is damaged, is no array of records, is of schema 1, or
@@ -193,10 +193,10 @@ class ReleaseFile:
 
 
 def open_release(path: Path) -> ReleaseFile:
-    """Recognise a release by its content and read what its names tell.
+    """Recognise a release by its content, and read version and date from its names.
 
-    ROR's zip, a gzipped or a plain JSON file are taken, whatever their suffix. Of a
-    zip that holds both schemas, schema 2 is taken.
+    It may be ROR's zip, a gzipped or a plain JSON file, whatever the suffix. If a zip holds both
+    schemas, schema 2 is taken.
 
     Raises:
         RegistryError: there is no such file, or it is none of these.
@@ -222,7 +222,7 @@ def open_release(path: Path) -> ReleaseFile:
             container = _Container.GZIP
         else:
             container = _Container.PLAIN
-        # A file of another kind fails here, before anything is begun with it.
+        # A file of another kind fails here, before anything is done with it.
         with _opened(path, container, member) as stream:
             _JsonText(stream, path, container)
     names = (_name(member), path.name) if member else (path.name,)
@@ -239,13 +239,13 @@ def open_release(path: Path) -> ReleaseFile:
 def accepted(
     records: Iterable[Organisation | RecordError], *, rejects: RejectsFile
 ) -> Iterator[Organisation]:
-    """The organisations; what is refused goes to `rejects`.
+    """The organisations; records that are refused go to `rejects`.
 
     Raises:
-        RegistryError: at the end of the records, when more than `MAX_REJECTED_SHARE` of
-            them were refused, or after `MAX_REFUSED` of them; or more than `MAX_UNFAMILIAR_SHARE`
-            and more than one because of a word that this version does not know. The caller then
-            discards what it was given.
+        RegistryError: more than `MAX_REJECTED_SHARE` of the records were refused (raised after the
+            last record, or after `MAX_REFUSED` refusals); or more than `MAX_UNFAMILIAR_SHARE`, and
+            more than one, because of a word that this version does not know. The caller then
+            discards the organisations that it was given.
     """
     total = refused = unknown = 0
     for record in records:
@@ -316,9 +316,9 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 class _Archive(io.BufferedReader):
-    """A zip file that does not give out a directory longer than `MAX_DIRECTORY_BYTES`.
+    """A zip file that refuses to read a directory longer than `MAX_DIRECTORY_BYTES`.
 
-    `zipfile` asks for that at once; all else it asks for is shorter.
+    `zipfile` reads the directory in one call; its other calls are for fewer bytes.
     """
 
     def __init__(self, file: io.FileIO, path: Path) -> None:
@@ -335,34 +335,34 @@ class _Archive(io.BufferedReader):
 
 
 def _json_member(path: Path) -> str:
-    """Name of the file of a release's zip that holds its records, in ROR's schema 2.
+    """The name of the file in the zip of a release that holds the records, in ROR's schema 2.
 
-    Beside it there may be CSV, the same records in schema 1, other versions, or files about them.
+    Beside it there may be CSV, the same records in schema 1, other versions, or documentation.
     """
     with _archive(path) as archive:
-        found = [
+        members = [
             info.filename
             for info in archive.infolist()
             if not info.is_dir()
             and _is_json(_name(info.filename).lower())
             and "__MACOSX" not in info.filename
         ]
-        if not found:
+        if not members:
             raise RegistryError(f"{path} is a zip without a JSON file", remedy=_PUBLISHED)
-        if len(found) > 1:
-            found = _chosen(found, path)
-        if len(found) == 1:
-            return _checked(archive.getinfo(found[0]), path)
+        if len(members) > 1:
+            members = _chosen(members, path)
+        if len(members) == 1:
+            return _checked(archive.getinfo(members[0]), path)
     raise RegistryError(
-        f"{path} holds {len(found)} JSON files, and which one is the release cannot be told: "
-        # A name may hold anything, also what a terminal would obey.
-        + ", ".join(name[:100].encode("unicode_escape").decode() for name in found[:5]),
+        f"{path} holds {len(members)} JSON files, and which one is the release cannot be told: "
+        # A name may hold anything, even control sequences for a terminal.
+        + ", ".join(name[:100].encode("unicode_escape").decode() for name in members[:5]),
         remedy="unpack it and give the JSON file",
     )
 
 
 def _name(member: str) -> str:
-    """Of a member without its folders, by whichever slash these are written."""
+    """The name of a member without its folders, whichever slash these are written with."""
     return PureWindowsPath(member).name
 
 
@@ -370,11 +370,11 @@ def _is_json(name: str) -> bool:
     return name.endswith((".json", ".json.gz")) and not name.startswith(".")
 
 
-def _chosen(found: list[str], path: Path) -> list[str]:
-    """Of several files those that may be the release: each rule that any of them meets leaves out
-    the others."""
-    names = {member: _name(member) for member in found}
-    firsts = {member: _first_record(path, member) for member in found[:MAX_CANDIDATES]}
+def _chosen(members: list[str], path: Path) -> list[str]:
+    """Those of several files that may be the release. Each rule leaves out the files that do not
+    meet it, unless none does."""
+    names = {member: _name(member) for member in members}
+    firsts = {member: _first_record(path, member) for member in members[:MAX_CANDIDATES]}
     newest = max(map(numbers_in, names.values()))
     wanted = numbers_in(path.name)
     rules: tuple[Callable[[str], bool], ...] = (
@@ -387,8 +387,8 @@ def _chosen(found: list[str], path: Path) -> list[str]:
         lambda member: names[member].lower().endswith(".json"),
     )
     for rule in rules:
-        found = list(filter(rule, found)) or found
-    return found
+        members = list(filter(rule, members)) or members
+    return members
 
 
 def _first_record(path: Path, member: str) -> dict[str, Any]:
@@ -398,7 +398,7 @@ def _first_record(path: Path, member: str) -> dict[str, Any]:
             text = _JsonText(stream, path, _Container.ZIP)
             first = next(ijson.items(text, "item", use_float=True, buf_size=_READ_BYTES), None)
     except (RegistryError, RuntimeError, *_UNREADABLE):
-        # Encrypted, damaged, an object, JSON lines: told by whoever reads it, should it be chosen.
+        # Encrypted, damaged, an object, JSON lines: if it is chosen all the same, reading it fails.
         return {}
     if isinstance(first, dict) and "id" in first and {"name", "names"} & first.keys():
         return first
@@ -420,9 +420,9 @@ def _checked(info: zipfile.ZipInfo, path: Path) -> str:
 
 
 class _JsonText:
-    """The unpacked bytes of a JSON array, within bounds; what ijson reads from.
+    """The unpacked bytes of a JSON array, within bounds, for ijson to read.
 
-    Checks on creation that an array begins; a byte order mark is left out.
+    Checks when it is made that an array begins; a byte order mark is left out.
     """
 
     def __init__(self, stream: _Stream, path: Path, container: _Container) -> None:
@@ -457,7 +457,7 @@ class _JsonText:
 
     def read(self, size: int, /) -> bytes:
         if size == 0:
-            # ijson asks once for nothing, to learn whether it gets bytes or text.
+            # ijson asks once for 0 bytes, to learn whether it gets bytes or text.
             return b""
         if self._head:
             head, self._head = self._head[:size], self._head[size:]
@@ -465,7 +465,7 @@ class _JsonText:
         return self._next(size)
 
     def mark_record(self) -> None:
-        """A record ended: the next one may be as long as any."""
+        """A record ends here: the bounds count again from 0 for the next one."""
         self._record_bytes = 0
         self._record_brackets = 0
 
@@ -500,7 +500,7 @@ def _too_large(path: Path, limit: int) -> RegistryError:
 
 
 def _schema_version(raw: dict[str, Any]) -> tuple[int, ...]:
-    """The record's schema version as numbers; empty where it does not say."""
+    """The schema version of a record as numbers; empty where it has none."""
     admin = raw.get("admin")
     modified = admin.get("last_modified") if isinstance(admin, dict) else None
     version = modified.get("schema_version") if isinstance(modified, dict) else None

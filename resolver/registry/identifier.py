@@ -1,8 +1,8 @@
 """Identifiers of an organisation that an affiliation may carry: ROR, GRID, ISNI, Wikidata, the
 Crossref funder registry, and domains of e-mail addresses and web pages.
 
-Both sides write them alike, as ``scheme:value``: "ror:052gg0110", "isni:0000000419368948",
-"domain:ox.ac.uk".
+For affiliations and organisations they are written the same way, as ``scheme:value``:
+"ror:052gg0110", "isni:0000000419368948", "domain:ox.ac.uk".
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _HOST = re.compile(
     r"(?:@|\bhttps?://|\bwww\.)((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,8}[a-z]{2,24})\b",
     re.IGNORECASE,
 )
-"""A host name only after "@", "http://" or "www.": "St.Petersburg" is none."""
+"""A host name must follow "@", "http://" or "www.": "St.Petersburg" is no host name."""
 
 _HOME_PATH = re.compile(r"/?(?:index\.\w{2,5}|home|[a-z]{2}(?:[-_][a-zA-Z]{2})?)?/?", re.IGNORECASE)
-"""Paths that a home page may have: a longer one is a page on somebody else's host."""
+"""Paths that a home page may have: a longer path is a page on the host of somebody else."""
 
 
 def identifiers_in(text: str) -> set[str]:
-    """All that an affiliation carries.
+    """All identifiers in an affiliation.
 
-    A domain comes with those above it: "x@geo.uni-bonn.de" gives "domain:geo.uni-bonn.de" and
+    A domain comes with the domains above it: "x@geo.uni-bonn.de" gives "domain:geo.uni-bonn.de" and
     "domain:uni-bonn.de".
     """
     if not text.isascii() or "." in text or "isni" in text.lower() or "wikidata" in text.lower():
@@ -62,25 +62,25 @@ def _domains(text: str) -> Iterator[str]:
 
 
 def identifiers_of(organisation: Organisation) -> tuple[str, ...]:
-    """All that point at an organisation, sorted.
+    """All identifiers of an organisation, sorted.
 
     A web page counts by its host when it is the host's home page.
     """
-    found = {f"ror:{organisation.ror_id}"}
+    identifiers = {f"ror:{organisation.ror_id}"}
     for identifier in organisation.identifiers:
         for value in identifier.values:
             compact = value.replace(" ", "")
             if identifier.scheme == "grid":
                 compact = compact.lower()
-            found.add(f"{identifier.scheme}:{compact}")
-    found.update(f"domain:{domain.lower()}" for domain in organisation.domains)
+            identifiers.add(f"{identifier.scheme}:{compact}")
+    identifiers.update(f"domain:{domain.lower()}" for domain in organisation.domains)
     for website in organisation.websites:
         try:
             parts = urlsplit(website)
             host = parts.hostname
         except ValueError:
-            # The registry is not ours: a malformed address identifies nobody.
+            # The registry may hold malformed addresses; they identify nobody.
             continue
         if host and "." in host and _HOME_PATH.fullmatch(parts.path) and not parts.query:
-            found.add(f"domain:{host.removeprefix('www.')}")
-    return tuple(sorted(found))
+            identifiers.add(f"domain:{host.removeprefix('www.')}")
+    return tuple(sorted(identifiers))

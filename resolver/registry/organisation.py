@@ -32,7 +32,7 @@ class NameKind(StrEnum):
 
 
 class RelationKind(StrEnum):
-    """How the organisation at hand stands to the other one: ``CHILD`` means "has the child"."""
+    """What the other organisation is to this one: ``CHILD`` means "has the child"."""
 
     PARENT = "parent"
     CHILD = "child"
@@ -43,7 +43,7 @@ class RelationKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """One name; `language` is ISO 639-1 or None."""
+    """A name of an organisation; `language` is ISO 639-1 or None."""
 
     value: str
     kinds: frozenset[NameKind] = frozenset()
@@ -52,7 +52,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where it is. `country_code` is ISO 3166-1 alpha-2; degrees are WGS 84."""
+    """Where an organisation is. `country_code` is ISO 3166-1 alpha-2; degrees are WGS 84."""
 
     country_code: str | None = None
     country: str | None = None
@@ -65,6 +65,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
+    """A relation of an organisation to another, which has the id `ror_id` and the name `label`."""
+
     kind: RelationKind
     ror_id: str
     label: str
@@ -81,10 +83,10 @@ class Identifier:
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """One registry record, whatever schema version it came in.
+    """A record of the registry, whatever version of the schema it came in.
 
-    `ror_id` is the nine characters after ``https://ror.org/``. `names` keep the
-    order of the record, and exactly one carries `NameKind.DISPLAY`.
+    `ror_id` is the nine characters after ``https://ror.org/``. `names` keep the order of the
+    record, and exactly one of them is of `NameKind.DISPLAY`.
     """
 
     ror_id: str
@@ -108,5 +110,5 @@ class Organisation:
         return self.places[0] if self.places else None
 
     def related(self, kind: RelationKind) -> tuple[str, ...]:
-        """ROR ids of the organisations that stand in this relation, in record order."""
+        """ROR ids of the organisations in this relation, in the order of the record."""
         return tuple(relation.ror_id for relation in self.relations if relation.kind is kind)

@@ -1,12 +1,10 @@
 """One ROR record: from ROR's JSON (schema 2.x) to an `Organisation`, and to the form we store.
 
-Two rules decide what is refused. A value of the wrong kind, or one that ROR's
-schema requires and the record lacks, refuses the record. A word we do not know
-in a vocabulary that may grow (name types, relation types, link types) is left
-out, or kept where it is only passed on (organisation types, schemes of external
-ids), so that a later schema version loses no organisation; `unfamiliar` names
-it. A status we do not know refuses the record: whether it may be linked cannot
-be told.
+A record is refused when a value is of the wrong kind, or when a value is missing that ROR's schema
+requires. Vocabularies may grow, and no organisation may be lost to a later version of the schema.
+So an unknown name type, relation type or link type is left out, and an unknown organisation type or
+scheme of external ids is kept, for these are only passed on; `unfamiliar` lists such words. A
+record with an unknown status is refused, for nothing shows whether it may be linked.
 """
 
 from __future__ import annotations
@@ -198,8 +196,8 @@ def is_schema_1(raw: Mapping[str, object]) -> bool:
 def parse(raw: object, *, index: int) -> Organisation:
     """The organisation of one ROR record, schema 2.0 to 2.2 and later ones that only add to it.
 
-    Text comes out storable in Postgres: control characters become a space, lone
-    surrogates U+FFFD, white space single. Names otherwise stay as ROR has them.
+    Text is made storable in Postgres: control characters become a space, lone surrogates U+FFFD,
+    and runs of white space a single space. Otherwise names stay as ROR has them.
 
     Raises:
         RecordError: the record is refused; `index` is its place in the file.
@@ -267,9 +265,8 @@ def _refused(raw: object, error: ValidationError, index: int) -> RecordError:
 
 
 def unfamiliar(record: Mapping[str, Any]) -> Iterator[str]:
-    """What this version does not know of a record that `parse` took: "links.type 'x' is left out".
-
-    Once for each place of the record.
+    """The words of a record that this version does not know, with what `parse` did about them:
+    "links.type 'x' is left out". Each is listed as often as it is there.
     """
     name_types = chain.from_iterable(name.get("types") or () for name in record["names"])
     for field, words, known, fate in (

@@ -14,8 +14,8 @@ from resolver.errors import RecordError, RegistryError
 class RejectsFile:
     """JSON lines ``{"index", "ror_id", "field", "reason"}``; a context manager.
 
-    Nothing refused, no file: one that an earlier load left at `path` is removed
-    on entry. `count` is the number of lines.
+    The file is made when the first record is refused; a file that an earlier load left at `path` is
+    removed on entry. `count` is the number of lines.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,7 +60,7 @@ class RejectsFile:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self.path.open("wb")
             self._file.write(line)
-            # A load that is killed still leaves the reasons behind.
+            # So the reasons are there even if the load is killed.
             self._file.flush()
         except OSError as problem:
             raise self._unwritable(problem) from problem

@@ -1,4 +1,4 @@
-"""What the name of a release's file tells: ``v2.10-2026-10-28-ror-data.zip``."""
+"""Version and date in the name of a release's file: ``v2.10-2026-10-28-ror-data.zip``."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ MARK = "ror-data"
 
 
 def version_in(name: str) -> str | None:
-    """ "v2.10"; None where the name tells no version."""
-    found = _VERSION.search(name)
-    return found[0] if found else None
+    """The version as "v2.10"; None where the name has none."""
+    match = _VERSION.search(name)
+    return match[0] if match else None
 
 
 def numbers_in(name: str) -> tuple[int, ...]:
-    """The version as numbers, in whose order v2.10 comes after v2.9; empty where there is none."""
-    found = _VERSION.search(name)
-    return tuple(map(int, found[1].split("."))) if found else ()
+    """The version as numbers, so that v2.10 sorts after v2.9; empty where the name has none."""
+    match = _VERSION.search(name)
+    return tuple(map(int, match[1].split("."))) if match else ()
 
 
 def date_in(name: str) -> date | None:
-    """The day of publication; None where the name tells none."""
-    if found := _DATE.search(name):
+    """The day of publication; None where the name has none."""
+    if match := _DATE.search(name):
         try:
-            return date.fromisoformat(found[0])
+            return date.fromisoformat(match[0])
         except ValueError:
             return None
     return None

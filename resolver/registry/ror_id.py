@@ -1,4 +1,4 @@
-"""ROR ids: read wherever one comes in, from a file, a command, a record or a text."""
+"""ROR ids: the only place that reads them, from a file, a command, a record or a text."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ _SHOWN = 80
 def read_ror_id(text: object) -> str:
     """The nine characters of a ROR id, in lower case.
 
-    It may be given bare (``052gg0110``) or as an address, with or without ``https://`` and a slash
-    at the end, in either case, with white space around it. The check digits must fit: they do for
-    every id of releases 2.8 and 2.9, and a slip of the pen would name another organisation or none.
+    The id may be bare (``052gg0110``) or an address, with or without ``https://`` and a slash at
+    the end, in upper or lower case, with white space around it. Its check digits must be right:
+    those of all ids of releases 2.8 and 2.9 are, and a mistyped id would name another organisation
+    or none.
 
     Raises:
-        ValueError: it is none; quotes it. Nothing but a `str` is one: no number, and not None.
+        ValueError: it is no ROR id; quotes it. No value but a `str` is accepted.
     """
     if not isinstance(text, str):
         raise ValueError(f"{_shown(text)} is no ROR id, such as 052gg0110")
@@ -51,7 +52,7 @@ RorId = Annotated[str, AfterValidator(read_ror_id)]
 
 
 def ror_ids_in(text: str) -> list[str]:
-    """The ROR ids that a text holds as addresses, in order; what no address is, is none."""
+    """The ROR ids that a text holds as addresses, in order; bare ids in a text are not taken."""
     return [ror_id for ror_id in map(str.lower, _WITHIN.findall(text)) if _fits(ror_id)]
 
 
@@ -62,5 +63,5 @@ def _fits(ror_id: str) -> bool:
 
 
 def _shown(value: object) -> str:
-    # Cut first: what quotes a text of megabytes is as long.
+    # Shortened first: quoting a text of megabytes would take as much memory again.
     return ascii(value[:_SHOWN] if isinstance(value, str) else value)[: 4 * _SHOWN]

@@ -2,8 +2,8 @@
 
 The steps are those of ROR's documentation ("Retrieve ROR data from Zenodo"): list the newest
 records of the community ``ror-data``, and take the zip of the highest version. The order of the
-list says nothing of that: a record may hold several files, and an old release may be published
-again.
+list does not show which that is: a record may hold several files, and an old release may be
+published again.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ BASE_URL = "https://zenodo.org"
 COMMUNITY = "ror-data"
 
 MAX_WAIT = 120.0
-"""Longest wait in seconds between two attempts. Zenodo counts requests by the minute; a server
-that asks for more than this is better asked again later, by the caller."""
+"""Longest wait between two attempts, in seconds. Zenodo limits requests by the minute; if a server
+asks for a longer wait, the caller should try again later."""
 
 MAX_LISTING_BYTES = 16 * 2**20
 """Longest list of records that is read; Zenodo's has some 50 KiB."""
 
 MAX_RELEASE_BYTES = 2 * 2**30
-"""Largest file that is downloaded: fifty times a release, and what a disk can spare."""
+"""Largest file that is downloaded: fifty times a release."""
 
 _LISTED = 10
-"""Records listed: the community also holds some that are no release."""
+"""Records that are listed: some in the community are no releases."""
 
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._ -]{0,199}\.zip", re.IGNORECASE)
@@ -48,7 +48,7 @@ _CHECKSUM = re.compile(r"(md5|sha1|sha256|sha512):([0-9a-f]{32,128})")
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes that are there and the bytes of the whole file."""
+"""Called with the bytes downloaded so far and the bytes of the whole file."""
 
 _T = TypeVar("_T")
 
@@ -75,9 +75,9 @@ def fetch(
 ) -> Path:
     """Download the newest release into `directory` and return the path of its zip.
 
-    A file that is there already and has the published checksum is not downloaded again;
-    a download that was cut off goes on where it stopped. The zip appears under its name only
-    when it is whole and its checksum fits.
+    A file that is there already and has the published checksum is not downloaded again. A download
+    that was interrupted continues where it stopped. The zip gets its name only when it is whole and
+    its checksum is right.
 
     Args:
         timeout: seconds to wait for a connection, and for each read.
@@ -85,8 +85,8 @@ def fetch(
             `backoff` seconds, doubled each time, or what the server asks for.
 
     Raises:
-        FetchError: Zenodo cannot be reached, lists no release, or what it sends is not what
-            it lists; or the file cannot be written.
+        FetchError: Zenodo cannot be reached, lists no release, or sends another file than it
+            lists; or the file cannot be written.
     """
     with (
         _reporting_disk(directory),
@@ -107,7 +107,7 @@ def fetch(
         target = directory / published.name
         if target.is_file() and _is_whole(target, published):
             return target
-        # The digest in the name: a part of another upload under this name is not continued.
+        # With the digest in the name, the part of another upload of this name is not continued.
         part = directory / f"{published.name}.{published.digest[:12]}.part"
         _retrying(
             lambda: _download(client, published, part, progress),
@@ -169,8 +169,8 @@ def _listing(client: httpx.Client, url: str) -> bytes:
 
 
 def _release_file(answer: Any) -> dict[str, Any] | None:
-    """The zip of the highest version. One that is named as ROR's are goes before all others; where
-    two are of one version, the one published last does, then the one listed first."""
+    """The zip of the highest version. Files named as ROR names them go before all others; of two
+    files of the same version the later published goes first, then the one listed first."""
     zips = [
         (_precedence(file["key"], record), file)
         for record in answer["hits"]["hits"]
@@ -179,18 +179,19 @@ def _release_file(answer: Any) -> dict[str, Any] | None:
     ]
     if not zips:
         return None
-    chosen: dict[str, Any] = max(zips, key=lambda found: found[0])[1]
+    chosen: dict[str, Any] = max(zips, key=lambda item: item[0])[1]
     return chosen
 
 
 def _precedence(name: str, record: dict[str, Any]) -> tuple[bool, tuple[int, ...], str, bool]:
-    """By what files are ordered, the best one last; what the name does not tell, the record may."""
+    """The key by which files are sorted, the best one last. Where the name has no version or date,
+    those of the record count."""
     metadata = record.get("metadata") or {}
-    told = (name, *(f"{metadata.get(field) or ''}" for field in ("version", "title")))
+    texts = (name, *(f"{metadata.get(field) or ''}" for field in ("version", "title")))
     day = date_in(name) or date_in(f"{metadata.get('publication_date') or ''}")
     return (
         MARK in name,
-        next(filter(None, map(numbers_in, told)), ()),
+        next(filter(None, map(numbers_in, texts)), ()),
         str(day or ""),
         # A release of both schemas may come as two files.
         "_schema_v2" in name,
@@ -226,7 +227,7 @@ def _refuse(url: str, reason: str) -> NoReturn:
 def _download(
     client: httpx.Client, published: Published, part: Path, progress: Progress | None
 ) -> None:
-    """Fill `part` until it is the whole file, its checksum fits and it is on the disk."""
+    """Download into `part` until it is the whole file, with the right checksum, on the disk."""
     start = part.stat().st_size if part.exists() else 0
     if start > published.size:
         part.unlink()
@@ -238,7 +239,7 @@ def _download(
         return
     part.unlink()
     if resumed:
-        # What an earlier attempt left may be at fault: once more, from the start.
+        # The bytes of an earlier attempt may be wrong: start again from the beginning.
         raise PassingError("the checksum of the continued download does not fit")
     raise FetchError(
         f"{addresses.shown(published.url)}: the {published.algorithm} checksum is not the "
@@ -254,10 +255,10 @@ def _append(
     start: int,
     progress: Progress | None,
 ) -> bool:
-    """Write what is missing; whether the server went on where the part stopped.
+    """Write the bytes that are missing. Returns whether the server continued where `part` ends.
 
     Raises:
-        PassingError: the connection ended early; what came is kept.
+        PassingError: the connection ended early; the bytes received are kept.
     """
     headers = {"Range": f"bytes={start}-"} if start else {}
     with (
@@ -317,7 +318,7 @@ def _is_whole(path: Path, published: Published) -> bool:
 
 
 def _sync_directory(directory: Path) -> None:
-    """Make the new name durable, as the bytes are."""
+    """Have the new name of a file on the disk too."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -15,7 +15,7 @@ from resolver.curation.overrides import (
     BATCH,
     COLUMNS,
     BadLine,
-    Change,
+    Effect,
     add,
     end,
     problems,
@@ -91,7 +91,7 @@ def test_a_line_is_a_statement(text: str, expected: Override) -> None:
         (f"York,{YORK},is,ada,\x00", "note: holds NUL, or is not UTF-8"),
         (f"York,{YORK},is,\ud800,", "author: holds NUL, or is not UTF-8"),
         (f'"York"s,{YORK},is,ada,', "a quote inside a quoted cell is not doubled"),
-        (f"Leeds,{OXFORD},is not,ada,", "says otherwise of the same two than line 2"),
+        (f"Leeds,{OXFORD},is not,ada,", "contradicts line 2 on the same affiliation"),
     ],
     ids=lambda value: ascii(value[-40:]),
 )
@@ -249,17 +249,17 @@ def saying(affiliation: str, ror_id: str = YORK, verdict: str = "is") -> Overrid
 
 def test_a_change_marks_the_answers_that_it_bears_on(engine: Engine, version: int) -> None:
     said = [saying("York"), saying(" <i>Bath</i> ", OXFORD, "is not"), saying("Kelmar")]
-    assert add(engine, said) == Change(statements=3, answers=2)
+    assert add(engine, said) == Effect(statements=3, answers=2)
     assert due(engine, version) == ["Bath", "York"]
-    assert add(engine, said) == Change(0, 0)
+    assert add(engine, said) == Effect(0, 0)
     answer(engine, version)
     assert due(engine, version) == []
-    assert add(engine, said) == Change(0, 0)
-    assert add(engine, [saying("York", verdict="is not")]) == Change(1, 1)
+    assert add(engine, said) == Effect(0, 0)
+    assert add(engine, [saying("York", verdict="is not")]) == Effect(1, 1)
     answer(engine, version)
 
     gone = end(engine, [("York", YORK), ("Kelmar", YORK), ("Leeds", YORK)], author="bo")
-    assert gone == Change(statements=2, answers=1)
+    assert gone == Effect(statements=2, answers=1)
     assert due(engine, version) == ["York"]
     assert [one.affiliation for one in stored.current(engine)] == ["Bath"]
 
@@ -270,10 +270,10 @@ def test_a_change_that_broke_off_is_completed_by_doing_it_again(
     said = [saying("York"), saying("Bath")]
     stored.add(engine, said)
     assert due(engine, version) == []
-    assert add(engine, said) == Change(statements=0, answers=2)
+    assert add(engine, said) == Effect(statements=0, answers=2)
     answer(engine, version)
     stored.end(engine, [said[0].key], "bo")
-    assert end(engine, [said[0].key], author="bo") == Change(statements=0, answers=1)
+    assert end(engine, [said[0].key], author="bo") == Effect(statements=0, answers=1)
 
 
 def test_what_is_said_back_and_forth_before_a_refresh_leaves_nothing_to_tell(

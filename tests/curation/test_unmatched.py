@@ -1,6 +1,6 @@
 import pytest
 
-from resolver.curation.unmatched import grouped, mention
+from resolver.curation.unmatched import grouped, unmatched_name
 from resolver.database.unmatched import EXAMPLES, Unmatched
 from resolver.matching.outcome import Reason
 
@@ -18,7 +18,7 @@ from resolver.matching.outcome import Reason
     ],
 )  # fmt: skip
 def test_mention(affiliation: str, name: str, city: str | None, country: str | None) -> None:
-    found = mention(affiliation)
+    found = unmatched_name(affiliation)
     assert (found.name, found.city, found.country) == (name, city, country)
 
 
@@ -34,7 +34,7 @@ def test_mention(affiliation: str, name: str, city: str | None, country: str | N
     ],
 )
 def test_writings_of_one_name_have_one_key(one: str, other: str, same: bool) -> None:
-    assert (mention(one).key == mention(other).key) is same
+    assert (unmatched_name(one).key == unmatched_name(other).key) is same
 
 
 def sent(affiliation: str, count: int = 1, source: str = "a", *records: str) -> Unmatched:
