@@ -14,6 +14,7 @@ Scores are compared before any speed is: a run whose engine disagrees with `Cros
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import logging
 import platform
@@ -29,12 +30,14 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.ceiling import Shape
-from resolver.reranker.attention import Attention, Padded, Varlen, best_attention, by_sequence
+from resolver.reranker.attention import Attention, Padded, Varlen, best_attention
 from resolver.reranker.packed import CPU_BUDGET, GPU_BUDGET, Engine
 from resolver.reranker.sequences import Sequences
 from resolver.reranker.tokens import PairTokenizer
@@ -78,9 +81,6 @@ WORSE = 1.5
 PREDICT_BATCHES = (64, 128, 256, 512, 1024)
 BUDGETS = (16_384, 32_768, 49_152, 65_536, 98_304)
 
-COMPILING = 120
-"""Seconds that must be left for the compiled variant to be tried."""
-
 
 def main() -> None:
     options = _parser().parse_args()
@@ -116,7 +116,7 @@ def main() -> None:
         f"{len(pairs)} pairs of {figures['tokens_a_pair']:.1f} tokens; "
         f"a large product: {figures['ceiling_tflops']:.2f} TFLOP/s in {options.dtype}\n"
     )
-    figures |= bench.measure(options.rounds, compiled=not options.no_compile)
+    figures |= bench.measure(options.rounds)
     print(table(figures["variants"], options.dtype))
     for line in figures["left_out"]:
         print(f"left out: {line}")
@@ -134,7 +134,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dtype", choices=["float16", "bfloat16"], default="float16")
     parser.add_argument("--budget", type=int, help="tokens of a batch; without it, swept")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--no-compile", action="store_true")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument(
         "--dry-run", action="store_true", help="a tiny model on the CPU: does the script work?"
@@ -207,14 +206,13 @@ class Bench:
         if self.packed.pads:
             self.left_out.append("packed: this GPU or this torch has no kernel for it")
 
-    def engine(self, attention: Attention, *, compiled: bool = False) -> Engine:
+    def engine(self, attention: Attention) -> Engine:
         return Engine(
             self.exact.model,
             self.device,
             self.dtype,
             attention,
             self.budget or (GPU_BUDGET if self.device.type == "cuda" else CPU_BUDGET),
-            compiled,
         )
 
     def encoded(self, pairs: Sequence[Pair]) -> Iterator[Sequences]:
@@ -285,7 +283,7 @@ class Bench:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def measure(self, rounds: int, *, compiled: bool) -> dict[str, Any]:
+    def measure(self, rounds: int) -> dict[str, Any]:
         some = self.pairs[: max(CANDIDATES, len(self.pairs) // 5)]
         sizes = PREDICT_BATCHES if self.device.type == "cuda" else PREDICT_BATCHES[:2]
         batches: dict[int, float] = {}
@@ -317,18 +315,6 @@ class Bench:
         if not self.packed.pads:
             add("engine, packed", self.engine(self.packed))
         peak = None
-        if not compiled:
-            self.left_out.append("compiled: as asked")
-        elif self.clock.left < COMPILING:
-            self.left_out.append(f"compiled: {self.clock.left:.0f} s left")
-        else:
-            fused = self.engine(self.packed, compiled=True)
-            took = self.seconds(lambda: fused.score(self.encoded(some)))
-            print(f"compiled in {took:.0f} s")
-            kind = "padded" if self.packed.pads else "packed"
-            add(f"engine, {kind}, compiled", fused)
-            ready = list(self.encoded(self.pairs))
-            runs[f"engine, {kind}, compiled, ids at hand"] = lambda: fused.score(ready)
         seconds: dict[str, list[float]] = {name: [] for name in runs}
         for run in runs.values():
             self.seconds(run)
@@ -365,6 +351,23 @@ class Bench:
             "ceiling_afterwards_tflops": ceiling,
             "left_out": self.left_out,
         }
+
+
+def by_sequence(
+    query: Tensor, key: Tensor, value: Tensor, q_bounds: Tensor, k_bounds: Tensor, *_: int
+) -> Tensor:
+    """What a `Kernel` computes, one sequence after the other, on any device: the reference."""
+    parts = [
+        F.scaled_dot_product_attention(
+            query[q0:q1].transpose(0, 1), key[k0:k1].transpose(0, 1), value[k0:k1].transpose(0, 1)
+        ).transpose(0, 1)
+        for (q0, q1), (k0, k1) in zip(
+            itertools.pairwise(q_bounds.tolist()),
+            itertools.pairwise(k_bounds.tolist()),
+            strict=True,
+        )
+    ]
+    return torch.cat(parts)
 
 
 def table(variants: Sequence[dict[str, Any]], dtype: str) -> str:

@@ -9,7 +9,9 @@ lengths are those of the real work. Scorers run in turn, round by round, with la
 between them: "of the ceiling" is the share of what such a product reaches in the scorer's own kind
 of numbers. "× predict" is the ratio to the better `CrossEncoder.predict`. Without a checkpoint the
 torch models have the built-in one's architecture and random weights. Last comes the whole job, from
-strings to outcomes, with the built-in reranker and with `CrossEncoder.predict` in its place.
+strings to outcomes, with the built-in reranker, with the torch engine and with
+`CrossEncoder.predict`: "engine ×" is how many times as fast the job is with the engine in the same
+kind of numbers.
 """
 
 from __future__ import annotations
@@ -70,14 +72,14 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         lengths = tokens(checkpoint, pairs)
         say(f"{len(pairs):,} pairs of {np.mean(lengths):.0f} tokens; settings are tried …")
         dtypes = ["float32", *scorers.half()]
-        own = [scorers.builtin(settings.threads)]
-        own += [scorers.engine(checkpoint, dtype) for dtype in dtypes]
+        builtin = scorers.builtin(settings.threads)
+        engines = [scorers.engine(checkpoint, dtype) for dtype in dtypes]
         predicts = [
             scorers.predict(checkpoint, pairs, dtype=dtype, batches=options.batches)
             for dtype in dtypes
         ]
         theirs, absent = opened.enter_context(scorers.others(checkpoint, folder, pairs))
-        every = [*own, *predicts, *theirs]
+        every = [builtin, *engines, *predicts, *theirs]
         shape = ceiling.shape(checkpoint)
         say(f"{', '.join(one.name for one in every)}: {options.rounds} rounds …")
         figures = {
@@ -96,31 +98,49 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
                 predicts=[one.name for one in predicts],
             ),
             "absent": absent,
-            "largest_difference_in_float32": difference(own[1], predicts[0], pairs),
+            "largest_difference_in_float32": difference(engines[0], predicts[0], pairs),
         }
         if options.job_strings:
             say("the whole job …")
-            figures["job"] = job(matcher, predicts, texts[: options.job_strings], options.rounds)
+            figures["job"] = job(
+                matcher, engines, predicts, texts[: options.job_strings], options.rounds
+            )
     return figures
 
 
 def job(
-    matcher: Matcher, predicts: Sequence[Scorer], texts: Sequence[str], rounds: int
+    matcher: Matcher,
+    engines: Sequence[Scorer],
+    predicts: Sequence[Scorer],
+    texts: Sequence[str],
+    rounds: int,
 ) -> dict[str, Any]:
-    """From strings to outcomes, with the built-in reranker and with others in its place."""
+    """From strings to outcomes, with the built-in reranker and with others in its place.
+
+    `engines` and `predicts` are of the same dtypes, in the same order.
+    """
     matchers = {"built-in": matcher} | {
-        one.name: replace(matcher, reranker=scorers.Predicting(one)) for one in predicts
+        scorer.name: replace(matcher, reranker=scorers.Predicting(scorer))
+        for scorer in (*engines, *predicts)
     }
-    seconds = in_turn({name: partial(one.resolve, texts) for name, one in matchers.items()},
+    seconds = in_turn({name: partial(variant.resolve, texts) for name, variant in matchers.items()},
                       rounds=rounds)  # fmt: skip
+    engine_of = {
+        scorer.name: engine.name
+        for scorers_of_dtypes in (engines, predicts)
+        for engine, scorer in zip(engines, scorers_of_dtypes, strict=True)
+    }
     return {
         "strings": len(texts),
         "matchers": {
             name: {
-                "strings_per_second": len(texts) / statistics.median(found),
-                "built_in_to_it": asdict(ratio(found, seconds["built-in"])),
+                "strings_per_second": len(texts) / statistics.median(taken),
+                "built_in_to_it": asdict(ratio(taken, seconds["built-in"])),
+                "engine_to_it": asdict(ratio(taken, seconds[engine_of[name]]))
+                if name in engine_of
+                else None,
             }
-            for name, found in seconds.items()
+            for name, taken in seconds.items()
         },
     }
 
@@ -223,12 +243,18 @@ def tables(figures: Mapping[str, Any]) -> str:
         lines += [
             "",
             report.table(
-                [f"the whole job, {job['strings']} strings a round", "strings/s", "built-in ×"],
+                [
+                    f"the whole job, {job['strings']} strings a round",
+                    "strings/s",
+                    "built-in ×",
+                    "engine ×",
+                ],
                 [
                     [
                         name,
                         report.significant(row["strings_per_second"]),
                         _ratio(row["built_in_to_it"]),
+                        _ratio(row["engine_to_it"]) if row["engine_to_it"] else "",
                     ]
                     for name, row in job["matchers"].items()
                 ],

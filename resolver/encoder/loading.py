@@ -8,8 +8,8 @@ A name is looked up in this order (`form_of`):
 
 To add another form of encoder: write a class that is an `Encoder` in a module of its own, with a
 function that loads it; add a member to `Form` and say in `form_of` which names mean it; call the
-function in `load`; say in `runs_in_torch` whether it runs in torch. Add it to docs/models.md and
-to tests/encoder/test_loading.py.
+function in `load`; say in `runs_in_torch` whether it runs in torch. Then add it to docs/models.md
+and to tests/encoder/test_loading.py.
 """
 
 from __future__ import annotations

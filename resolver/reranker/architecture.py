@@ -119,8 +119,7 @@ class Trunk(nn.Module):
         # RoBERTa numbers tokens from behind its padding's id, and leaves padding out.
         self.counted_from = counted_from
 
-    def forward(self, batch: Batch, attention: Attention, *, fused: bool = False) -> Tensor:
-        """`fused`: through what `compile` made of the layers, where it was called on them."""
+    def forward(self, batch: Batch, attention: Attention) -> Tensor:
         hidden = F.embedding(batch.ids, self.words)
         if self.types is not None:
             types = torch.zeros_like(batch.ids) if batch.types is None else batch.types
@@ -136,8 +135,7 @@ class Trunk(nn.Module):
             )
         *layers, last = self.layers
         for layer in layers:
-            run = layer if fused else layer.forward
-            hidden = run(hidden, rotary, batch, attention)
+            hidden = layer(hidden, rotary, batch, attention)
         return last.first(hidden, rotary, batch, attention)
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -165,20 +164,3 @@ def disagreement(
             float((attention(q, key, value, batch) - Padded()(q, key, value, batch)).abs().max())
             for q in (query, query.index_select(0, starts))
         )
-
-
-def by_sequence(
-    query: Tensor, key: Tensor, value: Tensor, q_bounds: Tensor, k_bounds: Tensor, *_: int
-) -> Tensor:
-    """What a `Kernel` computes, one sequence after the other: the reference, on any device."""
-    parts = [
-        F.scaled_dot_product_attention(
-            query[q0:q1].transpose(0, 1), key[k0:k1].transpose(0, 1), value[k0:k1].transpose(0, 1)
-        ).transpose(0, 1)
-        for (q0, q1), (k0, k1) in zip(
-            itertools.pairwise(q_bounds.tolist()),
-            itertools.pairwise(k_bounds.tolist()),
-            strict=True,
-        )
-    ]
-    return torch.cat(parts)

@@ -9,8 +9,9 @@ A name is looked up in this order (`form_of`):
 
 To add another form of reranker: write a class that is a `Reranker` in a module of its own, with a
 function that loads it; add a member to `Form` and say in `form_of` which names mean it; call the
-function in `load`; say in `runs_in_torch` whether it runs in torch. Add it to docs/models.md and
-to tests/reranker/test_loading.py. For another kind of server see `resolver.reranker.servers.FORMS`.
+function in `load`; say in `runs_in_torch` whether it runs in torch. Then add it to docs/models.md
+and to tests/reranker/test_loading.py. For another kind of server see
+`resolver.reranker.servers.FORMS`.
 """
 
 from __future__ import annotations

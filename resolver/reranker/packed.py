@@ -35,9 +35,6 @@ the 306M model in half precision."""
 SMALLEST_BUDGET = 512
 """A batch is not made smaller than this, however little memory there is."""
 
-WORTH_FUSING = 8
-"""Sequences from which on a batch goes through what was compiled."""
-
 AHEAD = 2
 """Batches that are put together and copied while another is computed."""
 
@@ -49,8 +46,7 @@ class Engine:
     `model` is one of `ARCHITECTURES` (`supports`), in float32 and with one label. `dtype` is what
     the trunk computes in. `attention` None: packed where the device has a kernel for it
     (`best_attention`), else padded. `budget` is tokens of a batch; it is halved whenever memory
-    runs out. `compiled` fuses what lies between the products (`torch.compile`): the first
-    batches then take a minute.
+    runs out.
     """
 
     model: Any
@@ -58,7 +54,6 @@ class Engine:
     dtype: torch.dtype = torch.float32
     attention: Attention | None = None
     budget: int | None = None
-    compiled: bool = False
     trunk: Trunk = field(init=False)
     head: Head = field(init=False)
     _copies: Any = field(init=False, default=None)
@@ -77,10 +72,6 @@ class Engine:
             self.attention = best_attention(self.device, self.dtype, heads, width)
         if cuda:
             self._copies = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-        if self.compiled:
-            # Layer by layer: they share what is compiled for one of them.
-            for block in self.trunk.blocks:
-                block.compile(dynamic=True)
 
     @property
     def pads(self) -> bool:
@@ -246,9 +237,7 @@ class Engine:
             for one in batch.tensors:
                 if one is not None:
                     one.record_stream(stream)
-        # Batches of one, or nearly, would each be compiled for.
-        fused = self.compiled and len(batch.numbers) >= WORTH_FUSING
-        logits: Tensor = self.head(self.trunk(batch, self.attention, fused=fused))
+        logits: Tensor = self.head(self.trunk(batch, self.attention))
         return logits
 
 

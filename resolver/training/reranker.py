@@ -132,17 +132,6 @@ class Training:
     resumed: int | None
 
 
-def train_reranker(options: RerankerTraining, pairs: Sequence[LabelledPair]) -> Path:
-    """Fine-tune and save a checkpoint that `sentence_transformers.CrossEncoder` loads.
-
-    Returns `options.out`. On one machine the same options and pairs give the same weights.
-
-    Raises:
-        ModelError: there is nothing to learn from, or the base cannot be loaded.
-    """
-    return fit_reranker(options, pairs).out
-
-
 def fit_reranker(
     options: RerankerTraining,
     pairs: Sequence[LabelledPair],
@@ -151,11 +140,12 @@ def fit_reranker(
     resume: bool = False,
     watch: Callable[[TrainingStep], None] | None = None,
 ) -> Training:
-    """Like `train_reranker`, measured on `samples` before, during and after.
+    """Fine-tune, and save a checkpoint in `options.out` that `CrossEncoder` loads.
 
-    With `resume` it goes on from the last whole checkpoint in `options.out`, where there is one,
-    and ends with the weights of an undisturbed run. `watch` is told each line of the log, in the
-    main process.
+    The model is evaluated on `samples` before, during and after the training. On one machine the
+    same options and pairs give the same weights. With `resume` the training continues from the
+    last complete checkpoint in `options.out`, if there is one, and ends with the weights of a run
+    without interruption. `watch` is called with each line of the log, in the main process.
 
     Raises:
         ModelError: there is nothing to learn from, the base cannot be loaded, or the options

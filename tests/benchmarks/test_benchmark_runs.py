@@ -82,7 +82,10 @@ def test_reranker(tmp_path: Path) -> None:
     ratios = [r["to_predict"]["median"] for n, r in found["scorers"].items() if "predict" in n]
     assert 1.0 in ratios
     assert found["largest_difference_in_float32"] < 1e-4
-    assert found["job"]["matchers"]["built-in"]["built_in_to_it"]["median"] == 1.0
+    matchers = found["job"]["matchers"]
+    assert matchers["built-in"]["built_in_to_it"]["median"] == 1.0
+    assert matchers["torch engine, float32"]["engine_to_it"]["median"] == 1.0
+    assert matchers["CrossEncoder.predict, float32"]["engine_to_it"]["median"] > 0
     for other in ("infinity-emb", "flashrank"):
         assert other in printed
 

@@ -25,7 +25,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_dry_run(tmp_path: Path) -> None:
     path = tmp_path / "gpu.json"
-    done = run("--dry-run", "--pairs", "200", "--no-compile", "--json", str(path))
+    done = run("--dry-run", "--pairs", "200", "--json", str(path))
     assert done.returncode == 0, done.stderr
     figures = json.loads(path.read_text())
     names = [one["variant"] for one in figures["variants"]]
@@ -40,7 +40,8 @@ def test_a_dry_run(tmp_path: Path) -> None:
     assert figures["variants"][0]["times_predict"] == 1
     assert all(line["passed"] for line in figures["verification"])
     assert len(figures["verification"]) == 5
-    assert figures["left_out"] == ["compiled: as asked"]
+    # On a busy machine there may be no time for every round.
+    assert all(line.startswith("rounds ") for line in figures["left_out"])
     assert 20 < figures["tokens_a_pair"] < 60
     assert {"torch", "transformers", "sentence-transformers", "numpy"} <= set(figures["versions"])
 

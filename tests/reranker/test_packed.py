@@ -107,7 +107,8 @@ def gte(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 
 def attentions() -> dict[str, Any]:
-    from resolver.reranker.attention import Padded, Varlen, by_sequence
+    from benchmarks.gpu import by_sequence
+    from resolver.reranker.attention import Padded, Varlen
 
     return {"padded": Padded(), "packed": Varlen(by_sequence)}
 
@@ -233,30 +234,11 @@ def test_a_sequence_too_long_for_memory_is_an_error(gte: Case) -> None:
         engine.score([gte.sequences])
 
 
-def test_layers_share_what_is_compiled(gte: Case) -> None:
-    """Every layer, and batches of any size, by one trace: compiling takes half a minute."""
-    from torch._dynamo.testing import CompileCounter
-
-    from resolver.reranker.packed import WORTH_FUSING, Engine
-
-    engine = Engine(gte.model, attention=attentions()["padded"], budget=1600)
-    counter = CompileCounter()
-    for block in engine.trunk.blocks:
-        block.compile(dynamic=True, backend=counter)
-    engine.compiled = True
-    short = gte.sequences.take(np.flatnonzero(gte.sequences.lengths < 120))
-    expected = gte.expected[gte.sequences.lengths < 120]
-    assert len(short) > 2 * WORTH_FUSING
-    np.testing.assert_allclose(engine.score([short]), expected, atol=TOLERANCE)
-    assert counter.frame_count == 1
-    np.testing.assert_allclose(engine.score([short.take(np.arange(9))]), expected[:9], atol=1e-4)
-    assert counter.frame_count == 1
-
-
 def test_ways_of_attention_agree() -> None:
     import torch
 
-    from resolver.reranker.attention import ALLOWED, Varlen, by_sequence, disagreement
+    from benchmarks.gpu import by_sequence
+    from resolver.reranker.attention import ALLOWED, Varlen, disagreement
 
     cpu = torch.device("cpu")
     for dtype, allowed in ALLOWED.items():

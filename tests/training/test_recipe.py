@@ -26,7 +26,7 @@ from resolver.training.encoder import EncoderTraining
 from resolver.training.pairs import LabelledPair, held_out
 from resolver.training.recipe import finish_reranker, make_encoder, prepare_reranker
 from resolver.training.report import Data, TrainingReport
-from resolver.training.reranker import LengthBatches, RerankerTraining, kept_layers, train_reranker
+from resolver.training.reranker import LengthBatches, RerankerTraining, fit_reranker, kept_layers
 
 CITIES = ("Oslo", "Bergen", "Wien", "Graz", "Tokyo", "Москва")
 KINDS = ("University of {}", "{} University Hospital", "{} Institute of Technology")
@@ -172,7 +172,7 @@ def test_the_same_seed_gives_the_same_weights(base: Path, tmp_path: Path) -> Non
         LabelledPair(f"University {i}", f"University {i + i % 2}", 1 - i % 2) for i in range(64)
     ]
     first, again = (
-        load_file(train_reranker(options(base, tmp_path / name), pairs) / "model.safetensors")
+        load_file(fit_reranker(options(base, tmp_path / name), pairs).out / "model.safetensors")
         for name in ("first", "again")
     )
     assert all(np.array_equal(first[key], again[key]) for key in first)
@@ -248,14 +248,14 @@ def test_a_static_encoder_is_made_and_loads(base: Path, gold: Path, tmp_path: Pa
 
 def test_nothing_to_learn_is_said(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="0 training pairs"):
-        train_reranker(RerankerTraining(base="none", out=tmp_path), [])
+        fit_reranker(RerankerTraining(base="none", out=tmp_path), [])
 
 
 @pytest.mark.slow
 def test_a_base_that_cannot_be_loaded_is_said(tmp_path: Path) -> None:
     pairs = [LabelledPair("a", "b", 1), LabelledPair("a", "c", 0)]
     with pytest.raises(ModelError) as caught:
-        train_reranker(RerankerTraining(base=str(tmp_path / "no"), out=tmp_path), pairs)
+        fit_reranker(RerankerTraining(base=str(tmp_path / "no"), out=tmp_path), pairs)
     assert caught.value.remedy
 
 

@@ -26,7 +26,6 @@ from resolver.training.reranker import (
     last_checkpoint,
     remove_broken,
     set_epoch,
-    train_reranker,
 )
 
 PAIRS = [
@@ -181,7 +180,7 @@ def test_layers_and_words(base: str, gte: Path, tmp_path: Path) -> None:
     run = dataclasses.replace(
         BUILTIN.training, device="cpu", threads=1, progress=False, bf16=False, **changes
     )
-    made = weights(train_reranker(run, PAIRS))
+    made = weights(fit_reranker(run, PAIRS).out)
     start = weights(run.out / "start")
     words = next(name for name in made if name.endswith("word_embeddings.weight"))
     assert np.array_equal(made[words], start[words])
@@ -200,7 +199,7 @@ def test_layers_and_words(base: str, gte: Path, tmp_path: Path) -> None:
 )
 def test_pairs_that_teach_nothing_are_refused(pairs: list[LabelledPair], error: str) -> None:
     with pytest.raises((ModelError, PairError), match=error):
-        train_reranker(RerankerTraining(base="none", out=Path("nowhere")), pairs)
+        fit_reranker(RerankerTraining(base="none", out=Path("nowhere")), pairs)
 
 
 # Checkpoints
