@@ -476,7 +476,7 @@ def test_what_a_release_brought_is_told_after_a_rollback_too(
             ],
         )
 
-    new, gone = cookbook("Which links a release brought"), cookbook("Which links a release took")
+    new, gone = cookbook("Which links a release brought"), cookbook("Which links a release removed")
 
     def told(query: str) -> set[object]:
         return {row._mapping["external_id"] for row in _all(engine, query)}

@@ -131,7 +131,7 @@ def work(tmp_path: Path, writer: Engine, reader: Engine) -> None:
         found = {name: len(connection.exec_driver_sql(sql).all()) for name, sql in QUERIES.items()}
         for table in ("refused_record", "past_record", "past_outcome"):
             assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 1
-    assert found["Links that a person made"] == 1
+    assert found["Links that a curator made"] == 1
     assert forget(writer, Ages(withdrawn=0, past=0, refused=0)).texts == 1
     assert forgettable(reader, Ages(withdrawn=0, past=0, refused=0)) == Forgotten()
 
