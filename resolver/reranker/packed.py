@@ -2,8 +2,8 @@
 
 The sequences of a batch lie one behind the other, so linear layers compute no padding; the last
 layer computes only the first token of each. Batches are cut by tokens. On a GPU the next batch is
-put together and copied while this one is computed. On a CPU the whole job takes a fifth to a third
-less time than with `CrossEncoder.predict` (docs/benchmarks.md). Needs only torch and NumPy.
+put together and copied while this one is computed. On a CPU the whole job takes a fifth to a
+quarter less time than with `CrossEncoder.predict` (docs/benchmarks.md). Needs only torch and NumPy.
 """
 
 from __future__ import annotations
