@@ -1,4 +1,7 @@
-"""Texts → vectors: dense ones by a model, sparse ones by the words themselves."""
+"""Encoders: texts → vectors, dense ones by a model, sparse ones by the words themselves.
+
+Which model a name stands for, and how to add another kind: `resolver.encoder.loading`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sparse vectors whose dot product says how much of a name an affiliation contains.
+"""Sparse vectors: their dot product says how much of a name an affiliation contains.
 
 The two sides differ. A document (a name) weighs each of its terms by
 idf² / (Σ idf²)^`LENGTH_EXPONENT`; a query (an affiliation) is binary. With exponent 1 the
@@ -36,7 +36,7 @@ GRAM_WORD = 5
 
 
 class Term(IntEnum):
-    """What a term is; the lowest bits of its id say so."""
+    """The kind of a term, which the lowest bits of its id hold."""
 
     WORD = 0
     CJK_PAIR = 1
@@ -58,8 +58,8 @@ pairs of neighbouring words beside them (1,500 training strings, release 2.9). A
 part of a name: `document_vector` weighs it by `IDENTIFIER_VALUE`."""
 
 IDENTIFIER_VALUE = 10.0
-"""More than any name scores: who gives an organisation's ROR id, or writes from its domain, is to
-find it first."""
+"""More than any name scores: an affiliation with an organisation's ROR id or domain should find it
+first."""
 
 _KIND_BITS = 3
 _KIND_MASK = (1 << _KIND_BITS) - 1
@@ -80,11 +80,11 @@ class SparseVector:
 def terms(text: str) -> set[int]:
     """Term ids of a text: words, pairs of neighbouring words, 4-grams of the longer words, and
     pairs of neighbouring characters of CJK runs."""
-    found = words(text)
+    text_words = words(text)
     ids: set[int] = set()
-    for word in found:
+    for word in text_words:
         ids.update(_word_terms(word))
-    for first, second in pairwise(found):
+    for first, second in pairwise(text_words):
         ids.add(_id(Term.WORD_PAIR, f"{first} {second}"))
     return ids
 
@@ -111,7 +111,7 @@ def kind(term: int) -> Term:
 
 
 TRANSLATED_SHARE = 0.7
-"""What translated terms weigh beside a name's own in that script: they are guesses."""
+"""Weight of translated terms, relative to a name's own in that script: they are guesses."""
 
 
 def document_vector(

@@ -1,8 +1,8 @@
-"""What the sparse vectors of an index take from all of its names together.
+"""Statistics of all names of an index, which its sparse vectors depend on.
 
-How rare each term is, and what words become in another script. A full build learns them from its
-release. An index that is derived from another keeps that one's, so that the vectors of all that
-did not change are the same, bit for bit.
+They say how rare each term is, and how words are written in another script. A full build computes
+them from its release. An index derived from another keeps the statistics of that index, so the
+vectors of unchanged names stay the same, bit for bit.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from resolver.registry.document import Document
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Statistics:
-    """Frozen when they are learnt. `terms` (n,) uint32, ascending and distinct; `counts` (n,)
-    uint32, in how many of the `documents` (names) each is; `translation` as learnt from them.
+    """`documents` is the number of names. `terms` (n,) uint32, ascending, distinct; `counts` (n,)
+    uint32, the number of names that have each term; `translation` learnt from the same names.
 
     Release 2.8: 495,549 terms, 2 MB as a file.
     """
@@ -39,7 +39,7 @@ class Statistics:
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits; equal for equal statistics, whatever order they were learnt in."""
+        """16 hexadecimal digits; equal for equal statistics, in whatever order the names came."""
         digest = hashlib.blake2b(digest_size=8)
         digest.update(self.documents.to_bytes(8, "little"))
         digest.update(len(self.terms).to_bytes(8, "little"))
@@ -51,7 +51,7 @@ class Statistics:
     def idf(self, wanted: Iterable[int]) -> dict[int, float]:
         """Inverse document frequency ln(1 + N / df) of each wanted term.
 
-        A term that is new has that of one met once: of all that is known, the rarest.
+        A new term gets the value of the rarest ones, which occur once.
         """
         asked = np.array(list(wanted), np.uint32)
         df = np.ones(len(asked))
@@ -65,7 +65,7 @@ class Statistics:
     def vectors(
         self, documents: Sequence[Document], translated: Sequence[dict[int, float]] | None = None
     ) -> list[SparseVector]:
-        """The sparse vector of each name, with the `translated` terms of the same place."""
+        """The sparse vector of each name, with the `translated` terms at the same position."""
         own = [terms(document.name) for document in documents]
         guesses = translated or [{}] * len(own)
         weights = self.idf(set().union(*own, *guesses))
@@ -109,7 +109,7 @@ class Statistics:
 
 
 def counted(documents: Iterable[set[int]], translation: Translation | None = None) -> Statistics:
-    """Statistics of documents that are given by their terms."""
+    """Statistics of documents, each given by its terms."""
     frequency: Counter[int] = Counter()
     total = 0
     for document in documents:
@@ -122,13 +122,13 @@ def counted(documents: Iterable[set[int]], translation: Translation | None = Non
 
 
 def learnt(documents: Sequence[Document]) -> Statistics:
-    """Statistics of names, those of one organisation standing together."""
+    """Statistics of names; those of one organisation must be adjacent."""
     organisations = [list(names) for _, names in groupby(documents, key=lambda d: d.ror_id)]
     return counted((terms(document.name) for document in documents), learn(organisations))
 
 
 def _lexicons(translation: Translation) -> bytes:
-    """As JSON, everything in order; floats are written so that they come back as they were."""
+    """As JSON in a fixed order; floats are written so that reading gives the same values."""
     return orjson.dumps(
         [
             [*key, [[word, sorted(found.items())] for word, found in sorted(lexicon.items())]]

@@ -1,10 +1,9 @@
 """Sparse terms that an organisation's name would have in the script of its country.
 
 Two thirds of Israel's organisations and a fifth of South Korea's have no name in their script
-in the registry (release 2.9); an affiliation that gives no other cannot meet them by words.
-What "University", "National" or "Busan" become, the registry's own pairs of names tell: those of
-the organisations in the same country that have both. Learnt anew for each index, from
-the release that it is built of.
+in the registry (release 2.9), so an affiliation in that script shares no word with them. How
+"University", "National" or "Busan" are written there is learnt from the organisations of the same
+country that have names in both scripts, for each index from the release that it is built from.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from resolver.registry.document import Document
 from resolver.text.words import LATIN, script, words
 
 LEAST_TOGETHER = 3
-"""Organisations in which a word and a term must meet: fewer is chance."""
+"""Least number of organisations that have both a word and a term: fewer may be chance."""
 
 LEAST_SHARE = 0.4
-"""Of the names with a word, the share that has the term."""
+"""Least share of the organisations with a word that also have the term."""
 
 LEAST_BACK = 0.05
-"""Of the names with the term, the share that has the word. It keeps out what goes with any word,
-such as 大学 with every city that has a university."""
+"""Least share of the organisations with the term that also have the word. It excludes terms that go
+with any word, such as 大学 with every city that has a university."""
 
 LEAST_ORGANISATIONS = 30
-"""Organisations of a country with names in both scripts, for its words to be learnt at all."""
+"""Least number of organisations with names in both scripts for a country's words to be learnt."""
 
 _KINDS = frozenset({Term.WORD, Term.CJK_PAIR})
 

@@ -1,4 +1,7 @@
-"""(affiliation, organisation text) pairs → scores."""
+"""Rerankers: cross-encoders that score pairs of an affiliation and an organisation's text.
+
+Which model a name stands for, and how to add another kind: `resolver.reranker.loading`.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class Calibration:
     """Platt scaling of a reranker's logits: probability = sigmoid(slope·logit + intercept).
 
     J. Platt, "Probabilistic outputs for support vector machines", 1999. The default is the
-    plain sigmoid, which is what an uncalibrated model of binary cross-entropy claims.
+    plain sigmoid, the probability of a model trained with binary cross-entropy.
     """
 
     slope: float = 1.0
@@ -64,12 +67,12 @@ class Reranker(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what it holds outside of this process; it can be used again afterwards."""
+        """Release what it holds outside of this process; it can still be used afterwards."""
         ...
 
 
 def require_texts(pairs: Sequence[Pair]) -> None:
-    """Refuse a pair with an empty text: its score would say nothing about either.
+    """Refuse a pair with an empty text: its score would mean nothing.
 
     Empty is what `resolver.text.affiliation.Affiliation` refuses as such: white space, control
     characters and invisible formatting are not text.
@@ -90,5 +93,5 @@ def require_texts(pairs: Sequence[Pair]) -> None:
 
 
 def _is_empty(text: str) -> bool:
-    # Most texts begin with a letter, and normalising is dear.
+    # Most texts begin with a letter, and normalising is slow.
     return not text[:1].isalnum() and Affiliation.of(text).refused is Refusal.EMPTY

@@ -1,7 +1,7 @@
-"""The BERT family over packed tokens: one form for BERT, RoBERTa and GTE.
+"""BERT, RoBERTa and GTE computed on packed tokens.
 
-The weights are those of a model that transformers has loaded; what is written anew is how they
-are applied. Layers normalise after they add; GTE turns queries and keys by rotary embeddings
+The weights are those of a model that transformers has loaded; only the computation is our own.
+Layers normalise after the addition; GTE turns queries and keys by rotary embeddings
 (J. Su et al., "RoFormer", 2021) and gates its product (N. Shazeer, "GLU Variants Improve
 Transformer", 2020).
 """
@@ -19,7 +19,8 @@ from resolver.reranker.attention import Attention, Batch
 
 
 class Block(nn.Module):
-    """One layer: attention, then a (gated) product, each added and normalised."""
+    """One layer: attention, then a (gated) feed-forward part, each followed by addition and
+    normalisation."""
 
     def __init__(
         self,
@@ -61,19 +62,19 @@ class Block(nn.Module):
         batch: Batch,
         attention: Attention,
     ) -> Tensor:
-        """(tokens, hidden) → (sequences, hidden): the same for the first token of each."""
+        """(tokens, hidden) → (sequences, hidden): the same, for each first token only."""
         width = hidden.shape[1]
         weight, bias = self.qkv.weight, self.qkv.bias
         starts = batch.bounds[:-1]
-        some = hidden.index_select(0, starts)
-        query = F.linear(some, weight[:width], bias[:width]).view(len(some), 1, self.heads, -1)
+        firsts = hidden.index_select(0, starts)
+        query = F.linear(firsts, weight[:width], bias[:width]).view(len(firsts), 1, self.heads, -1)
         both = F.linear(hidden, weight[width:], bias[width:])
         both = both.view(len(hidden), 2, self.heads, -1)
         key, value = both[:, :1], both[:, 1]
         if rotary is not None:
-            query = rotated(query, *(one.index_select(0, starts) for one in rotary))
+            query = rotated(query, *(angles.index_select(0, starts) for angles in rotary))
             key = rotated(key, *rotary)
-        return self._after(some, attention(query.squeeze(1), key.squeeze(1), value, batch))
+        return self._after(firsts, attention(query.squeeze(1), key.squeeze(1), value, batch))
 
     def _after(self, hidden: Tensor, attended: Tensor) -> Tensor:
         hidden = self.attention_norm(hidden + self.out(attended.flatten(1)))
@@ -91,8 +92,8 @@ def rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     `x` is (tokens, any, heads, width), the others (tokens, width / 2).
     """
     cosine, sine = cosine[:, None, None], sine[:, None, None]
-    one, other = x.chunk(2, -1)
-    return torch.cat((one * cosine - other * sine, other * cosine + one * sine), -1)
+    first, second = x.chunk(2, -1)
+    return torch.cat((first * cosine - second * sine, second * cosine + first * sine), -1)
 
 
 class Trunk(nn.Module):
@@ -116,7 +117,7 @@ class Trunk(nn.Module):
         # Tables of (positions, width / 2), made from float32 and cast with the weights.
         self.cosine = None if rotary is None else frozen(rotary[0])
         self.sine = None if rotary is None else frozen(rotary[1])
-        # RoBERTa numbers tokens from behind its padding's id, and leaves padding out.
+        # RoBERTa counts positions from its padding's id + 1, and skips padding.
         self.counted_from = counted_from
 
     def forward(self, batch: Batch, attention: Attention) -> Tensor:
@@ -162,12 +163,12 @@ class Head(nn.Module):
 
 
 def frozen(tensor: Tensor) -> nn.Parameter:
-    """A parameter of its own over the same numbers: casting it leaves the other as it was."""
+    """A new parameter that shares the numbers; casting it does not change the original."""
     return nn.Parameter(tensor.detach(), requires_grad=False)
 
 
 def fused(*parts: nn.Linear) -> nn.Linear:
-    """One product for several of the same input."""
+    """Several linear layers of the same input as one."""
     weights = [part.weight.detach() for part in parts]
     weight = weights[0] if len(parts) == 1 else torch.cat(weights)
     made = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
@@ -202,7 +203,7 @@ def _gte(model: Any) -> tuple[Trunk, Head]:
     embeddings = body.embeddings
     words = embeddings.word_embeddings.weight
     kinds = embeddings.token_type_embeddings
-    # The model's own module makes the angles: their scaling is its business.
+    # The model's own module computes the angles, with their scaling.
     positions = torch.arange(config.max_position_embeddings, device=words.device)
     cosine, sine = body.rotary_emb(words[:1].float(), positions[None])
     width = cosine.shape[-1] // 2
@@ -262,7 +263,7 @@ ARCHITECTURES: dict[str, Callable[[Any], tuple[Trunk, Head]]] = {
     "RobertaForSequenceClassification": _roberta,
     "XLMRobertaForSequenceClassification": _roberta,
 }
-"""Classes of transformers whose weights are understood."""
+"""Classes of transformers that can be computed here, by name."""
 
 
 def supports(model: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Attention over packed sequences, and how to do without a kernel for it."""
+"""Attention over packed sequences: by a kernel for it, or by padding them for this step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Batch:
 
     `ids`, `positions` and `types` have shape (tokens,), `bounds` (sequences + 1,), all int32.
     Where sequences differ in length and attention has to pad, `places`, shape (tokens,), says
-    where each token stands in (sequences, longest), and `mask`, bool, which places are taken.
+    where each token is in (sequences, longest), and `mask`, bool, which places hold a token.
     """
 
     sequences: Sequences
@@ -76,7 +76,7 @@ class Varlen:
 
 
 class Padded:
-    """Attention over rows of one length. Everything else stays packed."""
+    """Attention over sequences padded to the longest. Everything else stays packed."""
 
     pads = True
 
@@ -143,12 +143,12 @@ def disagreement(
     longest = int(lengths.max())
     within = spans(np.zeros_like(lengths), lengths)
     bounds = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    one = torch.zeros(total, dtype=torch.int32, device=device)
+    zeros = torch.zeros(total, dtype=torch.int32, device=device)
     batch = Batch(
         Sequences(np.zeros(total, np.int32), bounds.astype(np.int64)),
         np.arange(count),
-        one,
-        one,
+        zeros,
+        zeros,
         None,
         torch.from_numpy(bounds).to(device),
         longest,

@@ -1,4 +1,4 @@
-"""Reading and writing a reranker's calibration, which lies beside its weights."""
+"""Reading and writing the calibration file beside a reranker's weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CALIBRATION = "calibration.json"
 
 
 def read_calibration(path: Path, *, name: str) -> Calibration:
-    """The calibration in a file, or the plain sigmoid, with a warning, where there is none.
+    """The calibration in a file; the plain sigmoid, with a warning, if there is no file.
 
     Raises:
         ModelError: the file is there but no calibration.

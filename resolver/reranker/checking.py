@@ -1,4 +1,4 @@
-"""Whether a reranker that loads is also the model it claims to be: the self-check after a load."""
+"""Checks of a loaded reranker: are its scores those of the model that it claims to be?"""
 
 from __future__ import annotations
 
@@ -163,8 +163,8 @@ def read_golden(path: Path) -> Golden:
             source=str(stored["source"]),
             tolerance=float(stored["tolerance"]),
             logits={
-                (str(one["affiliation"]), str(one["document"])): float(one["logit"])
-                for one in stored["pairs"]
+                (str(pair["affiliation"]), str(pair["document"])): float(pair["logit"])
+                for pair in stored["pairs"]
             },
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -198,7 +198,7 @@ def _folder(name: str) -> Path | None:
 
 
 def _about(reranker: Reranker, name: str) -> list[Check]:
-    """What the files are. That they were loaded means that what is checked there has passed."""
+    """What the files are. They were loaded, so the checks of loading have passed."""
     if isinstance(reranker, CrossEncoderReranker):
         return _about_checkpoint(name)
     folder = _folder(name)
@@ -217,7 +217,7 @@ def _about_checkpoint(name: str) -> list[Check]:
     with checkpoints.opened(name, source=source) as folder:
         config = files.read_json(folder / files.CONFIG)
         stored = sorted(folder.glob("*.safetensors"))
-        tensors = [one for file in stored for one in checkpoints.tensors(file).items()]
+        tensors = [tensor for file in stored for tensor in checkpoints.tensors(file).items()]
         size = sum(file.stat().st_size for file in stored)
     kept = {key: value for key, value in tensors if not soundness.HARMLESS.search(key)}
     parameters = sum(math.prod(shape) for _, shape in kept.values())
@@ -239,8 +239,8 @@ def _about_checkpoint(name: str) -> list[Check]:
         Check("weights", True, f"safetensors, {types}, {size / 1e6:,.1f} MB"),
     ]
     if rope := config.get("rope_parameters"):
-        said = ", ".join(f"{key} {value}" for key, value in sorted(rope.items()))
-        lines.insert(3, Check("rotary embedding", True, said))
+        settings = ", ".join(f"{key} {value}" for key, value in sorted(rope.items()))
+        lines.insert(3, Check("rotary embedding", True, settings))
     has_file = (source / weights.TOKENIZER).is_file()
     lines.append(
         Check(

@@ -162,7 +162,7 @@ class CrossEncoderReranker:
         return np.asarray(logits, np.float32)
 
     def _longer(self, pairs: list[Pair]) -> int:
-        """How many pairs the model's tokenizer is about to cut."""
+        """Number of pairs that the model's tokenizer will cut."""
         special = self._model.tokenizer.num_special_tokens_to_add(pair=True)
         room = self._model.max_seq_length - special
         texts = list(dict.fromkeys(text for pair in pairs for text in pair))
@@ -179,7 +179,7 @@ class CrossEncoderReranker:
 
 
 def _tokens(model: CrossEncoder, tokenizer: Tokenizer) -> tuple[PairTokenizer | None, str]:
-    """What reads pairs for the engine; None and a reason where the engine cannot be used."""
+    """The tokenizer of pairs for the engine; None and a reason where the engine cannot be used."""
     from resolver.reranker.architecture import supports
 
     if len(model) != 1 or model.model is None or not supports(model.model):
@@ -191,14 +191,14 @@ def _tokens(model: CrossEncoder, tokenizer: Tokenizer) -> tuple[PairTokenizer | 
         tokens = PairTokenizer(tokenizer, max_length=model.max_seq_length, typed=typed)
     except ModelError as error:
         return None, error.problem
-    # How texts are cut and joined are settings of the tokenizer, which may be set anyhow.
+    # The tokenizer's settings may say to cut and join texts in another way.
     features = model.preprocess([list(pair) for pair in _PROBES])
     taken = features["attention_mask"].bool()
     ids = features["input_ids"][taken]
     types = features["token_type_ids"][taken] if typed else np.zeros(len(ids))
-    found = tokens.encode(_PROBES)
-    found_types = np.zeros(len(ids)) if found.types is None else found.types
-    if found.ids.tolist() != ids.tolist() or found_types.tolist() != types.tolist():
+    ours = tokens.encode(_PROBES)
+    our_types = np.zeros(len(ids)) if ours.types is None else ours.types
+    if ours.ids.tolist() != ids.tolist() or our_types.tolist() != types.tolist():
         return None, "its tokenizer puts pairs together in a way of its own"
     return tokens, ""
 
@@ -212,8 +212,8 @@ _PROBES: list[Pair] = [
 
 
 def _dtype(device: torch.device) -> str:
-    """Half precision where it is fast and keeps ranks: float16 has eight times the resolution of
-    bfloat16, whose logits tie."""
+    """Half precision on a GPU: float16 has eight times the resolution of bfloat16, in which many
+    logits tie."""
     return "float16" if device.type == "cuda" else "float32"
 
 

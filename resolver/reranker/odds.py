@@ -1,4 +1,4 @@
-"""From log odds to probabilities: the one place where that is computed."""
+"""Log odds → probabilities."""
 
 from __future__ import annotations
 

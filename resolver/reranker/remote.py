@@ -62,7 +62,7 @@ _RUNNING = "check RESOLVER_RERANKER and that the server runs"
 
 
 class _Refused(ModelError):
-    """The server understood, and answers with something that another attempt will not change."""
+    """The server answers with an error that another attempt will not change."""
 
     def __init__(self, problem: str, *, status: int, remedy: str) -> None:
         self.status = status
@@ -78,7 +78,7 @@ class _TooLarge(ModelError):
 
 
 class Connection:
-    """HTTP to one server, its failures told in this project's words.
+    """HTTP to one server; its failures become this project's errors.
 
     Certificates are verified, against `ca_file` or, where that is None, the system's
     authorities or those of ``SSL_CERT_FILE``. The key is sent as a
@@ -98,7 +98,7 @@ class Connection:
     ) -> None:
         self.url = url
         self.interrupted = False
-        """Whether a request failed in a way that the server's restart would explain."""
+        """Whether a request failed as it does when the server restarts."""
         self._api_key = api_key
         self._timeout = timeout
         self._in_flight = in_flight
@@ -219,11 +219,11 @@ class Connection:
         if status in _PASSING:
             self.interrupted = self.interrupted or status != httpx.codes.TOO_MANY_REQUESTS
             raise PassingError(
-                f"answers {status}{self._said(content)}",
+                f"answers {status}{self._message(content)}",
                 wait=asked_wait(response.headers.get("Retry-After", "")),
             )
         if not response.is_success:
-            raise self._refused(response, f"answers {status}{self._said(content)}")
+            raise self._refused(response, f"answers {status}{self._message(content)}")
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):
             raise self._refused(response, f"answers with {kind or 'no type'}, not JSON")
@@ -245,13 +245,13 @@ class Connection:
             remedy = "name the address that it redirects to"
         return _Refused(f"the reranker at {self.url} {reason}", status=status, remedy=remedy)
 
-    def _said(self, content: bytes) -> str:
-        """What the server says, on one line, without the key if it repeats that."""
-        said = content[:1000].decode("utf-8", "replace")
+    def _message(self, content: bytes) -> str:
+        """The server's message on one line, with the key masked."""
+        message = content[:1000].decode("utf-8", "replace")
         if self._api_key is not None and (key := self._api_key.get_secret_value()):
-            said = said.replace(key, "***")
-        said = " ".join(said.split())[:200]
-        return f": {said}" if said else ""
+            message = message.replace(key, "***")
+        message = " ".join(message.split())[:200]
+        return f": {message}" if message else ""
 
 
 class RemoteReranker:
@@ -285,9 +285,9 @@ class RemoteReranker:
 
     @property
     def fingerprint(self) -> str:
-        """Of the model's name and what the server tells of it: revision, precision, length.
+        """From the model's name and what the server says about it: revision, precision, length.
 
-        Infinity and Cohere-like servers tell little more than the name: give another model
+        Infinity and Cohere-like servers say little more than the name: give another model
         another name there.
         """
         return self._served.fingerprint
@@ -298,7 +298,7 @@ class RemoteReranker:
 
     @property
     def truncated(self) -> int:
-        """Always 0: the server cuts pairs beyond the model's length and does not tell."""
+        """Always 0: the server cuts pairs beyond the model's length and does not say so."""
         return 0
 
     def score(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:

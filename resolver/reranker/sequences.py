@@ -1,4 +1,4 @@
-"""Token ids of many sequences in one array: what a batch is cut from. NumPy alone."""
+"""Token ids of many sequences in one array, from which batches are cut. Needs NumPy only."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def packed(lengths: Numbers, budget: int) -> Iterator[Numbers]:
 
 
 def padded(lengths: Numbers, budget: int) -> Iterator[Numbers]:
-    """As `packed`, but counting the padding to the longest of a batch as well."""
+    """As `packed`, but the budget also counts the padding to the longest sequence of a batch."""
     order = np.argsort(lengths, kind="stable")
     ordered = lengths[order]
     start = 0

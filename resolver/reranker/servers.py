@@ -1,4 +1,4 @@
-"""What reranking servers speak: their addresses, requests and answers.
+"""The protocols of reranking servers: addresses, requests and answers.
 
 Four forms are known. Three give logits: Infinity (github.com/michaelfeil/infinity,
 ``docs/assets/openapi.json`` of 0.0.63; checked against 0.0.78), TEI
@@ -27,7 +27,7 @@ from resolver.errors import ModelError, SettingsError
 from resolver.network import addresses
 
 MAX_DOCUMENTS = 256
-"""Most documents in a request where the server does not tell; Infinity takes 2,048, Cohere 1,000.
+"""Most documents in a request where the server states no limit; Infinity takes 2,048, Cohere 1,000.
 One request occupies the server for longer the more it holds."""
 
 CLIPPED = 1e-7
@@ -155,9 +155,9 @@ def parse(name: str) -> Address:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A model on a server. `identity` is what the server tells of it that bears on a score.
+    """A model on a server. `identity` is what the server says about it that may change scores.
 
-    The server's own version is left out: an upgrade would part every judge from its model.
+    The server's own version is left out: after each upgrade every judge would have to be refitted.
     """
 
     form: Form
@@ -179,10 +179,10 @@ class Served:
     def fingerprint(self) -> str:
         """32 hexadecimal digits; the same wherever the same model is served in the same form.
 
-        Cohere-like servers tell nothing, so their address is part of it.
+        Cohere-like servers say nothing about the model, so their address is part of it.
         """
-        told = {"form": self.form.name, "model": self.model, "logits": self.logits}
-        content = orjson.dumps({**told, **self.identity}, option=orjson.OPT_SORT_KEYS)
+        served = {"form": self.form.name, "model": self.model, "logits": self.logits}
+        content = orjson.dumps({**served, **self.identity}, option=orjson.OPT_SORT_KEYS)
         return hashlib.blake2b(content, digest_size=16).hexdigest()
 
     def request(self, query: str, documents: Sequence[str], *, raw: bool = True) -> bytes:
@@ -250,7 +250,7 @@ def _logit(probability: float) -> float:
 
 
 Get = Callable[[str], Any]
-"""A path below the address → the JSON that is there, None where there is none."""
+"""A path below the address → the JSON there, None where there is none."""
 
 
 def identify(address: Address, get: Get) -> Served:
@@ -295,9 +295,9 @@ def _from_info(address: Address, info: Mapping[str, Any]) -> Served:
     model = info["model_id"]
     kind = info.get("model_type")
     if not (isinstance(kind, dict) and "reranker" in kind):
-        told = ", ".join(kind) if isinstance(kind, dict) else str(kind)
+        task = ", ".join(kind) if isinstance(kind, dict) else str(kind)
         raise ModelError(
-            f"TEI at {address.url} serves {model} as {told}, not as a reranker",
+            f"TEI at {address.url} serves {model} as {task}, not as a reranker",
             remedy="serve a sequence classifier with one label",
         )
     if address.model not in (None, model):

@@ -1,9 +1,9 @@
-"""Pairs of texts → token ids, in arrays: what a model reads, without a loop over pairs.
+"""Pairs of texts → token ids in arrays, without a loop over pairs.
 
-A text is tokenised once: documents return with every string that finds them and are remembered,
-an affiliation is tokenised once a call. Pairs are then put together by index arithmetic, with the
-separators of the tokenizer's own post-processor. The ids are those that the tokenizer itself
-gives for the pair.
+Each text is tokenised once: the ids of documents are cached, since many strings have the same
+candidates; an affiliation is tokenised once a call. Pairs are then joined by index arithmetic, with
+the separators of the tokenizer's own post-processor. The ids equal those that the tokenizer gives
+for the pair.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ REMEMBERED = 400_000
 20 ids each) and half as many again; some 100 MB, most of it the texts."""
 
 _PROBES = ("University of Oslo", "Norway")
-"""Any two texts that have tokens: what a post-processor puts around them is its template."""
+"""Any two texts that have tokens, to see what the post-processor puts around them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ def template(tokenizer: Tokenizer) -> Template:
     """
     bare = [tokenizer.encode(text, add_special_tokens=False) for text in _PROBES]
     whole = tokenizer.encode(*_PROBES)
-    first, second = (len(one) for one in bare)
-    of_text = np.array([-1 if one is None else one for one in whole.sequence_ids])
+    first, second = (len(encoding) for encoding in bare)
+    of_text = np.array([-1 if text is None else text for text in whole.sequence_ids])
     ids, types = np.array(whole.ids, np.int32), np.array(whole.type_ids, np.int32)
     a, b = (int(np.argmax(of_text == number)) for number in (0, 1))
     parts = [0, a, a + first, b, b + second, len(ids)]
@@ -101,7 +101,7 @@ class PairTokenizer:
     counts the pairs cut, over all calls. Safe to share between threads.
 
     `tokenizer` is taken over: nothing else may set it to cut or to pad. `typed` False is for a
-    model that is told of no token types. Of documents, `remembered` at most are kept, and
+    model without token types. Of documents, `remembered` at most are kept, and
     those of the last call.
     """
 
@@ -136,7 +136,7 @@ class PairTokenizer:
         """One sequence for each pair, in order."""
         affiliations: dict[str, int] = {}
         first = np.fromiter(
-            (affiliations.setdefault(one, len(affiliations)) for one, _ in pairs),
+            (affiliations.setdefault(text, len(affiliations)) for text, _ in pairs),
             np.int64,
             len(pairs),
         )
@@ -168,8 +168,8 @@ class PairTokenizer:
         encodings = self._tokenizer.encode_batch_fast(
             [weights.encodable(text) for text in texts], add_special_tokens=False
         )
-        lengths = np.fromiter((len(one) for one in encodings), np.int64, len(texts))
-        ids = chain.from_iterable(one.ids for one in encodings)
+        lengths = np.fromiter((len(encoding) for encoding in encodings), np.int64, len(texts))
+        ids = chain.from_iterable(encoding.ids for encoding in encodings)
         into.extend(texts, np.fromiter(ids, np.int32, int(lengths.sum())), lengths)
 
     def _join(self, texts: _Texts, first: Numbers, documents: _Texts, second: Numbers) -> Sequences:
@@ -206,7 +206,8 @@ class PairTokenizer:
 
 
 def shortened(a: Numbers, b: Numbers, room: int) -> tuple[Numbers, Numbers, int]:
-    """Lengths of two texts that share a room, and how many pairs were cut: the longer gives."""
+    """Lengths of the two texts of each pair after cutting the longer one to `room` tokens together;
+    and how many pairs were cut."""
     short, over = np.minimum(a, b), a + b > room
     short = np.where(over, np.minimum(short, room // 2), short)
     long = np.where(over, room - short, np.maximum(a, b))

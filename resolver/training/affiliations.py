@@ -1,4 +1,4 @@
-"""Pairs of two affiliations, and the strings that a reranker is measured on.
+"""Pairs of two affiliations, and the samples that a reranker is evaluated on.
 
 The published fine-tune learns from pairs of affiliations: 1 when both name the same
 organisation. The second string stands for an organisation, so only strings that name exactly
@@ -42,7 +42,7 @@ LINEAGE = frozenset(
 
 
 class SampleKind(StrEnum):
-    """What the documents of a sample are."""
+    """Whether the documents of a sample are affiliations or organisations."""
 
     AFFILIATION = "affiliation"
     ORGANISATION = "organisation"
@@ -59,7 +59,7 @@ class Sample:
 
 
 def key(text: str) -> str:
-    """What near-identical strings share: their folded words, without case, accents, punctuation."""
+    """The same for near-identical strings: the folded words, without case, accents, punctuation."""
     return " ".join(words(text)) or text
 
 
@@ -156,7 +156,7 @@ class Pool:
             yield from _shuffled(self._by_place[place.country_code,], rng)
 
     def _apart(self, item: Labelled, ror_id: str) -> bool:
-        """Whether an organisation is no relative of those of a string, and not named in it."""
+        """Whether an organisation is unrelated to those of a string, and not named in it."""
         own = self.named(item)
         if any(self._of_one_lineage(ror_id, other) for other in own):
             return False
@@ -221,7 +221,7 @@ def samples(
     limit: int | None,
     seed: int,
 ) -> list[Sample]:
-    """What held-out strings are measured by, of both kinds, at most `limit` (None: all).
+    """Evaluation samples of held-out strings, of both kinds, at most `limit` (None: all).
 
     `gold` are strings of held-out organisations. Positives are strings or documents of held-out
     organisations only. Negative strings are of held-out organisations too; negative documents are
@@ -265,7 +265,7 @@ def samples(
 def _limited(
     found: Mapping[SampleKind, Sequence[Sample]], limit: int | None, rng: random.Random
 ) -> list[Sample]:
-    """Half of each kind; what one kind lacks the other makes up for."""
+    """Half of each kind, or more of the other where there are too few of one."""
     if limit is None:
         return [sample for of in found.values() for sample in of]
     kept: list[Sample] = []

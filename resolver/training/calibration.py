@@ -1,4 +1,4 @@
-"""Platt scaling: from logits to probabilities that can be taken at their word."""
+"""Platt scaling: fitting calibrated probabilities to logits."""
 
 from __future__ import annotations
 

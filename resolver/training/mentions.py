@@ -1,4 +1,4 @@
-"""Where an affiliation names something, word by word: what decides whether a pair is a sure one."""
+"""Which words of an affiliation name an organisation: it decides whether a pair is surely wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FUNCTION_WORDS = frozenset([
     "on", "the", "to", "und", "van", "vor", "y", "zu", "zum", "zur",
 ])
 # fmt: on
-"""Words that a name may lack or have too many of without being another name."""
+"""Words that may be missing or added without making it another name."""
 
 SLACK = 2
 """Words that may stand between those of a name: "University (public) of Oslo"."""
@@ -59,8 +59,8 @@ def mention(affiliation: list[str], name: str) -> frozenset[int]:
 
 
 def ground(affiliation: list[str], names: Iterable[str]) -> frozenset[int]:
-    """Positions that an organisation's names stand on: all whole mentions, else the name of
-    which most is there, word by word."""
+    """Positions of the words that name an organisation: all whole mentions of its names, else the
+    words of the name of which most are there."""
     names = list(names)
     whole = frozenset().union(*(mention(affiliation, name) for name in names))
     if whole or not names:

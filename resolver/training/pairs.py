@@ -1,9 +1,9 @@
 """(affiliation, document) pairs with labels, from strings whose organisations are known.
 
-Negatives come from the project's own first stage: what it brings in deployment is what the
-cross-encoder has to tell apart. The hard part is which of its candidates are *surely* wrong.
-A gold string often names more organisations than its label says, so a candidate that may
-well be meant is dropped, neither 1 nor 0.
+Negatives come from the project's own first stage, because its candidates are what the
+cross-encoder has to rank in use. The difficulty is to know which of them are *surely* wrong: a gold
+string often names more organisations than its label has. A candidate that the string may mean is
+therefore left out, neither 1 nor 0.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ HARDEST = 2
 """Negatives that are always the hardest ones; the others are drawn from further down."""
 
 OTHER_NAME_SHARE = 0.3
-"""Of how many positives a second one is made, shown by another name of the organisation."""
+"""Share of the positives that get a second pair, with another name of the organisation."""
 
 OTHER_SCRIPT_SHARE = 0.7
-"""The same where the name is not plain ASCII: scripts and accents are what it should learn to
-read in one another."""
+"""The same share where the name is not plain ASCII: the model should learn that names in other
+scripts, or with accents, mean the same."""
 
 CITY_LEFT_OUT = {1: 0.5, 0: 0.35}
 """How often a document is shown without its city, by label. Of the training strings' pairs 61% of
@@ -54,17 +54,17 @@ _HIERARCHY = frozenset(
     }
 )
 _HIERARCHY_SHARE = 0.5
-"""A parent, child, predecessor or successor counts as not meant when the string holds at most
-this share of its name."""
+"""A parent, child, predecessor or successor counts as wrong when the string has at most this share
+of its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
     """A normalised affiliation and the organisations it names, possibly none.
 
-    `certain` holds for strings made from the registry: all that they name is known, so that
-    whatever else their words resemble is wrong. `complete` holds where the labels are meant to be
-    all that the string names, by whoever labelled; not where a source asserts one of several.
+    `certain` is for strings made from the registry: all that they name is known, so every other
+    organisation is wrong, however similar. `complete` says that the labels were meant to be all
+    organisations of the string; a source that labels one of several is not complete.
     """
 
     affiliation: str
@@ -110,12 +110,12 @@ def read_labelled(path: Path, incomplete: Collection[str] = ()) -> list[Labelled
 
 
 def fold(affiliation: str, folds: int) -> int:
-    """Which of so many folds a string belongs to, by its own hash; 256 folds at most."""
+    """The fold of a string, from 0 to `folds` - 1, by a hash of the string; 256 folds at most."""
     return hashlib.blake2b(affiliation.encode(), digest_size=4).digest()[0] % folds
 
 
 def held_out(ror_id: str) -> bool:
-    """Whether an organisation is one of those never trained on; stable across releases."""
+    """Whether an organisation is never trained on; the same in every release."""
     digest = hashlib.blake2b(ror_id.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % HELD_OUT_SHARE == 0
 
@@ -136,7 +136,7 @@ def split(gold: Iterable[Labelled]) -> tuple[list[Labelled], list[Labelled]]:
 def verdict(
     item: Labelled, candidate: Document, organisations: Mapping[str, Organisation]
 ) -> int | None:
-    """1: named in the string. 0: surely not. None: it cannot be known, so it is not learnt from."""
+    """1: named in the string. 0: surely not. None: unknown, so it is not trained on."""
     if candidate.ror_id in item.ror_ids:
         return 1
     gold = [organisations[ror_id] for ror_id in sorted(item.ror_ids) if ror_id in organisations]
@@ -161,7 +161,7 @@ def verdict(
 
 
 def _may_be_here(text: list[str], candidate: Document, gold: Sequence[Organisation]) -> bool:
-    """Whether place speaks against a candidate whose name stands beside the gold one's.
+    """Whether a candidate, named beside the gold organisation, can be meant by its place.
 
     "Institute of Physics, University of Rome" has the words of the Institute of Physics in
     London, whose country is another.
@@ -200,10 +200,10 @@ def _rival(
 
 
 def shown(
-    item: Labelled, ror_id: str, found: Sequence[Candidate], organisation: Organisation
+    item: Labelled, ror_id: str, candidates: Sequence[Candidate], organisation: Organisation
 ) -> Document:
-    """The document by which the first stage shows an organisation, else its nearest name."""
-    for candidate in found:
+    """The document of an organisation among the candidates, else that of its most similar name."""
+    for candidate in candidates:
         if candidate.ror_id == ror_id:
             return candidate.document
     text = words(item.affiliation)

@@ -1,4 +1,4 @@
-"""Named sets of training options; a preset is nothing but values.
+"""Presets: named sets of training options.
 
 `builtin` is how the built-in reranker is trained, `affiliations-2025` the recipe that the model
 card of ``cometadata/gte-multilingual-reranker-affiliations`` gives.
@@ -66,8 +66,8 @@ AFFILIATIONS_2025 = Preset(
         strings_apart=True,
     ),
 )
-"""Every value of the card, of 2025. The card does not say how its pairs were found: `Data` is the
-project's own answer."""
+"""Every value of the card of 2025. The card does not say how its pairs were chosen: the values of
+`Data` are this project's."""
 
 PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in (BUILTIN, AFFILIATIONS_2025)}
 
@@ -88,7 +88,7 @@ ALIASES: Mapping[str, str] = {
 """The trainer's names for options that have a name here."""
 
 _OWN = frozenset({"base", "out", "gold", "material", "device", "further", "progress"})
-"""Options that have a place of their own on the command line, or none."""
+"""Options that have an argument of their own on the command line, or cannot be set."""
 
 _GOVERNED = frozenset(
     {
@@ -109,7 +109,7 @@ _GOVERNED = frozenset(
         "use_cpu",
     }
 )
-"""Fields of the trainer that follow from options or that resuming depends on."""
+"""Fields of the trainer that follow from other options, or that resuming depends on."""
 
 _ABOVE_ZERO = (
     "epochs",
@@ -161,7 +161,7 @@ def changed(
         else:
             of_trainer[name] = value
     if "evaluation_steps" in options and start.training.keep_best:
-        # The best one can only be kept if each one that is evaluated is saved.
+        # The best step can only be saved if each step that is evaluated is saved.
         options.setdefault("checkpoint_steps", options["evaluation_steps"])
     made = Preset(
         start.name,
@@ -199,18 +199,18 @@ def _require_sound(training: RerankerTraining, data: Data) -> None:
 
 
 def departures(made: Preset) -> dict[str, tuple[Any, Any]]:
-    """Options that differ from those of the preset's name, each with both values.
+    """Options that differ from those of the preset, each with (the preset's value, its value).
 
-    What every run has of its own (files, folders, device) is left out.
+    What differs with every run (files, folders, device) is left out.
     """
     start = PRESETS[made.name]
-    found: dict[str, tuple[Any, Any]] = {}
+    changes: dict[str, tuple[Any, Any]] = {}
     for was, now in ((start.training, made.training), (start.data, made.data)):
-        for one in dataclasses.fields(was):
-            before, after = getattr(was, one.name), getattr(now, one.name)
-            if before != after and one.name not in _OWN - {"base", "further"}:
-                found[one.name] = (before, after)
-    return found
+        for option in dataclasses.fields(was):
+            before, after = getattr(was, option.name), getattr(now, option.name)
+            if before != after and option.name not in _OWN - {"base", "further"}:
+                changes[option.name] = (before, after)
+    return changes
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -261,7 +261,7 @@ def _meant(name: str, known: Mapping[str, Any]) -> str:
 @cache
 def _fields(of: type) -> dict[str, Any]:
     hints = get_type_hints(of)
-    return {one.name: hints[one.name] for one in dataclasses.fields(of)}
+    return {option.name: hints[option.name] for option in dataclasses.fields(of)}
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The processes of one training: one alone, or several that ``accelerate launch`` or torchrun
+"""The processes of a training: a single one, or several that ``accelerate launch`` or torchrun
 started.
 
 One of them, the main one, reads the registry, opens the index, prints and writes. The others wait
@@ -16,7 +16,7 @@ from typing import Any
 from resolver.errors import SettingsError
 
 PATIENCE = timedelta(hours=6)
-"""How long a process waits for another: the main one may mine and evaluate for an hour or two."""
+"""How long a process waits for another: the main process may mine and evaluate for hours."""
 
 
 def device_kind(device: str | None) -> str:

@@ -68,7 +68,7 @@ def ranking(
     """
     orders = []
     for shortlist, values in zip(lists, scored, strict=True):
-        right = np.array([found == 1 for found in shortlist.verdicts])
+        right = np.array([verdict == 1 for verdict in shortlist.verdicts])
         if right.any():
             order = np.argsort(-np.asarray(values, np.float64), kind="stable")
             orders.append((right[order].tolist(), int(right.sum())))
@@ -76,19 +76,19 @@ def ranking(
 
 
 def first_stage_order(lists: Iterable[Shortlist]) -> list[Sequence[float]]:
-    """Scores that keep each shortlist in the order it came."""
+    """Scores that keep the order of each shortlist."""
     return [[-float(i) for i in range(len(shortlist.pairs))] for shortlist in lists]
 
 
 def judged(
     lists: Sequence[Shortlist], scored: Sequence[npt.NDArray[np.float32]]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Logits and labels of all candidates of known verdict: what calibration is fitted on."""
+    """Logits and labels of all candidates whose verdict is known, for calibration."""
     known = [
-        (value, found == 1)
+        (value, known_verdict == 1)
         for shortlist, values in zip(lists, scored, strict=True)
-        for value, found in zip(values.tolist(), shortlist.verdicts, strict=True)
-        if found is not None
+        for value, known_verdict in zip(values.tolist(), shortlist.verdicts, strict=True)
+        if known_verdict is not None
     ]
     return (
         np.array([value for value, _ in known], np.float32),

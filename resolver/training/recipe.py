@@ -62,12 +62,12 @@ def prepare_reranker(
     reranker: Reranker | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Mine what `finish_reranker` learns from and is measured on, into `options.out`.
+    """Mine the data that `finish_reranker` trains and measures on, into `options.out`.
 
     With a `reranker` the hardest wrong candidates are those that it scores highest.
 
-    For the main process alone. A run that was begun with the same options and data is gone on
-    with: what it has mined stays. Neither the registry nor the first stage is needed after this.
+    Only the main process calls this. A run with the same options and data is continued: what it
+    has mined is kept. Neither the registry nor the first stage is needed afterwards.
 
     Raises:
         GoldError: a line of a gold or material file cannot be read.
@@ -183,7 +183,8 @@ def finish_reranker(
 ) -> TrainingReport | None:
     """Train on what `prepare_reranker` mined; export, calibrate, measure, write the card.
 
-    Every process of a training calls this; None comes back in all but the main one.
+    Every process of a training calls this; it returns None in all but the main one. The ONNX form
+    goes to ``<out>/onnx``, the checkpoint is ``<out>`` itself; each has its own calibration.
 
     Raises:
         ModelError: the base does not fit, or training options contradict each other.
@@ -280,7 +281,7 @@ def _material(data: Data) -> Material:
 def _known(
     organisations: Iterable[Organisation],
 ) -> tuple[list[Organisation], dict[str, Organisation]]:
-    """The active ones, of which strings are made, and all that are not withdrawn, by id."""
+    """The active organisations, from which strings are made; and all but withdrawn ones, by id."""
     kept = [o for o in organisations if o.status is not OrganisationStatus.WITHDRAWN]
     active = [o for o in kept if o.status is OrganisationStatus.ACTIVE]
     return active, {organisation.ror_id: organisation for organisation in kept}
@@ -295,13 +296,13 @@ def _sample(learnt: Sequence[LabelledPair], seed: int) -> list[tuple[str, str]]:
 def _measure(
     reranker: Reranker, lists: Sequence[Shortlist], folder: Path
 ) -> tuple[Ranking, Calibration | None]:
-    """Rank the shortlists; fit a calibration and store it beside the model, if one can be."""
+    """Rank the shortlists; fit a calibration and write it beside the model, if it can be fitted."""
     scored = scores(lists, reranker)
     fitted = None
     try:
         fitted = calibration.fit(*judged(lists, scored))
     except ModelError as error:
-        # Hours of training are not thrown away for it: loading warns that there is none.
+        # No reason to lose hours of training: loading warns that there is none.
         log.warning("%s is not calibrated: %s", folder, error)
     else:
         write_calibration(fitted, folder / CALIBRATION)

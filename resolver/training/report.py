@@ -1,4 +1,4 @@
-"""What a training learns from, and what came of it."""
+"""The options for the data of a training, and the report of its results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resolver.training.reranker import Reranking
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What to learn from. The defaults are those of the built-in models.
+    """The options for training data. The defaults are those of the built-in models.
 
     `gold` are files of labelled strings (`pairs.read_labelled`), `material` an annotated file
     for departments and addresses (`augmentation.read_material`; None: names and places only).
@@ -53,12 +53,12 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class TrainingReport:
-    """What came of a reranker training, measured on strings of held-out organisations.
+    """The result of a reranker training, measured on strings of held-out organisations.
 
-    `checkpoint` ranks by the trained model in torch, `exported` by its ONNX form, None where
-    the architecture has none. `before` and `after` are the base and the trained model on the
-    evaluation samples, None without any; `best` is the step that was kept (None: the last).
-    `calibration` is that of the form served, None where none could be fitted.
+    `checkpoint` is the ranking by the trained model in torch, `exported` by its ONNX form, None
+    where the architecture has none. `before` and `after` are the base and the trained model on the
+    evaluation samples, None without any; `best` is the step that was saved (None: the last).
+    `calibration` belongs to the form in use, None where none could be fitted.
     """
 
     pairs: int

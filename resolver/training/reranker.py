@@ -2,9 +2,9 @@
 
 The recipe is that of ``cometadata/gte-multilingual-reranker-affiliations``: binary
 cross-entropy on the bare logit, AdamW, warm-up, linear schedule, seed 42. The defaults here are
-those of the built-in model; what differs suits a small model on a CPU: fewer layers, a higher
-learning rate, frozen word embeddings, batches of like length, bfloat16 autocast. The published
-values are the preset `affiliations-2025` (`resolver.training.presets`).
+those of the built-in model, where they differ to suit a small model on a CPU: fewer layers, a
+higher learning rate, frozen word embeddings, batches of similar lengths, bfloat16 autocast. The
+published values are the preset `affiliations-2025` (`resolver.training.presets`).
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ SEED = 42
 """The seed of the published recipe."""
 
 BUCKET_BATCHES = 64
-"""Batches of like length are cut from a shuffled stretch of so many: little padding, and still
-another neighbourhood for each pair."""
+"""The shuffled pairs are cut into stretches of so many batches; each stretch is sorted by length.
+That leaves little padding, and a pair meets other pairs in each epoch."""
 
 EVALUATION = "affiliation-val"
-"""What the published card calls its evaluation set."""
+"""The name of the evaluation set in the published card."""
 
 START = "start"
 CHECKPOINTS = "checkpoints"
@@ -55,11 +55,11 @@ class RerankerTraining:
     """How to fine-tune.
 
     `base` is a local folder or hub id of a BERT-like encoder or of a cross-encoder; `layers`
-    keeps so many of its layers, evenly spaced and the last included (None: all);
+    is the number of its layers to keep, evenly spaced and the last included (None: all);
     `max_length` counts tokens of a pair; `freeze_words` keeps the word embeddings as they are.
     `device` None takes the best there is; `bf16` is autocast, on CPU too; `threads` are torch's
     on a CPU (None: one a core). `checkpoint_steps` saves a checkpoint every so many steps (None:
-    only the end); a run that was cut off goes on from the last one.
+    only the end); an interrupted run continues from the last one.
 
     `batch_size` and `evaluation_batch_size` are for each device; `warmup` is a share of the
     steps; `dropout` None keeps the base's own. `evaluation_steps` evaluates every so many steps
@@ -101,7 +101,7 @@ class RerankerTraining:
 
 @dataclass(frozen=True, slots=True)
 class Reranking:
-    """What `CrossEncoderRerankingEvaluator` says of a model; means over samples, in [0, 1]."""
+    """The figures of `CrossEncoderRerankingEvaluator`: means over samples, in [0, 1]."""
 
     map: float
     mrr: float
@@ -110,7 +110,7 @@ class Reranking:
 
 @dataclass(frozen=True, slots=True)
 class TrainingStep:
-    """A line of the training log; what was not taken at this step is None."""
+    """A line of the training log; None for what was not measured at this step."""
 
     step: int
     epoch: float
@@ -121,7 +121,8 @@ class TrainingStep:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What came of a training. `best` is the step that was kept, None for the last one."""
+    """The result of a training. `best` is the step that was saved, None for the last one; `resumed`
+    the step that it continued from, None for a run without interruption."""
 
     out: Path
     steps: int
@@ -321,7 +322,7 @@ def _rows(rows: Iterable[tuple[str, str, int]]) -> datasets.Dataset:
 
 
 def _judged_rows(samples: Sequence[Sample]) -> datasets.Dataset:
-    """The samples as pairs, for the loss on them."""
+    """The samples as labelled pairs, for the evaluation loss."""
     return _rows(
         (sample.query, text, label)
         for sample in samples
@@ -333,7 +334,7 @@ def _judged_rows(samples: Sequence[Sample]) -> datasets.Dataset:
 def evaluator(
     samples: Sequence[Sample], options: RerankerTraining
 ) -> CrossEncoderRerankingEvaluator:
-    """What the published card evaluates by."""
+    """The evaluator of the published card."""
     from sentence_transformers.cross_encoder.evaluation import CrossEncoderRerankingEvaluator
 
     return CrossEncoderRerankingEvaluator(
@@ -380,7 +381,7 @@ def _reranking(metrics: Mapping[str, Any], prefix: str) -> Reranking | None:
 
 
 def _steps(history: Sequence[Mapping[str, Any]]) -> Iterator[TrainingStep]:
-    """The trainer's history, one line a step."""
+    """The trainer's history, one `TrainingStep` for each step."""
     lines: dict[int, dict[str, Any]] = {}
     for entry in history:
         line = _line(entry)
@@ -391,7 +392,7 @@ def _steps(history: Sequence[Mapping[str, Any]]) -> Iterator[TrainingStep]:
 
 
 def _line(entry: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What one entry of the trainer's history says; None for those at the very end."""
+    """The fields of an entry of the trainer's history; None for its closing entries."""
     if "loss" in entry:
         return {"loss": float(entry["loss"])}
     evaluation = _reranking(entry, "eval_")
@@ -423,17 +424,17 @@ def _callbacks(watch: Callable[[TrainingStep], None] | None) -> list[Any]:
 
 
 def set_epoch(batches: Any, epoch: int) -> None:
-    """Tell every sampler below `batches` which epoch it is.
+    """Set the epoch of every sampler that `batches` wraps.
 
-    With several processes a sampler stands below one that shares out, and after a resume below
-    one that skips, where neither the trainer nor accelerate reaches it: the order of the first
-    epoch would come again.
+    With several processes, and after a resume, our sampler is wrapped by one that shares batches
+    out or skips them. Neither the trainer nor accelerate sets its epoch there, so the order of the
+    first epoch would be repeated.
     """
     while batches is not None:
         for sampler in (batches, getattr(batches, "sampler", None)):
-            tell = getattr(sampler, "set_epoch", None)
-            if tell is not None:
-                tell(epoch)
+            set_its_epoch = getattr(sampler, "set_epoch", None)
+            if set_its_epoch is not None:
+                set_its_epoch(epoch)
         batches = getattr(batches, "batch_sampler", None)
 
 
@@ -441,7 +442,7 @@ def _bar() -> Any:
     from transformers.trainer_callback import ProgressCallback
 
     class Bar(ProgressCallback):  # type: ignore[misc]
-        """The bar alone: what is logged is for `watch` to say."""
+        """The progress bar without the log lines, which `watch` gets."""
 
         def on_log(self, *_: Any, **__: Any) -> None:
             return
@@ -450,16 +451,16 @@ def _bar() -> Any:
 
 
 def last_checkpoint(folder: Path, processes: int) -> Path | None:
-    """The latest checkpoint that holds all that a run of so many processes goes on from."""
+    """The latest checkpoint from which a run of so many processes can continue, if any."""
     whole = [path for path in _checkpoints(folder) if _is_whole(path, processes)]
     return whole[-1] if whole else None
 
 
 def remove_broken(folder: Path) -> None:
-    """Remove checkpoints that were cut off while they were written."""
+    """Remove checkpoints that were not written completely."""
     for path in _checkpoints(folder):
         if not _is_whole(path, 1):
-            log.warning("%s was cut off while it was written, and is removed", path)
+            log.warning("%s was not written completely, and is removed", path)
             shutil.rmtree(path)
 
 
@@ -482,7 +483,7 @@ def _is_whole(checkpoint: Path, processes: int) -> bool:
 
 
 def _reduce(options: RerankerTraining, out: Path) -> None:
-    """Save the base with fewer layers, one label, and the dropout that is wanted."""
+    """Save the base with the layers to keep, one label, and the dropout of the options."""
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
     base = options.base
@@ -532,7 +533,7 @@ def _keep_layers(model: Any, kept: Sequence[int]) -> None:
 
 
 class LengthBatches:
-    """Batches of like length in a shuffled order that changes with each epoch."""
+    """Batches of pairs of similar lengths, in a shuffled order that changes with each epoch."""
 
     def __init__(
         self, lengths: Sequence[int], batch_size: int, seed: int, *, drop_last: bool = False

@@ -1,11 +1,11 @@
-"""A training run in its folder: what it was started with, what it learns, whether it is finished.
+"""A training run in its folder: its options, its mined data, and whether it is finished.
 
 ::
 
-    run.json        what it was started with; there from the first moment
+    run.json        the options and data it was started with; written first
     data/           mined pairs, evaluation samples, shortlists: mined once, read by every process
-    start/          the base as the training begins with it
-    checkpoints/    what a run that was cut off goes on from
+    start/          the base model as the training begins with it
+    checkpoints/    what an interrupted run continues from
     training.json   settings, data, figures, log; there when the run is finished
     README.md       the model card
 """
@@ -37,16 +37,16 @@ CARD = "README.md"
 DATA = "data"
 
 WRITTEN = ("config.json", "model.safetensors", CARD, REPORT, RESULT)
-"""What a finished run leaves, beside the tokenizer and the ONNX form."""
+"""Files of a finished run, beside the tokenizer and the ONNX form."""
 
 Identity = dict[str, Any]
-"""What a run was started with, as JSON: two runs of the same identity give the same model."""
+"""The options and data of a run, as JSON: two runs of the same identity give the same model."""
 
 Row = TypeVar("Row", LabelledPair, Sample, Shortlist)
 
 
 class Stage(StrEnum):
-    """How far a run has come: to its pairs, or not even there."""
+    """How far a run has come: nothing mined yet, or its pairs are mined."""
 
     NEW = "new"
     MINED = "mined"
@@ -54,10 +54,10 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MinedData:
-    """What a run learns from and is measured on.
+    """The data that a run is trained and measured on.
 
-    `pairs` are trained on, `samples` evaluate, `shortlists` are the first stage's candidates for
-    held-out strings. `counts` says of what there is how much, for the card.
+    `pairs` are for training, `samples` for evaluation; `shortlists` are the first stage's
+    candidates for held-out strings. `counts` has the sizes of all of it, for the card.
     """
 
     pairs: tuple[LabelledPair, ...]
@@ -73,7 +73,7 @@ def file_digest(path: Path) -> str:
 
 
 def registry_digest(organisations: Iterable[Organisation]) -> str:
-    """32 hexadecimal digits that change with any record."""
+    """32 hexadecimal digits that change with any record of the registry."""
     digest = hashlib.blake2b(digest_size=16)
     for organisation in organisations:
         digest.update(orjson.dumps(organisation, default=sorted))
@@ -81,11 +81,10 @@ def registry_digest(organisations: Iterable[Organisation]) -> str:
 
 
 def begin(out: Path, identity: Identity, *, overwrite: bool) -> Stage:
-    """Enter the folder of a run, new or cut off; returns how far it has come.
+    """Begin a run in its folder, or continue an interrupted one; returns how far it has come.
 
     Raises:
-        ModelError: the folder holds a finished run, one that was started otherwise, or something
-            else altogether.
+        ModelError: the folder holds a finished run, one with other options or data, or other files.
     """
     begun = _read(out / RUN)
     if begun is None:
@@ -96,7 +95,7 @@ def begin(out: Path, identity: Identity, *, overwrite: bool) -> Stage:
             )
         stage = Stage.NEW
     elif not any((out / name).exists() for name in (DATA, RESULT)):
-        # Nothing has come of it yet that other options could contradict.
+        # Nothing was mined or trained yet, so other options are no contradiction.
         stage = Stage.NEW
     elif overwrite:
         for path in out.iterdir():
@@ -122,31 +121,31 @@ def begin(out: Path, identity: Identity, *, overwrite: bool) -> Stage:
 
 def differences(begun: Identity, now: Identity, path: str = "") -> list[str]:
     """ "training.epochs was 2.0, is 3.0", for each leaf that differs."""
-    found = []
+    changed = []
     for name in sorted({*begun, *now}):
         was, new = begun.get(name), now.get(name)
         if isinstance(was, dict) and isinstance(new, dict):
-            found += differences(was, new, f"{path}{name}.")
+            changed += differences(was, new, f"{path}{name}.")
         elif was != new:
-            found.append(f"{path}{name} was {was}, is {new}")
-    return found
+            changed.append(f"{path}{name} was {was}, is {new}")
+    return changed
 
 
 def identity(**parts: Any) -> Identity:
-    """The parts as plain JSON, comparable with what was read back."""
-    made: Identity = orjson.loads(orjson.dumps(parts, default=_plain))
-    return made
+    """The parts as plain JSON, so that they can be compared with what was read from a file."""
+    plain: Identity = orjson.loads(orjson.dumps(parts, default=_plain))
+    return plain
 
 
-def save(out: Path, learnt: MinedData) -> None:
-    """Write the data of a run; it is there as a whole or not at all."""
+def save(out: Path, data: MinedData) -> None:
+    """Write the mined data of a run: all of it or nothing."""
     draft = out / f"{DATA}.draft"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     for name in ("pairs", "samples", "shortlists"):
-        rows = getattr(learnt, name)
+        rows = getattr(data, name)
         (draft / f"{name}.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
-    _write(draft / "counts.json", learnt.counts)
+    _write(draft / "counts.json", data.counts)
     draft.rename(out / DATA)
 
 
@@ -172,7 +171,9 @@ def load(out: Path) -> MinedData:
                 Shortlist(
                     **row
                     | {
-                        "pairs": tuple((one, other) for one, other in row["pairs"]),
+                        "pairs": tuple(
+                            (affiliation, document) for affiliation, document in row["pairs"]
+                        ),
                         "verdicts": tuple(row["verdicts"]),
                     }
                 )
@@ -188,7 +189,7 @@ def load(out: Path) -> MinedData:
 
 
 def finish(out: Path, result: Identity) -> None:
-    """Write what came of the run and remove what only the training needed."""
+    """Write the result of the run and remove what only the training needed."""
     for name in (START, CHECKPOINTS, DATA):
         shutil.rmtree(out / name, ignore_errors=True)
     _write(out / RESULT, result)
@@ -210,18 +211,18 @@ def _lines(path: Path) -> Sequence[Any]:
 
 def _read(path: Path) -> Identity | None:
     try:
-        found: Identity = orjson.loads(path.read_bytes())
+        content: Identity = orjson.loads(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, orjson.JSONDecodeError) as error:
         raise ModelError(
             f"{path} cannot be read: {error}", remedy="choose another folder"
         ) from error
-    return found
+    return content
 
 
 def _write(path: Path, content: Any) -> None:
-    """Whole or not at all."""
+    """Write a file completely or not at all."""
     draft = path.with_name(f"{path.name}.draft")
     draft.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
     draft.replace(path)

@@ -1,4 +1,4 @@
-"""Model files: where they are, how they are read, and what identifies them.
+"""Model files: where they are, how they are read, and their fingerprints.
 
 The built-in models lie in `BUILTIN_FOLDER`: ``tokenizer.json`` serves both, ``encoder/`` and
 ``reranker/`` hold the weights, README.md is the model card.

@@ -1,10 +1,10 @@
 """The one place where a Hugging Face checkpoint is opened, be it local or from a hub.
 
-What a checkpoint may bring along besides numbers (code, pickles, adapters that name another
-repository, attention kernels from a hub, quantised forms) never reaches transformers: it is
-shown a folder of links to the safetensors and vocabulary files, with configurations that name
-nothing but architectures which transformers has by itself. Without remote code in sight there is
-nothing to trust and no prompt; a local folder is opened without a network.
+A checkpoint may hold more than numbers: code, pickles, adapters that name another repository,
+attention kernels from a hub, quantised weights. None of that reaches transformers: it gets a folder
+of links to the safetensors and vocabulary files, and configurations that name only architectures
+which transformers has by itself. So no remote code can run, and there is no prompt to trust it; a
+local folder is opened without network.
 
 Serving, training and the encoder all do::
 
@@ -34,7 +34,7 @@ from resolver.weights import TOKENIZER, fingerprint, gte, read_tokenizer
 from resolver.weights.files import CONFIG, GOLDEN, MODULES, TOKENIZER_CONFIG, first_line, read_json
 
 RECORDS = frozenset({GOLDEN, "report.json", "run.json", "training.json"})
-"""What is told of a model beside it: how it was trained and measured."""
+"""Files beside a model that say how it was trained and measured."""
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt", "*.joblib")
 """Weight files that can run code when they are loaded."""
@@ -52,7 +52,7 @@ _UNWANTED = (
 """Files of a hub repository that are not needed: pickles, code, other frameworks' forms."""
 
 _SHOWN = {".safetensors", ".json", ".txt", ".model", ".tiktoken", ".vocab"}
-"""Suffixes of what transformers may see."""
+"""Suffixes of the files that transformers may see."""
 
 _HIDDEN = ("*.bin.index.json", "*processor_config.json", GOLDEN)
 
@@ -67,7 +67,7 @@ _SENTENCE_BERT_LOADS = (
 )
 
 _ATTENTION = ("attn_implementation", "_attn_implementation", "experts_implementation")
-"""How to compute is not the checkpoint's to say: a name with "/" would be fetched and run."""
+"""Keys that choose an implementation: a name with "/" would be fetched and run."""
 
 _REBUILT = {"XLMRobertaTokenizer", "XLMRobertaTokenizerFast"}
 """Tokenizers that transformers 5 makes anew from the vocabulary, normaliser and all, whatever
@@ -195,7 +195,7 @@ def checkpoint_fingerprint(folder: Path) -> str:
 
 
 def _show(source: Path, target: Path, *, name: str, place: Callable[[Path, Path], object]) -> None:
-    """Put into `target` what may be seen of a checkpoint; `place` links or copies a file."""
+    """Put the files that transformers may see into `target`; `place` links or copies a file."""
     if (source / "adapter_config.json").is_file():
         raise ModelError(
             f"{name} is an adapter of another model",
@@ -242,7 +242,7 @@ def _module_folders(source: Path, name: str) -> list[str]:
     if not path.is_file():
         return []
     try:
-        modules = [(str(one["type"]), str(one["path"])) for one in orjson.loads(path.read_bytes())]
+        modules = [(str(m["type"]), str(m["path"])) for m in orjson.loads(path.read_bytes())]
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise ModelError(f"{path} cannot be read: {error}", remedy="download it again") from error
     for kind, folder in modules:
@@ -254,7 +254,7 @@ def _module_folders(source: Path, name: str) -> list[str]:
 
 
 def _native(path: Path, *, name: str) -> dict[str, Any] | None:
-    """What a configuration should say, or None where the file is shown as it is."""
+    """The configuration to show in place of the file; None where the file is shown as it is."""
     change: Callable[[dict[str, Any], Path, str], dict[str, Any]]
     if path.name == CONFIG:
         change = _native_config
@@ -326,7 +326,7 @@ def _native_tokenizer(settings: dict[str, Any], folder: Path, name: str) -> dict
 
 def _native_sentence_bert(settings: dict[str, Any], _folder: Path, _name: str) -> dict[str, Any]:
     return {
-        key: {name: one for name, one in value.items() if name not in _ATTENTION}
+        key: {name: option for name, option in value.items() if name not in _ATTENTION}
         if key in _SENTENCE_BERT_LOADS and isinstance(value, dict)
         else value
         for key, value in settings.items()
@@ -341,7 +341,7 @@ def _needs_code(name: str, what: str) -> ModelError:
 
 
 def _keep_token_ids(folder: Path) -> None:
-    """Where transformers would make the tokenizer anew with other ids, let it take the file."""
+    """Make transformers read tokenizer.json where its own tokenizer would have other ids."""
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     from resolver.weights import soundness

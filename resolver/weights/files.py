@@ -13,7 +13,7 @@ CONFIG = "config.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 MODULES = "modules.json"
 GOLDEN = "golden.json"
-"""Logits that a load must reproduce (`resolver models check`); no part of the model."""
+"""Logits that the loaded model must reproduce (`resolver models check`); not part of the model."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -34,5 +34,5 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without the advice that libraries add on further lines."""
+    """The first line of an error's message: libraries add advice on further lines."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

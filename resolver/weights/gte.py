@@ -1,10 +1,10 @@
-"""GTE checkpoints of the remote-code kind, said in the words of the architecture itself.
+"""The configuration of older GTE checkpoints, translated to that of transformers.
 
 ``Alibaba-NLP/gte-multilingual-reranker-base``, its fine-tunes and its sister encoders were
 published with code of their own (`model_type` "new", `auto_map`). transformers 5.23 has the same
-network as "gte" and converts the names of the weights; only the configuration has to be said in
-its words. What it cannot say is refused: with a wrong rotary embedding the model loads without a
-word and ranks badly.
+network as "gte" and converts the names of the weights; only the configuration has to be translated.
+What cannot be translated is refused: with a wrong rotary embedding the model would load without an
+error and rank badly.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ without them was edited."""
 _ONLY_SPEED = ("unpad_inputs", "use_memory_efficient_attention")
 """How the older code computed, not what."""
 
-_SAID_OTHERWISE = (
+_TRANSLATED = (
     "architectures",
     "auto_map",
     "layer_norm_type",
@@ -84,7 +84,7 @@ def native_config(legacy: Mapping[str, Any]) -> dict[str, Any]:
         raise _unknown(f"of the classes {classes!r}")
     return {
         **_DEFAULTS,
-        **{key: value for key, value in legacy.items() if key not in _SAID_OTHERWISE},
+        **{key: value for key, value in legacy.items() if key not in _TRANSLATED},
         "model_type": NATIVE,
         "architectures": ["Gte" + str(name).removeprefix(_ARCHITECTURE) for name in classes],
         # The native class would fall back to the hidden dropout, 0.1. It is a matter of training

@@ -1,8 +1,8 @@
-"""Whether a checkpoint is whole and its parts belong together.
+"""Whether a checkpoint is complete and its parts belong together.
 
-transformers fills in what a checkpoint lacks with random numbers, drops what it does not know,
-and says so in a warning. Here both are errors: a model answers with its own weights or not at
-all. The functions take a folder that `resolver.weights.checkpoints.opened` gave.
+transformers fills missing weights with random numbers, drops those that it does not know, and only
+warns. Here both are errors: a model answers with its own weights or not at all. The functions take
+a folder that `resolver.weights.checkpoints.opened` gave.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HARMLESS = re.compile(r"(^|\.)(position_ids|token_type_ids|rotary_emb\.inv_freq)
 """Buffers that older versions of transformers saved and newer ones compute."""
 
 _BODY = re.compile(r"(^|\.)(embeddings?|encoder|layers?|h|blocks?|attention|attn|mlp)\.")
-"""Weights of the network itself, not of a head on top of it."""
+"""Weights of the network itself, not of a head."""
 
 _POOLER = re.compile(r"(^|\.)pooler\.")
 """The head of BERT-like encoders that sentence-transformers does not use."""
@@ -59,7 +59,7 @@ def require_loads(folder: Path, *, name: str) -> None:
     """
     if (folder / CONFIG).is_file():
         classes = read_json(folder / CONFIG).get("architectures") or []
-        if any("ForSequenceClassification" in str(one) for one in classes):
+        if any("ForSequenceClassification" in str(kind) for kind in classes):
             require_classifier(folder, name=name)
         else:
             require_encoder(folder, name=name)
@@ -67,7 +67,7 @@ def require_loads(folder: Path, *, name: str) -> None:
 
 
 def require_classifier(folder: Path, *, name: str) -> None:
-    """Refuse what is no cross-encoder with one label whose every weight is there.
+    """Refuse all but cross-encoders with one label and all their weights.
 
     Reads the names and shapes of the weights, not the weights.
 
@@ -76,8 +76,8 @@ def require_classifier(folder: Path, *, name: str) -> None:
             another shape, or of no use to the architecture.
     """
     config = read_json(folder / CONFIG)
-    classes = [str(one) for one in config.get("architectures") or []]
-    if classes and not any("ForSequenceClassification" in one for one in classes):
+    classes = [str(kind) for kind in config.get("architectures") or []]
+    if classes and not any("ForSequenceClassification" in kind for kind in classes):
         raise ModelError(
             f"{name} is a {classes[0]}, no cross-encoder" + _what_it_is(folder, classes[0]),
             remedy="give a model with a classification head of one label (…ForSequence"
@@ -119,7 +119,7 @@ def require_encoder(folder: Path, *, name: str) -> None:
 
 
 def _checked(auto: Any, folder: Path, *, name: str, heads: bool) -> Any:
-    """The model without memory for its weights, every one of which is accounted for."""
+    """The model without its weights (on the meta device), after checking that all are there."""
     with loading(name, folder), _silence():
         model, report = auto.from_pretrained(
             folder,
@@ -136,10 +136,10 @@ def _checked(auto: Any, folder: Path, *, name: str, heads: bool) -> Any:
     }
     kind = type(model).__name__
     if shapes := sorted(report["mismatched_keys"]):
-        key, found, needed = shapes[0]
+        key, shape, needed = shapes[0]
         raise ModelError(
             f"{name}: {len(shapes)} weights have another shape than its configuration says, "
-            f"{key} {tuple(found)} for {tuple(needed)}",
+            f"{key} {tuple(shape)} for {tuple(needed)}",
             remedy="config.json and the weights belong to different models: download both again",
         )
     if missing:
@@ -166,7 +166,7 @@ def _some(keys: Collection[str]) -> str:
 
 @contextlib.contextmanager
 def loading(name: str, folder: Path) -> Iterator[None]:
-    """Turn what transformers raises for a checkpoint that it cannot load into `ModelError`."""
+    """Turn the errors of transformers for a checkpoint that it cannot load into `ModelError`."""
     from safetensors import SafetensorError
 
     try:
@@ -180,7 +180,7 @@ def loading(name: str, folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Without the progress bar and the report of a load that is none."""
+    """Without the progress bar and the load report: only the names of the weights are read."""
     from transformers.utils import logging
 
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -258,9 +258,11 @@ def _byte_level(backend: Tokenizer) -> bool:
 
 def same_ids(tokenizer: Any, own: Tokenizer) -> bool:
     """Whether a transformers tokenizer gives the ids of its tokenizer.json, on `PROBES`."""
-    expected = [one.ids for one in own.encode_batch(list(PROBES), add_special_tokens=False)]
-    found = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in PROBES]
-    return bool(expected == found)
+    expected = [
+        encoding.ids for encoding in own.encode_batch(list(PROBES), add_special_tokens=False)
+    ]
+    actual = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in PROBES]
+    return bool(expected == actual)
 
 
 def _own_tokenizer(path: Path, name: str) -> Tokenizer:
