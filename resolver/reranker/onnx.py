@@ -130,12 +130,12 @@ def padding_id(tokenizer: Tokenizer) -> int:
     Raises:
         ModelError: the tokenizer is of another kind, whose token types the graph does not read.
     """
-    found = tokenizer.token_to_id("<pad>")
-    if found is None:
+    padding = tokenizer.token_to_id("<pad>")
+    if padding is None:
         raise ModelError(
             "the tokenizer has no <pad>", remedy="the ONNX form is for XLM-R-like tokenizers"
         )
-    return int(found)
+    return int(padding)
 
 
 def load_onnx(folder: Path, *, name: str, threads: int | None = None) -> OnnxReranker:

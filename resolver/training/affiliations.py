@@ -174,10 +174,10 @@ class Pool:
             for document in documents(self.organisations[ror_id])
         )
 
-    def _of_one_lineage(self, one: str, other: str) -> bool:
+    def _of_one_lineage(self, first: str, second: str) -> bool:
         return any(
             relation.kind in LINEAGE and relation.ror_id == target
-            for source, target in ((one, other), (other, one))
+            for source, target in ((first, second), (second, first))
             if source in self.organisations
             for relation in self.organisations[source].relations
         )
