@@ -504,8 +504,7 @@ def test_worker_follows_a_release_without_a_restart(deployment: Deployment) -> N
         until(lambda: deployment.count("outcome") == 3, "three outcomes")
         child = worker.child()
         report = update(
-            deployment.settings,
-            deployment.engine,
+            Installation(deployment.settings, engine=deployment.engine),
             write_next_release(deployment.folder),
             enqueue=lambda due: enqueue_refresh(due, settings=deployment.settings).records,
         )
