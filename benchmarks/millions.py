@@ -355,7 +355,7 @@ def questions(engine: Engine, version: int, strings: int) -> dict[str, Callable[
         ),
         f"due, {PAGES} pages": lambda: pages(engine, version),
         "unmatched": lambda: sum(1 for _ in unmatched_affiliations(engine, reasons=WANTING)),
-        "what became of answers": lambda: sum(history.fates(engine, version).values()),
+        "what became of answers": lambda: sum(history.replacements(engine, version).values()),
         "a sample of 1,000": lambda: len(sampling.sample(engine, 1_000)),
         f"intake of {len(known)} known records": lambda: len(
             records.intake(engine, version, known)

@@ -302,7 +302,7 @@ def of(took: UpdateReport) -> dict[str, Any]:
         "derived": bool(took.index.derived_from),
         "names": took.index.points,
         "selected": dict(took.selected),
-        "fates": {str(fate): count for fate, count in took.fates.items()},
+        "fates": {str(fate): count for fate, count in took.replacements.items()},
         "resolved": took.refreshed.resolved if took.refreshed else 0,
         "left": took.left,
     }

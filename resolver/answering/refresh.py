@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from resolver.answering.chunk import answer
 from resolver.database import due_answers, history, policies
-from resolver.database.history import Fate
+from resolver.database.history import Replacement
 from resolver.errors import ResolverSuperseded
 from resolver.matching.meters import Meters, Stopwatch
 from resolver.observing.outcome_counts import OutcomeCounts
@@ -35,11 +35,11 @@ BATCH = 256
 
 @dataclass(frozen=True, slots=True)
 class RefreshReport:
-    """`resolved` counts the answers that this process gave again. `fates` says what became of all
-    answers that any process replaced meanwhile; `left` counts those that are still due."""
+    """`resolved` counts the answers that this process gave again. `replacements` says what became
+    of all answers that any process replaced meanwhile; `left` counts those that are still due."""
 
     resolved: int
-    fates: Mapping[Fate, int]
+    replacements: Mapping[Replacement, int]
     left: int
     meters: Meters = field(default=Meters(), compare=False)
 
@@ -90,7 +90,7 @@ def refresh_due(
     version_id = service.version.id
     return RefreshReport(
         resolved=resolved,
-        fates=history.fates(service.engine, version_id, since=since),
+        replacements=history.replacements(service.engine, version_id, since=since),
         left=due_answers.due_count(service.engine, version_id),
         meters=replace(meters, wall=watch.total()),
     )

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import orjson
 
-from resolver.database.querying import Answer
+from resolver.database.querying import QueryResult
 from resolver.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ def shown(value: object) -> str:
             return str(value)
 
 
-def write_csv(file: IO[str], answer: Answer) -> None:
+def write_csv(file: IO[str], answer: QueryResult) -> None:
     writer = csv.writer(file)
     writer.writerow([column.name for column in answer.columns])
     writer.writerows(map(shown, row) for row in answer.rows)
 
 
-def write_parquet(path: Path, answer: Answer) -> int:
+def write_parquet(path: Path, answer: QueryResult) -> int:
     """Write a file, whole or not at all; returns the number of rows.
 
     Numbers, booleans, dates and times keep their type, and so do arrays of them and of text. A

@@ -69,6 +69,6 @@ def refresh(
             done = refresh_due(service, batch=settings.chunk_size, progress=report)
     table = Table(show_header=False, box=None)
     table.add_row("resolved again", f"{done.resolved:,}")
-    add_counts(table, "became", {fate: count for fate, count in done.fates.items() if count})
+    add_counts(table, "became", {kind: count for kind, count in done.replacements.items() if count})
     table.add_row("due still", f"{done.left:,}")
     console.print(table)

@@ -14,7 +14,7 @@ from resolver.cli import query_files
 from resolver.cli.tables import rows_table
 from resolver.cli.terminal import console, say, stdout_for_programs
 from resolver.database import querying
-from resolver.database.querying import Answer
+from resolver.database.querying import QueryResult
 from resolver.errors import SettingsError
 from resolver.service.installation import Installation
 from resolver.settings import load_settings
@@ -45,7 +45,7 @@ def sql(
             _print(answer)
 
 
-def _print(answer: Answer) -> None:
+def _print(answer: QueryResult) -> None:
     """Print each page as a table of its own: a result of any length takes the memory of a page."""
     columns = [column.name for column in answer.columns]
     pages = iter(lambda: list(islice(answer.rows, querying.PAGE)), [])

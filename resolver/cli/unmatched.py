@@ -31,7 +31,7 @@ CHUNK = 256
 """Names looked up together."""
 
 
-class Format(StrEnum):
+class RequestFormat(StrEnum):
     AUTO = "auto"
     CSV = "csv"
     JSONL = "jsonl"
@@ -39,8 +39,8 @@ class Format(StrEnum):
 
 def unmatched(
     out: Annotated[Path | None, typer.Option(help="A file [stdout].")] = None,
-    format: Annotated[Format, typer.Option(help="auto: by the file's name, else csv.")] = (
-        Format.AUTO
+    format: Annotated[RequestFormat, typer.Option(help="auto: by the file's name, else csv.")] = (
+        RequestFormat.AUTO
     ),
     reason: Annotated[
         list[Reason] | None,
@@ -63,7 +63,9 @@ def unmatched(
         nearest_documents = _nearest(groups, installation) if nearest else {}
     requests = (request(group, nearest_documents.get(group.name)) for group in groups)
     with _opened(out) as file:
-        if format is Format.JSONL or (format is Format.AUTO and out and out.suffix == ".jsonl"):
+        if format is RequestFormat.JSONL or (
+            format is RequestFormat.AUTO and out and out.suffix == ".jsonl"
+        ):
             file.writelines(orjson.dumps(row).decode() + "\n" for row in requests)
         else:
             _write_csv(file, requests)

@@ -82,7 +82,9 @@ def _table(report: UpdateReport) -> Table:
     came = "" if report.switched else ", in use already"
     table.add_row("resolver version", f"{report.version.id}{came}")
     add_counts(table, "selected", report.selected)
-    add_counts(table, "given again by it", {fate: n for fate, n in report.fates.items() if n})
+    add_counts(
+        table, "given again by it", {kind: n for kind, n in report.replacements.items() if n}
+    )
     if report.enqueued is not None:
         table.add_row("sent to the queue refresh", f"{report.enqueued:,}")
     table.add_row("due still", f"{report.left:,}")

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from resolver.database.connection import transaction
 
 
-class Fate(StrEnum):
+class Replacement(StrEnum):
     """A new answer compared with the one that it replaced, by the organisations that are linked."""
 
     SAME = "same"
@@ -33,15 +33,17 @@ def now(engine: Engine) -> datetime:
     return moment
 
 
-def fates(engine: Engine, version_id: int, *, since: datetime | None = None) -> Mapping[Fate, int]:
+def replacements(
+    engine: Engine, version_id: int, *, since: datetime | None = None
+) -> Mapping[Replacement, int]:
     """How many answers this resolver version replaced, from `since` on, by how they changed.
 
     Where it answered more than once, the present answer is compared with the one before its first.
     """
     with transaction(engine) as connection:
         rows = connection.execute(_FATES, {"version": version_id, "since": since})
-        counts = {Fate(fate): int(count) for fate, count in rows}
-    return {fate: counts.get(fate, 0) for fate in Fate}
+        counts = {Replacement(kind): int(count) for kind, count in rows}
+    return {kind: counts.get(kind, 0) for kind in Replacement}
 
 
 _FATES = text(

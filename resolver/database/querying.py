@@ -36,7 +36,7 @@ _WITHOUT_CURSOR = re.compile(rb"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*(?:EXPLAIN|SHO
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class QueryResult:
     """The columns of a query, and its rows, which can be read once."""
 
     columns: Sequence[Column]
@@ -44,7 +44,7 @@ class Answer:
 
 
 @contextmanager
-def asking(engine: Engine, query: str, *, typed: bool = False) -> Iterator[Answer]:
+def asking(engine: Engine, query: str, *, typed: bool = False) -> Iterator[QueryResult]:
     """The answer to a query, to be read inside the block.
 
     JSON, times of day, intervals and bytes are text, as Postgres writes it; dates are, too, unless
@@ -78,15 +78,15 @@ def asking(engine: Engine, query: str, *, typed: bool = False) -> Iterator[Answe
             pooled.invalidate()
 
 
-def _answer(connection: psycopg.Connection[Any], query: bytes) -> Answer:
+def _answer(connection: psycopg.Connection[Any], query: bytes) -> QueryResult:
     # No parameters are given, so a percent sign is the query's own.
     if _WITHOUT_CURSOR.match(query):
         # Prepared: that is the extended protocol.
         result = connection.execute(query, prepare=True)
-        return Answer(result.description or (), iter(result))
+        return QueryResult(result.description or (), iter(result))
     cursor = ServerCursor(connection, "resolver_sql")
     cursor.execute(query)
-    return Answer(cursor.description or (), _pages(cursor))
+    return QueryResult(cursor.description or (), _pages(cursor))
 
 
 def _pages(cursor: ServerCursor[Any]) -> Iterator[tuple[Any, ...]]:

@@ -7,9 +7,9 @@ A name is looked up in this order (`form_of`):
 3. anything else, a folder or a hub id: a sentence-transformers model, in torch.
 
 To add another form of encoder: write a class that is an `Encoder` in a module of its own, with a
-function that loads it; add a member to `Form` and say in `form_of` which names mean it; call the
-function in `load`; say in `runs_in_torch` whether it runs in torch. Then add it to docs/models.md
-and to tests/encoder/test_loading.py.
+function that loads it; add a member to `EncoderForm` and say in `form_of` which names mean it;
+call the function in `load`; say in `runs_in_torch` whether it runs in torch. Then add it to
+docs/models.md and to tests/encoder/test_loading.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from resolver.encoder.static import WEIGHTS, load_static
 from resolver.settings import BUILTIN
 
 
-class Form(StrEnum):
+class EncoderForm(StrEnum):
     """What a name stands for."""
 
     BUILTIN = "builtin"
@@ -31,18 +31,18 @@ class Form(StrEnum):
     SENTENCE_TRANSFORMERS = "sentence-transformers"
 
 
-def form_of(name: str) -> Form:
+def form_of(name: str) -> EncoderForm:
     """The form of encoder that a name stands for; loads nothing."""
     if name == BUILTIN:
-        return Form.BUILTIN
+        return EncoderForm.BUILTIN
     if (Path(name) / WEIGHTS).is_file():
-        return Form.STATIC
-    return Form.SENTENCE_TRANSFORMERS
+        return EncoderForm.STATIC
+    return EncoderForm.SENTENCE_TRANSFORMERS
 
 
 def runs_in_torch(name: str) -> bool:
     """Whether the encoder of this name runs in torch, so that it may use a GPU."""
-    return form_of(name) is Form.SENTENCE_TRANSFORMERS
+    return form_of(name) is EncoderForm.SENTENCE_TRANSFORMERS
 
 
 def load(name: str, device: str | None) -> Encoder:
@@ -55,11 +55,11 @@ def load(name: str, device: str | None) -> Encoder:
         ModelError: the model cannot be loaded.
     """
     match form_of(name):
-        case Form.BUILTIN:
+        case EncoderForm.BUILTIN:
             return load_static(weights.BUILTIN_FOLDER / "encoder", name=BUILTIN)
-        case Form.STATIC:
+        case EncoderForm.STATIC:
             return load_static(Path(name), name=name)
-        case Form.SENTENCE_TRANSFORMERS:
+        case EncoderForm.SENTENCE_TRANSFORMERS:
             # Imports torch, which the static forms do without.
             from resolver.encoder.sentence import load_sentence_encoder
 

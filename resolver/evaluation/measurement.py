@@ -56,7 +56,7 @@ FIRST_STAGE, RERANKER, JUDGE, DECISION = STAGES = ("first stage", "reranker", "j
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class MeasuredString:
     """What the measures need of one string.
 
     `recalled` has the ROR ids of the first stage, `linked` those of the decision, best first.
@@ -80,7 +80,7 @@ class ResolvedSet:
     `latencies` are those of single strings, in seconds, from string to outcome."""
 
     name: str
-    answers: Sequence[Answer]
+    answers: Sequence[MeasuredString]
     seconds: float
     latencies: Sequence[float] = ()
 
@@ -161,7 +161,7 @@ def resolve_set(
     `RECALL_CUTS`. `progress` is called with the number of strings done, of
     `work(gold, latency)`.
     """
-    answers: list[Answer] = []
+    answers: list[MeasuredString] = []
     searched: list[str] = []
     seconds = 0.0
     for start in range(0, len(gold), CHUNK):
@@ -203,7 +203,7 @@ def _recalled(matcher: Matcher, judgements: Sequence[Judgement]) -> list[tuple[s
 
 def _answers(
     matcher: Matcher, rows: Sequence[tuple[Gold, Judgement, tuple[str, ...]]]
-) -> list[Answer]:
+) -> list[MeasuredString]:
     """The answers of a chunk; looks up the organisations that the policy and the mistakes need."""
     policy = matcher.policy
     decided = [_decided(judgement, policy) for _, judgement, _ in rows]
@@ -246,7 +246,7 @@ def _answer(
     recalled: tuple[str, ...],
     decided: Mapping[float, Sequence[Link]],
     known: Mapping[str, Document | None],
-) -> Answer:
+) -> MeasuredString:
     scored, policy = judgement.scored, matcher.policy
     linked = tuple(link.ror_id for link in judgement.outcome.links)
     by_score = [candidate.ror_id for candidate in scored]
@@ -255,7 +255,7 @@ def _answer(
     labels = set(row.ror_ids)
     right = [ror_id in labels for ror_id in by_score]
     calibrated = matcher.reranker.calibration.probability([candidate.score for candidate in scored])
-    return Answer(
+    return MeasuredString(
         gold=row.ror_ids,
         recalled=recalled,
         linked=linked,

@@ -24,15 +24,15 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedFigures:
     """The systems measured on a set, and `where`: on that set, or on what else."""
 
     where: str
     peers: tuple[Peer, ...]
 
 
-PUBLISHED: Mapping[str, Published] = {
-    "springer-2023": Published(
+PUBLISHED: Mapping[str, PublishedFigures] = {
+    "springer-2023": PublishedFigures(
         "published, on the same set",
         (
             Peer("ROR API, single_search", 0.985, 0.763, 0.860, 0.931, 0.755),
@@ -40,7 +40,7 @@ PUBLISHED: Mapping[str, Published] = {
             Peer("OpenAlex v3, top id only", 0.950, 0.875, 0.911, 0.934, None),
         ),
     ),
-    "logs": Published(
+    "logs": PublishedFigures(
         "published, on its other half",
         (
             Peer("S2AFF", 0.741, 0.810, None, 0.754, 0.749),

@@ -54,7 +54,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedFile:
     """A file as Zenodo lists it; `digest` is hexadecimal."""
 
     name: str
@@ -119,7 +119,7 @@ def fetch(
         return target
 
 
-def newest_release(client: httpx.Client, base_url: str = BASE_URL) -> Published:
+def newest_release(client: httpx.Client, base_url: str = BASE_URL) -> PublishedFile:
     """The zip of the highest version among the newest records of ROR's community.
 
     Raises:
@@ -198,7 +198,7 @@ def _precedence(name: str, record: dict[str, Any]) -> tuple[bool, tuple[int, ...
     )
 
 
-def _published(file: dict[str, Any], url: str) -> Published:
+def _published(file: dict[str, Any], url: str) -> PublishedFile:
     name, size, checksum, links = (file.get(key) for key in ("key", "size", "checksum", "links"))
     link = links.get("self") if isinstance(links, dict) else None
     match = _CHECKSUM.fullmatch(checksum) if isinstance(checksum, str) else None
@@ -215,7 +215,7 @@ def _published(file: dict[str, Any], url: str) -> Published:
         _refuse(url, f"the address of {name} is not a web address")
     if url.startswith("https://") and not link.startswith("https://"):
         _refuse(url, f"the address of {name} is without TLS: {addresses.shown(link)}")
-    return Published(name=name, url=link, size=size, algorithm=match[1], digest=match[2])
+    return PublishedFile(name=name, url=link, size=size, algorithm=match[1], digest=match[2])
 
 
 def _refuse(url: str, reason: str) -> NoReturn:
@@ -225,7 +225,7 @@ def _refuse(url: str, reason: str) -> NoReturn:
 
 
 def _download(
-    client: httpx.Client, published: Published, part: Path, progress: Progress | None
+    client: httpx.Client, published: PublishedFile, part: Path, progress: Progress | None
 ) -> None:
     """Download into `part` until it is the whole file, with the right checksum, on the disk."""
     start = part.stat().st_size if part.exists() else 0
@@ -250,7 +250,7 @@ def _download(
 
 def _append(
     client: httpx.Client,
-    published: Published,
+    published: PublishedFile,
     part: Path,
     start: int,
     progress: Progress | None,
@@ -307,7 +307,7 @@ def _continues(response: httpx.Response, start: int) -> bool:
     return True
 
 
-def _is_whole(path: Path, published: Published) -> bool:
+def _is_whole(path: Path, published: PublishedFile) -> bool:
     if path.stat().st_size != published.size:
         return False
     with path.open("rb") as file:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from resolver.answering.refresh import RefreshReport, due_messages, refresh_due
 from resolver.database import due_answers, history, overrides, releases, resolver_versions
-from resolver.database.history import Fate
+from resolver.database.history import Replacement
 from resolver.database.locks import updating_alone
 from resolver.registry import zenodo
 from resolver.registry.change import ChangeKind, OrganisationChange
@@ -61,9 +61,9 @@ class UpdateReport:
     `before` is the version that was in use, `version` the one that is; `indexed` says whether the
     index was made by this update. `changes` are those of the release against the one before.
     `selected` counts the answers that were due then, by cause. `refreshed` is None where they were
-    left to workers; `enqueued` counts those that were sent to them. `fates` says what became of all
-    answers that this version ever replaced; `left` counts those that are still due. `seconds` has
-    the steps in their order.
+    left to workers; `enqueued` counts those that were sent to them. `replacements` says what became
+    of all answers that this version ever replaced; `left` counts those that are still due.
+    `seconds` has the steps in their order.
     """
 
     load: LoadReport
@@ -74,7 +74,7 @@ class UpdateReport:
     changes: Sequence[OrganisationChange]
     selected: Mapping[str, int]
     refreshed: RefreshReport | None
-    fates: Mapping[Fate, int]
+    replacements: Mapping[Replacement, int]
     enqueued: int | None
     left: int
     pruned: Sequence[str]
@@ -112,7 +112,7 @@ class UpdateReport:
         if self.enqueued is not None:
             yield f"sent to the queue refresh: {self.enqueued:,}"
         yield "given again by it: " + (
-            _counts({k: n for k, n in self.fates.items() if n}) or "nothing"
+            _counts({k: n for k, n in self.replacements.items() if n}) or "nothing"
         )
         yield f"due still: {self.left:,}"
         if self.pruned:
@@ -209,7 +209,7 @@ def update(
             changes=_changes(engine, version),
             selected=selected,
             refreshed=refreshed,
-            fates=history.fates(engine, version.id),
+            replacements=history.replacements(engine, version.id),
             enqueued=enqueued,
             left=due_answers.due_count(engine, version.id),
             pruned=pruned,

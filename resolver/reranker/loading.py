@@ -8,9 +8,9 @@ A name is looked up in this order (`form_of`):
 4. anything else, a folder or a hub id: a cross-encoder of sentence-transformers, in torch.
 
 To add another form of reranker: write a class that is a `Reranker` in a module of its own, with a
-function that loads it; add a member to `Form` and say in `form_of` which names mean it; call the
-function in `load`; say in `runs_in_torch` whether it runs in torch. Then add it to docs/models.md
-and to tests/reranker/test_loading.py. For another kind of server see
+function that loads it; add a member to `RerankerForm` and say in `form_of` which names mean it;
+call the function in `load`; say in `runs_in_torch` whether it runs in torch. Then add it to
+docs/models.md and to tests/reranker/test_loading.py. For another kind of server see
 `resolver.reranker.servers.FORMS`.
 """
 
@@ -28,7 +28,7 @@ from resolver.reranker.onnx import MODEL, load_onnx
 from resolver.settings import BUILTIN
 
 
-class Form(StrEnum):
+class RerankerForm(StrEnum):
     """What a name stands for."""
 
     SERVER = "server"
@@ -37,20 +37,20 @@ class Form(StrEnum):
     CROSS_ENCODER = "cross-encoder"
 
 
-def form_of(name: str) -> Form:
+def form_of(name: str) -> RerankerForm:
     """The form of reranker that a name stands for; loads nothing."""
     if "://" in name:
-        return Form.SERVER
+        return RerankerForm.SERVER
     if name == BUILTIN:
-        return Form.BUILTIN
+        return RerankerForm.BUILTIN
     if (Path(name) / MODEL).is_file():
-        return Form.ONNX
-    return Form.CROSS_ENCODER
+        return RerankerForm.ONNX
+    return RerankerForm.CROSS_ENCODER
 
 
 def runs_in_torch(name: str) -> bool:
     """Whether the reranker of this name runs in torch in this process, so that it may use a GPU."""
-    return form_of(name) is Form.CROSS_ENCODER
+    return form_of(name) is RerankerForm.CROSS_ENCODER
 
 
 def load(
@@ -78,13 +78,13 @@ def load(
         SettingsError: the URL is wrong, or there is a `calibration` for a model that has its own.
     """
     form = form_of(name)
-    if calibration is not None and form is not Form.SERVER:
+    if calibration is not None and form is not RerankerForm.SERVER:
         raise SettingsError(
             f"RESOLVER_RERANKER_CALIBRATION is set, but {name} is not on a server",
             remedy="unset it; a local model's calibration.json lies beside its weights",
         )
     match form:
-        case Form.SERVER:
+        case RerankerForm.SERVER:
             from resolver.reranker.remote import load_remote
 
             return load_remote(
@@ -95,11 +95,11 @@ def load(
                 in_flight=requests,
                 ca_file=ca_file,
             )
-        case Form.BUILTIN:
+        case RerankerForm.BUILTIN:
             return load_onnx(weights.BUILTIN_FOLDER / "reranker", name=BUILTIN, threads=threads)
-        case Form.ONNX:
+        case RerankerForm.ONNX:
             return load_onnx(Path(name), name=name, threads=threads)
-        case Form.CROSS_ENCODER:
+        case RerankerForm.CROSS_ENCODER:
             # Imports torch, which the other forms do without.
             from resolver.reranker.cross_encoder import load_cross_encoder
 

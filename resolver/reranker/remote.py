@@ -24,7 +24,7 @@ from resolver.network import addresses, trust
 from resolver.network.retrying import PassingError, asked_wait, retrying
 from resolver.reranker import Calibration, Pair, require_texts
 from resolver.reranker.calibration import read_calibration
-from resolver.reranker.servers import Address, identify, parse
+from resolver.reranker.servers import ServerAddress, identify, parse
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class _TooLarge(ModelError):
         super().__init__(problem)
 
 
-class Connection:
+class ServerClient:
     """HTTP to one server; its failures become this project's errors.
 
     Certificates are verified, against `ca_file` or, where that is None, the system's
@@ -264,8 +264,8 @@ class RemoteReranker:
 
     def __init__(
         self,
-        connection: Connection,
-        address: Address,
+        connection: ServerClient,
+        address: ServerAddress,
         calibration: Calibration,
         *,
         in_flight: int = IN_FLIGHT,
@@ -469,7 +469,7 @@ def load_remote(
         and host not in ("localhost", "127.0.0.1", "[::1]")
     ):
         log.warning("the key for %s can be read on the way: use https", address.url)
-    connection = Connection(
+    connection = ServerClient(
         address.url,
         api_key=api_key,
         timeout=timeout,

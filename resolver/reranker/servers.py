@@ -36,7 +36,7 @@ CLIPPED = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ServerForm:
     """How one family of servers is asked, and where its answers keep the scores.
 
     `raw` asks for logits, `activated` for the model's own activation; they are the same where a
@@ -51,7 +51,7 @@ class Form:
     score: str
 
 
-INFINITY = Form(
+INFINITY = ServerForm(
     "infinity",
     documents="documents",
     raw={"raw_scores": True, "return_documents": False},
@@ -59,7 +59,7 @@ INFINITY = Form(
     results="results",
     score="relevance_score",
 )
-TEI = Form(
+TEI = ServerForm(
     "tei",
     documents="texts",
     raw={"raw_scores": True, "truncate": True},
@@ -67,7 +67,7 @@ TEI = Form(
     results=None,
     score="score",
 )
-VLLM = Form(
+VLLM = ServerForm(
     "vllm",
     documents="documents",
     # -1: cut at the model's own length. The older names of use_activation may not stand beside
@@ -77,7 +77,7 @@ VLLM = Form(
     results="results",
     score="relevance_score",
 )
-COHERE = Form(
+COHERE = ServerForm(
     "cohere",
     documents="documents",
     raw={},
@@ -94,17 +94,17 @@ _EXAMPLE = f"use http://host:7997, or one of {', '.join(f'{name}+http://…' for
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ServerAddress:
     """A setting's parts. `form` None: ask the server; `model` None: the only one it serves."""
 
     url: str
-    form: Form | None = None
+    form: ServerForm | None = None
     model: str | None = None
     logits: bool = False
     """Whether a server of the form `COHERE` gives logits all the same, as llama.cpp's does."""
 
 
-def parse(name: str) -> Address:
+def parse(name: str) -> ServerAddress:
     """The address in a setting: ``[form+]http[s]://host[:port][/prefix][?model=…][&scores=logits]``.
 
     Raises:
@@ -145,7 +145,7 @@ def parse(name: str) -> Address:
             f"{_SETTING}: no model is named", remedy="cohere+http://host?model=NAME names it"
         )
     path = read.path.rstrip("/").removesuffix("/rerank")
-    return Address(
+    return ServerAddress(
         url=str(replace(read, scheme=scheme[2], path=path)),
         form=form,
         model=model,
@@ -160,7 +160,7 @@ class Served:
     The server's own version is left out: after each upgrade every judge would have to be refitted.
     """
 
-    form: Form
+    form: ServerForm
     url: str
     model: str
     identity: Mapping[str, object]
@@ -253,7 +253,7 @@ Get = Callable[[str], Any]
 """A path below the address → the JSON there, None where there is none."""
 
 
-def identify(address: Address, get: Get) -> Served:
+def identify(address: ServerAddress, get: Get) -> Served:
     """Which model, in which form, answers at an address.
 
     Raises:
@@ -291,7 +291,7 @@ def identify(address: Address, get: Get) -> Served:
     )
 
 
-def _from_info(address: Address, info: Mapping[str, Any]) -> Served:
+def _from_info(address: ServerAddress, info: Mapping[str, Any]) -> Served:
     model = info["model_id"]
     kind = info.get("model_type")
     if not (isinstance(kind, dict) and "reranker" in kind):
@@ -314,7 +314,7 @@ def _from_info(address: Address, info: Mapping[str, Any]) -> Served:
 
 
 def _from_listing(
-    address: Address, form: Form, prefix: str, entries: Sequence[Mapping[str, Any]]
+    address: ServerAddress, form: ServerForm, prefix: str, entries: Sequence[Mapping[str, Any]]
 ) -> Served:
     rerankers = {
         entry["id"]: entry
@@ -343,7 +343,7 @@ def _from_listing(
     )
 
 
-def _not_served(address: Address, there: Sequence[str]) -> ModelError:
+def _not_served(address: ServerAddress, there: Sequence[str]) -> ModelError:
     return ModelError(
         f"the server at {address.url} has no reranker {address.model}, but {', '.join(there)}",
         remedy=f"change ?model= in {_SETTING}, or serve that model",

@@ -276,7 +276,7 @@ def rescaled(theirs: Calibration, ours: Calibration) -> Callable[[float], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TrainingTable:
     """Candidates to fit on, a row each: the evidence `x` (rows, features), whether it is right `y`
     (rows,), its `weight` (rows,), and the number of its `example` (rows,)."""
 
@@ -362,14 +362,14 @@ def fit_judge(
     return judge, _operating(examples, probabilities)
 
 
-def _table(examples: Sequence[Example], features: Sequence[Features]) -> Table:
+def _table(examples: Sequence[Example], features: Sequence[Features]) -> TrainingTable:
     rows = [
         (row, right == 1, example.weight * (UNKNOWN_WEIGHT if right is None else 1.0), number)
         for number, (example, matrix) in enumerate(zip(examples, features, strict=True))
         for row, right in zip(matrix, example.verdicts, strict=True)
         if right is not None or example.complete
     ]
-    return Table(
+    return TrainingTable(
         np.array([row for row, _, _, _ in rows]).reshape(len(rows), len(NAMES)),
         np.array([right for _, right, _, _ in rows], np.bool_),
         np.array([weight for _, _, weight, _ in rows], np.float64),

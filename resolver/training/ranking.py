@@ -20,7 +20,7 @@ DEPTH = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Shortlist:
+class LabelledShortlist:
     """A string's candidates in first-stage order, with a verdict for each.
 
     1: named in the string; 0: surely not; None: it cannot be known (`pairs.verdict`).
@@ -36,12 +36,12 @@ def shortlists(
     first_stage: FirstStage,
     *,
     depth: int = DEPTH,
-) -> list[Shortlist]:
+) -> list[LabelledShortlist]:
     """The first stage's candidates for each string, in order; strings without any are left out."""
     texts = [Affiliation.stored(item.affiliation) for item in gold]
     found = first_stage.candidates(texts, depth=depth)
     return [
-        Shortlist(
+        LabelledShortlist(
             tuple((item.affiliation, c.document.text) for c in candidates),
             tuple(verdict(item, c.document, organisations) for c in candidates),
         )
@@ -50,7 +50,7 @@ def shortlists(
     ]
 
 
-def scores(lists: Sequence[Shortlist], reranker: Reranker) -> list[npt.NDArray[np.float32]]:
+def scores(lists: Sequence[LabelledShortlist], reranker: Reranker) -> list[npt.NDArray[np.float32]]:
     """The reranker's logits, one array a shortlist."""
     if not lists:
         return []
@@ -60,7 +60,7 @@ def scores(lists: Sequence[Shortlist], reranker: Reranker) -> list[npt.NDArray[n
 
 
 def ranking(
-    lists: Iterable[Shortlist], scored: Iterable[Sequence[float] | npt.NDArray[np.float32]]
+    lists: Iterable[LabelledShortlist], scored: Iterable[Sequence[float] | npt.NDArray[np.float32]]
 ) -> Ranking:
     """Measure an order: higher scores first, ties in the order of the shortlist.
 
@@ -75,13 +75,13 @@ def ranking(
     return metrics.ranking(orders)
 
 
-def first_stage_order(lists: Iterable[Shortlist]) -> list[Sequence[float]]:
+def first_stage_order(lists: Iterable[LabelledShortlist]) -> list[Sequence[float]]:
     """Scores that keep the order of each shortlist."""
     return [[-float(i) for i in range(len(shortlist.pairs))] for shortlist in lists]
 
 
 def judged(
-    lists: Sequence[Shortlist], scored: Sequence[npt.NDArray[np.float32]]
+    lists: Sequence[LabelledShortlist], scored: Sequence[npt.NDArray[np.float32]]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """Logits and labels of all candidates whose verdict is known, for calibration."""
     known = [

@@ -36,7 +36,7 @@ from resolver.training.pairs import (
     split,
 )
 from resolver.training.ranking import (
-    Shortlist,
+    LabelledShortlist,
     first_stage_order,
     judged,
     ranking,
@@ -294,7 +294,7 @@ def _sample(learnt: Sequence[LabelledPair], seed: int) -> list[tuple[str, str]]:
 
 
 def _measure(
-    reranker: Reranker, lists: Sequence[Shortlist], folder: Path
+    reranker: Reranker, lists: Sequence[LabelledShortlist], folder: Path
 ) -> tuple[Ranking, Calibration | None]:
     """Rank the shortlists; fit a calibration and write it beside the model, if it can be fitted."""
     scored = scores(lists, reranker)

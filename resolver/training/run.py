@@ -27,7 +27,7 @@ from resolver.errors import ModelError
 from resolver.registry.organisation import Organisation
 from resolver.training.affiliations import Sample, SampleKind
 from resolver.training.pairs import LabelledPair
-from resolver.training.ranking import Shortlist
+from resolver.training.ranking import LabelledShortlist
 from resolver.training.reranker import CHECKPOINTS, START
 
 RUN = "run.json"
@@ -42,7 +42,7 @@ WRITTEN = ("config.json", "model.safetensors", CARD, REPORT, RESULT)
 Identity = dict[str, Any]
 """The options and data of a run, as JSON: two runs of the same identity give the same model."""
 
-Row = TypeVar("Row", LabelledPair, Sample, Shortlist)
+Row = TypeVar("Row", LabelledPair, Sample, LabelledShortlist)
 
 
 class Stage(StrEnum):
@@ -62,7 +62,7 @@ class MinedData:
 
     pairs: tuple[LabelledPair, ...]
     samples: tuple[Sample, ...]
-    shortlists: tuple[Shortlist, ...]
+    shortlists: tuple[LabelledShortlist, ...]
     counts: dict[str, int]
 
 
@@ -168,7 +168,7 @@ def load(out: Path) -> MinedData:
                 for row in _lines(out / DATA / "samples.jsonl")
             ),
             shortlists=tuple(
-                Shortlist(
+                LabelledShortlist(
                     **row
                     | {
                         "pairs": tuple(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from resolver import weights
-from resolver.encoder.loading import Form, form_of, load, runs_in_torch
+from resolver.encoder.loading import EncoderForm, form_of, load, runs_in_torch
 from resolver.encoder.static import WEIGHTS, StaticEncoder
 from resolver.settings import BUILTIN
 
@@ -23,8 +23,8 @@ def static(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_each_form(static: Path, tmp_path: Path) -> None:
-    names = {BUILTIN: Form.BUILTIN, str(static): Form.STATIC}
-    names |= dict.fromkeys((str(tmp_path), "organisation/model"), Form.SENTENCE_TRANSFORMERS)
+    names = {BUILTIN: EncoderForm.BUILTIN, str(static): EncoderForm.STATIC}
+    names |= dict.fromkeys((str(tmp_path), "organisation/model"), EncoderForm.SENTENCE_TRANSFORMERS)
     assert {name: form_of(name) for name in names} == names
     assert [name for name in names if runs_in_torch(name)] == [str(tmp_path), "organisation/model"]
 

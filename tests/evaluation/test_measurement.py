@@ -24,7 +24,7 @@ from resolver.evaluation.measurement import (
     POOLED,
     RERANKER,
     TARGET_PRECISIONS,
-    Answer,
+    MeasuredString,
     ResolvedSet,
     measure,
     pooled,
@@ -112,11 +112,13 @@ def mistake(ror_id: str, side: Side, kind: MistakeKind) -> Mistake:
     return Mistake("…", side, kind, ror_id, *unknown, (), (), ())
 
 
-def answer(gold: str, recalled: str, probabilities: tuple[float, ...], linked: str) -> Answer:
+def answer(
+    gold: str, recalled: str, probabilities: tuple[float, ...], linked: str
+) -> MeasuredString:
     """Organisations are letters. All that is recalled is reranked, in the first stage's order."""
     right = [ror_id in gold for ror_id in recalled]
     claims = list(zip(probabilities, right, strict=True))
-    return Answer(
+    return MeasuredString(
         gold=tuple(gold),
         recalled=tuple(recalled),
         linked=tuple(linked),

@@ -13,8 +13,8 @@ from resolver.evaluation.measurement import (
     JUDGE,
     RERANKER,
     STAGES,
-    Answer,
     Evaluation,
+    MeasuredString,
     ResolvedSet,
     measure,
 )
@@ -25,7 +25,7 @@ from resolver.evaluation.plot import plot, require_plottable
 def report(name: str, *answers: tuple[str, str, float]) -> Evaluation:
     """One set, of (gold, linked, probability) strings."""
     made = [
-        Answer(
+        MeasuredString(
             tuple(gold), tuple(linked), tuple(linked), {stage: [gold == linked] for stage in STAGES},
             {RERANKER: [], JUDGE: []}, (LinksAtThreshold(probability, tuple(linked)),), (),
         )

@@ -122,8 +122,8 @@ def undisturbed(
     assert report.left == 0
     assert report.refreshed is not None
     assert report.refreshed.resolved > 2 * CHUNK
-    assert report.fates[history.Fate.GAINED]
-    assert report.fates[history.Fate.LOST]
+    assert report.replacements[history.Replacement.GAINED]
+    assert report.replacements[history.Replacement.LOST]
     return _state(installation)
 
 

@@ -96,7 +96,11 @@ def test_what_the_release_bears_on_is_resolved_again_and_the_rest_is_carried_ove
     }  # fmt: skip
     assert set(report.selected) >= {"organisation changed", "no answer before"}
     assert report.refreshed is not None
-    assert report.refreshed.resolved == sum(report.fates.values()) == sum(report.selected.values())
+    assert (
+        report.refreshed.resolved
+        == sum(report.replacements.values())
+        == sum(report.selected.values())
+    )
     assert report.left == 0
     after = links(engine)
     assert ("0", ICELAND) in after
@@ -146,8 +150,8 @@ def test_what_is_selected_is_due_until_somebody_resolves_it(
         done = refresh_due(opened, batch=2, progress=lambda *seen: told.append(seen))
         assert (done.resolved, done.left) == (report.left, 0)
         assert told[-1] == (report.left, report.left)
-        assert sum(done.fates.values()) == report.left
-        assert done.fates[history.Fate.GAINED] >= 1
+        assert sum(done.replacements.values()) == report.left
+        assert done.replacements[history.Replacement.GAINED] >= 1
         assert refresh_due(opened).resolved == 0
         # A message that comes late.
         late = refresh_chunk(opened, sent[0][0], [1, 2, 3])

@@ -8,7 +8,7 @@ import pytest
 
 from resolver import weights
 from resolver.errors import SettingsError
-from resolver.reranker.loading import Form, form_of, load, runs_in_torch
+from resolver.reranker.loading import RerankerForm, form_of, load, runs_in_torch
 from resolver.reranker.onnx import OnnxReranker
 from resolver.settings import BUILTIN
 
@@ -16,9 +16,9 @@ ONNX = str(weights.BUILTIN_FOLDER / "reranker")
 
 
 def test_each_form(tmp_path: Path) -> None:
-    names = {BUILTIN: Form.BUILTIN, ONNX: Form.ONNX}
-    names |= dict.fromkeys(("http://localhost:7997", "tei+https://host"), Form.SERVER)
-    names |= dict.fromkeys((str(tmp_path), "organisation/model"), Form.CROSS_ENCODER)
+    names = {BUILTIN: RerankerForm.BUILTIN, ONNX: RerankerForm.ONNX}
+    names |= dict.fromkeys(("http://localhost:7997", "tei+https://host"), RerankerForm.SERVER)
+    names |= dict.fromkeys((str(tmp_path), "organisation/model"), RerankerForm.CROSS_ENCODER)
     assert {name: form_of(name) for name in names} == names
     assert [name for name in names if runs_in_torch(name)] == [str(tmp_path), "organisation/model"]
 

@@ -42,7 +42,7 @@ from resolver.errors import ModelError, PairError, RerankerUnavailable, Settings
 from resolver.reranker import Calibration, Pair, Reranker
 from resolver.reranker.loading import load
 from resolver.reranker.remote import RemoteReranker, load_remote
-from resolver.reranker.servers import CLIPPED, FORMS, Address, parse
+from resolver.reranker.servers import CLIPPED, FORMS, ServerAddress, parse
 from resolver.settings import BUILTIN
 
 FORM_NAMES: tuple[Form, ...] = get_args(Form)
@@ -611,21 +611,21 @@ def test_certificates_are_verified(
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("http://host:7997", Address("http://host:7997")),
-        ("https://host/", Address("https://host")),
-        ("http://host/a/b/rerank", Address("http://host/a/b")),
-        ("http://[::1]:8080", Address("http://[::1]:8080")),
-        ("tei+https://host", Address("https://host", FORMS["tei"])),
-        ("http://host?model=a/b", Address("http://host", None, "a/b")),
-        ("http://host?model=a%20b", Address("http://host", None, "a b")),
-        ("cohere+http://host/v2?model=m", Address("http://host/v2", FORMS["cohere"], "m")),
+        ("http://host:7997", ServerAddress("http://host:7997")),
+        ("https://host/", ServerAddress("https://host")),
+        ("http://host/a/b/rerank", ServerAddress("http://host/a/b")),
+        ("http://[::1]:8080", ServerAddress("http://[::1]:8080")),
+        ("tei+https://host", ServerAddress("https://host", FORMS["tei"])),
+        ("http://host?model=a/b", ServerAddress("http://host", None, "a/b")),
+        ("http://host?model=a%20b", ServerAddress("http://host", None, "a b")),
+        ("cohere+http://host/v2?model=m", ServerAddress("http://host/v2", FORMS["cohere"], "m")),
         (
             "cohere+http://host?model=m&scores=logits",
-            Address("http://host", FORMS["cohere"], "m", logits=True),
+            ServerAddress("http://host", FORMS["cohere"], "m", logits=True),
         ),
     ],
 )
-def test_addresses(name: str, expected: Address) -> None:
+def test_addresses(name: str, expected: ServerAddress) -> None:
     assert parse(name) == expected
 
 

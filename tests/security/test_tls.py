@@ -28,7 +28,7 @@ from resolver.errors import (
     SettingsError,
 )
 from resolver.network import addresses, trust
-from resolver.reranker.remote import Connection
+from resolver.reranker.remote import ServerClient
 from resolver.service.installation import open_index_store
 from resolver.settings import Settings
 from resolver.workers.client import enqueue
@@ -221,7 +221,7 @@ def qdrant(url: str, ca_file: Path | None) -> object:
 
 
 def reranker(url: str, ca_file: Path | None) -> object:
-    connection = Connection(url, ca_file=ca_file, backoff=0.01)
+    connection = ServerClient(url, ca_file=ca_file, backoff=0.01)
     connection.open()
     try:
         return connection.get("/aliases")["result"]["aliases"]

@@ -3,11 +3,11 @@ import pytest
 
 from resolver.errors import ModelError
 from resolver.training.calibration import fit
-from resolver.training.ranking import Shortlist, first_stage_order, judged, ranking
+from resolver.training.ranking import LabelledShortlist, first_stage_order, judged, ranking
 
 
-def shortlist(*verdicts: int | None) -> Shortlist:
-    return Shortlist(tuple(("a", f"d{i}") for i in range(len(verdicts))), verdicts)
+def shortlist(*verdicts: int | None) -> LabelledShortlist:
+    return LabelledShortlist(tuple(("a", f"d{i}") for i in range(len(verdicts))), verdicts)
 
 
 @pytest.mark.parametrize(

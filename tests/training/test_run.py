@@ -14,13 +14,13 @@ from resolver.registry.organisation import Name, NameKind, Organisation, Organis
 from resolver.training import run
 from resolver.training.affiliations import Sample, SampleKind
 from resolver.training.pairs import LabelledPair
-from resolver.training.ranking import Shortlist
+from resolver.training.ranking import LabelledShortlist
 from resolver.training.run import MinedData, Stage
 
 LEARNT = MinedData(
     pairs=(LabelledPair("東京大学", "University of Tokyo", 1), LabelledPair("a", "b", 0)),
     samples=(Sample(SampleKind.ORGANISATION, "q", ("p",), ("n", "m")),),
-    shortlists=(Shortlist((("q", "x"), ("q", "y")), (1, None)),),
+    shortlists=(LabelledShortlist((("q", "x"), ("q", "y")), (1, None)),),
     counts={"training pairs": 2},
 )
 
