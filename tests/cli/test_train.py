@@ -169,6 +169,7 @@ def test_it_loads_and_scores_by_both_ways(trained: Path) -> None:
     assert not {"start", "checkpoints", "data"} & {path.name for path in trained.iterdir()}
 
 
+@pytest.mark.slowest
 def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
     trained: Path, resolver: Run, gold: Path, native: Path, sample_home: Path, folder: Path
 ) -> None:
@@ -206,6 +207,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.slowest
 def test_two_processes_train_one_model(
     gold: Path, older: Path, sample_home: Path, folder: Path
 ) -> None:

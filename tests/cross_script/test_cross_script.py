@@ -141,13 +141,13 @@ def matcher(
         yield built
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_every_organisation_is_active_in_the_release(release: list[Organisation]) -> None:
     active = {o.ror_id for o in release if o.status is OrganisationStatus.ACTIVE}
     assert [case for case in cases() if not case.ror_ids <= active] == []
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_nine_in_ten_are_resolved(matcher: Matcher, capsys: pytest.CaptureFixture[str]) -> None:
     outcomes = matcher.resolve([case.affiliation for case in cases()])
     asked: Counter[tuple[str, bool]] = Counter()

@@ -61,8 +61,8 @@ def test_string_that_fails_for_no_known_reason_is_buried_alone_and_says_why(
     assert linked(deployment) == ["10.1/2"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+@pytest.mark.slowest
 def test_worker_whose_processes_all_die_stops_and_buries_nothing(deployment: Deployment) -> None:
     settings = deployment.settings.model_copy(update={"chunk_size": 1})
     enqueue([record(n, f"{RAISING} {n}") for n in range(MOST_DEATHS + 2)], settings=settings)

@@ -113,7 +113,7 @@ def running(log: Path, environment: dict[str, str], *arguments: str) -> Iterator
             assert process.wait(timeout=60) == 0, log.read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_a_release_is_taken_in_on_schedule(database_url: str, services_home: Path) -> None:
     # Celery beat, a worker of all queues, the embedded Redis between them, and a Zenodo.
     home = services_home / "scheduled"

@@ -220,11 +220,13 @@ def test_chunks_are_answered_as_their_policies_ask(deployment: Deployment) -> No
     ]
 
 
+@pytest.mark.slowest
 def test_processes_divide_the_machine(deployment: Deployment) -> None:
     with deployment.worker("--concurrency", "2") as worker:
         assert worker.output().count(f"device -, threads {max(1, cores() // 2)}") == 2
 
 
+@pytest.mark.slowest
 def test_parent_computes_nothing(deployment: Deployment) -> None:
     # What is mapped tells what was loaded, in the deployed process itself.
     with deployment.worker() as worker:
@@ -332,6 +334,7 @@ def read_only(deployment: Deployment, value: str) -> None:
         connection.commit()
 
 
+@pytest.mark.slowest
 def test_worker_waits_for_a_database_that_takes_no_writes(deployment: Deployment) -> None:
     with deployment.worker() as worker:
         read_only(deployment, "on")
@@ -366,6 +369,7 @@ def restricted(deployment: Deployment) -> Iterator[Deployment]:
         connection.execute(text(f"DROP ROLE {name}"))
 
 
+@pytest.mark.slowest
 def test_worker_whose_grant_is_taken_stops_and_its_message_waits(restricted: Deployment) -> None:
     with restricted.worker() as worker:
         with restricted.engine.begin() as connection:
@@ -388,6 +392,7 @@ def test_worker_whose_grant_is_taken_stops_and_its_message_waits(restricted: Dep
 
 
 @pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+@pytest.mark.slowest
 def test_worker_goes_on_with_the_standby_that_is_promoted(
     deployment: Deployment, services_home: Path
 ) -> None:
@@ -471,6 +476,7 @@ class Unfed(Deployment):
 
 
 @pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+@pytest.mark.slowest
 def test_update_that_fails_or_is_killed_leaves_a_letter(deployment: Deployment) -> None:
     unfed = Unfed(deployment.settings, deployment.engine, deployment.folder)
     app = create_app(unfed.settings)
