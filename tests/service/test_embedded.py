@@ -72,7 +72,7 @@ def another_process(code: str, home: Path) -> subprocess.Popen[str]:
 HOLD = """
     import sys
     from pathlib import Path
-    from resolver import embedded
+    from resolver.service import embedded
     with embedded.postgres(Path(sys.argv[1])) as a, embedded.redis(Path(sys.argv[1])) as b:
         print(a, b, flush=True)
         sys.stdin.readline()
