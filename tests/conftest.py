@@ -242,6 +242,47 @@ def replaced_database(_maintenance: Engine) -> Callable[[str, str], None]:
     return replace
 
 
+@pytest.fixture(scope="session")
+def prepared(
+    copied_database: Callable[[str | None], str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
+    """The sample registry, loaded and indexed once: a database and a home, to be copied."""
+    from pydantic import SecretStr
+
+    from resolver import sample
+    from resolver.release.index import index_release
+    from resolver.release.load import load
+    from resolver.service.installation import Installation
+    from resolver.service.parts import load_encoder
+    from resolver.settings import Settings
+
+    home = tmp_path_factory.mktemp("prepared")
+    url = copied_database(None)
+    settings = Settings(  # type: ignore[call-arg]
+        _env_file=None, home=home, database_url=SecretStr(url), threads=1
+    )
+    with Installation(settings) as made:
+        load(made.engine, sample.REGISTRY, rejects=home / "rejects.jsonl")
+        made.store.activate(index_release(made, load_encoder(settings)).manifest.version)
+    return url, home
+
+
+@pytest.fixture
+def sample_installed(
+    prepared: tuple[str, Path],
+    replaced_database: Callable[[str, str], None],
+    database_url: str,
+) -> Callable[[Path], None]:
+    """Puts the sample, loaded and indexed, into `database_url` and into a home."""
+
+    def install(home: Path) -> None:
+        url, ready = prepared
+        replaced_database(database_url, url)
+        shutil.copytree(ready, home, symlinks=True, dirs_exist_ok=True)
+
+    return install
+
+
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """An engine on `database_url`."""

@@ -17,7 +17,7 @@ from resolver import sample
 from resolver.encoder.loading import load as load_encoder
 from resolver.settings import BUILTIN
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slowest
 
 
 def run(name: str, folder: Path, *arguments: str) -> tuple[dict[str, Any], str]:

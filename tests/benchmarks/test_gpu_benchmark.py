@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.paths import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slowest
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from support.paths import ROOT
 
 from benchmarks import chaos
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slowest, pytest.mark.timeout(900)]
 
 
 def run(name: str, figures: Path, *arguments: str) -> dict[str, Any]:

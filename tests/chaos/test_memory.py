@@ -16,7 +16,7 @@ from benchmarks import memory
 from resolver import sample
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_memory_of_a_worker(tmp_path: Path) -> None:
     figures = tmp_path / "memory.json"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RESOLVER_")}

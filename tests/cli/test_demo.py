@@ -13,6 +13,7 @@ from resolver import sample
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.slowest
 def test_the_demo_can_be_repeated_and_answers_by_the_registry_that_it_was_given(
     services_home: Path,
 ) -> None:

@@ -25,7 +25,7 @@ def test_the_builtin_reranker_is_what_it_was(resolver_anew: Run, tmp_path: Path)
     assert "FAILED" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_an_older_checkpoint_is_checked_and_converted(resolver_anew: Run, tmp_path: Path) -> None:
     source, out = save_older_gte(tmp_path / "older"), tmp_path / "native"
     done = resolver_anew("models", "convert", str(source), str(out))

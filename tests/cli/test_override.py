@@ -45,6 +45,7 @@ def links(home: Path, affiliation: str) -> list[dict[str, str]]:
     return list(csv.DictReader(done.stdout.splitlines()))
 
 
+@pytest.mark.slowest
 def test_an_override_from_its_making_to_its_end(override: Override, answered_home: Path) -> None:
     before = links(answered_home, PHYSICS)
     assert [link["ror_id"] for link in before] == [MIT]

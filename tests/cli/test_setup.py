@@ -85,6 +85,7 @@ def test_index_show(resolver: Run) -> None:
     assert "registry" in shown
 
 
+@pytest.mark.slowest
 def test_a_release_is_taken_in_and_taken_back(services_home: Path) -> None:
     home = services_home / "update"
     home.mkdir()

@@ -297,6 +297,7 @@ schema.upgrade(connection.connect(sys.argv[2]))
 """
 
 
+@pytest.mark.slowest
 def test_two_migrations_at_once_do_not_wait_for_each_other_for_ever(
     empty: Engine, empty_database_url: str, apart: Callable[[], Connection], later: Path
 ) -> None:

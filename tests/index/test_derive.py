@@ -409,7 +409,7 @@ def test_the_sample_with_the_built_in_encoder(embedded: EmbeddedStore, tmp_path:
     assert made.points != base.points
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_two_releases_of_the_registry(embedded: EmbeddedStore, tmp_path: Path) -> None:
     """v2.8 and v2.9: the organisations that differ, and of the others each 40th."""
     files = [SHARED / f"data/registry/ror-v2.{minor}.json.gz" for minor in (8, 9)]

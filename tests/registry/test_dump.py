@@ -450,7 +450,7 @@ def test_what_is_not_known_is_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not RELEASE.exists(), reason="needs ../shared/data/registry")
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_this_version_knows_all_of_a_release() -> None:
     release = open_release(RELEASE)
     assert sum(1 for _ in release.records()) == 129_046

@@ -18,7 +18,16 @@ from support.tiny_models import NTK, save_older_gte
 from resolver.weights.checkpoints import opened
 
 TOLERANCE = 1e-4
-LENGTHS = (1, 2, 3, 17, 128, 512, 2048, 8192)
+LENGTHS = (
+    1,
+    2,
+    3,
+    17,
+    128,
+    512,
+    pytest.param(2048, marks=pytest.mark.slowest),
+    pytest.param(8192, marks=pytest.mark.slowest),
+)
 
 CONFIGS: dict[str, dict[str, Any]] = {
     # Heads are 64 wide, as in the published checkpoints.

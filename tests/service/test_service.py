@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +11,11 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, text
 from support.next_release import ICELAND, write_next_release
 
-from resolver import sample
 from resolver.answering.chunk import resolve_chunk
 from resolver.database import due_answers, releases, resolver_versions
 from resolver.errors import IndexMissing, ModelError, ResolverSuperseded
 from resolver.release import switch
-from resolver.release.index import index_release, restore_index
+from resolver.release.index import restore_index
 from resolver.release.load import load
 from resolver.release.update import update
 from resolver.service.installation import Installation, index_directory
@@ -27,14 +26,18 @@ from resolver.settings import Settings
 
 
 @pytest.fixture
-def installation(tmp_path: Path, database_url: str, engine: Engine) -> Iterator[Installation]:
+def installation(
+    tmp_path: Path,
+    database_url: str,
+    engine: Engine,
+    sample_installed: Callable[[Path], None],
+) -> Iterator[Installation]:
     """The sample registry, loaded and indexed; no resolver version yet."""
     settings = Settings(  # type: ignore[call-arg]
         _env_file=None, home=tmp_path, database_url=SecretStr(database_url), threads=1
     )
-    load(engine, sample.REGISTRY, rejects=tmp_path / "rejects.jsonl")
+    sample_installed(settings.home)
     with Installation(settings, engine=engine) as made:
-        made.store.activate(index_release(made, load_encoder(settings)).manifest.version)
         yield made
 
 

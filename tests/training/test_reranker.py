@@ -103,9 +103,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     [
         ("random order", 3, None),
         ("random order", STEPS_AN_EPOCH + 5, 8),
-        ("like lengths", STEPS_AN_EPOCH + 5, 8),
-        ("accumulated", STEPS_AN_EPOCH + 5, 8),
-        ("last one kept", STEPS_AN_EPOCH + 5, 8),
+        pytest.param("like lengths", STEPS_AN_EPOCH + 5, 8, marks=pytest.mark.slowest),
+        pytest.param("accumulated", STEPS_AN_EPOCH + 5, 8, marks=pytest.mark.slowest),
+        pytest.param("last one kept", STEPS_AN_EPOCH + 5, 8, marks=pytest.mark.slowest),
     ],
 )
 def test_a_run_that_was_cut_off_ends_with_the_same_weights(

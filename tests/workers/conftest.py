@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine
-from support.deployment import Deployment, prepare
+from support.deployment import Deployment
 
-from resolver.database.connection import connect
 from resolver.settings import Settings
 
 
@@ -48,29 +46,8 @@ def bare(broker_url: str, database_url: str, engine: Engine, tmp_path: Path) -> 
     return Deployment(settings, engine, tmp_path)
 
 
-@pytest.fixture(scope="session")
-def prepared(
-    copied_database: Callable[[str | None], str], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[str, Path]:
-    """The sample registry, loaded and indexed once: a database and a home to be copied."""
-    folder = tmp_path_factory.mktemp("prepared")
-    url = copied_database(None)
-    settings = Settings(  # type: ignore[call-arg]
-        _env_file=None, home=folder / "home", database_url=SecretStr(url)
-    )
-    engine = connect(url)
-    prepare(Deployment(settings, engine, folder))
-    engine.dispose()
-    return url, settings.home
-
-
 @pytest.fixture
-def deployment(
-    bare: Deployment, prepared: tuple[str, Path], replaced_database: Callable[[str, str], None]
-) -> Deployment:
+def deployment(bare: Deployment, sample_installed: Callable[[Path], None]) -> Deployment:
     """With the sample registry, loaded and indexed."""
-    url, home = prepared
-    assert bare.settings.database_url is not None
-    replaced_database(bare.settings.database_url.get_secret_value(), url)
-    shutil.copytree(home, bare.settings.home, symlinks=True)
+    sample_installed(bare.settings.home)
     return bare

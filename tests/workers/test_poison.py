@@ -45,8 +45,8 @@ def test_string_that_kills_is_buried_alone(deployment: Deployment) -> None:
                            " USING (affiliation_id) WHERE name = 'ETH Zurich'") == [(RECORDS - 1,)]  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+@pytest.mark.slowest
 def test_string_that_fails_for_no_known_reason_is_buried_alone_and_says_why(
     deployment: Deployment,
 ) -> None:

@@ -573,6 +573,7 @@ def test_chunk_that_meets_a_switch_is_done_again_by_the_new_version(
     assert deployment.dead() == []
 
 
+@pytest.mark.slowest
 def test_worker_that_cannot_open_the_version_in_use_stops(deployment: Deployment) -> None:
     with deployment.worker() as worker:
         version = resolver_versions.current_resolver(deployment.engine)
@@ -598,6 +599,7 @@ def test_worker_that_cannot_open_the_version_in_use_stops(deployment: Deployment
 
 
 @pytest.mark.parametrize("broker_url", ["rabbitmq"], indirect=True)
+@pytest.mark.slowest
 def test_two_workers_of_one_machine(deployment: Deployment) -> None:
     # They have one name; on RabbitMQ a queue that only one may read would keep the second out.
     with deployment.worker() as first, deployment.worker() as second:
