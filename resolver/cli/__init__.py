@@ -119,7 +119,7 @@ app = typer.Typer(
     name="resolver",
     cls=_Group,
     help=(
-        "Link raw affiliation strings to ROR organisations, and keep the links true.\n\n"
+        "Link raw affiliation strings to ROR organisations, and keep the links up to date.\n\n"
         "Settings come from RESOLVER_* in the environment or a .env file (docs/settings.md). "
         "A service whose URL is not set runs embedded, under RESOLVER_HOME."
     ),
@@ -180,7 +180,7 @@ def main() -> None:
             _drop_output()
             _fail("the disk is full", "free space on it, or write elsewhere")
         elif isinstance(error, OSError) and error.filename is not None:
-            belongs = "run as the user that it belongs to, or give it to yours: chown"
+            belongs = "run as its owner, or make your user the owner with chown"
             _fail(
                 f"{_path(error.filename)}: {error.strerror}",
                 belongs if isinstance(error, PermissionError) else None,

@@ -21,7 +21,7 @@ from resolver.intake.record import SourceRecord
 MOST_PRINTED = 10
 """Bad lines that are printed; the others are counted."""
 
-PANEL = "How the file is written"
+PANEL = "Format of the file"
 """Where the help lists these options."""
 
 FormatOption = Annotated[
@@ -65,7 +65,7 @@ PositionColumn = Annotated[
     typer.Option(
         "--position-column",
         metavar="NAME",
-        help="The column of the places in a record; without it rows of one id are counted.",
+        help="The column of the positions; without it rows of one id are numbered.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -74,7 +74,7 @@ Delimiter = Annotated[
     typer.Option(
         "--delimiter",
         metavar="SIGN",
-        help="What is between columns, or tab; by default what the header shows.",
+        help="Column separator, or tab; by default detected from the header.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -82,7 +82,7 @@ Quoted = Annotated[
     bool | None,
     typer.Option(
         "--quoted/--unquoted",
-        help='Whether cells may stand in "…"; by default in CSV they may, in tables with tabs not.',
+        help='Whether cells may be quoted in "…"; by default in CSV only, not with tabs.',
         rich_help_panel=PANEL,
         show_default=False,
     ),
@@ -92,7 +92,7 @@ Encoding = Annotated[
     typer.Option(
         "--encoding",
         metavar="NAME",
-        help="utf-16-le, windows-1252 …; by default UTF-8, or what the file's first bytes say.",
+        help="utf-16-le, windows-1252 …; by default UTF-8, or detected from the first bytes.",
         rich_help_panel=PANEL,
     ),
 ]

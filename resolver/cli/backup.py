@@ -16,11 +16,11 @@ from resolver.settings import load_settings
 
 
 def backup(
-    path: Annotated[Path, typer.Argument(help="The file to write; an old one is replaced.")],
+    path: Annotated[Path, typer.Argument(help="The file to write; an existing one is replaced.")],
 ) -> None:
     """Write the database to a file, while everything runs.
 
-    The index is not in it: `resolver restore` builds it again from the database.
+    The index is not in it: `resolver restore` rebuilds it from the database.
     """
     started = time.monotonic()
     with Installation(load_settings()) as installation:

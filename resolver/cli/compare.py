@@ -58,8 +58,8 @@ def compare(
     ],
     second: Annotated[str, typer.Argument(metavar="B", help="The version to compare it with.")],
     sample: Annotated[int, typer.Option(min=1, help="Stored affiliations to resolve.")] = 1_000,
-    seed: Annotated[int, typer.Option(help="Another one draws another sample.")] = 0,
-    examples: Annotated[int, typer.Option(min=0, help="Shown of each kind of difference.")] = 3,
+    seed: Annotated[int, typer.Option(help="A different seed draws a different sample.")] = 0,
+    examples: Annotated[int, typer.Option(min=0, help="Examples of each kind of difference.")] = 3,
     json_file: Annotated[
         Path | None,
         typer.Option("--json", help="Write everything, with all differences; - is stdout."),
@@ -67,10 +67,10 @@ def compare(
     *,
     choices: Choices,
 ) -> None:
-    """Resolve a sample of what is stored with two resolver versions, and show the differences.
+    """Resolve a sample of stored affiliations with two resolver versions, and show the differences.
 
-    Nothing is stored. `settings` is what the environment says, with the active index, in use or
-    not. Curators' overrides hold for both.
+    Nothing is stored. `settings` means the settings of the environment with the active index,
+    whether it is in use or not. Curators' overrides apply to both.
     """
     settings = choices.over(load_settings())
     with Installation(settings) as installation:
@@ -83,7 +83,7 @@ def compare(
         del texts[sample:]
         if not texts:
             raise SettingsError(
-                "no affiliation is stored that could be compared", remedy="resolver enqueue FILE"
+                "there are no stored affiliations to compare", remedy="resolver enqueue FILE"
             )
         applying = {
             text: tuple(of_text) for text, of_text in overrides.applying(engine, texts).items()
@@ -106,7 +106,7 @@ def _known(engine: Engine, name: str) -> str | int:
         return version.id
     if not name.isdecimal():
         raise SettingsError(
-            f"{name!r} is no resolver version",
+            f"{name!r} is not a resolver version",
             remedy=f"an id of `resolver version list`, {CURRENT}, or {SETTINGS}",
         )
     return int(name)
@@ -199,11 +199,11 @@ def _print(comparison: Comparison, runs: Sequence[_Run], *, whole: bool, most: i
     if shown.row_count:
         console.print(shown)
     console.print(
-        f"{comparison.links:,} links that both have: probability {comparison.mean_change:+.4f} in "
-        f"the mean, {comparison.mean_shift:.4f} either way",
+        f"{comparison.links:,} links in common: mean change of probability "
+        f"{comparison.mean_change:+.4f}, mean absolute change {comparison.mean_shift:.4f}",
     )
     seconds = ", ".join(f"{run.name} {run.seconds:.1f}" for run in runs)
-    of = "all that are stored" if whole else "a sample of what is stored"
+    of = "all that are stored" if whole else "a sample of those stored"
     console.print(f"{comparison.affiliations:,} affiliations, {of}; seconds: {seconds}")
 
 

@@ -14,24 +14,26 @@ from resolver.settings import load_settings
 from resolver.workers import deadletters
 from resolver.workers.deadletters import DeadLetter
 
-app = typer.Typer(help="Messages that failed: see, send again, throw away.", no_args_is_help=True)
+app = typer.Typer(
+    help="Dead letters (messages that failed): list, send again, drop.", no_args_is_help=True
+)
 
 SHOWN = 50
 """Letters listed by default."""
 
-Ids = Annotated[list[str] | None, typer.Argument(help="Ids of letters, from the list.")]
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids of dead letters, from the list.")]
 
 
 @app.command("list")
 def list_letters(
     limit: Annotated[
-        int, typer.Option(min=1, help="The most to show, from the oldest on.")
+        int, typer.Option(min=1, help="How many to show at most, oldest first.")
     ] = SHOWN,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line instead of a table.")
     ] = False,
 ) -> None:
-    """What failed, where it came from, and why. The letters stay where they are."""
+    """List the messages that failed, with queue, records and error. Nothing is changed."""
     letters, count = deadletters.letters(load_settings(), most=limit)
     if as_json:
         for letter in letters:
@@ -48,15 +50,15 @@ def list_letters(
     console.print(table)
     if count > len(letters):
         say(f"{count - len(letters):,} more; see them with --limit {count}")
-    say("mend the cause, then: resolver deadletters retry --all; or drop what is of no use")
+    say("fix the cause, then: resolver deadletters retry --all; or drop those not needed")
 
 
 @app.command()
 def retry(
     ids: Ids = None,
-    every: Annotated[bool, typer.Option("--all", help="All letters.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
 ) -> None:
-    """Send letters back to the queues that they came from, to be done anew."""
+    """Send dead letters back to their queues, to be processed again."""
     wanted = _chosen(ids, every, "retry")
     say(f"{deadletters.retry(load_settings(), wanted):,} messages are back in their queues")
 
@@ -64,26 +66,26 @@ def retry(
 @app.command()
 def drop(
     ids: Ids = None,
-    every: Annotated[bool, typer.Option("--all", help="All letters.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Yes, all of them.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm that all are deleted.")] = False,
 ) -> None:
-    """Throw letters away for good. What they asked for is not done."""
+    """Delete dead letters for good. Their messages are never processed."""
     wanted = _chosen(ids, every, "drop")
     if wanted is None and not yes:
         _, count = deadletters.letters(load_settings(), most=0)
         raise SettingsError(
-            f"all {count:,} dead letters would be gone for good",
+            f"all {count:,} dead letters would be deleted for good",
             remedy="look at them first (resolver deadletters list); then: drop --all --yes",
         )
-    say(f"{deadletters.drop(load_settings(), wanted):,} messages are gone")
+    say(f"{deadletters.drop(load_settings(), wanted):,} messages dropped")
 
 
 def _chosen(ids: list[str] | None, every: bool, what: str) -> list[str] | None:
     """The ids; None for all."""
     if bool(ids) == every:
         raise SettingsError(
-            "name letters by their ids, or all of them with --all",
-            remedy=f"as in: resolver deadletters {what} --all; the list has the ids",
+            "name dead letters by their ids, or all of them with --all",
+            remedy=f"as in: resolver deadletters {what} --all; `list` shows the ids",
         )
     return None if every else ids
 

@@ -53,14 +53,14 @@ def demo(
     affiliations: Annotated[
         Path | None, typer.Option(help="Your own affiliations, as for enqueue [the sample].")
     ] = None,
-    home: Annotated[Path, typer.Option(help="Folder that holds all of it.")] = Path(".demo"),
+    home: Annotated[Path, typer.Option(help="Folder for all of its data.")] = Path(".demo"),
 ) -> None:
-    """See raw affiliations become stored links, all of it embedded on this machine."""
+    """Turn raw affiliations into stored links on this machine, with all services embedded."""
     settings = _embedded(home)
     started = time.monotonic()
     with Installation(settings) as installation, broker.address(settings):
         engine = installation.engine_of_any_schema
-        _step(1, "Postgres and Redis run from wheels; the tables are made")
+        _step(1, "Postgres and Redis run from wheels; the tables are created")
         schema.upgrade(engine)
 
         _step(2, f"load the registry: {registry or 'the sample'}")
@@ -98,9 +98,9 @@ def demo(
             _step(6, "wait for the worker")
             _wait(engine, records, process, log)
         _show(engine)
-    say(f"\ndone in {time.monotonic() - started:.0f} s. Everything is under {home}/ and stays.")
+    say(f"\ndone in {time.monotonic() - started:.0f} s. Everything is kept under {home}/.")
     say(
-        f"Ask it yourself:\n  {sys.argv[0]} --home {home} resolve "
+        f"Try it yourself:\n  {sys.argv[0]} --home {home} resolve "
         f'"Dept. of Physics, Univ. of Oxford, UK"\n'
         f"  {sys.argv[0]} --home {home} sql 'TABLE unmatched'"
     )
@@ -170,7 +170,7 @@ def _wait(
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), "it said nothing")
+    return next((line for line in reversed(lines) if line.strip()), "it printed nothing")
 
 
 def _show(engine: Engine) -> None:

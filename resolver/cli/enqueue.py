@@ -33,16 +33,18 @@ def enqueue(
         Path | None,
         typer.Argument(help="jsonl, csv, tsv, txt or parquet, also .gz; none or - is stdin."),
     ] = None,
-    queue: Annotated[str, typer.Option(help="bulk, or interactive to overtake it.")] = "bulk",
+    queue: Annotated[str, typer.Option(help="bulk, or interactive for urgent records.")] = "bulk",
     source: Annotated[
-        str | None, typer.Option(help="Source of records that name none; else the file's name.")
+        str | None, typer.Option(help="Source of records without one; by default the file's name.")
     ] = None,
     replace: Annotated[
         bool,
-        typer.Option("--replace", help="Records are whole: withdraw what else is stored of them."),
+        typer.Option(
+            "--replace", help="Records are complete: their other stored affiliations are withdrawn."
+        ),
     ] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="While the queue is full, wait instead of ending.")
+        bool, typer.Option("--wait", help="Wait while the queue is full, instead of stopping.")
     ] = False,
     format: FormatOption = Format.AUTO,
     affiliation_column: AffiliationColumn = "affiliation",
@@ -55,11 +57,11 @@ def enqueue(
     *,
     choices: Choices,
 ) -> None:
-    """Send affiliations to the workers. A bad line is printed and skipped; exit code 2 then.
+    """Send affiliations to the workers. Bad lines are printed and skipped, with exit code 2.
 
-    Sending a file twice is harmless: a record that is known is not resolved again. Rows of one id
-    without positions are numbered in their order. Options of what to link that are not given are
-    those of the workers' settings.
+    Sending a file twice is harmless: known records are not resolved again. Rows of one id
+    without positions are numbered in their order. What to link is set by the options; where one is
+    not given, by the workers' settings.
     """
     policy = choices.as_object()
     rows = affiliation_files.read(
@@ -103,5 +105,6 @@ def enqueue(
 def _stopped(error: FileBroken | IntakeError, done: int) -> ResolverError:
     return ResolverError(
         f"{error.problem}; {done:,} records were sent before",
-        remedy=error.remedy or "mend the file, and send it again: what was sent is known",
+        remedy=error.remedy
+        or "correct the file and send it again: records already sent are not resolved again",
     )

@@ -32,13 +32,12 @@ def evaluate(
         bool, typer.Option("--json", help="One JSON object a set instead of tables.")
     ] = False,
     bootstrap: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Resamples for 95% intervals; 1000 are enough.")
+        int,
+        typer.Option(min=0, metavar="N", help="Bootstrap samples for 95% intervals; 1000 suffice."),
     ] = 0,
     latency: Annotated[
         int,
-        typer.Option(
-            min=0, metavar="N", help="Strings of each set that are also timed alone; 0: none."
-        ),
+        typer.Option(min=0, metavar="N", help="Strings of each set to time one by one; 0: none."),
     ] = 100,
     errors: Annotated[
         Path | None,
@@ -49,7 +48,7 @@ def evaluate(
         typer.Option(metavar="FILE", help="Draw precision–recall curves, as .png, .svg or .pdf."),
     ] = None,
     show_reliability: Annotated[
-        bool, typer.Option("--reliability", help="Also: what each probability turned out to be.")
+        bool, typer.Option("--reliability", help="Also show how often each probability was right.")
     ] = False,
     *,
     choices: Choices,

@@ -85,12 +85,12 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     model_alone: Annotated[
         bool,
-        typer.Option("--model-alone", help="Leave out curators' decisions; asks no database."),
+        typer.Option("--model-alone", help="Ignore curators' overrides; needs no database."),
     ] = False,
     *,
     choices: Choices,
 ) -> None:
-    """Tell the whole story of one affiliation: candidates, what weighed how much, each step."""
+    """Explain one affiliation: candidates, weights of the evidence, each step of the decision."""
     settings = load_settings()
     read = Affiliation.of(affiliation)
     overrides = {} if model_alone else stored_overrides(settings, read.text)
@@ -245,7 +245,7 @@ def would_change(judgement: Judgement, policy: Policy) -> str | None:
                 f"{s.document.display_name} ({_place(s.document)})" for s in rivals
             )
         case Reason.OVERRIDDEN:
-            return "an end of what was said (`resolver override remove`)"
+            return "the end of the override (`resolver override remove`)"
         case Reason.BELOW_THRESHOLD:
             return f"a fuller name, or a lower threshold (--accept-probability); nearest: {nearest}"
         case Reason.NOT_IN_REGISTRY:

@@ -19,7 +19,7 @@ SHOWN = {
     "texts": "affiliations that no record has any more",
     "answers": "their answers",
     "past_answers": "answers that were replaced",
-    "overrides": "overrides whose text is forgotten; they hold on by its hash",
+    "overrides": "overrides whose text is deleted; they remain in force by its hash",
     "refused": "records that were refused",
 }
 
@@ -30,7 +30,7 @@ def forget(
         typer.Option(
             min=0,
             metavar="DAYS",
-            help="Keep so long what a source withdrew; without it RESOLVER_KEEP_WITHDRAWN_DAYS.",
+            help="Days to keep withdrawn records [RESOLVER_KEEP_WITHDRAWN_DAYS].",
         ),
     ] = None,
     past: Annotated[
@@ -38,8 +38,7 @@ def forget(
         typer.Option(
             min=0,
             metavar="DAYS",
-            help="Keep so long what was replaced: answers and records; without it "
-            "RESOLVER_KEEP_PAST_DAYS.",
+            help="Days to keep replaced answers and records [RESOLVER_KEEP_PAST_DAYS].",
         ),
     ] = None,
     refused: Annotated[
@@ -47,25 +46,27 @@ def forget(
         typer.Option(
             min=0,
             metavar="DAYS",
-            help="Keep so long what was refused; without it RESOLVER_KEEP_REFUSED_DAYS.",
+            help="Days to keep refused records [RESOLVER_KEEP_REFUSED_DAYS].",
         ),
     ] = None,
-    source: Annotated[str | None, typer.Option(help="Whose records --id names: crossref.")] = None,
+    source: Annotated[str | None, typer.Option(help="Source of the records of --id.")] = None,
     ids: Annotated[
         list[str] | None,
-        typer.Option("--id", help="Only what this record was, whenever; may be repeated."),
+        typer.Option("--id", help="Only the past of this record, of any age; may be repeated."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; else it is only counted.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only count.")] = False,
 ) -> None:
-    """Delete for good what is over: withdrawn, replaced and refused records, replaced answers.
+    """Delete old data for good: withdrawn, replaced and refused records, replaced answers.
 
-    Without --yes it says how much that is, and does nothing. A text goes with the last record that
-    had it, together with its answers. Nothing of the present goes: withdraw it first. It may be
-    stopped and run again at any time, while workers go on.
+    Without --yes it only counts. A text is deleted with the last record that had it, together with
+    its answers. Current records are never deleted: withdraw them first. It may be stopped and run
+    again at any time, while workers continue.
     """
     settings = load_settings()
     if (source is None) != (not ids):
-        raise SettingsError("a record needs both", remedy="use --source and --id together")
+        raise SettingsError(
+            "a record is named by both options", remedy="use --source and --id together"
+        )
     records = Records(source, tuple(ids)) if source is not None and ids else None
     given = {"withdrawn": withdrawn, "past": past, "refused": refused}
     ages = replace(
@@ -75,7 +76,7 @@ def forget(
     if ages == Ages() and records is None:
         raise SettingsError(
             "everything is kept for ever: no age is set",
-            remedy="say how many days to keep it: --withdrawn, --past, --refused, or "
+            remedy="give the number of days to keep: --withdrawn, --past, --refused, or "
             "RESOLVER_KEEP_WITHDRAWN_DAYS, _PAST_DAYS, _REFUSED_DAYS",
         )
     with Installation(settings) as installation:
@@ -83,7 +84,7 @@ def forget(
         going = forgetting.forgettable(engine, ages, records)
         if not yes or not going.total:
             _show(going)
-            say("run it with --yes to delete this" if going.total else "there is nothing to forget")
+            say("run it with --yes to delete this" if going.total else "there is nothing to delete")
             return
         with progress("rows deleted", total=going.total) as report:
             _show(forgetting.forget(engine, ages, records, progress=report))

@@ -14,9 +14,9 @@ from resolver.settings import load_settings
 
 
 def healthy() -> None:
-    """Ask whether the worker that writes RESOLVER_HEARTBEAT_FILE lives; exit code 1 if not.
+    """Check that the worker that writes RESOLVER_HEARTBEAT_FILE is alive; exit code 1 if not.
 
-    For a container's health check. It looks at one file and asks nobody.
+    For a container's health check. It reads this file only and contacts no service.
     """
     path = load_settings().heartbeat_file
     if path is None:
@@ -29,6 +29,6 @@ def healthy() -> None:
         say(f"no heartbeat yet: there is no {path}")
         raise typer.Exit(1)
     if not beat.fresh:
-        say(f"the last heartbeat was {beat.age:.0f} s ago: the worker hangs, or its broker is away")
+        say(f"the last heartbeat was {beat.age:.0f} s ago: the worker hangs, or its broker is down")
         raise typer.Exit(1)
     say(f"alive, {beat.age:.0f} s ago")

@@ -26,15 +26,15 @@ app = typer.Typer(help="Build, show and switch the organisation index.", no_args
 def build(
     full: Annotated[
         bool,
-        typer.Option("--full", help="Embed all, not only what changed; with new statistics."),
+        typer.Option("--full", help="Embed all names, not only changed ones, with new statistics."),
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Build in full even if this version is complete.")
     ] = False,
 ) -> None:
-    """Index the release that is loaded, beside the version in use, then switch to it.
+    """Index the loaded release, beside the version in use, then switch to it.
 
-    Where a version of this encoder is in use, only what changed is embedded, and workers follow.
+    If a version of this encoder is in use, only changed names are embedded, and workers follow.
     """
     started = time.monotonic()
     with Installation(load_settings()) as installation, progress("names") as report:
@@ -47,16 +47,16 @@ def build(
     if version and before and version.id != before.id:
         say(f"resolver version {version.id} is in use; run: resolver refresh")
     elif version is None and before and before.index_version:
-        say("workers go on with the index of their encoder; to switch: resolver version use")
+        say("workers keep the index of their encoder; to switch: resolver version use")
 
 
 @app.command()
 def restore(
     version: Annotated[
-        int | None, typer.Argument(help="A resolver version; without it the one in use.")
+        int | None, typer.Argument(help="A resolver version; by default the one in use.")
     ] = None,
 ) -> None:
-    """Build the index of a resolver version again, as it was, where it is gone.
+    """Rebuild the lost index of a resolver version as it was.
 
     Its answers stay valid. `resolver index build` makes an index with statistics of its own
     instead, and then every answer may be due.
@@ -77,7 +77,7 @@ def restore(
             restored = switch.restore_version(installation, chosen, progress=report)
     say(
         f"index {restored.manifest.version} of resolver version {chosen.id} "
-        + ("is built again" if restored.made else "is there: nothing to do")
+        + ("is rebuilt" if restored.made else "exists: nothing to do")
     )
 
 
@@ -110,7 +110,7 @@ def show() -> None:
 def activate(
     version: Annotated[str, typer.Argument(help="A version, as `resolver index show` lists it.")],
 ) -> None:
-    """Let commands search another version. Workers follow `resolver version use` instead."""
+    """Let commands search another version. For workers use `resolver version use` instead."""
     with Installation(load_settings()) as installation:
         if find_index(installation.store, version) is None:
             raise IndexMissing(
@@ -124,7 +124,7 @@ def activate(
 def prune(
     keep: Annotated[int, typer.Option(min=1, help="Versions to keep.")] = KEEP,
 ) -> None:
-    """Drop the oldest versions. What is in use, or was before it, stays."""
+    """Drop the oldest versions, but neither the one in use nor the one before it."""
     with Installation(load_settings()) as installation, updating_alone(installation.engine):
         dropped = prune_indexes(installation, keep=keep)
     say(f"dropped: {', '.join(dropped)}" if dropped else "nothing to drop")

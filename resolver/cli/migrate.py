@@ -15,23 +15,22 @@ from resolver.settings import load_settings
 
 def migrate(
     revision: Annotated[
-        str, typer.Argument(help="head, or a revision to go up or down to.")
+        str, typer.Argument(help="head, or the revision to upgrade or downgrade to.")
     ] = "head",
     yes: Annotated[
-        bool, typer.Option("--yes", help="Yes, go down, and lose what is stored there.")
+        bool, typer.Option("--yes", help="Downgrade even if stored data is deleted.")
     ] = False,
 ) -> None:
-    """Bring the database's tables and views to this version of the code.
+    """Migrate the database's tables and views to this version of the code.
 
-    A way down that would lose anything stored says what, table by table, and is gone with --yes
-    alone.
+    A downgrade that would delete stored data lists it, table by table, and needs --yes.
     """
     with Installation(load_settings()) as installation:
         engine = installation.engine_of_any_schema
         before = schema.current(engine)
         if not yes and (lost := schema.losses(engine, revision)):
             raise SettingsError(
-                f"going to {revision} drops what is stored: {lost}",
+                f"going to {revision} deletes stored data: {lost}",
                 remedy="keep it: resolver backup before.dump; then: "
                 f"resolver migrate {revision} --yes",
             )
@@ -39,4 +38,4 @@ def migrate(
         after = schema.current(engine)
     say(f"database at {after or 'base'}" + ("" if before != after else ", nothing to do"))
     if lost:
-        say(f"gone: {lost}")
+        say(f"deleted: {lost}")

@@ -13,14 +13,12 @@ from resolver.cli.terminal import console, say
 from resolver.disk import writing
 from resolver.settings import BUILTIN, load_settings
 
-app = typer.Typer(
-    help="The models in use, checks of rerankers, and their native form.", no_args_is_help=True
-)
+app = typer.Typer(help="Show the models in use; check, convert rerankers.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_() -> None:
-    """Show the models that the settings name, with what identifies their weights."""
+    """Show the models that the settings name, with the fingerprints of their weights."""
     from resolver import weights
     from resolver.matching import judge_file
     from resolver.service import parts
@@ -60,7 +58,7 @@ def check(
     golden: Annotated[
         str | None,
         typer.Option(
-            help="File of golden logits, or the hub id of the model they are known for "
+            help="File of golden logits, or the hub id of a model whose logits are known "
             "[golden.json beside the weights]."
         ),
     ] = None,
@@ -72,7 +70,7 @@ def check(
     ] = False,
     device: Annotated[str | None, typer.Option(help="cpu, cuda … [the best there is]")] = None,
 ) -> None:
-    """Load a reranker and check that it is whole and scores as it should; exit code 1 if not.
+    """Load a reranker and check that it is complete and scores correctly; exit code 1 if not.
 
     With --write-golden the logits of this load go to golden.json beside the weights, or to the
     file of --golden.
@@ -103,10 +101,10 @@ def convert(
     name: Annotated[str, typer.Argument(help="A model's Hugging Face id or path.")],
     out: Annotated[Path, typer.Argument(help="Folder to write to; new or empty.")],
 ) -> None:
-    """Write a model in the form that transformers and sentence-transformers read by themselves.
+    """Convert a model to the form that transformers and sentence-transformers read by themselves.
 
-    For checkpoints of the older remote-code kind: `CrossEncoder("OUT")` and servers built on
-    transformers need nothing of this project then. Weights are copied as they are.
+    For checkpoints of the older remote-code kind. `CrossEncoder("OUT")` and servers built on
+    transformers then load it without this project. Weights are copied unchanged.
     """
     from resolver.weights import checkpoints
 

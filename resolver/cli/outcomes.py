@@ -19,8 +19,8 @@ REASONS = {
     Reason.NOT_IN_REGISTRY: "the registry has no organisation like this",
     Reason.AMBIGUOUS: "several organisations fit equally well",
     Reason.NOT_ADMITTED: "its organisation is of a type or in a country that was excluded",
-    Reason.BELOW_THRESHOLD: "an organisation is near, but not probable enough",
-    Reason.OVERRIDDEN: "a curator decided that it is not what it would be linked to",
+    Reason.BELOW_THRESHOLD: "an organisation is similar, but not probable enough",
+    Reason.OVERRIDDEN: "a curator excluded the organisation that it would be linked to",
 }
 """Each reason in plain words."""
 

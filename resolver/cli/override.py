@@ -38,16 +38,14 @@ from resolver.text.affiliation import Affiliation
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-app = typer.Typer(
-    help="Decide what an affiliation is, or is not, instead of the model.", no_args_is_help=True
-)
+app = typer.Typer(help="Overrides: curators' decisions on affiliations.", no_args_is_help=True)
 
 MOST_PRINTED = 10
 """Bad lines and problems that are printed; the others are counted."""
 
-AffiliationArgument = Annotated[str, typer.Argument(help="The affiliation, in any writing of it.")]
-Author = Annotated[str | None, typer.Option(help="Who says so [your user name].")]
-Note = Annotated[str, typer.Option(help="Why, for whoever reads it later.")]
+AffiliationArgument = Annotated[str, typer.Argument(help="The affiliation, raw or normalised.")]
+Author = Annotated[str | None, typer.Option(help="Author of the override [your user name].")]
+Note = Annotated[str, typer.Option(help="The reason, for later readers.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of a table.")]
 
 
@@ -56,22 +54,22 @@ def add(
     affiliation: AffiliationArgument,
     ror_id: Annotated[str, typer.Argument(help="The organisation: a ROR id or its address.")],
     is_not: Annotated[
-        bool, typer.Option("--is-not", help="It is not this organisation, whatever else it is.")
+        bool, typer.Option("--is-not", help="It is never this organisation.")
     ] = False,
     author: Author = None,
     note: Note = "",
 ) -> None:
-    """Decide that an affiliation is an organisation; repeat it for each, if it is several.
+    """Decide that an affiliation is an organisation. If it is several, repeat this for each.
 
     Its links are then exactly these. With --is-not the organisation is never linked, and the model
-    decides about all others. An earlier decision on the same two ends.
+    decides about all others. An earlier override of the same pair is replaced.
     """
     verdict = Verdict.IS_NOT if is_not else Verdict.IS
     with _refused():
         override = statement(affiliation, ror_id, verdict, author=_author(author), note=note)
     with _database() as engine:
         change = overrides.add(engine, [override])
-        say("stored" if change.statements else "said before; nothing changed")
+        say("stored" if change.statements else "the override exists already; nothing changed")
         _show(stored.applying(engine, [override.affiliation])[override.affiliation], as_json=False)
         _print_problems(overrides.problems(engine, {override.key}))
     _print_answers(change)
@@ -80,13 +78,11 @@ def add(
 @app.command()
 def remove(
     affiliation: AffiliationArgument,
-    ror_id: Annotated[
-        str | None, typer.Argument(help="The organisation; without it, all that was said.")
-    ] = None,
+    ror_id: Annotated[str | None, typer.Argument(help="The organisation; by default all.")] = None,
     author: Author = None,
     note: Note = "",
 ) -> None:
-    """End the decisions on an affiliation; the model decides again. The history keeps them."""
+    """End the overrides of an affiliation; the model decides again. The history keeps them."""
     with _refused():
         text = Affiliation.of(affiliation).text
         wanted = read_ror_id(ror_id) if ror_id else None
@@ -100,8 +96,8 @@ def remove(
         ]
         if not keys:
             raise SettingsError(
-                "nothing of this kind was said of the affiliation",
-                remedy="resolver override list, or history with the affiliation",
+                "no such override exists for the affiliation",
+                remedy="see: resolver override list, or resolver override history AFFILIATION",
             )
         change = overrides.end(engine, keys, author=who, note=why)
     say(f"{change.statements:,} ended")
@@ -110,14 +106,14 @@ def remove(
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """List the decisions that hold."""
+    """List the overrides in force."""
     with _database() as engine:
         _show(stored.current(engine), as_json)
 
 
 @app.command()
 def history(affiliation: AffiliationArgument, as_json: AsJson = False) -> None:
-    """Show all decisions ever made on an affiliation, by whom, and who ended them."""
+    """Show all overrides of an affiliation, past ones too: who made and who ended them."""
     with _database() as engine:
         _show(stored.history(engine, Affiliation.of(affiliation).text), as_json)
 
@@ -126,13 +122,13 @@ def history(affiliation: AffiliationArgument, as_json: AsJson = False) -> None:
 def import_(
     file: Annotated[Path, typer.Argument(help="A CSV file; - is stdin.")],
     author: Annotated[
-        str | None, typer.Option(help="Who says what the file gives no author for [you].")
+        str | None, typer.Option(help="Author of lines that name none [your user name].")
     ] = None,
 ) -> None:
-    """Take in a CSV file: affiliation, ror_id, verdict (is, is not), author, note.
+    """Import a CSV file: affiliation, ror_id, verdict (is, is not), author, note.
 
-    A bad line is printed and skipped; exit code 2 then. Importing a file twice changes nothing.
-    Decisions that are not in the file stay.
+    Bad lines are printed and skipped, with exit code 2. Importing a file twice changes nothing.
+    Overrides that are not in the file stay.
     """
     refused: list[BadLine] = []
     read: set[tuple[str, str]] = set()
@@ -141,12 +137,12 @@ def import_(
             engine, _good(overrides.read_csv(lines, author=_author(author)), refused, read, report)
         )
         problems = overrides.problems(engine, read)
-    say(f"{len(read):,} read, {change.statements:,} of them new or other than before")
+    say(f"{len(read):,} read, {change.statements:,} of them new or changed")
     _print_problems(problems)
     _print_answers(change)
     if refused:
         _print_lines(Text.assemble(("refused", "yellow"), f" {file}, {line}") for line in refused)
-        say(f"{len(refused):,} lines refused; the others were taken")
+        say(f"{len(refused):,} lines refused; the others were imported")
         raise typer.Exit(2)
 
 
@@ -154,20 +150,20 @@ def import_(
 def export(
     file: Annotated[Path | None, typer.Argument(help="A file [stdout].")] = None,
 ) -> None:
-    """Write the decisions that hold as CSV, to import elsewhere or to keep in version control."""
+    """Write the overrides in force as CSV, to import elsewhere or to keep in version control."""
     with _database() as engine:
         current = stored.current(engine)
     with _writable(file) as target:
         written = overrides.write_csv(target, current)
     say(f"{written:,} overrides")
     if forgotten := len(current) - written:
-        left_out = f" left out {forgotten:,} of texts that were forgotten"
+        left_out = f" left out {forgotten:,} whose text was forgotten"
         say(Text.assemble(("warning", "yellow"), left_out))
 
 
 @app.command()
 def check(as_json: AsJson = False) -> None:
-    """Show decisions for organisations that are withdrawn, inactive or unknown to the release in
+    """Show overrides for organisations that are withdrawn, inactive or unknown to the release in
     use. They stay linked. Exit code 2 if there are any.
     """
     with _database() as engine:
@@ -253,9 +249,9 @@ def _print_lines(lines: Iterable[str | Text]) -> None:
 
 def _print_answers(change: Effect) -> None:
     if change.answers:
-        say(f"stored answers to be given anew: {change.answers:,}; next: resolver refresh")
+        say(f"answers due: {change.answers:,}; next: resolver refresh")
     elif change.statements:
-        say("no stored answer is newly affected; it holds from now on")
+        say("no stored answer becomes due; it applies from now on")
 
 
 def _print_problems(problems: Sequence[OverrideProblem]) -> None:
@@ -284,7 +280,7 @@ def _show(listed: Sequence[Override], as_json: bool) -> None:
             write_json(_as_object(override))
         return
     if not listed:
-        say("nothing was said")
+        say("no overrides")
         return
     table = Table("affiliation", "", "organisation", "author", "said", "note")
     for override in listed:
@@ -304,7 +300,7 @@ def _show(listed: Sequence[Override], as_json: bool) -> None:
 
 def _show_problems(problems: Sequence[OverrideProblem]) -> None:
     if not problems:
-        say("all organisations of which something is said are active")
+        say("all organisations of overrides are active")
         return
     table = Table("affiliation", "", "organisation", "in the registry", "author", "note")
     for problem in problems:

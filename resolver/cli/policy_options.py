@@ -37,24 +37,24 @@ OPTIONS: dict[str, Any] = {
         float | None,
         _option(
             "target-precision",
-            "Share of links to be right: sets the threshold as measured.",
+            "Desired share of right links: sets the threshold as measured.",
             min=TARGET_PRECISIONS[0],
             max=TARGET_PRECISIONS[1],
         ),
     ],
     "accept_probability": Annotated[
-        float | None, _option("accept-probability", "Least probability of a link.", min=0, max=1)
+        float | None, _option("accept-probability", "Minimum probability of a link.", min=0, max=1)
     ],
     "max_links": Annotated[
         int | None,
-        _option("max-links", "Most links of one affiliation.", min=1, max=MAX_LINKS),
+        _option("max-links", "Maximum number of links.", min=1, max=MAX_LINKS),
     ],
     "level": Annotated[
         Level | None, _option("level", "Which of an organisation and its parents to link.")
     ],
     "succession": Annotated[
         Succession | None,
-        _option("succession", "What becomes of a link to an organisation that has ended."),
+        _option("succession", "How to link an organisation that has ended."),
     ],
     "types": Annotated[
         str | None, _option("types", "ROR types that may be linked: education,healthcare.")

@@ -21,21 +21,21 @@ from resolver.workers import client
 
 def refresh(
     enqueue: Annotated[
-        bool, typer.Option("--enqueue", help="Let workers resolve what is due, not this process.")
+        bool, typer.Option("--enqueue", help="Let workers give due answers anew, not this process.")
     ] = False,
     select: Annotated[
         bool,
-        typer.Option("--select", help="Look again which answers the release bears on."),
+        typer.Option("--select", help="Select again the answers that the release may change."),
     ] = False,
     everything: Annotated[
         bool,
-        typer.Option("--all", help="Resolve all again that another version answered."),
+        typer.Option("--all", help="Give anew all answers of other resolver versions."),
     ] = False,
 ) -> None:
-    """Resolve again what is due: after a switch, a rollback, or an override.
+    """Give due answers anew: after a switch, a rollback, or an override.
 
-    After a release these are the answers that it may change, as far as that is known without
-    resolving; --all misses none and takes as long as the first time.
+    After a release these are the answers that it may change, as far as that can be known without
+    resolving; --all misses none but takes as long as the first time.
     """
     if select and everything:
         raise SettingsError("--select and --all exclude each other")
@@ -70,5 +70,5 @@ def refresh(
     table = Table(show_header=False, box=None)
     table.add_row("resolved again", f"{done.resolved:,}")
     add_counts(table, "became", {kind: count for kind, count in done.replacements.items() if count})
-    table.add_row("due still", f"{done.left:,}")
+    table.add_row("still due", f"{done.left:,}")
     console.print(table)

@@ -33,12 +33,12 @@ def load(
         Path | None, typer.Option(help="Where refused records are written (JSON lines).")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Load a release older than the one that is loaded.")
+        bool, typer.Option("--force", help="Load a release older than the loaded one.")
     ] = False,
 ) -> None:
-    """Store a release. A bad record is refused and the load goes on; a bad file changes nothing.
+    """Store a release. Invalid records are refused; a damaged file changes nothing.
 
-    `resolver update` does this and all that follows from it.
+    `resolver update` does this and all later steps.
     """
     settings = load_settings()
     with Installation(settings) as installation:
@@ -52,7 +52,7 @@ def load(
 @app.command()
 def fetch(
     directory: Annotated[
-        Path | None, typer.Option(help="Where to keep it [RESOLVER_HOME/releases].")
+        Path | None, typer.Option(help="Folder to store it in [RESOLVER_HOME/releases].")
     ] = None,
     base_url: Annotated[
         str | None, typer.Option(help="Zenodo or a mirror of its API [RESOLVER_REGISTRY_URL].")
@@ -76,7 +76,7 @@ def show(
         str | None, typer.Argument(help="An organisation; without it, the releases.")
     ] = None,
 ) -> None:
-    """Show the release that is loaded and those before it, or one of its organisations."""
+    """Show the loaded release and earlier ones, or one of its organisations."""
     with Installation(load_settings()) as installation:
         engine = installation.engine
         release = releases.require_release(engine)

@@ -37,7 +37,7 @@ CHUNK = 64
 @policy_options
 def resolve(
     affiliations: Annotated[
-        list[str] | None, typer.Argument(help="Affiliations; without any, --file or stdin.")
+        list[str] | None, typer.Argument(help="Affiliations; without any, from --file or stdin.")
     ] = None,
     file: Annotated[Path | None, typer.Option(help="A file, as for enqueue; - is stdin.")] = None,
     as_json: Annotated[
@@ -56,8 +56,8 @@ def resolve(
 ) -> None:
     """Link affiliations to organisations and print the links. Needs the index, not the database.
 
-    For a file with ids, each JSON object has source, id and position too. A bad line is printed and
-    skipped; exit code 2 then.
+    For a file with ids, each JSON object has source, id and position too. Bad lines are printed and
+    skipped, with exit code 2.
     """
     if affiliations and file:
         raise SettingsError("affiliations were given both as arguments and by --file")

@@ -17,11 +17,13 @@ from resolver.settings import load_settings
 
 def restore(
     path: Annotated[Path, typer.Argument(help="A file that resolver backup wrote.")],
-    index: Annotated[bool, typer.Option(help="Build the index of the version in use, too.")] = True,
+    index: Annotated[
+        bool, typer.Option(help="Rebuild the index of the version in use, too.")
+    ] = True,
 ) -> None:
-    """Fill an empty database from a file, and build the index that its answers were given by.
+    """Restore a backup into an empty database, and rebuild the index of its answers.
 
-    A file of an older version of the code is migrated.
+    A backup by an older version of the code is migrated.
     """
     with Installation(load_settings()) as installation:
         started = time.monotonic()
@@ -31,14 +33,14 @@ def restore(
         say(f"database restored in {time.monotonic() - started:.1f} s")
         version = resolver_versions.current_resolver(engine)
         if version is None:
-            say("no resolver version is in use: there is no index to build")
+            say("no resolver version is in use: there is no index to rebuild")
             return
         if index:
             started = time.monotonic()
             with progress("names") as report:
                 restored = restore_version(installation, version, progress=report)
             seconds = time.monotonic() - started
-            state = f"built in {seconds:.1f} s" if restored.made else "there"
+            state = f"built in {seconds:.1f} s" if restored.made else "exists"
             say(f"index {restored.manifest.version} {state}")
         say(
             f"resolver version {version.id} is in use, "

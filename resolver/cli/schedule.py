@@ -13,9 +13,9 @@ from resolver.workers.schedule import run_schedule
 def schedule(
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> None:
-    """Send an update to the workers whenever RESOLVER_UPDATE_SCHEDULE says, until stopped.
+    """Send updates to the workers at the times of RESOLVER_UPDATE_SCHEDULE, until stopped.
 
-    A worker of the queue registry takes in the newest release then, one of refresh what is due.
-    RESOLVER_FORGET_SCHEDULE says likewise when to delete what is over and old (resolver forget).
+    A worker of the queue registry takes in the newest release, and one of the queue refresh gives
+    due answers anew. RESOLVER_FORGET_SCHEDULE sets when old data is deleted (resolver forget).
     """
     run_schedule(load_settings(), log_level=log_level)

@@ -27,7 +27,7 @@ def sql(
         Path | None, typer.Option(help="Write a Parquet file instead of a table.")
     ] = None,
 ) -> None:
-    """Run a read-only query, such as those of docs/sql.md; of use where there is no psql."""
+    """Run a read-only query, such as those of docs/sql.md; useful where there is no psql."""
     if as_csv and parquet:
         raise SettingsError("--csv and --parquet exclude each other")
     statement = sys.stdin.read() if query is None else query

@@ -26,9 +26,9 @@ MOST_WORKERS = 5
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
 ) -> None:
-    """Show whether all is well: each part, what waits, what is wrong and what helps.
+    """Show the state of each part and queue, and every problem with its remedy.
 
-    Exit code 1 if something is wrong. Parts that are away are named; nothing waits for them long.
+    Exit code 1 if something is wrong. Parts that do not answer in time are named.
     """
     checked = health.check(load_settings())
     problems = health.problems(checked)

@@ -86,16 +86,16 @@ def train(
     ] = None,
     material: Annotated[
         Path | None,
-        typer.Option(help="Annotated affiliations, for departments and addresses to make up."),
+        typer.Option(help="Annotated affiliations: their departments and addresses are reused."),
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the pairs.")] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Pairs in a step, on each device.")
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="At its highest.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 42,
     synthetic: Annotated[
-        int | None, typer.Option(min=0, help="Affiliations made up from the registry.")
+        int | None, typer.Option(min=0, help="Artificial affiliations from the registry.")
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda … (if not the best there is).")
@@ -104,19 +104,20 @@ def train(
         int | None,
         typer.Option(
             min=1,
-            help="Keep so many layers of the base, evenly spread.",
+            help="Layers of the base to keep, evenly spread.",
             rich_help_panel=_OPTIMISER,
         ),
     ] = None,
     warmup: Annotated[
         float | None,
-        typer.Option(help="Share of the steps until the highest rate.", rich_help_panel=_OPTIMISER),
+        typer.Option(help="Share of the steps for the warm-up.", rich_help_panel=_OPTIMISER),
     ] = None,
     weight_decay: Annotated[
-        float | None, typer.Option(help="Of AdamW.", rich_help_panel=_OPTIMISER)
+        float | None, typer.Option(help="Weight decay of AdamW.", rich_help_panel=_OPTIMISER)
     ] = None,
     max_length: Annotated[
-        int | None, typer.Option(min=8, help="Tokens of a pair.", rich_help_panel=_OPTIMISER)
+        int | None,
+        typer.Option(min=8, help="Maximum tokens of a pair.", rich_help_panel=_OPTIMISER),
     ] = None,
     precision: Annotated[
         Precision | None,
@@ -125,30 +126,30 @@ def train(
     evaluation_steps: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Evaluate and save every so many steps.", rich_help_panel=_OPTIMISER
+            min=1, help="Steps between evaluations, with a save.", rich_help_panel=_OPTIMISER
         ),
     ] = None,
     checkpoint_steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Save every so many steps.", rich_help_panel=_OPTIMISER),
+        typer.Option(min=1, help="Steps between saves.", rich_help_panel=_OPTIMISER),
     ] = None,
     negatives: Annotated[
         int | None,
-        typer.Option(min=0, help="Wrong organisations a string.", rich_help_panel=_RERANKER),
+        typer.Option(min=0, help="Wrong organisations for each string.", rich_help_panel=_RERANKER),
     ] = None,
     affiliation_share: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=1,
-            help="Share of pairs of two affiliations (if not all there are).",
+            help="Share of pairs of two affiliations (default: all).",
             rich_help_panel=_RERANKER,
         ),
     ] = None,
     most_pairs: Annotated[
         int | None,
         typer.Option(
-            min=2, help="Train on at most so many pairs (if not all).", rich_help_panel=_RERANKER
+            min=2, help="Maximum number of pairs (default: all).", rich_help_panel=_RERANKER
         ),
     ] = None,
     set_: Annotated[
@@ -187,7 +188,8 @@ def train(
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Train anew; what the folder holds is removed.")
+        bool,
+        typer.Option("--overwrite", help="Train from the start and delete what is in the folder."),
     ] = False,
     model_license: Annotated[
         str | None,
@@ -204,10 +206,10 @@ def train(
 ) -> None:
     """Train the encoder or the reranker, or fit its calibration or the judge.
 
-    They learn from labelled affiliations and the registry that is loaded. Wrong answers come from
-    the active index, as they will in use. One organisation in twenty is held out: its strings
-    measure and calibrate, and are never trained on. A reranker's training that was cut off goes on
-    when the same command is given again (docs/models.md).
+    They learn from labelled affiliations and the loaded registry. Wrong candidates come from
+    the active index, as later in use. One organisation in twenty is held out: its strings
+    measure and calibrate, and are never trained on. An interrupted training of a reranker continues
+    when the same command is run again (docs/models.md).
     """
     settings = load_settings()
     if part is Target.CALIBRATION:

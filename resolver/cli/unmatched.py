@@ -44,18 +44,18 @@ def unmatched(
     ),
     reason: Annotated[
         list[Reason] | None,
-        typer.Option(help="Only these [not_in_registry and below_threshold]; may be repeated."),
+        typer.Option(help="Reasons [not_in_registry and below_threshold]; may be repeated."),
     ] = None,
-    min_count: Annotated[int, typer.Option(min=1, help="Organisations sent as often.")] = 1,
-    source: Annotated[str | None, typer.Option(help="Only what this source sent.")] = None,
+    min_count: Annotated[int, typer.Option(min=1, help="Minimum number of times sent.")] = 1,
+    source: Annotated[str | None, typer.Option(help="Only records of this source.")] = None,
     nearest: Annotated[
-        bool, typer.Option("--nearest", help="Look up what the registry has that is most alike.")
+        bool, typer.Option("--nearest", help="Look up the most similar organisation of ROR.")
     ] = False,
 ) -> None:
     """Export the organisations that were never linked, grouped and counted, most frequent first.
 
-    The columns are the fields of ROR's form for new records, filled as far as affiliations tell;
-    those in small letters are for whoever looks through the list.
+    The columns are the fields of ROR's form for new records, filled as far as affiliations allow;
+    those in lower case are for whoever reviews the list.
     """
     with Installation(load_settings()) as installation:
         rows = unmatched_affiliations(installation.engine, reasons=reason or NAMED, source=source)

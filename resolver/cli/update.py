@@ -22,27 +22,27 @@ from resolver.workers import client
 def update(
     path: Annotated[
         Path | None,
-        typer.Argument(help="A release: ROR's zip, or its JSON; none: the newest is fetched."),
+        typer.Argument(help="A release: ROR's zip, or its JSON; by default the newest."),
     ] = None,
     full: Annotated[
         bool,
-        typer.Option("--full", help="Build the index anew: no answer is carried over."),
+        typer.Option("--full", help="Build the index in full: no answer is carried over."),
     ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Take in a release older than the one in use.")
     ] = False,
     enqueue: Annotated[
-        bool, typer.Option("--enqueue", help="Let workers resolve what is due, not this process.")
+        bool, typer.Option("--enqueue", help="Let workers give due answers anew, not this process.")
     ] = False,
     refresh: Annotated[
-        bool, typer.Option("--refresh/--no-refresh", help="Resolve what is due.")
+        bool, typer.Option("--refresh/--no-refresh", help="Give due answers anew.")
     ] = True,
     keep: Annotated[int, typer.Option(min=2, help="Index versions to keep.")] = KEEP,
 ) -> None:
-    """Take in a registry release: load, index, switch, and resolve again what it bears on.
+    """Take in a registry release: load, index, switch, and give anew the answers it may change.
 
-    Workers go on meanwhile, and follow. Doing it twice changes nothing; what was interrupted is
-    completed by doing it again.
+    Workers continue meanwhile, and follow. Running it twice changes nothing; an interrupted update
+    is completed by running it again.
     """
     if enqueue and not refresh:
         raise SettingsError("--enqueue and --no-refresh exclude each other")
@@ -77,17 +77,15 @@ def _table(report: UpdateReport) -> Table:
     if report.load.rejected:
         table.add_row("refused records", f"{report.load.rejected:,}")
     add_counts(table, "changed", report.kinds)
-    made = "" if report.indexed else ", there already"
+    made = "" if report.indexed else ", exists already"
     table.add_row("index version", f"{report.index.version}{made}")
     came = "" if report.switched else ", in use already"
     table.add_row("resolver version", f"{report.version.id}{came}")
     add_counts(table, "selected", report.selected)
-    add_counts(
-        table, "given again by it", {kind: n for kind, n in report.replacements.items() if n}
-    )
+    add_counts(table, "given anew", {kind: n for kind, n in report.replacements.items() if n})
     if report.enqueued is not None:
         table.add_row("sent to the queue refresh", f"{report.enqueued:,}")
-    table.add_row("due still", f"{report.left:,}")
+    table.add_row("still due", f"{report.left:,}")
     if report.pruned:
         table.add_row("index versions dropped", ", ".join(report.pruned))
     for name, seconds in report.seconds.items():

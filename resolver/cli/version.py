@@ -41,7 +41,7 @@ def list_() -> None:
         )
     console.print(table)
     if not versions:
-        say("there is none yet; the first worker or update makes one")
+        say("there is none yet; the first worker or update creates one")
 
 
 def _index(version: ResolverVersion, indexes: set[str]) -> Text:
@@ -55,7 +55,7 @@ def _index(version: ResolverVersion, indexes: set[str]) -> Text:
 @app.command()
 def show(
     number: Annotated[
-        int | None, typer.Argument(metavar="[ID]", help="A version; none: the one in use.")
+        int | None, typer.Argument(metavar="[ID]", help="A version; by default the one in use.")
     ] = None,
 ) -> None:
     """Show a resolver version: its release, index, models and settings."""
@@ -97,7 +97,7 @@ def _in_use(version: ResolverVersion | None) -> ResolverVersion:
 @app.command()
 def use(
     number: Annotated[
-        int | None, typer.Argument(metavar="[ID]", help="A version; none: what the settings say.")
+        int | None, typer.Argument(metavar="[ID]", help="A version; by default the settings.")
     ] = None,
 ) -> None:
     """Switch to a resolver version, or to the models that the settings name. Workers follow."""
@@ -123,6 +123,6 @@ def _report(switched: switch.Switched, due: int) -> None:
     else:
         say(f"resolver version {version.id} is in use (release {version.release})")
     if version.selected_at is None and version.carries_id is not None:
-        say("which of the answers before it bears on is still to be found; run: resolver refresh")
+        say("which answers it may change is not known yet; run: resolver refresh")
     elif due:
         say(f"{due:,} answers are due; run: resolver refresh")

@@ -25,24 +25,23 @@ MOST_PRINTED = 10
 
 
 def withdraw(
-    source: Annotated[str, typer.Option(help="Who sent the records: crossref.")],
+    source: Annotated[str, typer.Option(help="Source of the records: crossref.")],
     ids: Annotated[
-        list[str] | None, typer.Option("--id", help="A record of it: a DOI; may be repeated.")
+        list[str] | None, typer.Option("--id", help="Id of a record: a DOI; may be repeated.")
     ] = None,
     file: Annotated[
         Path | None, typer.Option(help="A text file of ids, one a line; - is standard input.")
     ] = None,
     position: Annotated[
-        int | None, typer.Option(min=0, help="One affiliation of each record; else all of them.")
+        int | None, typer.Option(min=0, help="Position in each record; by default all.")
     ] = None,
 ) -> None:
-    """Take records out that their source has withdrawn. Their history stays.
+    """Withdraw records that their source has taken back. Their history stays.
 
-    Ids that this source never sent are printed, and the exit code is 2 then. Doing it twice is
-    harmless.
+    Ids that this source never sent are printed, with exit code 2. Running it twice is harmless.
     """
     if not ids and file is None:
-        raise SettingsError("no record was named", remedy="use --id or --file")
+        raise SettingsError("no record was given", remedy="use --id or --file")
     refused: list[IntakeError] = []
     keys = _keys(source, position, chain(enumerate(ids or (), 1), _lines(file)), refused)
     with Installation(load_settings()) as installation, progress("ids") as report:

@@ -18,7 +18,7 @@ def worker(
     concurrency: Annotated[int, typer.Option(min=1, help="Processes; one for each GPU.")] = 1,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> None:
-    """Resolve what is enqueued until stopped; Ctrl-C lets the chunk at hand finish."""
+    """Resolve enqueued affiliations until stopped; Ctrl-C lets the current chunk finish."""
     raise typer.Exit(
         run_worker(
             load_settings(),

@@ -47,7 +47,7 @@ def test_other_settings_are_seen_before_they_are_in_use(compare: Compare, tmp_pa
     assert len(lost["a"]["links"]) > len(lost["b"]["links"])
     shown = " ".join(done.stdout.split())
     assert "settings against version 1" in shown
-    assert "60 affiliations, a sample of what is stored" in shown
+    assert "60 affiliations, a sample of those stored" in shown
     assert lost["a"]["links"][0]["ror_id"] in shown
 
     again = compare(
@@ -64,7 +64,7 @@ def test_other_settings_are_seen_before_they_are_in_use(compare: Compare, tmp_pa
     ("arguments", "problem"),
     [
         (("1", "99"), "99"),
-        (("latest", "1"), "'latest' is no resolver version"),
+        (("latest", "1"), "'latest' is not a resolver version"),
         (("1", "current", "--json", "missing/there.json"), "No such file"),
     ],
 )

@@ -164,8 +164,8 @@ def test_what_a_person_took_away_is_told() -> None:
     outcome = Outcome(TEXT, reason=Reason.OVERRIDDEN, overrides=(1,))
     shown = " ".join(told(Judgement(outcome, Affiliation.of(TEXT), overrides=[denied])).split())
     assert "is not x ada, 2026-03-01" in shown
-    assert "overridden: a curator decided that it is not what it would be linked to" in shown
-    assert "an end of what was said (`resolver override remove`)" in shown
+    assert "overridden: a curator excluded the organisation that it would be linked to" in shown
+    assert "the end of the override (`resolver override remove`)" in shown
     assert would_change(Judgement(outcome), Policy()) is not None
 
 

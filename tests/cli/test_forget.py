@@ -55,8 +55,8 @@ def test_forgetting_is_counted_first_and_done_when_it_is_said(answered_home: Pat
     assert (done.returncode, counts(done.stdout)) == (0, going), done.stderr
     assert texts() == 0
     named = run_in(answered_home, "forget", "--source", "private", "--id", "1", "--yes")
-    assert "there is nothing to forget" in named.stderr
+    assert "there is nothing to delete" in named.stderr
     half = run_in(answered_home, "forget", "--id", "1")
     assert "--source and --id together" in half.stderr
     again = run_in(answered_home, "forget", "--withdrawn", "0", "--yes")
-    assert "there is nothing to forget" in again.stderr
+    assert "there is nothing to delete" in again.stderr

@@ -52,10 +52,10 @@ def test_an_override_from_its_making_to_its_end(override: Override, answered_hom
 
     said = override("add", f" <b>{PHYSICS}</b>", f"https://ror.org/{OXFORD}", "--author", "ada",
                     "--note", "seen on [their] page")  # fmt: skip
-    assert "stored answers to be given anew: 1; next: resolver refresh" in said.stderr
+    assert "answers due: 1; next: resolver refresh" in said.stderr
     again = override("add", PHYSICS, OXFORD, "--author", "ada", "--note", "seen on [their] page")
-    assert "said before; nothing changed" in again.stderr
-    assert "anew" not in again.stderr
+    assert "the override exists already; nothing changed" in again.stderr
+    assert "due" not in again.stderr
     assert links(answered_home, PHYSICS) == before
 
     assert run_in(answered_home, "refresh").returncode == 0
@@ -96,7 +96,7 @@ def test_what_it_is_not_is_not_linked(override: Override, answered_home: Path) -
         (("add", "York", "York"), "ror_id: 'York' is no ROR id"),
         (("add", "York", OXFORD, "--author", " "), "author: who says so?"),
         (("add", "York", OXFORD, "--note", "x" * 2_001), "note: longer than 2,000 characters"),
-        (("remove", "York"), "nothing of this kind was said"),
+        (("remove", "York"), "no such override exists"),
         (("remove", "York", "York"), "'York' is no ROR id"),
         (("import", "missing.csv"), "No such file"),
         (("export", "missing/there.csv"), "No such file"),
@@ -125,7 +125,7 @@ def test_a_file_is_taken_in_and_given_back(override: Override, tmp_path: Path) -
         "3 read, 3 of them new",
         "in.csv, line 5: ror_id: 'York' is no ROR id",
         "in.csv, line 6: note: holds NUL, or is not UTF-8",
-        "2 lines refused; the others were taken",
+        "2 lines refused; the others were imported",
         f"warning {NOBODY} is not in the release in use",
     ):
         assert expected in done.stderr.replace("\n", " ")

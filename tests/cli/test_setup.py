@@ -172,4 +172,4 @@ def test_going_down_says_what_it_drops_and_waits_for_yes(database_url: str, tmp_
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stderr.split())
     assert "database at base" in said
-    assert f"gone: organisation_version ({organisations:,} rows)" in said
+    assert f"deleted: organisation_version ({organisations:,} rows)" in said

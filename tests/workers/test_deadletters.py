@@ -226,7 +226,7 @@ def test_commands(run: Callable[..., Any], settings: Settings) -> None:
     assert [letter.id for letter in letters(settings)[0]] == ["letter-1"]
     unsure = run("drop", "--all").exception
     assert isinstance(unsure, SettingsError)
-    assert "all 1 dead letters would be gone for good" in str(unsure)
+    assert "all 1 dead letters would be deleted for good" in str(unsure)
     assert run("drop", "--all", "--yes").exit_code == 0
     assert run("list", "--json").stdout == ""
     assert "nothing has failed" in run("list").output
