@@ -64,17 +64,6 @@ def test_it_is_a_compose_file() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_services() -> None:
-    assert SERVICES.keys() == SERVERS | WORKERS | ONCE | {"schedule", "monitor"}
-    profiles = {name: service.get("profiles") for name, service in SERVICES.items()}
-    assert profiles == {
-        "postgres": None, "qdrant": None, "rabbitmq": None, "migrate": None, "cli": ["cli"],
-        "worker-cpu": ["cpu"], "worker-gpu": ["gpu"],
-        "schedule": ["schedule"], "worker-registry": ["schedule"],
-        "monitor": ["monitoring"], "prometheus": ["monitoring"],
-    }  # fmt: skip
-
-
 # What holds for every container
 
 
@@ -369,19 +358,6 @@ def test_workers_and_analysts_log_in_as_who_may_change_no_table(
 
 
 # Our own containers
-
-
-@pytest.mark.parametrize("name", sorted(WORKERS | {"cli"}))
-def test_workers_wait_for_what_they_need(name: str) -> None:
-    assert SERVICES[name]["depends_on"] == {
-        "migrate": {"condition": "service_completed_successfully"},
-        "qdrant": {"condition": "service_healthy"},
-        "rabbitmq": {"condition": "service_healthy"},
-    }
-
-
-def test_migrate_runs_once_after_postgres() -> None:
-    assert SERVICES["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
 
 
 @pytest.mark.parametrize("name", sorted(WORKERS))
