@@ -101,7 +101,10 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session", params=["newest", "wheel", "distribution"])
+@pytest.fixture(
+    scope="session",
+    params=["newest", pytest.param("wheel", marks=pytest.mark.slowest), "distribution"],
+)
 def any_postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """As `postgres_url`, for servers of several major versions, one after the other: the newest,
     the oldest that comes in a wheel, and the distribution's."""

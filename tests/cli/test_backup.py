@@ -12,6 +12,7 @@ from resolver.service import embedded
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.slowest
 def test_an_installation_is_moved(answered_home: Path, services_home: Path) -> None:
     backup = services_home / "resolver.dump"
     home = services_home / "restored"

@@ -35,6 +35,7 @@ def test_a_version_and_itself_answer_alike(compare: Compare) -> None:
     assert found["links_in_both"] > 100
 
 
+@pytest.mark.slowest
 def test_other_settings_are_seen_before_they_are_in_use(compare: Compare, tmp_path: Path) -> None:
     file = tmp_path / "found.json"
     done = compare("current", "settings", "--sample", "60", "--json", str(file), env=WEAKER)

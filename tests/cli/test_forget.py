@@ -23,6 +23,7 @@ def counts(shown: str) -> dict[str, int]:
     return {what: int(count.replace(",", "")) for count, what in lines}
 
 
+@pytest.mark.slowest
 def test_forgetting_is_counted_first_and_done_when_it_is_said(answered_home: Path) -> None:
     def texts() -> int:
         query = f"SELECT count(*) AS texts FROM affiliation WHERE text = '{TEXT}'"

@@ -79,6 +79,7 @@ def test_an_override_from_its_making_to_its_end(override: Override, answered_hom
     assert "seen on [their] page; ended by bo; it was another one" in shown
 
 
+@pytest.mark.slowest
 def test_what_it_is_not_is_not_linked(override: Override, answered_home: Path) -> None:
     (link,) = links(answered_home, MANUKAU)
     override("add", MANUKAU, link["ror_id"], "--is-not")

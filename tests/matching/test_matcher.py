@@ -249,6 +249,7 @@ def test_the_sieve_says_what_is_reranked(
     assert meters.sieved == len(judgement.candidates) - meters.pairs
 
 
+@pytest.mark.slowest
 def test_the_sieve_saves_most_pairs_and_hardly_an_answer(matcher: Matcher) -> None:
     texts = [row["affiliation"] for row in GOLD]
     sieved, few = matcher.measured(texts)

@@ -161,7 +161,13 @@ def test_an_update_killed_at(
 
 
 @pytest.mark.parametrize(
-    "point", [one for one in POINTS if "after a page" in one or "share" in one]
+    "point",
+    [
+        "in mid-selection, after a page",
+        pytest.param(
+            "in mid-selection, after pages that processes share", marks=pytest.mark.slowest
+        ),
+    ],
 )
 def test_a_selection_goes_on_where_it_was_killed(
     point: str,

@@ -215,6 +215,7 @@ def test_what_was_selected_stays_selected_after_a_rollback_and_back(
     assert due_answers.due_count(engine, newer.id) == report.left + 1
 
 
+@pytest.mark.slowest
 def test_all_of_it_is_resolved_again_where_that_is_asked_for(
     answered: Installation, engine: Engine, release: Path
 ) -> None:
@@ -288,6 +289,7 @@ def test_a_full_build_has_statistics_of_its_own_and_carries_nothing(
     assert update(answered, release, full=True).idle
 
 
+@pytest.mark.slowest
 def test_too_many_changes_make_a_full_build(
     answered: Installation, engine: Engine, tmp_path: Path
 ) -> None:
@@ -320,6 +322,7 @@ def test_a_file_that_cannot_be_used_changes_nothing(
     assert releases.require_release(engine).version == "registry"
 
 
+@pytest.mark.slowest
 def test_an_older_release_wants_to_be_forced(
     answered: Installation, engine: Engine, release: Path, tmp_path: Path
 ) -> None:
@@ -334,6 +337,7 @@ def test_an_older_release_wants_to_be_forced(
     assert ("0", ICELAND) not in links(engine)
 
 
+@pytest.mark.slowest
 def test_one_update_at_a_time(answered: Installation, engine: Engine, release: Path) -> None:
     with (
         updating_alone(engine),

@@ -114,6 +114,7 @@ def test_answers_of_a_version_that_went_out_of_use_are_not_stored(
         assert resolve_chunk(engine, opened.matcher, opened.version.id, records).linked == 1
 
 
+@pytest.mark.slowest
 def test_an_index_that_is_gone_is_built_again_and_serves_the_same_version(
     installation: Installation, engine: Engine
 ) -> None:
@@ -133,6 +134,7 @@ def test_an_index_that_is_gone_is_built_again_and_serves_the_same_version(
         assert opened.version == version
 
 
+@pytest.mark.slowest
 def test_settings_that_say_otherwise_are_told_and_not_followed(
     installation: Installation, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -221,6 +223,7 @@ def test_other_models_under_the_same_name_are_refused(
         pass
 
 
+@pytest.mark.slowest
 def test_a_version_of_before_they_named_their_index_gives_way(
     installation: Installation, engine: Engine
 ) -> None:

@@ -164,7 +164,7 @@ def test_both_forms_load_and_agree(trained: Trained) -> None:
     assert exported.fingerprint != checkpoint.fingerprint
 
 
-@pytest.mark.slow
+@pytest.mark.slowest
 def test_the_same_seed_gives_the_same_weights(base: Path, tmp_path: Path) -> None:
     from safetensors.numpy import load_file
 

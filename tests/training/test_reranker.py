@@ -101,7 +101,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize(
     ("variant", "step", "resumed"),
     [
-        ("random order", 3, None),
+        pytest.param("random order", 3, None, marks=pytest.mark.slowest),
         ("random order", STEPS_AN_EPOCH + 5, 8),
         pytest.param("like lengths", STEPS_AN_EPOCH + 5, 8, marks=pytest.mark.slowest),
         pytest.param("accumulated", STEPS_AN_EPOCH + 5, 8, marks=pytest.mark.slowest),
