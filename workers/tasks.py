@@ -13,7 +13,7 @@ from celery.utils.time import get_exponential_backoff_interval
 from resolver.answering import chunk, refresh
 from resolver.database import forgetting
 from resolver.database.forgetting import Ages
-from resolver.database.schema import require_schema
+from resolver.database.revision import require_schema
 from resolver.errors import DatabaseOutdated, MessageError, ResolverSuperseded, UpdateRunning
 from resolver.release import update as release_update
 from resolver.service.service import Service

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from resolver.cli.terminal import say
-from resolver.database import dumping, schema
+from resolver.database import dumping, revision
 from resolver.errors import DatabaseOutdated
 from resolver.service.installation import Installation
 from resolver.settings import load_settings
@@ -26,7 +26,7 @@ def backup(
     with Installation(load_settings()) as installation:
         # A backup comes before the migration.
         engine = installation.engine_of_any_schema
-        if schema.current(engine) is None:
+        if revision.current(engine) is None:
             raise DatabaseOutdated("the database is empty", remedy="run: resolver migrate")
         size = dumping.dump(engine, path)
     say(f"{path}: {size / 1e6:,.1f} MB in {time.monotonic() - started:.1f} s")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from resolver.cli.terminal import say
+from resolver.database import revision as revisions
 from resolver.database import schema
 from resolver.errors import SettingsError
 from resolver.service.installation import Installation
@@ -27,7 +28,7 @@ def migrate(
     """
     with Installation(load_settings()) as installation:
         engine = installation.engine_of_any_schema
-        before = schema.current(engine)
+        before = revisions.current(engine)
         if not yes and (lost := schema.losses(engine, revision)):
             raise SettingsError(
                 f"going to {revision} deletes stored data: {lost}",
@@ -35,7 +36,7 @@ def migrate(
                 f"resolver migrate {revision} --yes",
             )
         lost = schema.migrate(engine, revision)
-        after = schema.current(engine)
+        after = revisions.current(engine)
     say(f"database at {after or 'base'}" + ("" if before != after else ", nothing to do"))
     if lost:
         say(f"deleted: {lost}")

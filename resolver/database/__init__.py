@@ -2,6 +2,7 @@
 
 ===================  ===============================================================
 `connection`         an engine for a URL, transactions, driver errors with a remedy
+`revision`           which schema is there, and which one is needed
 `schema`             the schema: up, down, checked
 `tables`             the tables and what each column means
 `definitions`        the files of the views (``views/``) and functions (``functions/``)

@@ -14,7 +14,7 @@ from typing import TypeVar
 from psycopg.errors import QueryCanceled
 from sqlalchemy import Connection, Engine, event, text
 
-from resolver.database import due_answers, locks, releases, resolver_versions, schema
+from resolver.database import due_answers, locks, releases, resolver_versions, revision
 from resolver.database.connection import driver, transaction
 from resolver.database.releases import StoredRelease
 from resolver.database.resolver_versions import ResolverVersion
@@ -76,7 +76,7 @@ def overview(engine: Engine, *, seconds: float) -> Overview:
     Raises:
         DatabaseUnavailable: no answer.
     """
-    found, needed = schema.current(engine), schema.head()
+    found, needed = revision.current(engine), revision.head()
     if found != needed:
         return Overview(found, needed)
     release, version = releases.current_release(engine), resolver_versions.current_resolver(engine)

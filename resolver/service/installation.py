@@ -8,7 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from resolver.database import connection, schema
+from resolver.database import connection
+from resolver.database.revision import require_schema
 from resolver.index import IndexStore
 from resolver.index.build import require_fresh
 from resolver.matching.recall import Recall
@@ -123,7 +124,7 @@ class Installation:
         """
         engine = self.engine_of_any_schema
         if not self._migrated:
-            schema.require_schema(engine)
+            require_schema(engine)
             self._migrated = True
         return engine
 

@@ -11,7 +11,7 @@ from support.command_line import Run, run_in
 from support.next_release import write_next_release
 
 from resolver import sample
-from resolver.database.schema import head
+from resolver.database.revision import head
 from resolver.service import embedded
 
 pytestmark = pytest.mark.slow

@@ -15,7 +15,8 @@ from support.standby import primary_and_standby
 
 from resolver.database import connection
 from resolver.database.connection import APPLICATION_NAME, connect, require_writable, transaction
-from resolver.database.schema import current, require_schema, upgrade
+from resolver.database.revision import current, require_schema
+from resolver.database.schema import upgrade
 from resolver.errors import (
     DatabaseForbidden,
     DatabaseOutdated,

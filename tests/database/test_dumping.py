@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import Engine, text
 from support import postgres_servers
 
-from resolver.database import dumping, schema
+from resolver.database import dumping, revision, schema
 from resolver.database.connection import connect, transaction
 from resolver.errors import DatabaseProblem, SettingsError
 from resolver.network import addresses
@@ -87,7 +87,7 @@ def test_there_and_back_with_a_password(
     with beside(filled, any_database_url) as empty:
         dumping.restore(empty, tmp_path / "resolver.dump")
         assert stored(empty) == before
-        assert schema.current(empty) == schema.head()
+        assert revision.current(empty) == revision.head()
         schema.upgrade(empty)
         schema.check(empty)
 
@@ -217,7 +217,7 @@ def test_a_restore_that_fails_leaves_the_database_empty(
         with pytest.raises(DatabaseProblem, match='"link" already exists') as caught:
             dumping.restore(empty, tmp_path / "resolver.dump")
         assert "nothing was kept" in str(caught.value)
-        assert schema.current(empty) is None
+        assert revision.current(empty) is None
 
 
 def test_a_folder_that_is_not_there(engine: Engine, tmp_path: Path) -> None:

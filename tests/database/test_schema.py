@@ -12,22 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 from support import later_schema
 
-from resolver.database import schema
+from resolver.database import revision
 from resolver.database.connection import connect, transaction
 from resolver.database.definitions import FUNCTIONS, VIEWS, function, view
-from resolver.database.schema import (
-    check,
-    current,
-    downgrade,
-    head,
-    losses,
-    migrate,
-    require_schema,
-    upgrade,
-)
+from resolver.database.revision import current, head, require_schema
+from resolver.database.schema import check, downgrade, losses, migrate, upgrade
 from resolver.database.tables import metadata
 from resolver.errors import DatabaseOutdated, DatabaseUnavailable
 
@@ -43,7 +36,7 @@ def empty(empty_database_url: str) -> Iterator[Engine]:
 def later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """From here on the code is of a later version, whose migrations are in this folder."""
     folder = later_schema.later_schema(tmp_path)
-    monkeypatch.setattr(schema, "MIGRATIONS", folder)
+    monkeypatch.setattr(revision, "MIGRATIONS", folder)
     return folder
 
 
@@ -291,8 +284,8 @@ def waits_for(connection: Connection, what: str, *, seconds: float = 30) -> None
 UPGRADE = """
 import sys
 from pathlib import Path
-from resolver.database import connection, schema
-schema.MIGRATIONS = Path(sys.argv[1])
+from resolver.database import connection, revision, schema
+revision.MIGRATIONS = Path(sys.argv[1])
 schema.upgrade(connection.connect(sys.argv[2]))
 """
 
@@ -438,3 +431,11 @@ def test_every_table_view_and_column_says_what_it_is(engine: Engine) -> None:
         ).scalar_one()
     assert silent == []
     assert described == 33
+
+
+def test_the_revision_needed_is_alembics_own(later: Path) -> None:
+    scripts = ScriptDirectory(str(later))
+    assert head() == scripts.get_current_head()
+    known = {script.revision for script in scripts.walk_revisions()}
+    assert all(map(revision.knows, known))
+    assert not revision.knows("9999")

@@ -18,7 +18,7 @@ from support.stored_points import stored
 from resolver import sample
 from resolver.answering.chunk import resolve_chunk
 from resolver.answering.refresh import refresh_due
-from resolver.database import due_answers, dumping, resolver_versions, schema
+from resolver.database import due_answers, dumping, resolver_versions, revision
 from resolver.database.connection import connect, transaction
 from resolver.database.resolver_versions import ResolverVersion
 from resolver.errors import DatabaseProblem, IndexMismatch, IndexMissing, SettingsError
@@ -250,10 +250,10 @@ def test_a_damaged_backup_leaves_the_database_empty(
     with installed(tmp_path, empty_database_url) as made:
         with pytest.raises(DatabaseProblem, match="pg_restore"):
             dumping.restore(made.engine, damaged)
-        assert schema.current(made.engine) is None
+        assert revision.current(made.engine) is None
         # So it can be tried again.
         dumping.restore(made.engine, backup)
-        assert schema.current(made.engine) == schema.head()
+        assert revision.current(made.engine) == revision.head()
 
 
 def test_a_backup_that_fails_leaves_the_one_before(backup: Path, tmp_path: Path) -> None:

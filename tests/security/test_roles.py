@@ -25,7 +25,8 @@ from resolver.curation import overrides
 from resolver.database.connection import connect, driver, transaction
 from resolver.database.forgetting import Ages, Forgotten, forget, forgettable
 from resolver.database.records import withdraw
-from resolver.database.schema import current, downgrade, head, require_schema, upgrade
+from resolver.database.revision import current, head, require_schema
+from resolver.database.schema import downgrade, upgrade
 from resolver.errors import DatabaseProblem
 from resolver.matching.override import Override, Verdict
 from resolver.network import addresses

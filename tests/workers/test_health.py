@@ -19,7 +19,7 @@ from resolver.database.connection import connect
 from resolver.database.monitoring import Drift, Overview
 from resolver.database.releases import StoredRelease
 from resolver.database.resolver_versions import ResolverVersion
-from resolver.database.schema import head
+from resolver.database.revision import head
 from resolver.errors import BrokerUnavailable, DatabaseUnavailable, IndexUnavailable
 from resolver.index import Manifest
 from resolver.observing.metrics import SystemMetrics
