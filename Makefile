@@ -54,7 +54,7 @@ demo: $(VENV)/.embedded  ## Raw affiliations become links, on this machine alone
 ##@ Every change
 
 # Processes that share the tests; half of the time many tests wait, for a service or a start.
-JOBS ?= 2
+JOBS ?= 3
 
 test: lint types imports  ## All checks and all tests (JOBS=1: one after the other)
 	@$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)

@@ -118,6 +118,7 @@ Kelmar-Institutt,{NOBODY},is,ada,
 """
 
 
+@pytest.mark.slowest
 def test_a_file_is_taken_in_and_given_back(override: Override, tmp_path: Path) -> None:
     bad = b"Kelmar,York,is,ada,\nKelmar,052gg0110,is,ada,caf\xe9\n"
     (tmp_path / "in.csv").write_bytes(b"\xef\xbb\xbf" + CSV.encode() + bad)

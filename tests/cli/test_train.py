@@ -101,6 +101,7 @@ def weights(out: Path) -> dict[str, np.ndarray]:
     return load_file(out / "model.safetensors")
 
 
+@pytest.mark.slowest
 def test_a_tiny_gte_learns_by_the_published_recipe(trained: Path, folder: Path) -> None:
     found = figures(trained)
     # What so few steps teach so small a model about other strings is chance, and differs between

@@ -60,6 +60,7 @@ def test_chunk_ends_as_links(deployment: Deployment) -> None:
 
 
 @pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+@pytest.mark.slowest
 def test_worker_logs_in_as_who_may_only_write_rows(deployment: Deployment) -> None:
     """With a password of its own, from the message to what a reader sees."""
     users = {}
@@ -88,6 +89,7 @@ def test_worker_logs_in_as_who_may_only_write_rows(deployment: Deployment) -> No
                 connection.exec_driver_sql(f"DROP ROLE {name}")
 
 
+@pytest.mark.slowest
 def test_chunk_sent_twice_is_stored_once(deployment: Deployment) -> None:
     enqueue(CHUNK, settings=deployment.settings)
     enqueue(CHUNK, settings=deployment.settings)
@@ -103,6 +105,7 @@ def test_chunk_sent_twice_is_stored_once(deployment: Deployment) -> None:
     assert linked(deployment) == ["10.1/1", "10.1/3"]
 
 
+@pytest.mark.slowest
 def test_bad_record_is_kept_and_its_neighbours_are_done(deployment: Deployment) -> None:
     enqueue([*CHUNK, record(4, None)], settings=deployment.settings)
     with deployment.worker():
@@ -141,7 +144,6 @@ def test_message_of_the_document_is_worked(
     assert linked(deployment) == ["10.5555/1"]
 
 
-@pytest.mark.each_broker
 def test_chunk_of_a_killed_process_is_done_by_the_next_one(deployment: Deployment) -> None:
     with deployment.worker() as worker:
         with held(deployment) as waits:
@@ -169,7 +171,6 @@ def test_chunk_of_a_killed_worker_is_done_by_another_one(deployment: Deployment)
     assert linked(deployment) == ["10.1/1", "10.1/3"]
 
 
-@pytest.mark.each_broker
 def test_stopped_worker_finishes_its_chunk(deployment: Deployment) -> None:
     with deployment.worker() as worker:
         with held(deployment) as waits:
@@ -196,6 +197,7 @@ def test_chunk_that_cannot_be_read_ends_among_the_dead_letters(deployment: Deplo
     assert letters == [("resolver.resolve_chunk", {"no": "list"})]
 
 
+@pytest.mark.slowest
 def test_chunks_are_answered_as_their_policies_ask(deployment: Deployment) -> None:
     davis = [record(1, "University of California, Davis, CA, USA")]
     other = [davis[0] | {"id": "10.1/2"}]
@@ -279,6 +281,7 @@ def test_worker_of_a_database_without_a_schema_stops(bare: Deployment) -> None:
     assert "run: resolver migrate" in output
 
 
+@pytest.mark.slowest
 def test_worker_that_is_migrated_away_under_its_hands_stops(deployment: Deployment) -> None:
     with deployment.worker() as worker:
         with deployment.engine.begin() as connection:
@@ -427,6 +430,7 @@ def test_worker_goes_on_with_the_standby_that_is_promoted(
     assert deployment.dead() == []
 
 
+@pytest.mark.slowest
 def test_worker_whose_index_vanishes_stops_at_the_next_process(deployment: Deployment) -> None:
     with deployment.worker() as worker:
         index = index_directory(deployment.settings)
