@@ -138,6 +138,15 @@ def _named(url: str, database: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
 
 
+def _create(maintenance: Engine, name: str | None = None, *, template: str | None = None) -> str:
+    """The name of a new database: empty, or a copy of one that nobody is connected to."""
+    name = name or f"resolver_test_{uuid.uuid4().hex[:12]}"
+    copied = f' TEMPLATE "{template}"' if template else ""
+    with maintenance.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"{copied}'))
+    return name
+
+
 def _drop(maintenance: Engine, database: str) -> None:
     with maintenance.connect() as connection:
         connection.execute(text(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)'))
@@ -150,8 +159,7 @@ def _template_database(postgres_url: str, _maintenance: Engine) -> Iterator[str]
     from resolver.database.schema import upgrade
 
     name = f"resolver_template_{uuid.uuid4().hex[:12]}"
-    with _maintenance.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    _create(_maintenance, name)
     engine = connect(_named(postgres_url, name))
     upgrade(engine)
     engine.dispose()
@@ -162,9 +170,7 @@ def _template_database(postgres_url: str, _maintenance: Engine) -> Iterator[str]
 @pytest.fixture
 def empty_database_url(postgres_url: str, _maintenance: Engine) -> Iterator[str]:
     """A fresh database without any table."""
-    name = f"resolver_test_{uuid.uuid4().hex[:12]}"
-    with _maintenance.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    name = _create(_maintenance)
     yield _named(postgres_url, name)
     _drop(_maintenance, name)
 
@@ -172,9 +178,7 @@ def empty_database_url(postgres_url: str, _maintenance: Engine) -> Iterator[str]
 @pytest.fixture
 def database_url(postgres_url: str, _maintenance: Engine, _template_database: str) -> Iterator[str]:
     """A fresh, migrated database for one test."""
-    name = f"resolver_test_{uuid.uuid4().hex[:12]}"
-    with _maintenance.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{_template_database}"'))
+    name = _create(_maintenance, template=_template_database)
     yield _named(postgres_url, name)
     _drop(_maintenance, name)
 
@@ -184,9 +188,7 @@ def _fresh_database(server_url: str) -> Iterator[str]:
     from resolver.database.connection import connect
 
     maintenance = connect(server_url).execution_options(isolation_level="AUTOCOMMIT")
-    name = f"resolver_test_{uuid.uuid4().hex[:12]}"
-    with maintenance.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    name = _create(maintenance)
     yield _named(server_url, name)
     _drop(maintenance, name)
     maintenance.dispose()
@@ -220,29 +222,12 @@ def copied_database(
 
     def copy(url: str | None = None) -> str:
         original = make_url(url).database if url else _template_database
-        made.append(f"resolver_test_{uuid.uuid4().hex[:12]}")
-        with _maintenance.connect() as connection:
-            connection.execute(text(f'CREATE DATABASE "{made[-1]}" TEMPLATE "{original}"'))
+        made.append(_create(_maintenance, template=original))
         return _named(postgres_url, made[-1])
 
     yield copy
     for name in made:
         _drop(_maintenance, name)
-
-
-@pytest.fixture
-def replaced_database(_maintenance: Engine) -> Callable[[str, str], None]:
-    """Puts a copy of the second database, which nobody is connected to, in place of the first."""
-
-    def replace(url: str, original: str) -> None:
-        name = make_url(url).database
-        assert name is not None
-        _drop(_maintenance, name)
-        with _maintenance.connect() as connection:
-            template = make_url(original).database
-            connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
-
-    return replace
 
 
 @pytest.fixture(scope="session")
@@ -251,12 +236,9 @@ def prepared(
 ) -> tuple[str, Path]:
     """The sample registry, loaded and indexed once: a database and a home, to be copied."""
     from pydantic import SecretStr
+    from support.sample_index import load_and_index
 
-    from resolver import sample
-    from resolver.release.index import index_release
-    from resolver.release.load import load
     from resolver.service.installation import Installation
-    from resolver.service.parts import load_encoder
     from resolver.settings import Settings
 
     home = tmp_path_factory.mktemp("prepared")
@@ -265,22 +247,22 @@ def prepared(
         _env_file=None, home=home, database_url=SecretStr(url), threads=1
     )
     with Installation(settings) as made:
-        load(made.engine, sample.REGISTRY, rejects=home / "rejects.jsonl")
-        made.store.activate(index_release(made, load_encoder(settings)).manifest.version)
+        load_and_index(made)
     return url, home
 
 
 @pytest.fixture
 def sample_installed(
-    prepared: tuple[str, Path],
-    replaced_database: Callable[[str, str], None],
-    database_url: str,
+    prepared: tuple[str, Path], database_url: str, _maintenance: Engine
 ) -> Callable[[Path], None]:
-    """Puts the sample, loaded and indexed, into `database_url` and into a home."""
+    """Puts the sample, loaded and indexed, in place of `database_url` and into a home."""
 
     def install(home: Path) -> None:
         url, ready = prepared
-        replaced_database(database_url, url)
+        name = make_url(database_url).database
+        assert name is not None
+        _drop(_maintenance, name)
+        _create(_maintenance, name, template=make_url(url).database)
         shutil.copytree(ready, home, symlinks=True, dirs_exist_ok=True)
 
     return install

@@ -17,16 +17,12 @@ import psutil
 import pytest
 from sqlalchemy import Engine, text
 
-from resolver.database import releases
-from resolver.index.build import build
-from resolver.release import load
-from resolver.sample import REGISTRY
-from resolver.service.installation import open_index_store
-from resolver.service.parts import load_encoder
+from resolver.service.installation import Installation
 from resolver.settings import Settings
 from resolver.workers.app import create_app
 from resolver.workers.queues import dead_queue
 from support.paths import ROOT
+from support.sample_index import load_and_index
 
 CELERY = ("-m", "celery", "-A", "resolver.workers.app", "worker", "-l", "INFO")
 DEADLY = ("-m", "benchmarks.deadly")
@@ -135,18 +131,9 @@ class Worker:
 
 
 def prepare(bare: Deployment) -> None:
-    load.load(bare.engine, REGISTRY, rejects=bare.folder / "rejects.jsonl")
-    release = releases.current_release(bare.engine)
-    assert release is not None
-    store = open_index_store(bare.settings)
-    manifest = build(
-        releases.organisations(bare.engine, release.id),
-        release=release.version,
-        release_sha256=release.sha256,
-        encoder=load_encoder(bare.settings),
-        store=store,
-    )
-    store.activate(manifest.version)
+    """The sample registry, loaded and indexed."""
+    with Installation(bare.settings, engine=bare.engine) as installation:
+        load_and_index(installation)
 
 
 def record(number: int, affiliation: object) -> dict[str, object]:
