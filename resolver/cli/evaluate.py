@@ -42,7 +42,7 @@ def evaluate(
     ] = 100,
     errors: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write every mistake and its kind, as .jsonl or .csv."),
+        typer.Option(metavar="FILE", help="Write every mistake, as .jsonl or .csv."),
     ] = None,
     plot: Annotated[
         Path | None,

@@ -182,8 +182,7 @@ def reliability_table(measured: Reliability, claim: str, *, title: str | None = 
     table.caption = f"calibration error {measured.expected_error:.3f}"
     if measured.largest_error is not None:
         table.caption += (
-            f"; largest difference of {LEAST_CLAIMS} or more candidates "
-            f"{measured.largest_error:.3f}"
+            f"; at most {measured.largest_error:.3f} in tenths of {LEAST_CLAIMS} or more"
         )
     return table
 
