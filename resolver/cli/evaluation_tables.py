@@ -178,12 +178,12 @@ def reliability_table(measured: Reliability, claim: str, *, title: str | None = 
             f"{bin_.right:.3f}",
             f"{bin_.right - bin_.claimed:+.3f}",
         )
-    table.caption_justify = "left"
-    table.caption = f"calibration error {measured.expected_error:.3f}"
+    caption = f"calibration error {measured.expected_error:.3f}"
     if measured.largest_error is not None:
-        table.caption += (
-            f"; at most {measured.largest_error:.3f} in tenths of {LEAST_CLAIMS} or more"
-        )
+        caption += f"; at most {measured.largest_error:.3f} in tenths of {LEAST_CLAIMS} or more"
+    table.caption, table.caption_justify = caption, "left"
+    # Rich breaks a caption to the width of its table, too.
+    table.min_width = max(table.min_width or 0, len(caption) + 1)
     return table
 
 

@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 CUT = 10
-"""The cut of MRR and nDCG: that of the figures published for rerankers."""
+"""The depth to which MRR and nDCG look, as in the figures published for rerankers."""
 
 BINS = 10
-"""Bins of equal width for reliability, the custom since M. Naeini et al., "Obtaining well
-calibrated probabilities using Bayesian binning", AAAI 2015."""
+"""Number of bins of equal width for reliability, as is usual since M. Naeini et al., "Obtaining
+well calibrated probabilities using Bayesian binning", AAAI 2015."""
 
 LEAST_CLAIMS = 50
 """A bin needs so many predictions for its error to mean much: the share of 50 that are right varies

@@ -98,7 +98,7 @@ def _draw_peers(axes: Axes, name: str, colour: str) -> list[tuple[float, float]]
 
 
 def _frame(axes: Axes, shown: Sequence[tuple[float, float]]) -> None:
-    # Below what is of interest a curve is but noise: a few strings make its leftmost end.
+    # Further left a curve rests on a few strings only.
     left, bottom = (
         max(0, 10 * math.floor(min((*values, 90)) / 10) - 10)
         for values in (zip(*shown, strict=True) if shown else ((), ()))
