@@ -111,6 +111,10 @@ class Fate(StrEnum):
     BEYOND_MAX_LINKS = "beyond_max_links"
 
 
+ELSEWHERE = frozenset({Fate.OTHER_COUNTRY, Fate.NAMESAKE_PLACED})
+"""Fates of what is probable enough, but not where the text says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What became of a candidate; `rival` is the ROR id of the candidate that stood in its way."""
@@ -146,9 +150,13 @@ def _reason(affiliation: Affiliation, made: Sequence[Decision], policy: Policy) 
     excluded = (decision.scored for decision in made if decision.fate is Fate.NOT_ADMITTED)
     if any(s.probability >= threshold for s in excluded):
         return Reason.NOT_ADMITTED
-    # An organisation in another country is not near, however probable.
     below = (decision.scored for decision in made if decision.fate is Fate.BELOW_THRESHOLD)
-    return why_none(affiliation, [(s.document, s.probability) for s in below], threshold)
+    return why_none(
+        affiliation,
+        [(s.document, s.probability) for s in below],
+        threshold,
+        [decision.scored.document for decision in made if decision.fate in ELSEWHERE],
+    )
 
 
 class _Comparison:
