@@ -14,6 +14,7 @@ A pure function. Tried in this order:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
@@ -23,12 +24,14 @@ from resolver.registry.document import Document
 from resolver.text.affiliation import Affiliation
 from resolver.text.parts import Part, PartKind
 from resolver.text.text import Text, registry_text
-from resolver.text.vocabulary import STATES
 
 NEAR = 0.2
 """A candidate is near from this probability on. A lower limit calls most organisations near that
 the registry lacks, since one of 50 candidates nearly always resembles them: with 0.05 it did so for
 four in five (``python -m benchmarks.reasons --near``, docs/explain.md)."""
+
+_STATE = re.compile(r"[A-Z]{2,3}\b")
+"""The code of a state, as in "TX 75019"."""
 
 Near = Sequence[tuple[Document, float]]
 """Candidates with their probabilities, most probable first."""
@@ -70,7 +73,9 @@ def why_none(
 def _bare_names(parts: Sequence[Part]) -> Iterator[Part]:
     """Names that no word tells anything about, but for that of a town: "Coppell, TX 75019"."""
     for part, following in zip_longest(parts, parts[1:]):
-        before_state = following and following.text.split()[0] in STATES
+        before_state = (
+            following and following.kind is PartKind.PLACE and _STATE.match(following.text)
+        )
         if part.kind is PartKind.ACRONYM or (part.kind is PartKind.NAME and not before_state):
             yield part
 
