@@ -22,7 +22,7 @@ from resolver.cli.policy_options import Choices, policy_options
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, write_json
 from resolver.database import overrides as stored
-from resolver.matching.decision import Decision, Fate, Scored, decisions
+from resolver.matching.decision import ELSEWHERE, Decision, Fate, Scored, decisions
 from resolver.matching.matcher import Judgement
 from resolver.matching.outcome import OverrideNote, Reason
 from resolver.matching.override import Override
@@ -248,9 +248,19 @@ def would_change(judgement: Judgement, policy: Policy) -> str | None:
             return "the end of the override (`resolver override remove`)"
         case Reason.BELOW_THRESHOLD:
             return f"a fuller name, or a lower threshold (--accept-probability); nearest: {nearest}"
+        case Reason.ELSEWHERE:
+            return (
+                f"a record of it there in the registry; elsewhere: {_elsewhere(judgement, policy)}"
+            )
         case Reason.NOT_IN_REGISTRY:
             known = f" (nearest: {nearest})" if nearest else ""
             return f"a record in the registry{known}; `resolver unmatched` lists what it lacks"
+
+
+def _elsewhere(judgement: Judgement, policy: Policy) -> str:
+    made = decisions(judgement.affiliation, judgement.scored, policy)
+    documents = [d.scored.document for d in made if d.fate in ELSEWHERE]
+    return "; ".join(f"{document.display_name} ({_place(document)})" for document in documents)
 
 
 def _section(title: str) -> Group:

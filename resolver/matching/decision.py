@@ -9,7 +9,8 @@ A pure function of its arguments. In order of probability, a candidate becomes a
 4. no other candidate for the same words is equally good: of two organisations of one name the text
    must say which, by a place, or neither is linked.
 
-What becomes of each candidate is its `Decision`.
+An organisation whose identifier stands in the text needs only the first: the number names it, and
+not the words. What becomes of each candidate is its `Decision`.
 
 Where a curator has decided what the affiliation is, `curated` makes these links instead.
 """
@@ -35,9 +36,10 @@ from resolver.matching.outcome import (
 from resolver.matching.override import Override
 from resolver.matching.place import NamedPlaces
 from resolver.matching.policy import Policy
-from resolver.matching.reading import competes
+from resolver.matching.reading import competes, identifier_positions
 from resolver.matching.reason import why_none
 from resolver.registry.document import Document
+from resolver.registry.identifier import identifiers_in, is_domain
 from resolver.registry.organisation import OrganisationStatus
 from resolver.text.affiliation import Affiliation
 from resolver.text.text import Text, registry_text
@@ -109,6 +111,10 @@ class Fate(StrEnum):
     BEYOND_MAX_LINKS = "beyond_max_links"
 
 
+ELSEWHERE = frozenset({Fate.OTHER_COUNTRY, Fate.NAMESAKE_PLACED})
+"""Fates of what is probable enough, but not where the text says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What became of a candidate; `rival` is the ROR id of the candidate that stood in its way."""
@@ -144,9 +150,13 @@ def _reason(affiliation: Affiliation, made: Sequence[Decision], policy: Policy) 
     excluded = (decision.scored for decision in made if decision.fate is Fate.NOT_ADMITTED)
     if any(s.probability >= threshold for s in excluded):
         return Reason.NOT_ADMITTED
-    # An organisation in another country is not near, however probable.
     below = (decision.scored for decision in made if decision.fate is Fate.BELOW_THRESHOLD)
-    return why_none(affiliation, [(s.document, s.probability) for s in below], threshold)
+    return why_none(
+        affiliation,
+        [(s.document, s.probability) for s in below],
+        threshold,
+        [decision.scored.document for decision in made if decision.fate in ELSEWHERE],
+    )
 
 
 class _Comparison:
@@ -157,6 +167,13 @@ class _Comparison:
         self.affiliation = affiliation
         self.scored = sorted(scored, key=lambda s: (-s.probability, -s.score, s.ror_id))
         self._matched: dict[tuple[str, frozenset[int]], frozenset[int]] = {}
+        self._in_identifiers = identifier_positions(affiliation)
+
+    @cached_property
+    def numbers(self) -> frozenset[str]:
+        """The identifiers in the text that are no domains."""
+        carried = identifiers_in(self.affiliation.text)
+        return frozenset(identifier for identifier in carried if not is_domain(identifier))
 
     @cached_property
     def places(self) -> NamedPlaces:
@@ -168,7 +185,8 @@ class _Comparison:
         key = s.document.name, claimed
         if key not in self._matched:
             name = registry_text(s.document.name)
-            self._matched[key] = self.affiliation.matched(name, claimed)
+            taken = claimed | self._in_identifiers
+            self._matched[key] = self.affiliation.matched(name, taken)
         return self._matched[key]
 
     def places_beside(self, s: Scored) -> NamedPlaces:
@@ -221,6 +239,8 @@ def _decision(
         return Decision(s, Fate.NOT_ADMITTED)
     if s.probability < policy.accept_probability:
         return Decision(s, Fate.BELOW_THRESHOLD)
+    if not comparison.numbers.isdisjoint(s.document.identifiers):
+        return Decision(s, Fate.LINKED)
     if comparison.places.contradict(s.document):
         return Decision(s, Fate.OTHER_COUNTRY)
     if claims:

@@ -165,11 +165,6 @@ def _rival_city(reading: Reading) -> Flags:
     return np.asarray(~city & named)
 
 
-def _carries_identifier(reading: Reading) -> Flags:
-    carried = reading.identifiers
-    return _flags(not carried.isdisjoint(document.identifiers) for document in reading.documents)
-
-
 def _of_type(name: str) -> Callable[[Reading], Flags]:
     return lambda r: _flags(name in document.types for document in r.documents)
 
@@ -319,7 +314,14 @@ FIRST_STAGE_FEATURES: tuple[Feature[Reading], ...] = (
         _rival_city,
     ),
     Feature(
-        "identifier", "the text has one of the organisation's identifiers", _carries_identifier
+        "identifier",
+        "the text has its ROR id, GRID, ISNI, Wikidata item or Crossref funder number",
+        lambda r: r.identified,
+    ),
+    Feature(
+        "domain",
+        "the text has a web or e-mail domain of it that no other candidate has",
+        lambda r: r.domains,
     ),
     Feature(
         "inactive",
