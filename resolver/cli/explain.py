@@ -416,15 +416,12 @@ def _steps(judgement: Judgement, found: Sequence[Decision], policy: Policy) -> I
         f"{len(judgement.candidates)} organisations found, {len(judgement.scored)} reranked, "
         f"{len(reached)} {verb} the threshold of {policy.accept_probability:.2f}"
     )
-    claimed: frozenset[int] = frozenset()
     for decision in reached:
         s, rival = decision.scored, names.get(decision.rival or "", decision.rival)
         said = Text(f"{s.document.display_name} ({s.probability:.3f})", style="bold")
         match decision.fate:
             case Fate.LINKED | Fate.TIED:
-                affiliation = judgement.affiliation
-                matched = affiliation.matched(registry_text(s.document.name), claimed)
-                claimed |= matched
+                affiliation, matched = judgement.affiliation, decision.matched
                 if matched:
                     start = affiliation.spans[min(matched)][0]
                     end = affiliation.spans[max(matched)][1]
