@@ -45,8 +45,8 @@ class Reading:
     """An affiliation and the first stage's candidates for it, in that stage's order.
 
     `names` are the units of the candidates' names, and `matched` the positions of the text's units
-    that match each of them, but for those in identifiers and addresses; `alike` has for each unit of
-    a name the positions that could. `shared` (int64, (candidates, candidates)) says how many
+    that match each of them, but for those in identifiers and addresses; `alike` has for each unit
+    of a name the positions that could. `shared` (int64, (candidates, candidates)) says how many
     positions two candidates have in common, on the diagonal how many one has. `rivals` match the
     same words (`competes`), `namesakes` have the same name. `columns` keeps the evidence that was
     computed of it, by name.
