@@ -18,11 +18,16 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from sqlalchemy import Engine, make_url, text
 from support import postgres_servers
+
+if TYPE_CHECKING:
+    from resolver.matching.matcher import Matcher
+    from resolver.registry.organisation import Organisation
 
 IN_CI = bool(os.environ.get("CI"))
 
@@ -40,6 +45,7 @@ LONGEST = (
     "release",
     "cli/test_train",
     "cross_script",
+    "accuracy",
     "docs",
     "cli/test_demo",
     "cli/test_setup",
@@ -276,6 +282,52 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine = connect(database_url)
     yield engine
     engine.dispose()
+
+
+# A whole release
+
+
+@pytest.fixture(scope="session")
+def whole_release() -> list[Organisation]:
+    """The organisations of release 2.9."""
+    from support.paths import RELEASE, SHARED
+
+    from resolver.registry.dump import open_release
+    from resolver.registry.organisation import Organisation
+
+    if not RELEASE.is_file():
+        pytest.skip(f"no release 2.9 under {SHARED}")
+    records = open_release(RELEASE).records()
+    return [record for record in records if isinstance(record, Organisation)]
+
+
+@pytest.fixture(scope="session")
+def whole_matcher(
+    whole_release: list[Organisation], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Matcher]:
+    """All default parts on release 2.9. To index it takes more than a minute."""
+    from support.paths import RELEASE
+
+    from resolver.encoder.loading import load
+    from resolver.index.build import build
+    from resolver.index.embedded import EmbeddedStore
+    from resolver.registry.dump import open_release
+    from resolver.service.installation import Installation, index_directory
+    from resolver.settings import BUILTIN, Settings
+
+    # The defaults, whatever the environment or a file .env says.
+    settings = Settings.model_construct(home=tmp_path_factory.mktemp("whole-release"))
+    store = EmbeddedStore(index_directory(settings))
+    manifest = build(
+        whole_release,
+        release="v2.9",
+        release_sha256=open_release(RELEASE).sha256,
+        encoder=load(BUILTIN, None),
+        store=store,
+    )
+    store.activate(manifest.version)
+    with Installation(settings) as installation, installation.open_matcher() as matcher:
+        yield matcher
 
 
 # Redis

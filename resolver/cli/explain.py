@@ -22,7 +22,7 @@ from resolver.cli.policy_options import Choices, policy_options
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, write_json
 from resolver.database import overrides as stored
-from resolver.matching.decision import Decision, Fate, Scored, decisions
+from resolver.matching.decision import ELSEWHERE, Decision, Fate, Scored, decisions
 from resolver.matching.matcher import Judgement
 from resolver.matching.outcome import OverrideNote, Reason
 from resolver.matching.override import Override
@@ -248,9 +248,19 @@ def would_change(judgement: Judgement, policy: Policy) -> str | None:
             return "the end of the override (`resolver override remove`)"
         case Reason.BELOW_THRESHOLD:
             return f"a fuller name, or a lower threshold (--accept-probability); nearest: {nearest}"
+        case Reason.ELSEWHERE:
+            return (
+                f"a record of it there in the registry; elsewhere: {_elsewhere(judgement, policy)}"
+            )
         case Reason.NOT_IN_REGISTRY:
             known = f" (nearest: {nearest})" if nearest else ""
             return f"a record in the registry{known}; `resolver unmatched` lists what it lacks"
+
+
+def _elsewhere(judgement: Judgement, policy: Policy) -> str:
+    made = decisions(judgement.affiliation, judgement.scored, policy)
+    documents = [d.scored.document for d in made if d.fate in ELSEWHERE]
+    return "; ".join(f"{document.display_name} ({_place(document)})" for document in documents)
 
 
 def _section(title: str) -> Group:
@@ -406,15 +416,12 @@ def _steps(judgement: Judgement, found: Sequence[Decision], policy: Policy) -> I
         f"{len(judgement.candidates)} organisations found, {len(judgement.scored)} reranked, "
         f"{len(reached)} {verb} the threshold of {policy.accept_probability:.2f}"
     )
-    claimed: frozenset[int] = frozenset()
     for decision in reached:
         s, rival = decision.scored, names.get(decision.rival or "", decision.rival)
         said = Text(f"{s.document.display_name} ({s.probability:.3f})", style="bold")
         match decision.fate:
             case Fate.LINKED | Fate.TIED:
-                affiliation = judgement.affiliation
-                matched = affiliation.matched(registry_text(s.document.name), claimed)
-                claimed |= matched
+                affiliation, matched = judgement.affiliation, decision.matched
                 if matched:
                     start = affiliation.spans[min(matched)][0]
                     end = affiliation.spans[max(matched)][1]

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -166,8 +167,8 @@ def train(
         bool,
         typer.Option(
             "--hard",
-            help="The hardest wrong organisations are those that the reranker of the settings "
-            "scores highest, not the first stage.",
+            help="The hardest wrong organisations are those that the sieve of the settings passes "
+            "and their reranker scores highest, not the first stage.",
             rich_help_panel=_RERANKER,
         ),
     ] = False,
@@ -323,15 +324,20 @@ def _train_reranker(
     if processes.join(made.training.device).is_main_process:
         # Only this process opens the database and the index, which let nobody else in, and
         # neither longer than it takes to mine.
-        with Installation(settings) as installation, installation.open_recall() as first_stage:
-            recipe.prepare_reranker(
-                made.data,
-                made.training,
-                _organisations(settings),
-                first_stage,
-                reranker=parts.load_reranker(settings) if hard else None,
-                overwrite=overwrite,
-            )
+        mine = partial(
+            recipe.prepare_reranker,
+            made.data,
+            made.training,
+            _organisations(settings),
+            overwrite=overwrite,
+        )
+        with Installation(settings) as installation:
+            if hard:
+                with installation.open_matcher() as matcher:
+                    mine(matcher.recall, reranker=matcher.reranker, sieve=matcher.sieve)
+            else:
+                with installation.open_recall() as first_stage:
+                    mine(first_stage)
     else:
         logging.getLogger().setLevel(logging.ERROR)
     report = recipe.finish_reranker(

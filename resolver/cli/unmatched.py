@@ -24,8 +24,9 @@ from resolver.service.installation import Installation
 from resolver.settings import load_settings
 from resolver.text.affiliation import Affiliation
 
-NAMED = (Reason.NOT_IN_REGISTRY, Reason.BELOW_THRESHOLD)
-"""Reasons for no link that a missing organisation may be the cause of."""
+LACKING = (Reason.NOT_IN_REGISTRY,)
+"""Reasons for no link that say that the registry lacks an organisation. Where a candidate was near,
+tied or elsewhere, ROR's curators would find that they have it."""
 
 CHUNK = 256
 """Names looked up together."""
@@ -44,7 +45,7 @@ def unmatched(
     ),
     reason: Annotated[
         list[Reason] | None,
-        typer.Option(help="Reasons [not_in_registry and below_threshold]; may be repeated."),
+        typer.Option(help="Reasons [not_in_registry]; may be repeated."),
     ] = None,
     min_count: Annotated[int, typer.Option(min=1, help="Minimum number of times sent.")] = 1,
     source: Annotated[str | None, typer.Option(help="Only records of this source.")] = None,
@@ -58,7 +59,7 @@ def unmatched(
     those in lower case are for whoever reviews the list.
     """
     with Installation(load_settings()) as installation:
-        rows = unmatched_affiliations(installation.engine, reasons=reason or NAMED, source=source)
+        rows = unmatched_affiliations(installation.engine, reasons=reason or LACKING, source=source)
         groups = [group for group in grouped(_counted(rows)) if group.count >= min_count]
         nearest_documents = _nearest(groups, installation) if nearest else {}
     requests = (request(group, nearest_documents.get(group.name)) for group in groups)

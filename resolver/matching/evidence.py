@@ -21,6 +21,8 @@ from resolver.matching.outcome import CountryAgreement
 from resolver.matching.reading import Flags, Numbers, Reading, Relation, of_others
 from resolver.registry.document import Document
 from resolver.registry.organisation import OrganisationStatus
+from resolver.text.alignment import Alignment, own_words_missing
+from resolver.text.text import registry_text
 from resolver.text.words import CJK
 
 FORM = 1
@@ -65,7 +67,8 @@ class Shortlist:
     """The candidates of a reading that the reranker has read.
 
     `positions` are theirs in the reading, in its order, and `logit` the reranker's scores.
-    `rivals`, `namesakes` and `shared` are the reading's, of these candidates alone.
+    `rivals`, `namesakes` and `shared` are the reading's, of these candidates alone; `alignments`
+    say how their names lie in the text.
     """
 
     def __init__(self, reading: Reading, positions: Sequence[int], logits: Sequence[float]) -> None:
@@ -77,6 +80,17 @@ class Shortlist:
         self.rivals: Relation = reading.rivals[these]
         self.namesakes: Relation = reading.namesakes[these]
         self.shared: npt.NDArray[np.int64] = reading.shared[these]
+        self.affiliation = reading.affiliation
+        self.alignments = [reading.alignment(position) for position in positions]
+
+    @cached_property
+    def parents(self) -> Relation:
+        """Whether the column's candidate is a parent of the row's."""
+        number = {document.ror_id: i for i, document in enumerate(self.documents)}
+        relation = np.zeros_like(self.rivals)
+        for i, document in enumerate(self.documents):
+            relation[i, [number[parent] for parent in document.parents if parent in number]] = True
+        return of_others(relation)
 
     @cached_property
     def others(self) -> Relation:
@@ -165,11 +179,6 @@ def _rival_city(reading: Reading) -> Flags:
     return np.asarray(~city & named)
 
 
-def _carries_identifier(reading: Reading) -> Flags:
-    carried = reading.identifiers
-    return _flags(not carried.isdisjoint(document.identifiers) for document in reading.documents)
-
-
 def _of_type(name: str) -> Callable[[Reading], Flags]:
     return lambda r: _flags(name in document.types for document in r.documents)
 
@@ -185,6 +194,43 @@ def _same(reading: Reading, value: float) -> Numbers:
 
 def _flags(values: Iterable[object]) -> Flags:
     return np.array([bool(value) for value in values], np.bool_)
+
+
+# How the names of the shortlist lie in the text
+
+
+def _of_alignment(value: Callable[[Alignment], float]) -> Callable[[Shortlist], Numbers]:
+    return lambda s: np.array([value(alignment) for alignment in s.alignments], np.float64)
+
+
+_weight = _of_alignment(lambda a: a.weight)
+_exact = _of_alignment(lambda a: a.exact + a.alone)
+
+
+def _rival_weight(shortlist: Shortlist) -> Numbers:
+    weight = _weight(shortlist)
+    whole = [not (a.missing_own or a.missing_kind) for a in shortlist.alignments]
+    return best(weight, shortlist.rivals & np.array(whole)) - weight
+
+
+def _rival_exact(shortlist: Shortlist) -> Numbers:
+    return best(_exact(shortlist), shortlist.rivals & ~shortlist.namesakes)
+
+
+def _missing_display(shortlist: Shortlist) -> list[int]:
+    return [
+        alignment.missing_own
+        if document.name == document.display_name
+        else own_words_missing(shortlist.affiliation, registry_text(document.display_name))
+        for document, alignment in zip(shortlist.documents, shortlist.alignments, strict=True)
+    ]
+
+
+def _relations(shortlist: Shortlist) -> list[float]:
+    return [
+        math.log1p(len(d.parents) + len(d.successors) + len(d.relatives))
+        for d in shortlist.documents
+    ]
 
 
 # What the reranker's scores add
@@ -319,7 +365,14 @@ FIRST_STAGE_FEATURES: tuple[Feature[Reading], ...] = (
         _rival_city,
     ),
     Feature(
-        "identifier", "the text has one of the organisation's identifiers", _carries_identifier
+        "identifier",
+        "the text has its ROR id, GRID, ISNI, Wikidata item or Crossref funder number",
+        lambda r: r.identified,
+    ),
+    Feature(
+        "domain",
+        "the text has a web or e-mail domain of it that no other candidate has",
+        lambda r: r.domains,
     ),
     Feature(
         "inactive",
@@ -338,6 +391,85 @@ FIRST_STAGE_FEATURES: tuple[Feature[Reading], ...] = (
     Feature("segments", "ln(1 + parts of the text between commas)", _pieces),
 )
 """What is known before the reranker has read anything, in the order of the judge's columns."""
+
+ALIGNMENT_FEATURES: tuple[Feature[Shortlist], ...] = (
+    Feature(
+        "run",
+        "longest run of the name's words that stand in the text one after the other, as a share of "
+        "the name",
+        _of_alignment(lambda a: a.run),
+    ),
+    Feature(
+        "exact",
+        "1: the whole name stands in the text, spelt the same, accents aside; 2: and nothing else "
+        "in its part between commas; 0: neither",
+        _exact,
+    ),
+    Feature(
+        "rival_exact",
+        "the highest `exact` of its rivals with another name",
+        _rival_exact,
+    ),
+    Feature(
+        "own_words",
+        "how many of the words that match say what it is called, not what it is",
+        _of_alignment(lambda a: a.own),
+    ),
+    Feature(
+        "missing_own",
+        "how many of the name's words that say what it is called the text does not have at all",
+        _of_alignment(lambda a: a.missing_own),
+    ),
+    Feature(
+        "missing_kind",
+        'how many of the name\'s words that say what it is ("hospital", "technology") do not match',
+        _of_alignment(lambda a: a.missing_kind),
+    ),
+    Feature(
+        "missing_display",
+        "`missing_own` of the name that ROR displays",
+        _missing_display,
+    ),
+    Feature(
+        "between",
+        "how many words stand between those that match",
+        _of_alignment(lambda a: a.between),
+    ),
+    Feature(
+        "own_beside",
+        "on how many sides of the name stands, in its part, a word that says what something is "
+        "called",
+        _of_alignment(lambda a: a.own_beside),
+    ),
+    Feature(
+        "kind_beside",
+        "on how many sides of the name stands, in its part, a word that says what something is",
+        _of_alignment(lambda a: a.kind_beside),
+    ),
+    Feature(
+        "rival_weight",
+        "how much more of the text, words of kind counted half, a rival matches of whose name "
+        "nothing is missing",
+        _rival_weight,
+    ),
+    Feature(
+        "parent_of_rival",
+        "it is a parent of a rival",
+        lambda s: (s.parents.T & s.rivals).any(axis=1),
+    ),
+    Feature(
+        "child_of_rival",
+        "a rival is its parent",
+        lambda s: (s.parents & s.rivals).any(axis=1),
+    ),
+    Feature(
+        "relations",
+        "ln(1 + organisations that the registry relates it to)",
+        _relations,
+    ),
+)
+"""How the name lies in the text (`resolver.text.alignment`), beside those of its rivals. It is
+worked out for the shortlist alone."""
 
 RERANKER_FEATURES: tuple[Feature[Shortlist], ...] = (
     Feature("logit", "the reranker's score", lambda s: s.logit),
@@ -389,6 +521,7 @@ RERANKER_FEATURES: tuple[Feature[Shortlist], ...] = (
 
 FEATURES: tuple[Feature[Reading] | Feature[Shortlist], ...] = (
     *FIRST_STAGE_FEATURES,
+    *ALIGNMENT_FEATURES,
     *RERANKER_FEATURES,
 )
 """All kinds of evidence, in the order of the judge's columns."""
@@ -419,7 +552,8 @@ def evidence(reading: Reading, shortlist: Sequence[int], logits: Sequence[float]
     if not shortlist:
         return np.empty((0, len(FEATURES)))
     scored = Shortlist(reading, shortlist, logits)
-    added = np.column_stack([feature.column(scored) for feature in RERANKER_FEATURES])
+    further = (*ALIGNMENT_FEATURES, *RERANKER_FEATURES)
+    added = np.column_stack([feature.column(scored) for feature in further])
     return np.hstack([first_stage(FIRST_STAGE_FEATURES, reading, shortlist), added])
 
 

@@ -32,6 +32,12 @@ class Judge(Protocol):
         ...
 
 
+IDENTIFIED = 10.0
+"""What an identifier in the text adds to the log odds. It is a key of the registry with check
+digits, or of a form that nothing else has, so it is surer than any name. It is no fitted number:
+of 91,000 labelled affiliations none has an identifier of a registered organisation."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogitJudge:
     """A judge that goes by the reranker alone: for models that no judge was fitted with."""
@@ -40,16 +46,33 @@ class LogitJudge:
     intercept: float
 
     def probability(self, features: Features) -> npt.NDArray[np.float64]:
-        return probability(self.slope * features[:, _LOGIT] + self.intercept)
+        return probability(
+            self.slope * features[:, _LOGIT] + self.intercept + _by_identifier(features)
+        )
 
     def weighed(self, features: Features) -> list[Weighed]:
-        return [((NAMES[_LOGIT], self.slope * row[_LOGIT]),) for row in features.tolist()]
+        by_logit = self.slope * features[:, _LOGIT]
+        return [
+            tuple(
+                (name, added)
+                for name, added in ((NAMES[_LOGIT], logit), (NAMES[_IDENTIFIER], identifier))
+                if added or name == NAMES[_LOGIT]
+            )
+            for logit, identifier in zip(
+                by_logit.tolist(), _by_identifier(features).tolist(), strict=True
+            )
+        ]
 
     def as_object(self) -> dict[str, object]:
         return {"slope": self.slope, "intercept": self.intercept}
 
 
 _LOGIT = NAMES.index("logit")
+_IDENTIFIER = NAMES.index("identifier")
+
+
+def _by_identifier(features: Features) -> npt.NDArray[np.float64]:
+    return IDENTIFIED * features[:, _IDENTIFIER]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +89,7 @@ class TreeJudge:
         self.trees.require_columns(NAMES)
 
     def probability(self, features: Features) -> npt.NDArray[np.float64]:
-        return probability(self.trees.odds(features))
+        return probability(self.trees.odds(features) + _by_identifier(features))
 
     def weighed(self, features: Features) -> list[Weighed]:
         """What a kind of evidence added is the change in log odds at the nodes that ask for it
@@ -76,6 +99,7 @@ class TreeJudge:
         rows = np.broadcast_to(np.arange(len(features))[:, None], shape)
         for asked, added in self.trees.steps(features):
             np.add.at(summed, (rows, asked), added)
+        summed[:, _IDENTIFIER] += _by_identifier(features)
         return [
             tuple((NAMES[i], row[i]) for i in range(len(NAMES)) if row[i])
             for row in summed.tolist()

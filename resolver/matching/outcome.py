@@ -35,6 +35,10 @@ class Reason(StrEnum):
     NOT_IN_REGISTRY = "not_in_registry"
     """It names an organisation, and no candidate is near."""
 
+    ELSEWHERE = "elsewhere"
+    """It names an organisation that the registry has only in another country or place than the text
+    says: perhaps a branch."""
+
     AMBIGUOUS = "ambiguous"
     """Two or more organisations are equally good, and nothing tells them apart."""
 

@@ -4,14 +4,19 @@ A pure function. Tried in this order:
 
 1. two organisations of one name that together reach the threshold, and no place named to tell
    them apart: ambiguous
-2. no part that could be an organisation: department, place, or person and noise
-3. else it depends on the most probable candidate: if it is near, below the threshold; if not, what
-   is named is not in the registry
+2. units and no organisation that they are part of: department
+3. persons, roles, remarks, numbers, and no organisation: person and noise
+4. nothing but places: place
+5. else an organisation is named, be it by a bare name. If a candidate was probable enough, but the
+   text says that it is in another place: elsewhere. If one is near: below the threshold. If none
+   is: not in the registry
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 from resolver.matching.outcome import Reason
 from resolver.matching.place import NamedPlaces, place_names
@@ -20,33 +25,59 @@ from resolver.text.affiliation import Affiliation
 from resolver.text.parts import Part, PartKind
 from resolver.text.text import Text, registry_text
 
-NEAR = 0.05
-"""A candidate is near from this probability on. It separated strings whose organisation was among
-the candidates from those it was taken out of in 81 to 95 of 100 (docs/explain.md); how many words
-of a candidate's name the text has separated them less well."""
+NEAR = 0.2
+"""A candidate is near from this probability on. A lower limit calls most organisations near that
+the registry lacks, since one of 50 candidates nearly always resembles them: with 0.05 it did so for
+four in five (``python -m benchmarks.reasons --near``, docs/explain.md)."""
+
+_STATE = re.compile(r"[A-Z]{2,3}\b")
+"""The code of a state, as in "TX 75019"."""
 
 Near = Sequence[tuple[Document, float]]
 """Candidates with their probabilities, most probable first."""
 
 
-def why_none(affiliation: Affiliation, near: Near, accept_probability: float) -> Reason:
-    """The reason for no link of an affiliation that was searched."""
-    documents = [document for document, _ in near]
+def why_none(
+    affiliation: Affiliation,
+    near: Near,
+    accept_probability: float,
+    elsewhere: Sequence[Document] = (),
+) -> Reason:
+    """The reason for no link of an affiliation that was searched.
+
+    `elsewhere` are the candidates that are probable enough but, as the text says, in another place.
+    """
     if _namesakes(affiliation, near, accept_probability):
         return Reason.AMBIGUOUS
+    documents = [*elsewhere, *(document for document, _ in near)]
     close = [document for document, probability in near if probability >= NEAR]
     parts = affiliation.parts(place_names(documents))
+    named = Reason.BELOW_THRESHOLD if close else Reason.NOT_IN_REGISTRY
+    if elsewhere:
+        named = Reason.ELSEWHERE
     if organisations(parts, documents):
-        return Reason.BELOW_THRESHOLD if close else Reason.NOT_IN_REGISTRY
+        return named
     kinds = {part.kind for part in parts}
     if PartKind.UNIT in kinds:
         return Reason.DEPARTMENT_ONLY
-    names = [Text(p.text) for p in parts if p.kind in {PartKind.NAME, PartKind.ACRONYM}]
-    if any(name.matched(registry_text(document.name)) for name in names for document in close):
-        return Reason.BELOW_THRESHOLD
-    if kinds & {PartKind.PERSON, PartKind.REMARK} or PartKind.PLACE not in kinds:
+    bare = [Text(part.text) for part in _bare_names(parts)]
+    if any(name.matched(registry_text(document.name)) for name in bare for document in close):
+        return named
+    if kinds & {PartKind.PERSON, PartKind.REMARK}:
         return Reason.PERSON_OR_NOISE
-    return Reason.PLACE_ONLY
+    if bare:
+        return Reason.ELSEWHERE if elsewhere else Reason.NOT_IN_REGISTRY
+    return Reason.PLACE_ONLY if PartKind.PLACE in kinds else Reason.PERSON_OR_NOISE
+
+
+def _bare_names(parts: Sequence[Part]) -> Iterator[Part]:
+    """Names that no word tells anything about, but for that of a town: "Coppell, TX 75019"."""
+    for part, following in zip_longest(parts, parts[1:]):
+        before_state = (
+            following and following.kind is PartKind.PLACE and _STATE.match(following.text)
+        )
+        if part.kind is PartKind.ACRONYM or (part.kind is PartKind.NAME and not before_state):
+            yield part
 
 
 def organisations(parts: Sequence[Part], documents: Sequence[Document] = ()) -> list[Part]:

@@ -67,11 +67,11 @@ class Sieve:
         """For each reading the positions of the candidates to be reranked, in their order.
 
         Those with a probability of at least `least`, but no more than the `most` best of them, and
-        always the best one.
+        always the best one. Whose identifier the text has counts as certain.
         """
         return [
-            _passed(probabilities, least=least, most=most)
-            for probabilities in self.probability(readings)
+            _passed(np.where(reading.identified, 1.0, probabilities), least=least, most=most)
+            for reading, probabilities in zip(readings, self.probability(readings), strict=True)
         ]
 
     def as_object(self) -> dict[str, object]:

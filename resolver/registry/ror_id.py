@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -16,7 +17,9 @@ documentation, "ROR identifier pattern")."""
 
 # Without ASCII, "ſ" and the Kelvin sign would pass for letters.
 _WRITTEN = re.compile(rf"(?:(?:https?://)?ror\.org/)?({_ID})/?", re.ASCII | re.IGNORECASE)
-_WITHIN = re.compile(rf"\bror\.org/({_ID})\b", re.ASCII | re.IGNORECASE)
+_WITHIN = re.compile(
+    rf"\b(?:https?://)?(ror\.org/|ror(?:[ -]?id)?\W{{1,4}})?\b({_ID})\b", re.ASCII | re.IGNORECASE
+)
 
 _CROCKFORD_DIGITS = str.maketrans("abcdefghjkmnpqrstvwxyz", "abcdefghijklmnopqrstuv")
 """Crockford's base 32 to the digits that `int(text, 32)` reads."""
@@ -51,9 +54,16 @@ RorId = Annotated[str, AfterValidator(read_ror_id)]
 """A field of a pydantic model that holds a ROR id; it comes out as its nine characters."""
 
 
-def ror_ids_in(text: str) -> list[str]:
-    """The ROR ids that a text holds as addresses, in order; bare ids in a text are not taken."""
-    return [ror_id for ror_id in map(str.lower, _WITHIN.findall(text)) if _fits(ror_id)]
+def ror_ids_in(text: str) -> Iterator[tuple[str, int, int]]:
+    """The ROR ids in a text, in order: each with its first character, and the one after its last.
+
+    They are addresses ("ror.org/052gg0110"), marked ("ROR: 052gg0110") or bare. A bare one must
+    have a letter, for nine digits are more often a telephone number.
+    """
+    for match in _WITHIN.finditer(text):
+        mark, ror_id = match[1], match[2].lower()
+        if (mark or not ror_id.isdigit()) and _fits(ror_id):
+            yield ror_id, match.start(), match.end()
 
 
 def _fits(ror_id: str) -> bool:

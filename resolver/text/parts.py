@@ -68,6 +68,9 @@ Co"."""
 _INITIALS = re.compile(r"(?:^|\s)(?:[^\W\d_]\.\s?)+(?=[^\W\d_]{2})|[^\W\d_]{2}\s(?:[^\W\d_]\.)+$")
 """As in "J. R. Smith", "Smith J."."""
 
+_OWN_INITIALS = re.compile(r"\b(?:[^\W\d_]\.\s?){2,}")
+"""As in "K.L.N. College of Engineering": letters that name it."""
+
 _MAX_NAME = 4
 """Most words of a bare name; more of them, mostly in small letters, are a sentence."""
 
@@ -163,7 +166,7 @@ def _kind(piece: str, places: _Places, *, shouted: bool) -> PartKind:
     unit = _has(vocabulary.UNIT, sequence, folded)
     if organisation or unit or _has(vocabulary.EITHER, sequence, folded):
         # The word that names it: neither generic nor a field of study.
-        own = any(not is_generic(sequence[i]) for i in content)
+        own = any(not is_generic(sequence[i]) for i in content) or _OWN_INITIALS.search(piece)
         if organisation:
             return PartKind.UNIT if unit and not own else PartKind.ORGANISATION
         if not own and sequence[0] in vocabulary.NEGATION:
@@ -173,7 +176,7 @@ def _kind(piece: str, places: _Places, *, shouted: bool) -> PartKind:
         return PartKind.REMARK
     if all(i in is_place for i in content):
         return PartKind.PLACE
-    if any(sequence[i] in vocabulary.PERSON for i in content) or _INITIALS.search(piece):
+    if _has(vocabulary.PERSON, [sequence[i] for i in content], folded) or _INITIALS.search(piece):
         return PartKind.PERSON
     if all(sequence[i] in vocabulary.FIELD or i in is_place for i in content):
         return PartKind.UNIT

@@ -183,7 +183,16 @@ PERSON = Lexicon.of(
     fellow resident* physician* surgeon* nurse nurses engineer consultant* retired emeritus
     independent freelance author* editor* reviewer dean chairman president director manager
     librarian teacher* actuary practitioner* pathologist* psychologist* radiologist*
-    cardiologist* registrar intern unaffiliated mr mrs ms
+    cardiologist* registrar intern unaffiliated mr mrs ms private employed independiente*
+    independente* independant* indipendente* unabhangig* freiberuf* selbststand*
+    investigador* pesquisador* chercheur* chercheuse* ricercator* ricercatric* wissenschaftler*
+    forscher* onderzoeker* zelfstandig* badacz* niezalezn* bagimsiz arastirmaci* независим*
+    незалежн* исследовател* дослідник* аспирант* аспірант* профессор* професор* доцент* студент*
+    пенсионер* преподавател* ανεξαρτητ* ερευνητ* باحث مستقل
+    """,
+    """
+    独立研究者 独立研究员 獨立研究者 自由研究者 自由撰稿人 在野研究者 フリーランス 연구자 프리랜서
+    นักวิจัยอิสระ
     """,
 )
 """Persons, by title, degree or role."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,20 +13,13 @@ import orjson
 import pytest
 from support.paths import SHARED
 
-from resolver.encoder.loading import load as load_encoder
 from resolver.evaluation.gold import read_gold
-from resolver.index.build import build
-from resolver.index.embedded import EmbeddedStore
 from resolver.matching.matcher import Matcher
-from resolver.registry.dump import open_release
 from resolver.registry.organisation import Organisation, OrganisationStatus
 from resolver.registry.ror_id import read_ror_id
-from resolver.service.installation import Installation, index_directory
-from resolver.settings import BUILTIN, Settings
 from resolver.text.affiliation import normalise
 
 CASES = Path(__file__).with_name("cases.jsonl")
-RELEASE = SHARED / "data/registry/ror-v2.9.json.gz"
 
 RESOLVED = 0.9
 """Least share of the cases that must be resolved: 149 of 164 (0.909) were when this was set.
@@ -112,44 +104,17 @@ def test_no_string_is_among_the_reference_affiliations() -> None:
 # The resolver on it
 
 
-@pytest.fixture(scope="module")
-def release() -> list[Organisation]:
-    if not RELEASE.is_file():
-        pytest.skip(f"no release 2.9 under {SHARED}")
-    return [
-        record for record in open_release(RELEASE).records() if isinstance(record, Organisation)
-    ]
-
-
-@pytest.fixture(scope="module")
-def matcher(
-    release: list[Organisation], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Matcher]:
-    """All default parts on the whole release."""
-    # The defaults, whatever the environment or a file .env says.
-    settings = Settings.model_construct(home=tmp_path_factory.mktemp("cross-script"))
-    store = EmbeddedStore(index_directory(settings))
-    manifest = build(
-        release,
-        release="v2.9",
-        release_sha256=open_release(RELEASE).sha256,
-        encoder=load_encoder(BUILTIN, None),
-        store=store,
-    )
-    store.activate(manifest.version)
-    with Installation(settings) as installation, installation.open_matcher() as built:
-        yield built
-
-
 @pytest.mark.slowest
-def test_every_organisation_is_active_in_the_release(release: list[Organisation]) -> None:
-    active = {o.ror_id for o in release if o.status is OrganisationStatus.ACTIVE}
+def test_every_organisation_is_active_in_the_release(whole_release: list[Organisation]) -> None:
+    active = {o.ror_id for o in whole_release if o.status is OrganisationStatus.ACTIVE}
     assert [case for case in cases() if not case.ror_ids <= active] == []
 
 
 @pytest.mark.slowest
-def test_nine_in_ten_are_resolved(matcher: Matcher, capsys: pytest.CaptureFixture[str]) -> None:
-    outcomes = matcher.resolve([case.affiliation for case in cases()])
+def test_nine_in_ten_are_resolved(
+    whole_matcher: Matcher, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcomes = whole_matcher.resolve([case.affiliation for case in cases()])
     asked: Counter[tuple[str, bool]] = Counter()
     resolved: Counter[tuple[str, bool]] = Counter()
     missed = []

@@ -29,10 +29,11 @@ def scored(
     types: tuple[str, ...] = (),
     status: OrganisationStatus = OrganisationStatus.ACTIVE,
     weighed: tuple[tuple[str, float], ...] = (),
+    identifiers: tuple[str, ...] = (),
 ) -> Scored:
     document = Document(
         ror_id or name, name, name, False, city, None, country, COUNTRIES.get(country or ""),
-        types, status,
+        types, status, identifiers=identifiers,
     )  # fmt: skip
     return Scored(Candidate(document, None, None, 1.0), 10 * probability - 5, probability, weighed)
 
@@ -46,6 +47,7 @@ def decisions(text: str, candidates: Sequence[Scored], policy: Policy) -> list[D
 
 
 TWO = "University of Graz, NAWI Graz, Graz University of Technology, 8010 Graz"
+YORK_CA = ("domain:yorku.ca", "grid:grid.5685.e")
 ONE = "Department of Physics, University of York, York, UK"
 
 
@@ -143,7 +145,7 @@ ONE = "Department of Physics, University of York, York, UK"
                 scored("Goethe-Institut", 0.9, "de", city="Munich", country="DE"),
                 scored("Institut de Paris", 0.01, "fr", city="Paris", country="FR"),
             ],
-            Reason.NOT_IN_REGISTRY,
+            Reason.ELSEWHERE,
             id="another country is named, nobody else is near",
         ),
         pytest.param(
@@ -163,6 +165,24 @@ ONE = "Department of Physics, University of York, York, UK"
             ],
             ["Stanford University", "Weizmann Institute"],
             id="two countries, one of them named",
+        ),
+        pytest.param(
+            "University of York, York, UK (grid.5685.e; ror.org/052gg0110)",
+            [
+                scored("University of York", 0.9, city="York", country="GB"),
+                scored("York University", 0.8, city="Toronto", country="CA", identifiers=YORK_CA),
+            ],
+            ["University of York", "York University"],
+            id="an identifier, whatever the words and the country say",
+        ),
+        pytest.param(
+            "University of York, York, UK; x@yorku.ca",
+            [
+                scored("University of York", 0.9, city="York", country="GB"),
+                scored("York University", 0.8, city="Toronto", country="CA", identifiers=YORK_CA),
+            ],
+            ["University of York"],
+            id="a domain decides nothing",
         ),
         pytest.param(
             "東京大学", [scored("The University of Tokyo", 0.9)], ["The University of Tokyo"],

@@ -140,15 +140,47 @@ def test_relations_to_better_ones() -> None:
     [
         ("CEA, Saclay", {"capitals": 1}),
         ("cea", {"capitals": 0}),
-        ("x@cea.fr", {"identifier": 1}),
-        ("https://ror.org/00jjx8s55", {"identifier": 1}),
-        ("cea.fr", {"identifier": 0}),
+        ("x@cea.fr", {"identifier": 0, "domain": 1, "coverage": 0}),
+        ("www.lab.cea.fr, CEA", {"domain": 1, "coverage": 1}),
+        ("https://ror.org/00jjx8s55", {"identifier": 1, "domain": 0}),
+        ("ROR: 00jjx8s55", {"identifier": 1, "domain": 0}),
+        ("cea.fr", {"identifier": 0, "domain": 0}),
     ],
 )
 def test_what_points_at_one(text: str, expected: dict[str, int]) -> None:
     cea = candidate("CEA", acronym=True, identifiers=("domain:cea.fr", "ror:00jjx8s55"))
     found = features(text, cea, logits=[0.0])
     assert {name: found[name][0] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("x@inria.fr", [0, 0, 0], id="the domain of two"),
+        pytest.param("x@loria.fr", [0, 0, 1], id="of one"),
+        pytest.param("x@loria.inria.fr", [0, 0, 0], id="below that of two"),
+    ],
+)
+def test_a_domain_of_several_says_nothing(text: str, expected: list[int]) -> None:
+    inria, rennes, loria = (
+        candidate(name, identifiers=(f"domain:{domain}",))
+        for name, domain in (("Inria", "inria.fr"), ("Inria Rennes", "inria.fr"), ("L", "loria.fr"))
+    )
+    assert features(text, inria, rennes, loria, logits=[0.0] * 3)["domain"].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "coverage"),
+    [
+        ("https://ror.org/052gg0110", "ORG", 0),
+        ("GRID: grid.4991.5, Oxford", "GRID", 0),
+        ("ISNI 0000 0004 1936 8948", "ISNI", 0),
+        ("x.y@example.org", "X", 0),
+        ("GRID, Grenoble", "GRID", 1),
+    ],
+)
+def test_words_of_an_identifier_match_no_name(text: str, name: str, coverage: float) -> None:
+    assert features(text, candidate(name), logits=[0.0])["coverage"][0] == coverage
 
 
 def test_acronyms_and_ended_organisations_are_told() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from resolver.matching.evidence import NAMES
-from resolver.matching.judge import Judge, LogitJudge, TreeJudge, judge_of
+from resolver.matching.judge import IDENTIFIED, Judge, LogitJudge, TreeJudge, judge_of
 from resolver.matching.trees import Trees
 
 LOGIT, COVERAGE = (NAMES.index(name) for name in ("logit", "coverage"))
@@ -67,6 +67,17 @@ def test_a_judge_of_the_logit_is_platt_scaling() -> None:
     judge = LogitJudge(1.5, -0.5)
     assert judge.probability(table).tolist() == pytest.approx([sigmoid(2.5), sigmoid(-2.0)])
     assert judge.weighed(table) == [(("logit", 3.0),), (("logit", -1.5),)]
+
+
+@pytest.mark.parametrize("judge", [TREES, LogitJudge(1.5, -0.5)], ids=["trees", "logit"])
+def test_an_identifier_adds_a_constant_to_the_log_odds(judge: Judge) -> None:
+    table = evidence_of((-3.0, 0.2), (-3.0, 0.2))
+    table[1, NAMES.index("identifier")] = 1
+    without, identified = judge.probability(table).tolist()
+    assert np.log(identified / (1 - identified)) - np.log(without / (1 - without)) == pytest.approx(
+        IDENTIFIED
+    )
+    assert [dict(of).get("identifier", 0) for of in judge.weighed(table)] == [0, IDENTIFIED]
 
 
 def test_a_judge_survives_extreme_evidence() -> None:

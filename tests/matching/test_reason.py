@@ -26,12 +26,19 @@ def near(
         pytest.param("Jena", [near("Universität Jena", 0.3, "Jena")], "place_only", id="a city"),
         pytest.param("07743 Jena, Germany", [near("Optik", 0.01, "Jena")], "place_only", id="more"),
         pytest.param("Coppell, TX 75019", [], "place_only", id="a state and a postcode"),
+        pytest.param("Kelmar, Coppell, TX", [], "not_in_registry", id="a name before them"),
         pytest.param("12 Juniper Road", [], "place_only", id="a street"),
         pytest.param("Department of Physics", [near("Optik", 0.3)], "department_only", id="unit"),
         pytest.param("Institut für Chemie, Jena", [], "department_only", id="unit and place"),
         pytest.param("Department of Physics (DOP)", [], "department_only", id="unit and its acronym"),
         pytest.param("Dr. Ada Kelmar", [], "person_or_noise", id="a person"),
         pytest.param("PhD student, Germany", [], "person_or_noise", id="a role"),
+        pytest.param("независимый исследователь", [], "person_or_noise", id="a role in Russian"),
+        pytest.param("Независимая исследовательница, Москва", [], "person_or_noise", id="a woman's"),
+        pytest.param("Investigadora independiente", [], "person_or_noise", id="a role in Spanish"),
+        pytest.param("Chercheur indépendant, France", [], "person_or_noise", id="in French"),
+        pytest.param("独立研究者", [], "person_or_noise", id="in Japanese"),
+        pytest.param("Private practice, Germany", [], "person_or_noise", id="private practice"),
         pytest.param("orcid.org/0000-0002-2821-4831", [], "person_or_noise", id="an identifier"),
         pytest.param("Both authors contributed equally.", [], "person_or_noise", id="a remark"),
         pytest.param("?!", [], "person_or_noise", id="no words"),
@@ -42,7 +49,16 @@ def near(
         pytest.param("Kelmar University", [near("Kelmara", 0.2)], "below_threshold", id="one near"),
         pytest.param("Kelmar", [near("Kelmar", 0.2)], "below_threshold", id="a bare name"),
         pytest.param("Kelmar", [near("Ada Kelmar Bank", 0.2)], "below_threshold", id="part of one"),
-        pytest.param("Kelmar, Italy", [near("Optik", 0.2)], "place_only", id="one elsewhere"),
+        pytest.param("Kelmar", [near("Kelmar", 0.1)], "not_in_registry", id="a bare name, none near"),
+        pytest.param("Kelmar, Italy", [near("Optik", 0.2)], "not_in_registry", id="and a place"),
+        pytest.param(
+            "Kelmar, (Jena), Germany", [near("Optik", 0.3, "Jena")], "not_in_registry", id="and two"
+        ),
+        pytest.param("Rome, Italy", [near("Optik", 0.3, "Rome")], "place_only", id="two places"),
+        pytest.param(
+            "K.L.N. College of Engineering", [], "not_in_registry", id="initials name a college"
+        ),
+        pytest.param("College of Engineering", [], "department_only", id="nothing names it"),
         pytest.param(
             "Kelmar Hospital", [near("Kelmar Hospital", 0.4, "Jena"), near("Kelmar hospital", 0.3, "Rome")],
             "ambiguous", id="two of one name",
@@ -59,6 +75,21 @@ def near(
 )  # fmt: skip
 def test_why_none(text: str, candidates: list[tuple[Document, float]], expected: str) -> None:
     assert why_none(Affiliation.of(text), candidates, 0.5) == Reason(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("Kelmar University, Italy", "elsewhere", id="an organisation"),
+        pytest.param("Kelmar, Italy", "elsewhere", id="a bare name"),
+        pytest.param("Jena, Germany", "place_only", id="a place"),
+        pytest.param("Department of Physics, Italy", "department_only", id="a unit"),
+        pytest.param("Freelance, Italy", "person_or_noise", id="a person"),
+    ],
+)
+def test_what_is_elsewhere_is_not_missing(text: str, expected: str) -> None:
+    document, _ = near("Kelmar", 0.9, "Jena", "Germany")
+    assert why_none(Affiliation.of(text), [], 0.5, [document]) == Reason(expected)
 
 
 @pytest.mark.slow

@@ -100,8 +100,13 @@ def test_a_text_of_megabytes_is_refused_in_a_short_line() -> None:
         ("ETH, https://ror.org/05a28rw58; ROR.org/041NAS322", ["05a28rw58", "041nas322"]),
         ("ror.org/05a28rw59", []),
         ("ror.org/05a28rw581", []),
-        ("05a28rw58", []),
+        ("ETH (05a28rw58)", ["05a28rw58"]),
+        ("ROR ID: 05a28rw58", ["05a28rw58"]),
+        ("ROR 012345654; tel. 012345654", ["012345654"]),
+        ("x05a28rw58", []),
     ],
 )
 def test_ids_within_a_text(text: str, expected: list[str]) -> None:
-    assert ror_ids_in(text) == expected
+    found = list(ror_ids_in(text))
+    assert [ror_id for ror_id, _, _ in found] == expected
+    assert all(text[start:end].lower().endswith(ror_id) for ror_id, start, end in found)

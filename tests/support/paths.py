@@ -7,3 +7,6 @@ ROOT = Path(__file__).parents[2]
 
 SHARED = ROOT / "../shared"
 """Whole releases and labelled affiliations, which are no part of the project."""
+
+RELEASE = SHARED / "data/registry/ror-v2.9.json.gz"
+"""Release 2.9, as whole as it is there."""

@@ -2,7 +2,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resolver.text.words import by_beginning, fold, matched_words, same, spans, units, words
+from resolver.text.words import (
+    acronyms,
+    by_beginning,
+    fold,
+    matched_words,
+    matching,
+    same,
+    spans,
+    units,
+    words,
+)
 
 
 @pytest.mark.parametrize(
@@ -54,11 +64,53 @@ def test_fold_is_idempotent_on_words(text: str) -> None:
         ("medical", "medicine", False),
         ("of", "oflag", False),
         ("national", "nature", False),
+        ("milan", "milano", True),
+        ("geneva", "geneve", True),
+        ("poznan", "poznaniu", True),
+        ("berlin", "berliner", True),
+        ("russia", "russian", True),
+        ("inria", "inrial", False),
+        ("спбгу", "спбгут", False),
+        ("for", "forschung", False),
+        ("new", "newcastle", False),
+        ("san", "sanitaria", False),
+        ("lab", "laboratory", True),
     ],
 )
 def test_same(a: str, b: str, expected: bool) -> None:
     assert same(a, b) is expected
     assert same(b, a) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("CONICET, Argentina", {"conicet"}),
+        ("Institute of Physics (IoP)", {"iop"}),
+        ("СПбГУ", {"спбгу"}),
+        ("UNIV OXFORD", set()),
+        ("Université de Lille", set()),
+        ("Virginia Tech A", set()),
+        ("", set()),
+    ],
+)
+def test_acronyms(text: str, expected: set[str]) -> None:
+    assert acronyms(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "whole", "expected"),
+    [
+        ("Univ of York, York", "University of York", set(), [[0], [1], [2, 3]]),
+        ("CONICET", "CONICIT", set(), [[0]]),
+        ("CONICET", "CONICIT", {"conicet"}, [[]]),
+        ("CONICET", "CONICIT", {"conicit"}, [[]]),
+        ("CONICET", "Conicet", {"conicet"}, [[0]]),
+        ("", "York", set(), [[]]),
+    ],
+)
+def test_matching(text: str, name: str, whole: set[str], expected: list[list[int]]) -> None:
+    assert matching(by_beginning(units(text)), units(name), whole) == expected
 
 
 @pytest.mark.parametrize(
@@ -74,7 +126,8 @@ def test_same(a: str, b: str, expected: bool) -> None:
     ],
 )  # fmt: skip
 def test_matched_words(text: str, name: str, claimed: set[int], expected: set[int]) -> None:
-    assert matched_words(by_beginning(units(text)), units(name), frozenset(claimed)) == expected
+    alike = matching(by_beginning(units(text)), units(name))
+    assert matched_words(alike, frozenset(claimed)) == expected
 
 
 @given(
@@ -85,7 +138,7 @@ def test_matched_words(text: str, name: str, claimed: set[int], expected: set[in
 def test_matched_words_are_free_and_no_more_than_the_name_has(
     text: list[str], name: list[str], claimed: frozenset[int]
 ) -> None:
-    matched = matched_words(by_beginning(text), name, claimed)
+    matched = matched_words(matching(by_beginning(text), name), claimed)
     assert not matched & claimed
     assert len(matched) <= len(name)
     assert all(any(same(text[position], word) for word in name) for position in matched)

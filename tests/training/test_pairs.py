@@ -7,6 +7,8 @@ import pytest
 
 from resolver.errors import GoldError
 from resolver.matching.candidate import Candidate
+from resolver.matching.sieve import COLUMNS, Sieve
+from resolver.matching.trees import Trees
 from resolver.registry.document import Document, documents
 from resolver.registry.organisation import (
     Name,
@@ -195,6 +197,48 @@ def test_the_hardest_negatives_are_those_that_a_reranker_scores_highest() -> Non
             reranker=LongestFirst(),
         )
         assert [len(p.document) for p in made] == [len(text) for text in by_length[:hardest]]
+
+
+@pytest.mark.usefixtures("whole_places")
+def test_what_the_sieve_passes_is_harder_than_what_it_does_not() -> None:
+    item = Labelled("Institute of Physics", frozenset(), complete=True)
+    # One tree: a candidate passes when the string has all of its name.
+    whole = Sieve(
+        Trees(
+            COLUMNS,
+            roots=np.array([0]),
+            feature=np.array([COLUMNS.index("coverage"), -1, -1]),
+            threshold=np.array([0.9, 0.0, 0.0]),
+            left=np.array([1, -1, -1]),
+            right=np.array([2, -1, -1]),
+            value=np.array([0.0, -50.0, 5.0]),
+        )
+    )
+    scored: list[Pair] = []
+
+    class Noting(LongestFirst):
+        def score(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
+            scored.extend(pairs)
+            return super().score(pairs)
+
+    made = list(
+        pairs(
+            [item],
+            REGISTRY,
+            EveryName(),
+            negatives=3,
+            hardest=3,
+            seed=1,
+            reranker=Noting(),
+            sieve=whole,
+        )
+    )
+    assert [p.document for p in made] == [
+        "Institute of Physics, London, United Kingdom",
+        "Institute of Physics, Trondheim, Norway",
+        "Institute of Physics, Oslo, Norway",
+    ]
+    assert sorted(scored) == sorted((item.affiliation, p.document) for p in made)
 
 
 def test_held_out_organisations_take_no_part() -> None:
