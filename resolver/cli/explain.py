@@ -34,6 +34,7 @@ from resolver.service import embedded
 from resolver.service.installation import Installation
 from resolver.settings import Settings, load_settings
 from resolver.text.affiliation import MAX_CHARACTERS, Affiliation, unescaped
+from resolver.text.damage import respaced, restored
 from resolver.text.parts import Part, PartKind
 from resolver.text.text import registry_text
 from resolver.text.words import fold
@@ -118,11 +119,13 @@ def changes(raw: str) -> list[str]:
     # What is longer was not read.
     raw = raw[: MAX_CHARACTERS + 1]
     plain = unescaped(raw)
+    mended = restored(plain)
     categories = {unicodedata.category(character) for character in raw}
     found = {
         "HTML entities resolved": plain != raw,
         "tags removed": bool(re.search(r"</?[A-Za-z][^<>]{0,200}>", plain)),
-        "compatibility characters folded": not unicodedata.is_normalized("NFKC", plain),
+        "damage mended": mended != plain or respaced(plain) != plain,
+        "compatibility characters folded": not unicodedata.is_normalized("NFKC", mended),
         "invisible characters removed": "Cf" in categories,
         "control characters replaced": any(
             unicodedata.category(c) == "Cc" and not c.isspace() for c in raw

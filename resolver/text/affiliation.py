@@ -17,6 +17,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Self
 
+from resolver.text.damage import respaced, restored
 from resolver.text.parts import Part, parts
 from resolver.text.segments import divided, searched, segments
 from resolver.text.text import Text
@@ -28,7 +29,6 @@ not searched. The limit holds for the text as it came, so that no more is ever r
 the normalised one: one character can become eighteen."""
 
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
-_SPACE = re.compile(r"\s+")
 _LONG_NUMBER = re.compile("&#([0-9]{20,});?")
 """No character has so large a number, and `html.unescape` fails on thousands of digits. The first
 eight digits after the zeros are enough to see that there is none."""
@@ -101,41 +101,46 @@ class Affiliation(Text):
 def normalise(raw: str) -> str:
     """The text that is matched, stored and hashed.
 
-    HTML entities (also doubly escaped) and tags are resolved, compatibility characters folded
-    (NFKC), lone surrogates and control characters replaced, invisible formatting removed, white
-    space made single. Case, accents and script stay. Any `str` is taken; the result can be stored
-    in Postgres, and normalising it again changes nothing. Memory and time grow with the text:
-    `Affiliation.of` limits it first.
+    HTML entities (also doubly escaped) and tags are resolved, damage is mended
+    (`resolver.text.damage`), compatibility characters are folded (NFKC), lone surrogates and
+    control characters replaced, invisible formatting removed, white space made single. Case,
+    accents and script stay. Any `str` is taken; the result can be stored in Postgres, and
+    normalising it again changes nothing. Memory and time grow with the text: `Affiliation.of`
+    limits it first.
     """
     text = raw
     passes = 0
-    # Until nothing changes: unescaping or NFKC can make what another step must see again.
+    # Until nothing changes: a step can make what another step must see again.
     while (following := _normalise_once(text)) != text:
         text = following
         passes += 1
         if passes > MAX_PASSES:
             text = text.translate(_NO_MARKUP)
+        if passes > 2 * MAX_PASSES:
+            text = text.encode("ascii", "ignore").decode()
     return text
 
 
 MAX_PASSES = 8
 """Each pass resolves one layer of escaping; real data has at most two. Where there are more it is
-no markup: its "&" and "<" are removed, and with them what could make further passes (at most three
-follow, for characters that are composed)."""
+no markup: the characters that begin markup are removed, and with them what could make further
+passes (at most three follow, for characters that are composed). After twice as many the text loses
+what is not ASCII, so that it settles whatever it is."""
 
-_NO_MARKUP = {ord(mark): " " for mark in "&<"}
+_NO_MARKUP = {ord(mark): " " for mark in "&<\\{$`"}
 
 
 def _normalise_once(text: str) -> str:
     if "&" in text:
         text = unescaped(text)
+    text = restored(text)
     if "<" in text:
         text = _TAG.sub(" ", text)
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
     if not text.isprintable():
         text = "".join(map(_visible, text))
-    return _SPACE.sub(" ", text).strip()
+    return " ".join(respaced(text).split())
 
 
 def unescaped(text: str) -> str:
