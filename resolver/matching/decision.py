@@ -206,9 +206,9 @@ class _Comparison:
     def _share(self, s: Scored, owner: Scored) -> bool:
         """Whether a candidate may stand on words that a better link stands on.
 
-        It may where its name has these words and more, or stands in full and has some of its own.
-        Parent and child share their words where the parent's name stands in full, or the child's
-        has a word of its own.
+        It may where its name has these words and more, where it stands in a part of its own, or
+        where it stands in full and has words of its own. Parent and child share their words where
+        the parent's name stands in full, or the child's has a word of its own.
         """
         mine, theirs = self.matched(s), self.matched(owner)
         if mine > theirs:
@@ -216,8 +216,12 @@ class _Comparison:
         has_own = not mine <= theirs
         if owner.ror_id in s.document.parents and has_own:
             return True
-        is_parent = s.ror_id in owner.document.parents
-        return (is_parent or has_own) and self.affiliation.holds(registry_text(s.document.name))
+        name = registry_text(s.document.name)
+        if has_own or s.ror_id in owner.document.parents:
+            return self.affiliation.holds(name)
+        return mine < theirs and any(
+            piece.padded == name.padded for piece in self.affiliation.pieces
+        )
 
     def places_beside(self, s: Scored) -> NamedPlaces:
         """The places that the text names without the candidate's name, which may have its city's in

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resolver.matching.outcome import CountryAgreement
-from resolver.matching.reading import Flags, Numbers, Reading, Relation, of_others
+from resolver.matching.reading import Counts, Flags, Numbers, Reading, Relation, of_others
 from resolver.registry.document import Document
 from resolver.registry.organisation import OrganisationStatus
 from resolver.text.alignment import Alignment, own_words_missing
@@ -68,7 +68,7 @@ class Shortlist:
 
     `positions` are theirs in the reading, in its order, and `logit` the reranker's scores.
     `rivals`, `namesakes` and `shared` are the reading's, of these candidates alone; `alignments`
-    say how their names lie in the text.
+    say how their names lie in the text. `all_names` are those of the whole reading.
     """
 
     def __init__(self, reading: Reading, positions: Sequence[int], logits: Sequence[float]) -> None:
@@ -81,6 +81,7 @@ class Shortlist:
         self.namesakes: Relation = reading.namesakes[these]
         self.shared: npt.NDArray[np.int64] = reading.shared[these]
         self.affiliation = reading.affiliation
+        self.all_names = reading.names
         self.alignments = [reading.alignment(position) for position in positions]
 
     @cached_property
@@ -223,6 +224,20 @@ def _missing_display(shortlist: Shortlist) -> list[int]:
         if document.name == document.display_name
         else own_words_missing(shortlist.affiliation, registry_text(document.display_name))
         for document, alignment in zip(shortlist.documents, shortlist.alignments, strict=True)
+    ]
+
+
+def _alike_rivals(shortlist: Shortlist) -> Counts:
+    size = shortlist.shared.diagonal()
+    same_words = (shortlist.shared == size) & (shortlist.shared == size[:, None])
+    return np.asarray((shortlist.rivals & same_words & (size > 0)).sum(axis=1))
+
+
+def _names_around(shortlist: Shortlist) -> list[float]:
+    names = [frozenset(name) for name in shortlist.all_names]
+    return [
+        math.log1p(sum(names[position] < other for other in names))
+        for position in shortlist.positions.tolist()
     ]
 
 
@@ -451,6 +466,16 @@ ALIGNMENT_FEATURES: tuple[Feature[Shortlist], ...] = (
         "how much more of the text, words of kind counted half, a rival matches of whose name "
         "nothing is missing",
         _rival_weight,
+    ),
+    Feature(
+        "alike_rivals",
+        "how many rivals match the very same words of the text",
+        _alike_rivals,
+    ),
+    Feature(
+        "names_around",
+        "ln(1 + candidates whose names have all words of its name and more)",
+        _names_around,
     ),
     Feature(
         "parent_of_rival",

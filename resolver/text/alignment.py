@@ -22,20 +22,35 @@ class WordKind(IntEnum):
     """What a word of a name or text says."""
 
     LINK = 0
-    """Nothing by itself: "of", a number, a single letter."""
+    """Nothing by itself: "of", a postcode, a single letter."""
 
-    KIND = 1
+    NUMBER = 1
+    """Which of several: "2", "II"."""
+
+    KIND = 2
     """What something is: "university", "hospital", "department"."""
 
-    FIELD = 2
+    FIELD = 3
     """What is studied, taught or treated: "technology"."""
 
-    OWN = 3
+    OWN = 4
     """What something is called: any other word."""
 
 
-WEIGHT = {WordKind.LINK: 0.0, WordKind.KIND: 0.5, WordKind.FIELD: 0.5, WordKind.OWN: 1.0}
+WEIGHT = {
+    WordKind.LINK: 0.0,
+    WordKind.NUMBER: 0.5,
+    WordKind.KIND: 0.5,
+    WordKind.FIELD: 0.5,
+    WordKind.OWN: 1.0,
+}
 """How much a word counts where words are weighed against each other."""
+
+
+_ROMAN = frozenset({"ii", "iii", "iv", "vi", "vii", "viii", "ix", "xi", "xii", "xiii"})
+
+_DIGITS = 2
+"""Most digits of a number that tells which of several organisations: "Paris 13"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +62,12 @@ class Alignment:
     accents aside, and `alone` whether, links aside, nothing else stands with it in its part between
     commas.
 
-    `own` counts the words of kind `WordKind.OWN` that match, `missing_own` those that stand nowhere
-    in the text, `missing_kind` the words of the kinds `KIND` and `FIELD` that are not among the
-    matched ones, `between` words between the matched ones, links aside. `own_beside` and
+    `own` counts the words of kind `WordKind.OWN` that match, `missing_own` those and numbers that
+    stand nowhere in the text, `missing_kind` the words of the kinds `KIND` and `FIELD` that are not
+    among the matched ones, `between` words between the matched ones, links aside. `own_beside` and
     `kind_beside` count the sides (0 to 2) on which the next word in the same part, links aside, is
-    an `OWN` one, or a `KIND` or `FIELD`. `weight` is the sum of the `WEIGHT` of the matched words.
+    an `OWN` one (after the name also a number), or a `KIND` or `FIELD`. `weight` is the sum of the
+    `WEIGHT` of the matched words.
     """
 
     run: float
@@ -69,6 +85,8 @@ class Alignment:
 @lru_cache(maxsize=1 << 16)
 def word_kind(unit: str) -> WordKind:
     """The kind of a folded word that is not CJK."""
+    if unit in _ROMAN or (unit.isdigit() and len(unit) <= _DIGITS):
+        return WordKind.NUMBER
     if unit in vocabulary.LINK or len(unit) == 1 or unit.isdigit():
         return WordKind.LINK
     if any(
@@ -122,9 +140,9 @@ def align(
     run = longest / max(len(name.units), 1)
     own = missing_own = missing_kind = 0
     for kind, positions in zip(name_kinds, alike, strict=True):
-        if kind is WordKind.OWN:
+        if kind in _NAMING:
             missing_own += not positions
-            own += any(position in matched for position in positions)
+            own += kind is WordKind.OWN and any(position in matched for position in positions)
         elif kind is not WordKind.LINK:
             missing_kind += not any(position in matched for position in positions)
     if not matched:
@@ -145,21 +163,22 @@ def align(
             kinds[position] is not WordKind.LINK and position not in matched
             for position in range(first, last + 1)
         ),
-        own_beside=(before is WordKind.OWN) + (after is WordKind.OWN),
+        own_beside=(before is WordKind.OWN) + (after in _NAMING),
         kind_beside=(before in _KINDS) + (after in _KINDS),
         weight=sum(WEIGHT[kinds[position]] for position in matched),
     )
 
 
 def own_words_missing(text: Text, name: Text) -> int:
-    """How many of a name's words of kind `WordKind.OWN` stand nowhere in the text."""
+    """How many of a name's numbers and words of kind `WordKind.OWN` stand nowhere in the text."""
     return sum(
-        kind is WordKind.OWN and not positions
+        kind in _NAMING and not positions
         for kind, positions in zip(word_kinds(name), text.matching(name), strict=True)
     )
 
 
 _KINDS = frozenset({WordKind.KIND, WordKind.FIELD})
+_NAMING = frozenset({WordKind.NUMBER, WordKind.OWN})
 
 
 def _longest_runs(
@@ -189,10 +208,16 @@ def _next_kind(
     end: int,
     places: Collection[str],
 ) -> WordKind:
-    """The kind of the next word on one side in the same part; LINK where none says anything."""
+    """The kind of the next word on one side in the same part; LINK where none says anything.
+
+    A number before a name is a footnote mark.
+    """
     for position in positions:
         if parts[position] != parts[end]:
             break
-        if kinds[position] is not WordKind.LINK and text.units[position] not in places:
-            return kinds[position]
+        kind = kinds[position]
+        if kind is WordKind.NUMBER and position < end:
+            continue
+        if kind is not WordKind.LINK and text.units[position] not in places:
+            return kind
     return WordKind.LINK

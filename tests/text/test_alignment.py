@@ -6,14 +6,15 @@ from resolver.text.affiliation import Affiliation
 from resolver.text.alignment import Alignment, WordKind, align, own_words_missing, word_kinds
 from resolver.text.text import Text
 
-LINK, KIND, FIELD, OWN = WordKind
+LINK, NUMBER, KIND, FIELD, OWN = WordKind
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("University of Technology Sydney", [KIND, LINK, FIELD, OWN]),
-        ("Dept 5, A & M", [KIND, LINK, LINK, LINK]),
+        ("Dept 5, A & M 20742", [KIND, NUMBER, LINK, LINK, LINK]),
+        ("Paris II", [OWN, NUMBER]),
         ("東京大学 Tokyo", [OWN, OWN, KIND, KIND, OWN]),
         ("", []),
     ],
@@ -61,6 +62,7 @@ def test_order_of_a_names_words(text: str, name: str, run: float, exact: bool, a
         ("Lund University Hospital", "Lund University", 1, 0, 0),
         ("Royal Holloway, University of London", "University College London", 1, 0, 1),
         ("University of London", "Royal Holloway University of London", 1, 2, 0),
+        ("Université de Montpellier", "Université Montpellier 2", 1, 1, 0),
         ("Bonn", "University", 0, 0, 1),
     ],
 )
@@ -81,6 +83,8 @@ def test_words_that_a_text_lacks(
         ("Royal Holloway University of London", "University of London", (), 0, 1, 0),
         ("Royal Holloway, University of London", "University of London", (), 0, 0, 0),
         ("University College London Hospitals", "University of London", (), 1, 0, 1),
+        ("Université Montpellier 2, France", "Université Montpellier", (), 0, 1, 0),
+        ("2 Université Montpellier, France", "Université Montpellier", (), 0, 0, 0),
         ("University of York York", "University of York", (), 0, 1, 0),
         ("University of York York", "University of York", ("york",), 0, 0, 0),
     ],
