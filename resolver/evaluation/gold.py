@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -17,17 +18,24 @@ from resolver.registry.ror_id import read_ror_id
 class Gold:
     """A labelled affiliation. Empty `ror_ids`: it names no organisation of the registry.
 
-    `source` says whose label it is, where the file says so.
+    `source` says whose label it is, where the file says so. `maybe` are organisations that count
+    neither as right nor as wrong. `complete` says that somebody read the string beside its
+    candidates, so that all it names is labelled: the line has "maybe" or "not". `asserted` are the
+    ids of an older label, which may be one of several, None where there is none.
     """
 
     affiliation: str
     ror_ids: tuple[str, ...]
     source: str | None = None
+    maybe: tuple[str, ...] = ()
+    complete: bool = False
+    asserted: tuple[str, ...] | None = None
 
 
 def read_gold(path: Path) -> list[Gold]:
-    """JSON lines of ``{"affiliation": str, "ror_ids": [str]}``, and optionally ``"source"``;
-    other keys are ignored. A ROR id may be given bare or as an address
+    """JSON lines of ``{"affiliation": str, "ror_ids": [str]}``, and optionally ``"source"``,
+    ``"maybe"`` and ``"asserted"`` (lists like ``"ror_ids"``); ``"not"`` may list what was read and
+    is not named. Other keys are ignored. A ROR id may be given bare or as an address
     (`resolver.registry.ror_id.read_ror_id`). The file may be gzipped, and in UTF-16 if it says so.
 
     Raises:
@@ -66,17 +74,23 @@ def _parse(path: Path, lines: Iterable[tuple[int, str | None]], encoding: str) -
         source = row.get("source")
         yield Gold(
             affiliation,
-            _ror_ids(path, number, ror_ids),
+            _ror_ids(path, number, row, "ror_ids"),
             source if isinstance(source, str) else None,
+            maybe=_ror_ids(path, number, row, "maybe") if "maybe" in row else (),
+            complete="maybe" in row or "not" in row,
+            asserted=_ror_ids(path, number, row, "asserted") if "asserted" in row else None,
         )
 
 
-def _ror_ids(path: Path, number: int, written: Sequence[object]) -> tuple[str, ...]:
+def _ror_ids(path: Path, number: int, row: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    written = row[key]
+    if not isinstance(written, list):
+        raise GoldError(f"{path}:{number}: {key} must be a list of ROR ids")
     try:
         return tuple(map(read_ror_id, written))
     except ValueError as error:
         raise GoldError(
-            f"{path}:{number}: ror_ids: {error}",
+            f"{path}:{number}: {key}: {error}",
             remedy="give ROR ids as 052gg0110 or https://ror.org/052gg0110, and [] where no "
             "organisation is named",
         ) from None

@@ -1,9 +1,9 @@
 """(affiliation, document) pairs with labels, from strings whose organisations are known.
 
 Negatives come from the project's own first stage, because its candidates are what the
-cross-encoder has to rank in use. The difficulty is to know which of them are *surely* wrong: a gold
-string often names more organisations than its label has. A candidate that the string may mean is
-therefore left out, neither 1 nor 0.
+cross-encoder has to rank in use. The difficulty is to know which of them are *surely* wrong: where
+the labels are not complete, a string often names more organisations than its label has. A candidate
+that the string may mean is therefore left out, neither 1 nor 0.
 """
 
 from __future__ import annotations
@@ -63,14 +63,16 @@ class Labelled:
     """A normalised affiliation and the organisations it names, possibly none.
 
     `certain` is for strings made from the registry: all that they name is known, so every other
-    organisation is wrong, however similar. `complete` says that the labels were meant to be all
-    organisations of the string; a source that labels one of several is not complete.
+    organisation is wrong, however similar. `complete` says that all organisations of the string are
+    labelled: every other one is wrong but for the `maybe` ones, which are neither. Where the labels
+    are one of possibly several, an organisation that the string may name is neither.
     """
 
     affiliation: str
     ror_ids: frozenset[str]
     certain: bool = False
-    complete: bool = True
+    complete: bool = False
+    maybe: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +92,22 @@ class FirstStage(Protocol):
     ) -> list[list[Candidate]]: ...
 
 
-def read_labelled(path: Path, incomplete: Collection[str] = ()) -> list[Labelled]:
-    """The strings of a gold file, in file order; the labels of `incomplete` sources are not all
-    that a string names. Those that are refused unread (empty, too long) teach nothing: they are
-    left out, with a warning.
+def read_labelled(path: Path, complete: Collection[str] = ()) -> list[Labelled]:
+    """The strings of a gold file, in file order. The labels are complete where the line says so
+    (`resolver.evaluation.gold.Gold`), and those of the sources `complete`. Strings that are refused
+    unread (empty, too long) teach nothing: they are left out, with a warning.
 
     Raises:
         GoldError: a line is not a labelled affiliation; names the line.
     """
     rows = [(gold, Affiliation.of(gold.affiliation)) for gold in read_gold(path)]
     labelled = [
-        Labelled(read.text, frozenset(gold.ror_ids), complete=gold.source not in incomplete)
+        Labelled(
+            read.text,
+            frozenset(gold.ror_ids),
+            complete=gold.complete or gold.source in complete,
+            maybe=frozenset(gold.maybe),
+        )
         for gold, read in rows
         if not read.refused
     ]
@@ -139,6 +146,10 @@ def verdict(
     """1: named in the string. 0: surely not. None: unknown, so it is not trained on."""
     if candidate.ror_id in item.ror_ids:
         return 1
+    if candidate.ror_id in item.maybe:
+        return None
+    if item.complete:
+        return 0
     gold = [organisations[ror_id] for ror_id in sorted(item.ror_ids) if ror_id in organisations]
     text = words(item.affiliation)
     claimed = ground(text, (name.value for organisation in gold for name in organisation.names))

@@ -257,7 +257,7 @@ def make_encoder(
 
 
 def _gold(data: Data) -> list[Labelled]:
-    return [item for path in data.gold for item in read_labelled(path)]
+    return [item for path in data.gold for item in read_labelled(path, data.complete)]
 
 
 def _files(data: Data) -> dict[str, str]:

@@ -15,7 +15,8 @@ from resolver.training.reranker import Reranking
 class Data:
     """The options for training data. The defaults are those of the built-in models.
 
-    `gold` are files of labelled strings (`pairs.read_labelled`), `material` an annotated file
+    `gold` are files of labelled strings, `complete` those of their sources that label all
+    organisations of each string (`pairs.read_labelled`), `material` an annotated file
     for departments and addresses (`augmentation.read_material`; None: names and places only).
     `synthetic_strings` are made from the registry; of the pairs that they give, the first
     `synthetic_pairs` are used (None: all). `gold_strings` draws so many of the gold strings (None:
@@ -32,6 +33,7 @@ class Data:
     """
 
     gold: tuple[Path, ...]
+    complete: tuple[str, ...] = ()
     material: Path | None = None
     gold_strings: int | None = None
     fold: int | None = None

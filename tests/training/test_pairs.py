@@ -75,6 +75,22 @@ REGISTRY = {
 
 
 @pytest.mark.parametrize(
+    ("candidate", "expected"), [("uio", 1), ("ous", None), ("bergen", 0), ("nhm", 0)]
+)
+def test_the_verdict_of_complete_labels_is_what_they_say(
+    candidate: str, expected: int | None
+) -> None:
+    item = Labelled(
+        "Natural History Museum, Oslo University Hospital, University of Oslo, University of Bergen",
+        frozenset({"uio"}),
+        complete=True,
+        maybe=frozenset({"ous"}),
+    )
+    document = next(iter(documents(REGISTRY[candidate])))
+    assert verdict(item, document, REGISTRY) == expected
+
+
+@pytest.mark.parametrize(
     ("affiliation", "candidate", "certain", "expected"),
     [
         ("University of Oslo, Norway", "uio", False, 1),
@@ -235,11 +251,30 @@ def test_folds_share_the_strings_out() -> None:
     assert found == [fold(text, 3) for text in texts]
 
 
-def test_labels_of_some_sources_are_not_complete(tmp_path: Path) -> None:
+def test_labels_are_complete_where_the_line_or_the_source_says_so(tmp_path: Path) -> None:
     path = tmp_path / "gold.jsonl"
     path.write_text(
         '{"affiliation": "a", "ror_ids": [], "source": "asserted"}\n'
         '{"affiliation": "b", "ror_ids": [], "source": "curated"}\n'
-        '{"affiliation": "c", "ror_ids": []}\n'
+        '{"affiliation": "c", "ror_ids": [], "maybe": ["052gg0110"], "not": []}\n'
+        '{"affiliation": "d", "ror_ids": [], "source": "asserted", "not": ["052gg0110"]}\n'
+        '{"affiliation": "e", "ror_ids": []}\n'
     )
-    assert [item.complete for item in read_labelled(path, {"asserted"})] == [False, True, True]
+    labelled = read_labelled(path, {"curated"})
+    assert [item.complete for item in labelled] == [False, True, True, True, False]
+    assert [item.maybe for item in labelled if item.maybe] == [{"052gg0110"}]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"affiliation": "x", "ror_ids": [], "maybe": "052gg0110"}',
+        '{"affiliation": "x", "ror_ids": [], "maybe": ["x"]}',
+        '{"affiliation": "x", "ror_ids": [], "asserted": null}',
+    ],
+)
+def test_other_labels_must_be_lists_of_ror_ids(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "gold.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(GoldError, match=r"gold\.jsonl:1: (maybe|asserted)"):
+        read_labelled(path)
