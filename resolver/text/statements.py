@@ -110,7 +110,7 @@ def statements(text: str) -> list[tuple[int, int]]:
     """Where the statements of a normalised text stand, in order: first character, and the one after
     the last. A text that is one statement is whole."""
     boundaries, begin = _boundaries(text)
-    cuts = _cuts(text, boundaries) if boundaries else []
+    cuts = _cuts(text, boundaries, begin) if boundaries else []
     if not cuts:
         return [(0, len(text))]
     begins = [begin, *(cut.end for cut in cuts)]
@@ -318,16 +318,16 @@ class _Piece:
         )
 
 
-def _cuts(text: str, boundaries: Sequence[_Boundary]) -> list[_Boundary]:
-    """The boundaries at which the text is cut."""
-    begins = [0, *(boundary.end for boundary in boundaries)]
+def _cuts(text: str, boundaries: Sequence[_Boundary], begin: int) -> list[_Boundary]:
+    """The boundaries at which the text is cut; its first piece begins at `begin`."""
+    begins = [begin, *(boundary.end for boundary in boundaries)]
     ends = [*(boundary.start for boundary in boundaries), len(text)]
     pieces = [_Piece.of(text[begin:end]) for begin, end in zip(begins, ends, strict=True)]
     if _is_list(boundaries, pieces):
         return list(boundaries)
     named_last = max((n for n, piece in enumerate(pieces) if piece.is_organisation), default=0)
     cuts = []
-    begin, named = 0, False
+    named = False
     for number, boundary in enumerate(boundaries, start=1):
         named = named or pieces[number - 1].is_organisation
         if not named or number > named_last:
