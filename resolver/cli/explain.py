@@ -22,12 +22,14 @@ from resolver.cli.policy_options import Choices, policy_options
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, write_json
 from resolver.database import overrides as stored
+from resolver.matching import statement
 from resolver.matching.decision import ELSEWHERE, Decision, Fate, Scored, decisions
 from resolver.matching.matcher import Judgement
 from resolver.matching.outcome import OverrideNote, Reason
 from resolver.matching.override import Override
 from resolver.matching.place import NamedPlaces, place_names
 from resolver.matching.policy import Policy
+from resolver.matching.statement import JudgedStatement
 from resolver.registry.document import Document
 from resolver.registry.identifier import identifiers_in
 from resolver.service import embedded
@@ -141,38 +143,56 @@ def story(judgement: Judgement, policy: Policy) -> dict[str, object]:
     raw = judgement.outcome.affiliation
     affiliation = judgement.affiliation
     documents = [s.document for s in judgement.scored]
-    places = NamedPlaces.of(affiliation, documents)
-    steps = {d.ror_id: d for d in decisions(affiliation, judgement.scored, policy)}
-    scored = {s.candidate.ror_id: s for s in judgement.scored}
     return {
         **as_object(judgement.outcome),
         "normalised": affiliation.text,
         "changes": changes(raw),
-        "segments": list(affiliation.searched),
+        "statements": [
+            {
+                "text": judged.affiliation.text,
+                "start": judged.start,
+                "segments": list(judged.affiliation.searched),
+            }
+            for judged in judgement.statements
+        ],
         "identifiers": sorted(identifiers_in(affiliation.text)),
         "parts": [asdict(part) for part in affiliation.parts(place_names(documents))],
         "policy": policy.as_object(),
         "said": [asdict(override) for override in judgement.overrides],
         "candidates": [
-            {
-                "ror_id": candidate.ror_id,
-                "name": candidate.document.display_name,
-                "matched_name": candidate.document.name,
-                "city": candidate.document.city,
-                "country_code": candidate.document.country_code,
-                "first_stage_rank": rank,
-                "sparse": candidate.sparse.score if candidate.sparse else None,
-                "dense": candidate.dense.score if candidate.dense else None,
-                **(
-                    _judged(affiliation, places, scored[candidate.ror_id], steps[candidate.ror_id])
-                    if candidate.ror_id in scored
-                    else {}
-                ),
-            }
-            for rank, candidate in enumerate(judgement.candidates, start=1)
+            candidate
+            for number, judged in enumerate(judgement.statements, start=1)
+            for candidate in _candidates_of(judged, number, policy)
         ],
         "would_change": would_change(judgement, policy),
     }
+
+
+def _candidates_of(
+    judged: JudgedStatement, number: int, policy: Policy
+) -> Iterator[dict[str, object]]:
+    """The candidates of a statement, which is the `number`th from 1, in the first stage's order."""
+    affiliation = judged.affiliation
+    places = NamedPlaces.of(affiliation, [s.document for s in judged.scored])
+    steps = {d.ror_id: d for d in decisions(affiliation, judged.scored, policy)}
+    scored = {s.ror_id: s for s in judged.scored}
+    for rank, candidate in enumerate(judged.candidates, start=1):
+        yield {
+            "statement": number,
+            "ror_id": candidate.ror_id,
+            "name": candidate.document.display_name,
+            "matched_name": candidate.document.name,
+            "city": candidate.document.city,
+            "country_code": candidate.document.country_code,
+            "first_stage_rank": rank,
+            "sparse": candidate.sparse.score if candidate.sparse else None,
+            "dense": candidate.dense.score if candidate.dense else None,
+            **(
+                _judged(affiliation, places, scored[candidate.ror_id], steps[candidate.ror_id])
+                if candidate.ror_id in scored
+                else {}
+            ),
+        }
 
 
 def _judged(
@@ -204,19 +224,29 @@ def tell(judgement: Judgement, policy: Policy, console: Console, *, shown: int =
         console.print(_section("Curators' decisions"))
         for override in judgement.overrides:
             console.print(Padding.indent(_statement(override), 2))
-    if judgement.candidates:
-        found = decisions(affiliation, judgement.scored, policy)
-        console.print(_section("Candidates"))
-        console.print(_candidates(judgement, found, shown))
-        if compared := _compared(found):
-            console.print(_section("What weighed how much"))
-            console.print(_weighed(compared))
-        console.print(_section("The decision"))
-        for number, step in enumerate(_steps(judgement, found, policy), start=1):
-            console.print(Padding.indent(Text(f"{number}. ", style="dim").append(step), 2))
+    for number, judged in enumerate(judgement.statements, start=1):
+        if len(judgement.statements) > 1:
+            console.print(_section(f"Statement {number}"))
+            console.print(judged.affiliation.text, markup=False, highlight=False)
+        if judged.candidates:
+            _tell_statement(judged, judgement, policy, console, shown)
     console.print(_section("The answer"))
     for answer in _answer(judgement, policy):
         console.print(Padding.indent(answer, 2))
+
+
+def _tell_statement(
+    judged: JudgedStatement, judgement: Judgement, policy: Policy, console: Console, shown: int
+) -> None:
+    found = decisions(judged.affiliation, judged.scored, policy)
+    console.print(_section("Candidates"))
+    console.print(_candidates(judged, found, shown))
+    if compared := _compared(found):
+        console.print(_section("What weighed how much"))
+        console.print(_weighed(compared))
+    console.print(_section("The decision"))
+    for number, step in enumerate(_steps(judged, judgement, found, policy), start=1):
+        console.print(Padding.indent(Text(f"{number}. ", style="dim").append(step), 2))
 
 
 def would_change(judgement: Judgement, policy: Policy) -> str | None:
@@ -225,7 +255,7 @@ def would_change(judgement: Judgement, policy: Policy) -> str | None:
     best = next(
         (
             decision.scored
-            for decision in decisions(judgement.affiliation, judgement.scored, policy)
+            for decision in statement.decisions(judgement.statements, policy)
             if decision.fate is Fate.BELOW_THRESHOLD
         ),
         None,
@@ -293,8 +323,16 @@ def _about_text(raw: str, judgement: Judgement) -> Iterator[tuple[str, Text]]:
     if affiliation.refused:
         return
     yield "reads as", _reading(_parts(judgement))
-    if affiliation.searched:
-        yield "searched", Text(" ¦ ".join(["the whole", *affiliation.searched]))
+    searched = [
+        part
+        for judged in judgement.statements
+        for part in (
+            "the whole" if len(judgement.statements) == 1 else judged.affiliation.text,
+            *judged.affiliation.searched,
+        )
+    ]
+    if len(searched) > 1:
+        yield "searched", Text(" ¦ ".join(searched))
     if carried := identifiers_in(affiliation.text):
         yield "carries", Text(", ".join(sorted(carried)))
 
@@ -319,9 +357,9 @@ def _who(author: str, day: date | None, note: str) -> str:
     return f"{said_on}: {note}" if note else said_on
 
 
-def _candidates(judgement: Judgement, found: Sequence[Decision], shown: int) -> RenderableType:
-    places = NamedPlaces.of(judgement.affiliation, (s.document for s in judgement.scored))
-    ranks = {c.ror_id: rank for rank, c in enumerate(judgement.candidates, start=1)}
+def _candidates(judged: JudgedStatement, found: Sequence[Decision], shown: int) -> RenderableType:
+    places = NamedPlaces.of(judged.affiliation, (s.document for s in judged.scored))
+    ranks = {c.ror_id: rank for rank, c in enumerate(judged.candidates, start=1)}
     table = Table()
     for name in ("1st", "words", "sense", "logit", "prob."):
         table.add_column(name, justify="right")
@@ -342,15 +380,15 @@ def _candidates(judgement: Judgement, found: Sequence[Decision], shown: int) -> 
             Text(f"{s.probability:.3f}", style=_shade(s.probability)),
             shown_name.append(f" {candidate.ror_id}", style="not bold dim"),
             _marked_place(places, document),
-            _meter(_share(judgement.affiliation, document)),
+            _meter(_share(judged.affiliation, document)),
             Text(STEPS[decision.fate], style="green" if is_linked else "dim"),
         )
     notes = [
         "1st: rank in the first stage; words, sense: its scores; logit: the reranker's",
         "text: how much of it the name covers; ✓ named there, ✗ another country is named there",
     ]
-    rest = len(judgement.scored) - min(shown, len(judgement.scored))
-    unread = len(judgement.candidates) - len(judgement.scored)
+    rest = len(judged.scored) - min(shown, len(judged.scored))
+    unread = len(judged.candidates) - len(judged.scored)
     if rest or unread:
         notes.append(f"left out: {rest} less probable, {unread} that were not reranked")
     return Group(table, *(Padding.indent(Text(note, style="dim"), 2) for note in notes))
@@ -411,12 +449,14 @@ def _weighed(compared: Sequence[Scored]) -> Table:
     return table
 
 
-def _steps(judgement: Judgement, found: Sequence[Decision], policy: Policy) -> Iterator[Text]:
-    names = {s.candidate.ror_id: s.document.display_name for s in judgement.scored}
+def _steps(
+    judged: JudgedStatement, judgement: Judgement, found: Sequence[Decision], policy: Policy
+) -> Iterator[Text]:
+    names = {s.candidate.ror_id: s.document.display_name for s in judged.scored}
     reached = [v for v in found if v.scored.probability >= policy.accept_probability]
     verb = "reaches" if len(reached) == 1 else "reach"
     yield Text(
-        f"{len(judgement.candidates)} organisations found, {len(judgement.scored)} reranked, "
+        f"{len(judged.candidates)} organisations found, {len(judged.scored)} reranked, "
         f"{len(reached)} {verb} the threshold of {policy.accept_probability:.2f}"
     )
     for decision in reached:
@@ -424,7 +464,7 @@ def _steps(judgement: Judgement, found: Sequence[Decision], policy: Policy) -> I
         said = Text(f"{s.document.display_name} ({s.probability:.3f})", style="bold")
         match decision.fate:
             case Fate.LINKED | Fate.TIED:
-                affiliation, matched = judgement.affiliation, decision.matched
+                affiliation, matched = judged.affiliation, decision.matched
                 if matched:
                     start = affiliation.spans[min(matched)][0]
                     end = affiliation.spans[max(matched)][1]
@@ -478,7 +518,7 @@ def _noted(override: OverrideNote) -> str:
 
 def _rivals(judgement: Judgement, policy: Policy) -> list[Scored]:
     """Those that are tied, else the most probable one and its namesakes."""
-    found = decisions(judgement.affiliation, judgement.scored, policy)
+    found = statement.decisions(judgement.statements, policy)
     by_id = {decision.ror_id: decision.scored for decision in found}
     for decision in found:
         if decision.fate is Fate.TIED and decision.rival in by_id:

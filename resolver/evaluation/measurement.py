@@ -33,7 +33,8 @@ from resolver.evaluation.metrics import (
 from resolver.evaluation.mistake import Mistake, mistakes, unknown
 from resolver.evaluation.operating_point import LinksAtThreshold, OperatingPoint
 from resolver.evaluation.stage import Stage
-from resolver.matching.decision import Fate, decide
+from resolver.matching import statement
+from resolver.matching.decision import Fate
 from resolver.matching.lineage import apply, needed
 from resolver.matching.matcher import Judgement, Matcher
 from resolver.matching.outcome import Link
@@ -240,10 +241,15 @@ def work(gold: Sequence[Gold], latency: int) -> int:
 
 def _recalled(matcher: Matcher, judgements: Sequence[Judgement]) -> list[tuple[str, ...]]:
     """ROR ids of the first stage, best first; none where nothing was searched."""
-    searched = [judgement.affiliation for judgement in judgements if judgement.candidates]
+    searched = [judged.affiliation for j in judgements for judged in j.statements]
     lists = iter(matcher.recall.candidates(searched, depth=max(RECALL_CUTS)))
     return [
-        tuple(candidate.ror_id for candidate in next(lists)) if judgement.candidates else ()
+        tuple(
+            candidate.ror_id
+            for candidate in statement.candidates(
+                [replace(judged, candidates=next(lists)) for judged in judgement.statements]
+            )
+        )
         for judgement in judgements
     ]
 
@@ -279,10 +285,14 @@ def _answers(
 def _decided(judgement: Judgement, policy: Policy) -> dict[float, tuple[Link, ...]]:
     """The links at each threshold that makes a difference, before level and succession."""
     return {
-        threshold: decide(
-            judgement.affiliation, judgement.scored, replace(policy, accept_probability=threshold)
+        threshold: statement.outcome(
+            judgement.affiliation,
+            judgement.statements,
+            replace(policy, accept_probability=threshold),
         ).links
-        for threshold in operating_point.thresholds(c.probability for c in judgement.scored)
+        for threshold in operating_point.thresholds(
+            s.probability for judged in judgement.statements for s in judged.scored
+        )
     }
 
 
@@ -319,8 +329,7 @@ def _answer(
                 judgement.affiliation,
                 row,
                 judgement.outcome,
-                judgement.candidates,
-                scored,
+                judgement.statements,
                 policy=policy,
                 known=known,
             )

@@ -15,11 +15,13 @@ from enum import StrEnum
 
 from resolver.evaluation.gold import Gold
 from resolver.evaluation.stage import Stage
+from resolver.matching import statement
 from resolver.matching.candidate import Candidate
-from resolver.matching.decision import Decision, Fate, Scored, decisions
+from resolver.matching.decision import Decision, Fate
 from resolver.matching.outcome import Outcome
 from resolver.matching.place import NamedPlaces
 from resolver.matching.policy import Policy
+from resolver.matching.statement import Statements
 from resolver.registry.document import Document
 from resolver.text.affiliation import Affiliation
 from resolver.text.country import family
@@ -121,17 +123,16 @@ def mistakes(
     affiliation: Affiliation,
     gold: Gold,
     outcome: Outcome,
-    candidates: Sequence[Candidate],
-    scored: Sequence[Scored],
+    statements: Statements,
     *,
     policy: Policy,
     known: Mapping[str, Document | None] | None = None,
 ) -> list[Mistake]:
     """The mistakes of one string, missed ones first.
 
-    `candidates` come in the first stage's order, `scored` in the reranker's. `known` has
-    documents of labels and links that are not among the candidates, where there are any: without
-    them less is known of what the first stage missed.
+    `statements` are those of the affiliation, with candidates and scores. `known` has documents of
+    labels and links that are not among the candidates, where there are any: without them less is
+    known of what the first stage missed.
     """
     labels = tuple(dict.fromkeys(gold.ror_ids))
     links = tuple(link.ror_id for link in outcome.links)
@@ -139,6 +140,8 @@ def mistakes(
     wrong = [ror_id for ror_id in gold.counted(links) if ror_id not in labels]
     if not missed and not wrong:
         return []
+    candidates = statement.candidates(statements)
+    scored = statement.scored(statements)
     documents = {c.ror_id: c.document for c in candidates}
     for ror_id in (*labels, *gold.maybe, *links):
         if ror_id not in documents and (document := (known or {}).get(ror_id)):
@@ -147,7 +150,7 @@ def mistakes(
     first_stage = {c.ror_id: rank for rank, c in enumerate(candidates, start=1)}
     by_score = {s.candidate.ror_id: (rank, s) for rank, s in enumerate(scored, start=1)}
 
-    decided = {decision.ror_id: decision for decision in decisions(affiliation, scored, policy)}
+    decided = {decision.ror_id: decision for decision in statement.decisions(statements, policy)}
     judged = {ror_id: rank for rank, ror_id in enumerate(decided, start=1)}
 
     def named(ror_ids: Iterable[str]) -> tuple[Named, ...]:

@@ -140,7 +140,7 @@ def decide(affiliation: Affiliation, scored: Sequence[Scored], policy: Policy) -
     accepted = [decision for decision in made if decision.fate is Fate.LINKED]
     if accepted:
         return Outcome(affiliation.text, links=_links(comparison, accepted))
-    return Outcome(affiliation.text, reason=_reason(affiliation, made, policy))
+    return Outcome(affiliation.text, reason=reason(affiliation, made, policy))
 
 
 def decisions(affiliation: Affiliation, scored: Sequence[Scored], policy: Policy) -> list[Decision]:
@@ -148,7 +148,9 @@ def decisions(affiliation: Affiliation, scored: Sequence[Scored], policy: Policy
     return _decisions(_Comparison(affiliation, scored), policy)
 
 
-def _reason(affiliation: Affiliation, made: Sequence[Decision], policy: Policy) -> Reason:
+def reason(affiliation: Affiliation, made: Sequence[Decision], policy: Policy) -> Reason:
+    """Why an affiliation has no link, when nothing was linked in these decisions, most probable
+    first."""
     if any(decision.fate is Fate.TIED for decision in made):
         return Reason.AMBIGUOUS
     threshold = policy.accept_probability

@@ -15,11 +15,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Self
+from typing import NamedTuple, Self
 
 from resolver.text.damage import respaced, restored
 from resolver.text.parts import Part, parts
 from resolver.text.segments import divided, searched, segments
+from resolver.text.statements import statements
 from resolver.text.text import Text
 
 MAX_CHARACTERS = 10_000
@@ -92,10 +93,28 @@ class Affiliation(Text):
         """The segments that may name an organisation: those searched by themselves."""
         return tuple(searched(self.segments))
 
+    @cached_property
+    def statements(self) -> tuple[Statement, ...]:
+        """The affiliations that the text is made of, in order; mostly it is one, itself."""
+        spans = statements(self.text)
+        if len(spans) == 1:
+            return (Statement(0, self),)
+        return tuple(
+            Statement(start, Affiliation.stored(self.text[start:end])) for start, end in spans
+        )
+
     def parts(self, places: Iterable[str] = ()) -> list[Part]:
         """What each part of the text is (`resolver.text.parts.parts`), given the names of cities
         and regions that may be meant."""
         return parts(self.text, places)
+
+
+class Statement(NamedTuple):
+    """One of the affiliations that a text is made of; it begins at character `start` of the text
+    (`resolver.text.statements`)."""
+
+    start: int
+    affiliation: Affiliation
 
 
 def normalise(raw: str) -> str:

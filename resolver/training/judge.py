@@ -9,22 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from resolver.errors import ModelError
+from resolver.matching import statement
 from resolver.matching.candidate import Candidate
-from resolver.matching.decision import Fate, Scored, decisions
+from resolver.matching.decision import Fate, Scored
 from resolver.matching.evidence import NAMES, Features, evidence
 from resolver.matching.judge import TreeJudge
-from resolver.matching.matcher import Matcher
+from resolver.matching.matcher import Judgement, Matcher
 from resolver.matching.policy import Operating, Policy
 from resolver.matching.reading import Reading
 from resolver.matching.recall import Recall
 from resolver.matching.sieve import COLUMNS, Sieve, columns
+from resolver.matching.statement import JudgedStatement
 from resolver.matching.trees import Trees
+from resolver.registry.document import Document
 from resolver.registry.organisation import Organisation, OrganisationStatus
 from resolver.text.affiliation import Affiliation
 from resolver.training.augmentation import in_their_scripts
@@ -64,32 +68,35 @@ SEED = 42
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A labelled string with the first stage's candidates, in its order.
+    """A statement of a labelled string with the first stage's candidates, in its order.
 
-    `shortlist` are the positions of those that were reranked, in the same order, `logits` their
-    scores. `verdicts` are 1 (named in the string), 0 (surely not) or None (it cannot be known, and
-    is left out). Where the labels are `complete`, precision and recall are measured.
+    `item` is the whole string, `text` the statement (`resolver.text.statements`). `shortlist` are
+    the positions of those that were reranked, in the same order, `logits` their scores. `verdicts`
+    are 1 (named in the statement), 0 (surely not) or None (it cannot be known, and is left out).
+    Where the labels are `complete`, precision and recall are measured.
     """
 
     item: Labelled
+    text: str
     candidates: Sequence[Candidate]
     shortlist: tuple[int, ...]
     logits: tuple[float, ...]
     verdicts: tuple[int | None, ...]
     complete: bool = False
 
-    def scored(self, probabilities: Sequence[float]) -> list[Scored]:
-        """The shortlist, with probabilities."""
-        return [
+    def judged(self, probabilities: Sequence[float]) -> JudgedStatement:
+        """The statement with the shortlist's probabilities."""
+        scored = [
             Scored(self.candidates[position], logit, probability)
             for position, logit, probability in zip(
                 self.shortlist, self.logits, probabilities, strict=True
             )
         ]
+        return JudgedStatement(Affiliation.stored(self.text), self.candidates, scored)
 
     def features(self) -> Features:
         """The evidence of the shortlist."""
-        reading = Reading(Affiliation.stored(self.item.affiliation), self.candidates)
+        reading = Reading(Affiliation.stored(self.text), self.candidates)
         return evidence(reading, self.shortlist, self.logits)
 
 
@@ -123,7 +130,11 @@ def examples(
     *,
     progress: Callable[[int], None] | None = None,
 ) -> list[Example]:
-    """The shortlists that `matcher` makes, with verdicts; strings without candidates are left out.
+    """The shortlists that `matcher` makes, with verdicts; statements without candidates are left
+    out. Those of a string follow each other.
+
+    An organisation that a string of several statements names is right in the one where its logit is
+    highest; in the others it cannot be known.
 
     The matcher's reranker must not have seen these strings, or their organisations.
     """
@@ -132,37 +143,70 @@ def examples(
         items = gold[start : start + BATCH]
         judgements = matcher.judgements([item.affiliation for item in items])
         for item, judgement in zip(items, judgements, strict=True):
-            logits = {scored.ror_id: scored.score for scored in judgement.scored}
-            if logits:
-                shortlist = tuple(
-                    position
-                    for position, candidate in enumerate(judgement.candidates)
-                    if candidate.ror_id in logits
-                )
-                reranked = [judgement.candidates[position] for position in shortlist]
-                made.append(
-                    Example(
-                        item,
-                        judgement.candidates,
-                        shortlist,
-                        tuple(logits[candidate.ror_id] for candidate in reranked),
-                        tuple(verdict(item, c.document, organisations) for c in reranked),
-                        complete=item.complete,
-                    )
-                )
+            made += _of_string(item, judgement, organisations)
         if progress:
             progress(min(start + BATCH, len(gold)))
     return made
 
 
+def _of_string(
+    item: Labelled, judgement: Judgement, organisations: Mapping[str, Organisation]
+) -> list[Example]:
+    reranked = [judged for judged in judgement.statements if judged.scored]
+    logits = [{scored.ror_id: scored.score for scored in judged.scored} for judged in reranked]
+    shortlists = [
+        [n for n, candidate in enumerate(judged.candidates) if candidate.ror_id in of_one]
+        for judged, of_one in zip(reranked, logits, strict=True)
+    ]
+    scored = [
+        [(judged.candidates[n].document, of_one[judged.candidates[n].ror_id]) for n in shortlist]
+        for judged, of_one, shortlist in zip(reranked, logits, shortlists, strict=True)
+    ]
+    return [
+        Example(
+            item,
+            judged.affiliation.text,
+            judged.candidates,
+            tuple(shortlist),
+            tuple(logit for _, logit in of_one),
+            tuple(verdicts),
+            complete=item.complete,
+        )
+        for judged, shortlist, of_one, verdicts in zip(
+            reranked, shortlists, scored, verdicts_of(item, scored, organisations), strict=True
+        )
+    ]
+
+
+def verdicts_of(
+    item: Labelled,
+    statements: Sequence[Sequence[tuple[Document, float]]],
+    organisations: Mapping[str, Organisation],
+) -> list[list[int | None]]:
+    """The verdicts on the candidates of each statement of a string, given with a score.
+
+    An organisation that the string names is right in the statement where its score is highest; in
+    the others it cannot be known.
+    """
+    best: dict[str, float] = {}
+    for document, score in chain.from_iterable(statements):
+        best[document.ror_id] = max(score, best.get(document.ror_id, score))
+
+    def of_one(document: Document, score: float) -> int | None:
+        right = verdict(item, document, organisations)
+        return None if right == 1 and score < best[document.ror_id] else right
+
+    return [[of_one(*scored) for scored in candidates] for candidates in statements]
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingTable:
     """Candidates to fit on, a row each: the evidence `x` (rows, features), whether it is right `y`
-    (rows,), and the number of its `example` (rows,)."""
+    (rows,), and the number of its `string` (rows,)."""
 
     x: Features
     y: npt.NDArray[np.bool_]
-    example: npt.NDArray[np.int64]
+    string: npt.NDArray[np.int64]
 
 
 def fit_sieve(
@@ -183,20 +227,24 @@ def fit_sieve(
     tables: list[tuple[Features, npt.NDArray[np.bool_]]] = []
     for start in range(0, len(strings), BATCH):
         batch = strings[start : start + BATCH]
-        texts = [Affiliation.stored(item.affiliation) for item in batch]
-        for item, text, candidates in zip(
-            batch, texts, recall.candidates(texts, depth=depth), strict=True
-        ):
-            rights = [verdict(item, candidate.document, organisations) for candidate in candidates]
-            known = np.array([right is not None for right in rights], np.bool_)
-            if not known.any():
-                continue
-            tables.append(
-                (
-                    columns(Reading(text, candidates))[known],
-                    np.array([right == 1 for right in rights], np.bool_)[known],
+        stated = [
+            [text for _, text in Affiliation.stored(item.affiliation).statements] for item in batch
+        ]
+        found = iter(recall.candidates(list(chain.from_iterable(stated)), depth=depth))
+        for item, texts in zip(batch, stated, strict=True):
+            lists = list(islice(found, len(texts)))
+            fused = [[(c.document, c.fused) for c in candidates] for candidates in lists]
+            verdicts = verdicts_of(item, fused, organisations)
+            for text, candidates, rights in zip(texts, lists, verdicts, strict=True):
+                known = np.array([right is not None for right in rights], np.bool_)
+                if not known.any():
+                    continue
+                tables.append(
+                    (
+                        columns(Reading(text, candidates))[known],
+                        np.array([right == 1 for right in rights], np.bool_)[known],
+                    )
                 )
-            )
         if progress:
             progress(min(start + BATCH, len(strings)))
     x = np.concatenate([x for x, _ in tables] or [np.empty((0, len(COLUMNS)))])
@@ -220,13 +268,14 @@ def fit_judge(
     Raises:
         ModelError: there are too few right or wrong candidates to fit on.
     """
-    table = _table(examples, features)
+    strings = _strings(examples)
+    table = _table(examples, features, strings)
     _require_enough(table.y, features=len(NAMES), what="judge")
     probabilities: list[npt.NDArray[np.float64]] = [np.empty(0)] * len(examples)
     for part in range(PARTS):
-        left_out = table.example % PARTS == part
+        left_out = table.string % PARTS == part
         judge = _fit(table.x[~left_out], table.y[~left_out])
-        for number in range(part, len(examples), PARTS):
+        for number in np.flatnonzero(strings % PARTS == part).tolist():
             probabilities[number] = judge.probability(features[number])
         if progress:
             progress(part + 1)
@@ -236,17 +285,27 @@ def fit_judge(
     return judge, _operating(examples, probabilities)
 
 
-def _table(examples: Sequence[Example], features: Sequence[Features]) -> TrainingTable:
+def _strings(examples: Sequence[Example]) -> npt.NDArray[np.int64]:
+    """The number of each example's string, shape (examples,)."""
+    numbers: dict[str, int] = {}
+    return np.array(
+        [numbers.setdefault(e.item.affiliation, len(numbers)) for e in examples], np.int64
+    )
+
+
+def _table(
+    examples: Sequence[Example], features: Sequence[Features], strings: npt.NDArray[np.int64]
+) -> TrainingTable:
     rows = [
-        (row, right == 1, number)
-        for number, (example, matrix) in enumerate(zip(examples, features, strict=True))
+        (row, right == 1, string)
+        for string, example, matrix in zip(strings.tolist(), examples, features, strict=True)
         for row, right in zip(matrix, example.verdicts, strict=True)
         if right is not None
     ]
     return TrainingTable(
         np.array([row for row, _, _ in rows]).reshape(len(rows), len(NAMES)),
         np.array([right for _, right, _ in rows], np.bool_),
-        np.array([number for _, _, number in rows], np.int64),
+        np.array([string for _, _, string in rows], np.int64),
     )
 
 
@@ -319,25 +378,25 @@ def _operating(
 ) -> Operating:
     """Precision and recall at each of the `THRESHOLDS`, on the examples with complete labels."""
     points = []
-    decided = [
-        (example, Affiliation.stored(example.item.affiliation), example.scored(row.tolist()))
-        for example, row in zip(examples, probabilities, strict=True)
-        if example.complete
-    ]
-    wanted = sum(len(example.item.ror_ids) for example, _, _ in decided)
+    strings: dict[str, tuple[Labelled, list[JudgedStatement]]] = {}
+    for example, row in zip(examples, probabilities, strict=True):
+        if example.complete:
+            _, statements = strings.setdefault(example.item.affiliation, (example.item, []))
+            statements.append(example.judged(row.tolist()))
+    wanted = sum(len(item.ror_ids) for item, _ in strings.values())
     for accept in THRESHOLDS:
         policy = Policy(accept_probability=accept)
         right = linked = 0
-        for example, affiliation, scored in decided:
-            if all(s.probability < accept for s in scored):
+        for item, statements in strings.values():
+            if all(s.probability < accept for judged in statements for s in judged.scored):
                 continue
             links = {
                 decision.ror_id
-                for decision in decisions(affiliation, scored, policy)
+                for decision in statement.decisions(statements, policy)
                 if decision.fate is Fate.LINKED
-            } - example.item.maybe
+            } - item.maybe
             linked += len(links)
-            right += len(links & example.item.ror_ids)
+            right += len(links & item.ror_ids)
         if linked and wanted:
             points.append((accept, right / linked, right / wanted))
     return tuple(points)

@@ -15,6 +15,7 @@ from resolver.matching.candidate import Candidate
 from resolver.matching.decision import Fate, Scored
 from resolver.matching.outcome import Link, Outcome, Reason
 from resolver.matching.policy import Policy, Succession
+from resolver.matching.statement import JudgedStatement
 from resolver.registry.document import Document
 from resolver.text.affiliation import Affiliation
 
@@ -232,12 +233,13 @@ def found(case: Case, policy: Policy = DEFAULT) -> list[Mistake]:
         Link(d.ror_id, d.display_name, d.name, 0.0, 0.9, rank)
         for rank, d in enumerate(case.linked, start=1)
     )
+    affiliation = Affiliation.of(case.text)
+    judged = JudgedStatement(affiliation, candidates, sorted(scored, key=lambda s: -s.score))
     return mistakes(
-        Affiliation.of(case.text),
+        affiliation,
         Gold(case.text, ids(case.gold), maybe=ids(case.maybe), ruled_out=ids(case.ruled_out)),
         Outcome(case.text, links, None if links else Reason.BELOW_THRESHOLD),
-        candidates,
-        sorted(scored, key=lambda s: -s.score),
+        [judged],
         policy=policy,
         known={document.ror_id: document for document in case.known},
     )

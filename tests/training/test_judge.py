@@ -20,7 +20,7 @@ from resolver.matching.reading import Reading
 from resolver.matching.recall import Recall
 from resolver.registry.document import Document
 from resolver.registry.dump import open_release
-from resolver.registry.organisation import Organisation
+from resolver.registry.organisation import Organisation, OrganisationStatus
 from resolver.reranker.loading import load as load_reranker
 from resolver.settings import BUILTIN
 from resolver.text.affiliation import Affiliation
@@ -48,18 +48,19 @@ def examples(count: int, *, seed: int = 1) -> list[Example]:
     """Each names one organisation; its logit is higher, as a rule, and one verdict is unknown."""
     rng = random.Random(seed)
     found = []
-    for _ in range(count):
+    for number in range(count):
         city, kind = rng.choice(CITIES), rng.choice(KINDS)
         right = kind.format(city)
         names = [right, *rng.sample([k.format(c) for c in CITIES for k in KINDS], 4)]
         names = list(dict.fromkeys(names))
         candidates = [candidate(name, rng.random()) for name in names]
         logits = tuple(rng.gauss(2 if name == right else -2, 1.5) for name in names)
-        item = Labelled(f"Department, {right}, Norway", frozenset({right}))
+        item = Labelled(f"Department {number}, {right}, Norway", frozenset({right}))
         verdicts = tuple(1 if name == right else 0 for name in names)
         found.append(
             Example(
                 item,
+                item.affiliation,
                 candidates,
                 tuple(range(len(names))),
                 logits,
@@ -142,6 +143,28 @@ class Listed:
         return [self._known[text.text][:depth] for text in texts]
 
 
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([[3.0, 1.0], [1.0, 2.0]], [[1, 0], [None, 0]]),
+        ([[1.0, 1.0], [3.0, 2.0]], [[None, 0], [1, 0]]),
+        ([[1.0, 1.0], [1.0, 2.0]], [[1, 0], [1, 0]]),
+    ],
+    ids=["in the first", "in the second", "in both alike"],
+)
+def test_a_named_organisation_is_right_in_one_statement(
+    scores: list[list[float]], expected: list[list[int | None]]
+) -> None:
+    documents = [candidate(name, 0.0).document for name in ("Oslo University", "Bergen College")]
+    item = Labelled("two statements", frozenset({"Oslo University"}), complete=True)
+    statements = [list(zip(documents, of_one, strict=True)) for of_one in scores]
+    organisations = {
+        document.ror_id: Organisation(document.ror_id, OrganisationStatus.ACTIVE, (), places=())
+        for document in documents
+    }
+    assert judge.verdicts_of(item, statements, organisations) == expected
+
+
 def test_the_sieve_passes_what_is_named() -> None:
     found = [
         replace(e, item=replace(e.item, affiliation=f"Room {i}, {e.item.affiliation}"))
@@ -167,10 +190,10 @@ def test_too_few_candidates_are_refused_by_the_sieve() -> None:
 
 
 def test_what_cannot_be_known_is_left_out(fitted) -> None:
-    from resolver.training.judge import _table
+    from resolver.training.judge import _strings, _table
 
     found, _, _ = fitted
-    table = _table(found, evidence_of(found))
+    table = _table(found, evidence_of(found), _strings(found))
     assert len(table.y) == sum(verdict is not None for e in found for verdict in e.verdicts)
 
 
