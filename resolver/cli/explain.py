@@ -125,7 +125,7 @@ def changes(raw: str) -> list[str]:
     categories = {unicodedata.category(character) for character in raw}
     found = {
         "HTML entities resolved": plain != raw,
-        "tags removed": bool(re.search(r"</?[A-Za-z][^<>]{0,200}>", plain)),
+        "tags removed": bool(re.search(r"</?[A-Za-z][^<>]{0,200}>", mended)),
         "damage mended": mended != plain or respaced(plain) != plain,
         "compatibility characters folded": not unicodedata.is_normalized("NFKC", mended),
         "invisible characters removed": "Cf" in categories,
