@@ -223,7 +223,7 @@ def tell(judgement: Judgement, policy: Policy, console: Console, *, shown: int =
     if judgement.overrides:
         console.print(_section("Curators' decisions"))
         for override in judgement.overrides:
-            console.print(Padding.indent(_statement(override), 2))
+            console.print(Padding.indent(_decided_by(override), 2))
     for number, judged in enumerate(judgement.statements, start=1):
         if len(judgement.statements) > 1:
             console.print(_section(f"Statement {number}"))
@@ -343,7 +343,7 @@ def _reading(read: Sequence[Part]) -> Text:
     )
 
 
-def _statement(override: Override) -> Text:
+def _decided_by(override: Override) -> Text:
     who = _who(override.author, override.date, override.note)
     name = f" {override.name}" if override.name else ""
     return Text.assemble(
