@@ -15,8 +15,8 @@ A pure function. Tried in this order:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import zip_longest
+from collections.abc import Sequence
+from itertools import takewhile
 
 from resolver.matching.outcome import Reason
 from resolver.matching.place import NamedPlaces, place_names
@@ -60,24 +60,24 @@ def why_none(
     kinds = {part.kind for part in parts}
     if PartKind.UNIT in kinds:
         return Reason.DEPARTMENT_ONLY
-    bare = [Text(part.text) for part in _bare_names(parts)]
-    if any(name.matched(registry_text(document.name)) for name in bare for document in close):
+    names = [Text(p.text) for p in parts if p.kind in {PartKind.NAME, PartKind.ACRONYM}]
+    if any(name.matched(registry_text(document.name)) for name in names for document in close):
         return named
     if kinds & {PartKind.PERSON, PartKind.REMARK}:
         return Reason.PERSON_OR_NOISE
-    if bare:
+    if _begins_with_name(parts):
         return Reason.ELSEWHERE if elsewhere else Reason.NOT_IN_REGISTRY
     return Reason.PLACE_ONLY if PartKind.PLACE in kinds else Reason.PERSON_OR_NOISE
 
 
-def _bare_names(parts: Sequence[Part]) -> Iterator[Part]:
-    """Names that no word tells anything about, but for that of a town: "Coppell, TX 75019"."""
-    for part, following in zip_longest(parts, parts[1:]):
-        before_state = (
-            following and following.kind is PartKind.PLACE and _STATE.match(following.text)
-        )
-        if part.kind is PartKind.ACRONYM or (part.kind is PartKind.NAME and not before_state):
-            yield part
+def _begins_with_name(parts: Sequence[Part]) -> bool:
+    """Whether a bare name stands before the places, as a company does. One behind them, or right
+    before a state ("Coppell, TX 75019"), is a town that nothing knows."""
+    before = list(takewhile(lambda part: part.kind is not PartKind.PLACE, parts))
+    following = parts[len(before)] if len(before) < len(parts) else None
+    if following and _STATE.match(following.text) and before and before[-1].kind is PartKind.NAME:
+        before.pop()
+    return any(part.kind in {PartKind.NAME, PartKind.ACRONYM} for part in before)
 
 
 def organisations(parts: Sequence[Part], documents: Sequence[Document] = ()) -> list[Part]:

@@ -54,6 +54,7 @@ def near(
         pytest.param(
             "Kelmar, (Jena), Germany", [near("Optik", 0.3, "Jena")], "not_in_registry", id="and two"
         ),
+        pytest.param("12 Juniper Road, Kelmar, Italy", [], "place_only", id="a town behind a street"),
         pytest.param("Rome, Italy", [near("Optik", 0.3, "Rome")], "place_only", id="two places"),
         pytest.param(
             "K.L.N. College of Engineering", [], "not_in_registry", id="initials name a college"
