@@ -5,7 +5,8 @@ A pure function of its arguments. In order of probability, a candidate becomes a
 1. the policy admits it, and its probability reaches the threshold,
 2. the text does not place it in another country,
 3. words of the affiliation match its name that no better link has claimed: two organisations with
-   similar names compete for the same words, and the better one gets them, and
+   similar names compete for the same words, and the better one gets them, with all of its names
+   and acronyms in the text, and
 4. no other candidate for the same words is equally good: of two organisations of one name the text
    must say which, by a place, or neither is linked.
 
@@ -23,6 +24,7 @@ from functools import cached_property
 from heapq import nlargest
 from operator import itemgetter
 
+from resolver.matching.acronym import Acronyms
 from resolver.matching.candidate import Candidate, order
 from resolver.matching.outcome import (
     CountryAgreement,
@@ -163,6 +165,11 @@ class _Comparison:
         """The candidates' places that the text names."""
         return NamedPlaces.of(self.affiliation, [s.document for s in self.scored])
 
+    @cached_property
+    def acronyms(self) -> Acronyms:
+        """The text's acronyms."""
+        return Acronyms(self.affiliation)
+
     def matched(self, s: Scored, claimed: frozenset[int] = frozenset()) -> frozenset[int]:
         """Positions of the text's units that match the candidate's name and are not claimed."""
         key = s.document.name, claimed
@@ -182,7 +189,7 @@ class _Comparison:
 
 
 Claims = Sequence[tuple[Scored, frozenset[int]]]
-"""What was linked or tied so far, with the positions that match its name."""
+"""What was linked or tied so far, with the positions that match any of its names."""
 
 
 def _decisions(comparison: _Comparison, policy: Policy) -> list[Decision]:
@@ -205,7 +212,8 @@ def _decisions(comparison: _Comparison, policy: Policy) -> list[Decision]:
         if decision.fate is Fate.TIED:
             tied[name] = s.ror_id
         if decision.fate in {Fate.LINKED, Fate.TIED}:
-            claims.append((s, comparison.matched(s, _claimed(claims))))
+            matched = comparison.matched(s, _claimed(claims))
+            claims.append((s, comparison.acronyms.claimed(s.document, matched)))
         made.append(decision)
     return made
 
