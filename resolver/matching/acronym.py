@@ -16,11 +16,15 @@ from resolver.text.affiliation import Affiliation
 from resolver.text.text import Text, registry_text
 
 FULL = 0.8
-"""Share of the words of a name, those that join left out, from which a text has the name."""
+"""From this share of its words on, those that join left out, a text has a name."""
 
 
 class Acronyms:
-    """The acronyms of an affiliation by their positions."""
+    """The acronyms of an affiliation; `at` has them by their positions.
+
+    In the methods `matched` are the positions of the affiliation's units that match the name of a
+    document.
+    """
 
     def __init__(self, affiliation: Affiliation) -> None:
         self.affiliation = affiliation
@@ -41,9 +45,9 @@ class Acronyms:
         own = {_as_acronym(name) for name in (document.name, *document.other_names)} & self._units
         return frozenset(p for p in self.at if self.affiliation.units[p] in own) if own else _NONE
 
-    def spelled_out(self, matched: frozenset[int]) -> list[Acronym]:
-        """The acronyms that a name matches, where it matches nothing else and the text spells each
-        of them out; else none."""
+    def _spelled_out(self, matched: frozenset[int]) -> list[Acronym]:
+        """The acronyms that a name matches; none where it matches anything else, or where the text
+        does not spell them all out."""
         if not matched or not self._any_spelled_out:
             return []
         acronyms = [self.at[p] for p in matched if p in self.at]
@@ -52,16 +56,20 @@ class Acronyms:
         return acronyms
 
     def otherwise(self, document: Document, matched: frozenset[int], *, by_initials: bool) -> float:
-        """The share, from 0 to 1, of the words beside an acronym that none of the names of an
-        organisation match which `matched` nothing but this acronym."""
-        acronyms = self.spelled_out(matched)
+        """The share, from 0 to 1, of the words that an acronym is spelled out as which no name of
+        an organisation matches.
+
+        0 where the name matches more than an acronym, or one that is not spelled out.
+        `by_initials` chooses between the two rules of `resolver.text.acronyms`.
+        """
+        acronyms = self._spelled_out(matched)
         if not acronyms or any(a.by_initials for a in acronyms) != by_initials:
             return 0.0
         words = frozenset().union(*(a.spelled_out for a in acronyms))
         return 1 - max(self._agreement(name, words) for name in _names(document))
 
     def confirmed(self, document: Document, matched: frozenset[int]) -> bool:
-        """Whether both an organisation's acronym and a full name of it stand in the text."""
+        """Whether the text has both an acronym of an organisation and a full name of it."""
         if not self.at or not matched:
             return False
         for acronym in self._by_initials:
@@ -82,8 +90,9 @@ class Acronyms:
         )
 
     def claimed(self, document: Document, matched: frozenset[int]) -> frozenset[int]:
-        """Positions of all the names of an organisation that is linked by `matched`: these; its
-        acronyms; those whose words, by their initials, are `matched`; its other full names."""
+        """Positions of all names of a linked organisation: those `matched`, acronyms of which the
+        text says by initials that they are short for these, and its other names and acronyms in
+        the registry."""
         given = (
             acronym.position
             for acronym in self._by_initials
@@ -116,10 +125,12 @@ class Acronyms:
         return max(len(found) / len(content), of_name) if content else 1.0
 
     def _content(self, positions: frozenset[int]) -> frozenset[int]:
+        """Those positions whose words do more than join others."""
         units = self.affiliation.units
         return frozenset(p for p in positions if units[p] not in vocabulary.LINK)
 
     def _has(self, name: Text, matched: frozenset[int]) -> bool:
+        """Whether these positions are enough of a name of two words or more."""
         content = sum(unit not in vocabulary.LINK for unit in name.units)
         return content > 1 and len(self._content(matched)) >= FULL * content
 
