@@ -5,8 +5,8 @@ A pure function of its arguments. In order of probability, a candidate becomes a
 1. the policy admits it, and its probability reaches the threshold,
 2. the text does not place it in another country,
 3. words of the affiliation match its name that no better link has claimed: two organisations with
-   similar names compete for the same words, and the better one gets them, while parent and child
-   that are both written share theirs, and
+   similar names compete for the same words, and the better one gets them, with all of its names
+   and acronyms in the text, while parent and child that are both written share theirs, and
 4. no other candidate for the same words is equally good: of two organisations of one name the text
    must say which, by a place, or neither is linked.
 
@@ -25,6 +25,7 @@ from functools import cached_property
 from heapq import nlargest
 from operator import itemgetter
 
+from resolver.matching.acronym import Acronyms
 from resolver.matching.candidate import Candidate, order
 from resolver.matching.outcome import (
     CountryAgreement,
@@ -167,7 +168,7 @@ def reason(affiliation: Affiliation, made: Sequence[Decision], policy: Policy) -
 
 
 Claims = Sequence[tuple[Scored, frozenset[int]]]
-"""What was linked or tied so far, with the positions that match its name."""
+"""What was linked or tied so far, with the positions that match any of its names."""
 
 
 class _Comparison:
@@ -191,6 +192,11 @@ class _Comparison:
         """The candidates' places that the text names."""
         return NamedPlaces.of(self.affiliation, [s.document for s in self.scored])
 
+    @cached_property
+    def acronyms(self) -> Acronyms:
+        """The text's acronyms."""
+        return Acronyms(self.affiliation)
+
     def matched(self, s: Scored, claimed: frozenset[int] = frozenset()) -> frozenset[int]:
         """Positions of the text's units that match the candidate's name and are not claimed."""
         key = s.document.name, claimed
@@ -202,17 +208,17 @@ class _Comparison:
 
     def unclaimed(self, s: Scored, claims: Claims) -> frozenset[int]:
         """The same without those that better links claimed and do not share with it."""
-        claimed = (positions for owner, positions in claims if not self._share(s, owner))
+        claimed = (positions for owner, positions in claims if not self._share(s, owner, positions))
         return self.matched(s, frozenset().union(*claimed))
 
-    def _share(self, s: Scored, owner: Scored) -> bool:
-        """Whether a candidate may stand on words that a better link stands on.
+    def _share(self, s: Scored, owner: Scored, claimed: frozenset[int]) -> bool:
+        """Whether a candidate may stand on the words that a better link claimed.
 
         It may where its name has these words and more, where it stands in a part of its own, or
         where it stands in full and has words of its own. Parent and child share their words where
         the parent's name stands in full, or the child's has a word of its own.
         """
-        mine, theirs = self.matched(s), self.matched(owner)
+        mine, theirs = self.matched(s), self.matched(owner) | claimed
         if mine > theirs:
             return True
         has_own = not mine <= theirs
@@ -256,7 +262,7 @@ def _decisions(comparison: _Comparison, policy: Policy) -> list[Decision]:
             tied[name] = s.ror_id
         if decision.fate in {Fate.LINKED, Fate.TIED}:
             decision = replace(decision, matched=comparison.unclaimed(s, claims))
-            claims.append((s, decision.matched))
+            claims.append((s, comparison.acronyms.claimed(s.document, decision.matched)))
         made.append(decision)
     return made
 

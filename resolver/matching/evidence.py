@@ -167,6 +167,25 @@ def _capitals(reading: Reading) -> Flags:
     return _flags(len(name) <= _SHORT and not capitals.isdisjoint(name) for name in reading.names)
 
 
+def _spelled_out_otherwise(reading: Reading, *, by_initials: bool) -> list[float]:
+    return [
+        reading.acronyms.otherwise(document, matched, by_initials=by_initials)
+        for document, matched in zip(reading.documents, reading.matched, strict=True)
+    ]
+
+
+def _acronym_confirmed(reading: Reading) -> Flags:
+    confirmed = reading.acronyms.confirmed
+    return _flags(map(confirmed, reading.documents, reading.matched))
+
+
+def _no_acronym(reading: Reading) -> Flags:
+    return _flags(
+        document.is_acronym and bool(matched) and matched <= reading.acronyms.none
+        for document, matched in zip(reading.documents, reading.matched, strict=True)
+    )
+
+
 def _country(agreement: CountryAgreement) -> Callable[[Reading], Flags]:
     return lambda r: _flags(r.places.country(d) is agreement for d in r.documents)
 
@@ -347,6 +366,28 @@ FIRST_STAGE_FEATURES: tuple[Feature[Reading], ...] = (
         "capitals",
         "the name has one or two words, and the text has one of them in capitals",
         _capitals,
+    ),
+    Feature(
+        "spelled_out_otherwise",
+        "its name matches only an acronym whose letters begin words beside it: the share of these "
+        "words that none of the organisation's names match",
+        lambda r: _spelled_out_otherwise(r, by_initials=True),
+    ),
+    Feature(
+        "bracketed_otherwise",
+        "the same for an acronym alone in brackets after a name with other initials",
+        lambda r: _spelled_out_otherwise(r, by_initials=False),
+    ),
+    Feature(
+        "acronym_confirmed",
+        "the text has both a full name of the organisation and its acronym",
+        _acronym_confirmed,
+    ),
+    Feature(
+        "no_acronym",
+        "the name is nothing but an acronym, and what matches it in the text is none: a state, a "
+        "degree, a word in small letters",
+        _no_acronym,
     ),
     Feature(
         "display_name",

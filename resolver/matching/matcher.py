@@ -398,7 +398,7 @@ def _overruled(
 
 
 def _pair(reading: Reading, position: int) -> Pair:
-    return reading.affiliation.text, reading.documents[position].text
+    return reading.affiliation.model_text, reading.documents[position].text
 
 
 def _as_written(raw: str, judgement: Judgement) -> Judgement:

@@ -16,6 +16,7 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
+from resolver.matching.acronym import Acronyms
 from resolver.matching.candidate import Candidate
 from resolver.matching.place import NamedPlaces
 from resolver.registry.document import Document
@@ -117,8 +118,15 @@ class Reading:
 
     @cached_property
     def capitals(self) -> frozenset[str]:
-        """The text's words in capitals, folded."""
-        return frozenset(fold(word) for word in _CAPITALS.findall(self.affiliation.text))
+        """The text's words in capitals and its acronyms, folded."""
+        units = self.affiliation.units
+        capitals = frozenset(fold(word) for word in _CAPITALS.findall(self.affiliation.text))
+        return capitals | {units[position] for position in self.acronyms.at}
+
+    @cached_property
+    def acronyms(self) -> Acronyms:
+        """The text's acronyms."""
+        return Acronyms(self.affiliation)
 
     @cached_property
     def identified(self) -> Flags:

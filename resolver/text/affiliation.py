@@ -17,11 +17,13 @@ from enum import StrEnum
 from functools import cached_property
 from typing import NamedTuple, Self
 
+from resolver.text.acronyms import Acronym, acronyms
 from resolver.text.damage import respaced, restored
 from resolver.text.parts import Part, parts
 from resolver.text.segments import divided, searched, segments
 from resolver.text.statements import statements
 from resolver.text.text import Text
+from resolver.text.words import undotted
 
 MAX_CHARACTERS = 10_000
 """Longest text taken for an affiliation. The longest of the 14,264 training strings has 444
@@ -33,6 +35,9 @@ _TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
 _LONG_NUMBER = re.compile("&#([0-9]{20,});?")
 """No character has so large a number, and `html.unescape` fails on thousands of digits. The first
 eight digits after the zeros are enough to see that there is none."""
+
+_LONE_WORD = re.compile(r"[a-z]{3,5}")
+"""A text that is an acronym in small letters, if it names anything."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """What a text in Postgres cannot contain: NUL, and surrogates that belong to no pair."""
@@ -102,6 +107,18 @@ class Affiliation(Text):
         return tuple(
             Statement(start, Affiliation.stored(self.text[start:end])) for start, end in spans
         )
+
+    @cached_property
+    def model_text(self) -> str:
+        """What the reranker reads: acronyms without dots, and in capitals where the text is nothing
+        but a short word in small letters. It tells "cern" from CERN."""
+        text = undotted(self.text)
+        return text.upper() if _LONE_WORD.fullmatch(text) else text
+
+    @cached_property
+    def acronyms(self) -> tuple[Acronym, ...]:
+        """Its acronyms in order, each with what the text spells it out as."""
+        return acronyms(self)
 
     def parts(self, places: Iterable[str] = ()) -> list[Part]:
         """What each part of the text is (`resolver.text.parts.parts`), given the names of cities

@@ -50,7 +50,7 @@ class Part:
 
 _BOUNDARY = re.compile(r"[,;:|/()\[\]{}\n、，；：،؛]+|\s[-–—]\s|(?<=[^\W\d_]{6})\.(?:\s+|$)")
 
-_WEB = re.compile(
+WEB = re.compile(
     r"\S+@\S+|\[email\s+protected\]|https?://\S+|www\.\S+|\b10\.\d{4,9}/\S+"
     r"|\b\d{4}-\d{4}-\d{4}-\d{3}[\dX]\b",
     re.IGNORECASE,
@@ -86,12 +86,12 @@ def parts(text: str, places: Iterable[str] = ()) -> list[Part]:
 
     Countries are known; `places` are the names of cities and regions that may be meant.
     """
-    blank = _WEB.sub(lambda address: " " * len(address.group()), text)
+    blank = WEB.sub(lambda address: " " * len(address.group()), text)
     known = _Places(_by_first(set(places)))
     shouted = not any(map(str.islower, text))
     read = [
         Part(PartKind.REMARK, address.group(), address.start(), address.end())
-        for address in _WEB.finditer(text)
+        for address in WEB.finditer(text)
     ]
     start = 0
     for boundary in [*_BOUNDARY.finditer(blank), None]:

@@ -12,8 +12,8 @@ from functools import cached_property, lru_cache
 
 from resolver.text.words import (
     ByBeginning,
-    acronyms,
     by_beginning,
+    capitals,
     fold,
     matched_words,
     matching,
@@ -56,9 +56,9 @@ class Text:
         return f" {' '.join(self.words)} " if self.words else ""
 
     @cached_property
-    def acronyms(self) -> frozenset[str]:
-        """The `units` that are written as acronyms (`resolver.text.words.acronyms`)."""
-        return acronyms(self.text)
+    def capitals(self) -> frozenset[str]:
+        """The `units` that are written as acronyms (`resolver.text.words.capitals`)."""
+        return capitals(self.text)
 
     @cached_property
     def _by_beginning(self) -> ByBeginning:
@@ -67,7 +67,7 @@ class Text:
     def matching(self, name: Text) -> list[list[int]]:
         """For each unit of a name the positions of those `units` that are the same word, ascending
         (`resolver.text.words.matching`)."""
-        return matching(self._by_beginning, name.units, self.acronyms | name.acronyms)
+        return matching(self._by_beginning, name.units, self.capitals | name.capitals)
 
     def matched(self, name: Text, claimed: frozenset[int] = frozenset()) -> frozenset[int]:
         """Positions of those `units` that match a name and are not `claimed`

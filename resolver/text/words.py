@@ -16,7 +16,17 @@ _MARKS = "".join(
 Burmese are no part of a word: these scripts have no spaces, and their marks cut a run
 into pieces of about a syllable, on both sides alike."""
 
-_WORD = re.compile(rf"[\w{_MARKS}]+")
+_LETTER = r"[^\W\d_\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
+"""A letter that is not `CJK`."""
+
+_DOTTED = rf"{_LETTER}(?:(?:\.{_LETTER}(?![\w{_MARKS}])){{2,}}|(?:\. ?{_LETTER}(?=\.)){{2,}})"
+"""Three letters or more with a dot after each, which are one word: "C.S.I.R.O.", "U. S. A.".
+Without spaces the last dot may be missing. Two are mostly initials of a person."""
+
+_WORD = re.compile(rf"{_DOTTED}|[\w{_MARKS}]+")
+
+_WITH_DOTS = re.compile(rf"(?<![\w.]){_DOTTED}\.?")
+_DOTS = str.maketrans("", "", ". ")
 
 CJK = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+")
 """Han, kana, Hangul: written without spaces, or with particles attached."""
@@ -63,7 +73,8 @@ def script(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Folded words in order, an unbroken run of CJK characters being one.
+    """Folded words in order, an unbroken run of CJK characters being one. Letters with dots
+    ("C.S.I.R.O.") are one word, without the dots.
 
     Arabic and Hebrew words lose their article: a name may have it where a text does not.
     """
@@ -74,8 +85,16 @@ def words_of_folded(folded: str) -> list[str]:
     """The `words` of a text that is folded already."""
     if folded.isascii():
         # No article and no CJK: the same words, in a fifth of the time.
-        return _WORD.findall(folded)
-    return [folded[start:end] for start, end in _word_spans(folded)]
+        found = _WORD.findall(folded)
+        return [word.translate(_DOTS) for word in found] if "." in folded else found
+    return [folded[start:end].translate(_DOTS) for start, end in _word_spans(folded)]
+
+
+def undotted(text: str) -> str:
+    """The text with letters with dots as one word: "CSIRO, Canberra" of "C.S.I.R.O., Canberra"."""
+    if "." not in text:
+        return text
+    return _WITH_DOTS.sub(lambda dotted: dotted.group().translate(_DOTS), text)
 
 
 def _word_spans(folded: str) -> Iterator[tuple[int, int]]:
@@ -180,7 +199,7 @@ def same(a: str, b: str) -> bool:
     "univ" is "university", "universitat" is "university"; "graz" is not "grazer". An abbreviation
     leaves out three letters or more. Words of five letters or six are inflected by a vowel, "n",
     "s" and the like only, since many of them are acronyms ("inria", "inrial"). Whether a word is
-    written as an acronym, only the text tells (`acronyms`).
+    written as an acronym, only the text tells (`capitals`).
     """
     if a == b:
         return True
@@ -201,7 +220,7 @@ _CAPITAL_LETTERS = re.compile("[A-Z].?[A-Z]")
 """What every word has that is mostly in capitals."""
 
 
-def acronyms(text: str) -> frozenset[str]:
+def capitals(text: str) -> frozenset[str]:
     """The folded words that a text writes as acronyms: mostly in capitals, beside none that is.
 
     Words in capitals beside each other may be any words ("UNIV OXFORD"), so none of them counts.
@@ -209,13 +228,13 @@ def acronyms(text: str) -> frozenset[str]:
     if text.isascii() and not _CAPITAL_LETTERS.search(text):
         return frozenset()
     written = _WORD.findall(text)
-    capitals = [len(word) > 1 and sum(map(str.isupper, word)) > len(word) / 2 for word in written]
-    if not any(capitals):
+    shouted = [len(word) > 1 and sum(map(str.isupper, word)) > len(word) / 2 for word in written]
+    if not any(shouted):
         return frozenset()
-    beside = zip([False, *capitals], [*capitals[1:], False], strict=False)
+    beside = zip([False, *shouted], [*shouted[1:], False], strict=False)
     return frozenset(
         fold(word)
-        for word, is_capital, (before, after) in zip(written, capitals, beside, strict=True)
+        for word, is_capital, (before, after) in zip(written, shouted, beside, strict=True)
         if is_capital and not before and not after
     )
 
@@ -237,7 +256,7 @@ def matching(
 ) -> list[list[int]]:
     """For each unit of a name the positions of the units of a text that are the `same`, ascending.
 
-    Words that are `whole`, like the `acronyms` of both, must be equal.
+    Words that are `whole`, like the `capitals` of both, must be equal.
     """
     return [
         [

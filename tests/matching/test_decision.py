@@ -30,10 +30,11 @@ def scored(
     status: OrganisationStatus = OrganisationStatus.ACTIVE,
     weighed: tuple[tuple[str, float], ...] = (),
     identifiers: tuple[str, ...] = (),
+    others: tuple[str, ...] = (),
 ) -> Scored:
     document = Document(
         ror_id or name, name, name, False, city, None, country, COUNTRIES.get(country or ""),
-        types, status, identifiers=identifiers,
+        types, status, identifiers=identifiers, other_names=others,
     )  # fmt: skip
     return Scored(Candidate(document, None, None, 1.0), 10 * probability - 5, probability, weighed)
 
@@ -68,6 +69,27 @@ ONE = "Department of Physics, University of York, York, UK"
             [scored("Graz University of Technology", 0.8), scored("University of Graz", 0.9)],
             ["University of Graz", "Graz University of Technology"],
             id="two that each have their words",
+        ),
+        pytest.param(
+            "Pierre and Marie Curie University, Paris (UPMC)",
+            [
+                scored("Pierre and Marie Curie University", 0.9, "fr", others=("UPMC",)),
+                scored("UPMC", 0.8, "us"),
+            ],
+            ["fr"],
+            id="its own acronym in brackets, borne by another organisation too",
+        ),
+        pytest.param(
+            "Kelmar Institute of Studies (KIS)",
+            [scored("Kelmar Institute of Studies", 0.9, "a"), scored("KIS", 0.8, "b")],
+            ["a"],
+            id="its initials in brackets, borne by another organisation",
+        ),
+        pytest.param(
+            "Kelmar Institute, CNRS",
+            [scored("Kelmar Institute", 0.9, "a"), scored("CNRS", 0.8, "b")],
+            ["a", "b"],
+            id="an acronym of its own",
         ),
         pytest.param(
             "University of Newcastle",

@@ -139,7 +139,9 @@ def test_relations_to_better_ones() -> None:
     ("text", "expected"),
     [
         ("CEA, Saclay", {"capitals": 1}),
-        ("cea", {"capitals": 0}),
+        ("cea", {"capitals": 1}),
+        ("C.E.A., Saclay", {"capitals": 1}),
+        ("the cea at Saclay", {"capitals": 0}),
         ("x@cea.fr", {"identifier": 0, "domain": 1, "coverage": 0}),
         ("www.lab.cea.fr, CEA", {"domain": 1, "coverage": 1}),
         ("https://ror.org/00jjx8s55", {"identifier": 1, "domain": 0}),
