@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import ftfy  # noqa: F401 - the first damaged text loads it; Hypothesis would call that one slow
 import pytest
 from sqlalchemy import Engine, make_url, text
 from support import postgres_servers
