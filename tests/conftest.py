@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
+import ftfy  # noqa: F401 - the first damaged text loads it; Hypothesis would call that one slow
 import pytest
 from sqlalchemy import Engine, make_url, text
 from support import postgres_servers
