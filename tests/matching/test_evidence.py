@@ -167,9 +167,8 @@ def test_a_companys_country_in_brackets_is_no_missing_word() -> None:
 
 
 def test_the_displayed_name_may_lack_words() -> None:
-    document = Document(
-        "a", "Loyola University", "Universidad Loyola Andalucía", False, *[None] * 4
-    )
+    names = "Loyola University", "Universidad Loyola Andalucía"
+    document = Document("a", *names, False, None, None, None, None)
     found = features("Loyola University", Candidate(document, None, None, 1.0), logits=[0.0])
     assert (found["missing_own"][0], found["missing_display"][0]) == (0, 1)
 
