@@ -49,6 +49,10 @@ WEIGHT = {
 
 _ROMAN = frozenset({"ii", "iii", "iv", "vi", "vii", "viii", "ix", "xi", "xii", "xiii"})
 
+_DISTINGUISHING = frozenset({"new", "state", "provincial", "regional"})
+"""Words that join in the vocabulary, and that names differ by: "University of Montana", "Montana
+State University"."""
+
 _DIGITS = 2
 """Most digits of a number that tells which of several organisations: "Paris 13"."""
 
@@ -87,6 +91,8 @@ def word_kind(unit: str) -> WordKind:
     """The kind of a folded word that is not CJK."""
     if unit in _ROMAN or (unit.isdigit() and len(unit) <= _DIGITS):
         return WordKind.NUMBER
+    if unit in _DISTINGUISHING:
+        return WordKind.OWN
     if unit in vocabulary.LINK or len(unit) == 1 or unit.isdigit():
         return WordKind.LINK
     if any(

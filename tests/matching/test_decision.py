@@ -28,13 +28,14 @@ def scored(
     country: str | None = None,
     types: tuple[str, ...] = (),
     status: OrganisationStatus = OrganisationStatus.ACTIVE,
+    parents: tuple[str, ...] = (),
     weighed: tuple[tuple[str, float], ...] = (),
     identifiers: tuple[str, ...] = (),
     others: tuple[str, ...] = (),
 ) -> Scored:
     document = Document(
         ror_id or name, name, name, False, city, None, country, COUNTRIES.get(country or ""),
-        types, status, identifiers=identifiers, other_names=others,
+        types, status, parents=parents, identifiers=identifiers, other_names=others,
     )  # fmt: skip
     return Scored(Candidate(document, None, None, 1.0), 10 * probability - 5, probability, weighed)
 
@@ -90,6 +91,48 @@ ONE = "Department of Physics, University of York, York, UK"
             [scored("Kelmar Institute", 0.9, "a"), scored("CNRS", 0.8, "b")],
             ["a", "b"],
             id="an acronym of its own",
+        ),
+        pytest.param(
+            "Institute of Advanced Energy, Kyoto University",
+            [
+                scored("Institute of Advanced Energy Kyoto University", 0.9, "c", parents=("p",)),
+                scored("Kyoto University", 0.8, "p"),
+            ],
+            ["c", "p"],
+            id="a parent that stands within its child's name",
+        ),
+        pytest.param(
+            "Institute of Ethnology, Academia Sinica",
+            [
+                scored("Academia Sinica", 0.9, "p"),
+                scored("Institute of Ethnology, Academia Sinica", 0.8, "c", parents=("p",)),
+            ],
+            ["p", "c"],
+            id="a child whose name holds its parent's",
+        ),
+        pytest.param(
+            "Royal Holloway, University of London",
+            [scored("University of London", 0.9), scored("Royal Holloway University of London", 0.8)],
+            ["University of London", "Royal Holloway University of London"],
+            id="a longer name",
+        ),
+        pytest.param(
+            "Xiangya Hospital, Central South University",
+            [scored("Xiangya Hospital Central South University", 0.9), scored("Central South University", 0.8)],
+            ["Xiangya Hospital Central South University", "Central South University"],
+            id="a name in a part of its own within a longer one",
+        ),
+        pytest.param(
+            "Lund University Hospital",
+            [scored("Lund University Hospital", 0.9), scored("Lund University", 0.8)],
+            ["Lund University Hospital"],
+            id="a name within a longer one",
+        ),
+        pytest.param(
+            "Boston Hospital, Harvard Medical School",
+            [scored("Boston Hospital", 0.9), scored("Harvard University", 0.8)],
+            ["Boston Hospital", "Harvard University"],
+            id="words that nobody claimed, however few",
         ),
         pytest.param(
             "University of Newcastle",

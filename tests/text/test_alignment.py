@@ -57,7 +57,8 @@ def test_order_of_a_names_words(text: str, name: str, run: float, exact: bool, a
 @pytest.mark.parametrize(
     ("text", "name", "own", "missing_own", "missing_kind"),
     [
-        ("University of Orleans", "University of New Orleans", 1, 0, 0),
+        ("University of Orleans", "University of New Orleans", 1, 1, 0),
+        ("University of Montana", "Montana State University", 1, 1, 0),
         ("University of Halle", "University Hospital in Halle", 1, 0, 1),
         ("Lund University Hospital", "Lund University", 1, 0, 0),
         ("Royal Holloway, University of London", "University College London", 1, 0, 1),
