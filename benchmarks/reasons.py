@@ -1,10 +1,17 @@
-"""What the reasons for no link are worth, on affiliations whose parts a person has marked.
+"""What the reasons for no link are worth.
 
     python -m benchmarks.reasons ../shared/data/ner/affilgood-ner.jsonl
+    python -m benchmarks.reasons --near ../shared/data/gold/dev-read/*.jsonl
 
-Two tables. First each marked span by itself: what `resolver.text.parts` takes it for. Then texts
-made of an affiliation's spans: its places alone, its units with its places, its organisations with
-its places; and the reason that each gets when no candidate is near.
+On affiliations whose parts a person has marked, two tables. First each marked span by itself: what
+`resolver.text.parts` takes it for. Then texts made of an affiliation's spans: its places alone, its
+units with its places, its organisations with its places; and the reason that each gets when no
+candidate is near.
+
+With ``--near``, on labelled affiliations: of those that are not linked, how many have a candidate
+with at least a probability, where an organisation of the registry is named and where none is. A
+candidate should be near in the first case alone (`resolver.matching.reason.NEAR`). It needs an
+installation with an index.
 """
 
 from __future__ import annotations
@@ -12,15 +19,19 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
+from resolver.evaluation.gold import Gold, read_gold
+from resolver.matching.matcher import Matcher
 from resolver.matching.outcome import Reason
 from resolver.matching.reason import why_none
+from resolver.service.installation import Installation
+from resolver.settings import load_settings
 from resolver.text.affiliation import Affiliation, normalise
 from resolver.text.parts import PartKind, parts
 
@@ -88,9 +99,45 @@ def _texts(row: Marked) -> Iterator[tuple[str, str]]:
             yield name, normalise(", ".join(kept))
 
 
+LIMITS = (0.05, 0.1, 0.2, 0.3)
+
+
+def most_probable(matcher: Matcher, gold: Sequence[Gold]) -> dict[bool, list[float]]:
+    """The probability of the most probable candidate of each affiliation that is not linked: under
+    True where an organisation is named, under False where none is."""
+    probabilities: dict[bool, list[float]] = {True: [], False: []}
+    for row, judgement in zip(gold, matcher.judgements([g.affiliation for g in gold]), strict=True):
+        if not judgement.outcome.links:
+            most = max((s.probability for s in judgement.scored), default=0.0)
+            probabilities[bool(row.ror_ids)].append(most)
+    return probabilities
+
+
+def share_from(probabilities: Sequence[float], limit: float) -> float:
+    """Share of the probabilities that reach a limit; 0 of none."""
+    return sum(p >= limit for p in probabilities) / len(probabilities) if probabilities else 0.0
+
+
+def print_near(files: Sequence[Path], console: Console) -> None:
+    gold = [row for file in files for row in read_gold(file)]
+    with Installation(load_settings()) as installation, installation.open_matcher() as matcher:
+        found = most_probable(matcher, gold)
+    table = Table(
+        "from", f"{len(found[True]):,} that name one", f"{len(found[False]):,} that name none",
+        title="Not linked, with a candidate of this probability",
+    )  # fmt: skip
+    for limit in LIMITS:
+        shares = (f"{100 * share_from(found[named], limit):.0f}%" for named in (True, False))
+        table.add_row(f"{limit:g}", *shares)
+    console.print(table)
+
+
 def main() -> None:
-    rows = read(Path(sys.argv[1]))
     console = Console()
+    if sys.argv[1] == "--near":
+        print_near(list(map(Path, sys.argv[2:])), console)
+        return
+    rows = read(Path(sys.argv[1]))
     spans = kinds(rows)
     table = Table("marked as", *(str(kind) for kind in PartKind), title="Spans")
     for label in ("ORG", "SUB", *sorted(PLACES)):

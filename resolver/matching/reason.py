@@ -21,6 +21,7 @@ from itertools import takewhile
 from resolver.matching.outcome import Reason
 from resolver.matching.place import NamedPlaces, place_names
 from resolver.registry.document import Document
+from resolver.text import vocabulary
 from resolver.text.affiliation import Affiliation
 from resolver.text.parts import Part, PartKind
 from resolver.text.text import Text, registry_text
@@ -72,12 +73,17 @@ def why_none(
 
 def _begins_with_name(parts: Sequence[Part]) -> bool:
     """Whether a bare name stands before the places, as a company does. One behind them, or right
-    before a state ("Coppell, TX 75019"), is a town that nothing knows."""
+    before a state ("Coppell, TX 75019"), is a town that nothing knows, and one with a word for a
+    street is an address."""
     before = list(takewhile(lambda part: part.kind is not PartKind.PLACE, parts))
     following = parts[len(before)] if len(before) < len(parts) else None
     if following and _STATE.match(following.text) and before and before[-1].kind is PartKind.NAME:
         before.pop()
-    return any(part.kind in {PartKind.NAME, PartKind.ACRONYM} for part in before)
+    return any(
+        part.kind in {PartKind.NAME, PartKind.ACRONYM}
+        and not any(unit in vocabulary.PLACE for unit in Text(part.text).units)
+        for part in before
+    )
 
 
 def organisations(parts: Sequence[Part], documents: Sequence[Document] = ()) -> list[Part]:

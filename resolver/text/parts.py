@@ -65,8 +65,10 @@ _ABBREVIATED = re.compile(
 """Organisations that words alone do not show: legal forms with points, "Carleton U.", "Metal
 Co"."""
 
-_INITIALS = re.compile(r"(?:^|\s)(?:[^\W\d_]\.\s?)+(?=[^\W\d_]{2})|[^\W\d_]{2}\s(?:[^\W\d_]\.)+$")
-"""As in "J. R. Smith", "Smith J."."""
+_INITIALS = re.compile(
+    r"(?:^|\s)(?:[^\W\d_]\.\s?)+(?=[^\W\d_]{2})|[^\W\d_]{2}\s(?:[^\W\d_]\.)+$|\bet al\b"
+)
+"""As in "J. R. Smith", "Smith J.", "Smith et al."."""
 
 _OWN_INITIALS = re.compile(r"\b(?:[^\W\d_]\.\s?){2,}")
 """As in "K.L.N. College of Engineering": letters that name it."""

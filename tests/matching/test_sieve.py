@@ -27,12 +27,26 @@ SIEVE = Sieve(
 )
 
 
-def reading(text: str, *names: str) -> Reading:
+def reading(text: str, *names: str, identifiers: tuple[str, ...] = ()) -> Reading:
+    """The last of the names has the identifiers."""
     return Reading(
         Affiliation.of(text),
         [
             Candidate(
-                Document(name, name, name, False, None, None, None, None), Ranked(1, 1.0), None, 1.0
+                Document(
+                    name,
+                    name,
+                    name,
+                    False,
+                    None,
+                    None,
+                    None,
+                    None,
+                    identifiers=identifiers if name == names[-1] else (),
+                ),
+                Ranked(1, 1.0),
+                None,
+                1.0,
             )
             for name in names
         ],
@@ -58,6 +72,18 @@ YORK = reading("University of York", "Ghent", "York Minster", "University of Yor
 )  # fmt: skip
 def test_what_passes(least: float, most: int, expected: list[int]) -> None:
     assert SIEVE.shortlists([YORK], least=least, most=most) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("York, ror.org/052gg0110", [0, 1]),
+        ("York, a@ghent.be", [0]),
+    ],
+)
+def test_whose_identifier_the_text_has_passes(text: str, expected: list[int]) -> None:
+    ghent = reading(text, "York", "Ghent", identifiers=("domain:ghent.be", "ror:052gg0110"))
+    assert SIEVE.shortlists([ghent], least=0.6, most=9) == [expected]
 
 
 def test_each_reading_by_itself() -> None:
