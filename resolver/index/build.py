@@ -188,7 +188,8 @@ def derive(
         watch.lap("copied")
         held = writer.held([*(before.keys() | after.keys())])
         _require_held(base, before, held)
-        written, rewritten = [], []
+        written: list[Document] = []
+        rewritten: list[Document] = []
         for point, document in after.items():
             stored = held.get(point)
             same_words = translated.get(_key(document)) == translated_before.get(_key(document))
