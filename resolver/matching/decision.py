@@ -33,14 +33,14 @@ from resolver.matching.outcome import (
     Reason,
 )
 from resolver.matching.override import Override
-from resolver.matching.place import NamedPlaces
+from resolver.matching.place import Agreement, NamedPlaces
 from resolver.matching.policy import Policy
 from resolver.matching.reading import competes
 from resolver.matching.reason import why_none
 from resolver.registry.document import Document
 from resolver.registry.organisation import OrganisationStatus
 from resolver.text.affiliation import Affiliation
-from resolver.text.text import Text, registry_text
+from resolver.text.text import registry_text
 
 FORM = 1
 """Form of the decision. Raise it with every change after which the same evidence and probabilities
@@ -96,6 +96,9 @@ class Fate(StrEnum):
     BELOW_THRESHOLD = "below_threshold"
     OTHER_COUNTRY = "other_country"
     """The text names other countries, and nothing of its place."""
+
+    ONLY_PLACES = "only_places"
+    """The text names places and nothing else, and its name is not one of them."""
 
     WORDS_CLAIMED = "words_claimed"
     """A better link has claimed the words that match its name."""
@@ -160,7 +163,7 @@ class _Comparison:
 
     @cached_property
     def places(self) -> NamedPlaces:
-        """The candidates' places that the text names."""
+        """The places that the text names."""
         return NamedPlaces.of(self.affiliation, [s.document for s in self.scored])
 
     def matched(self, s: Scored, claimed: frozenset[int] = frozenset()) -> frozenset[int]:
@@ -171,14 +174,14 @@ class _Comparison:
             self._matched[key] = self.affiliation.matched(name, claimed)
         return self._matched[key]
 
-    def places_beside(self, s: Scored) -> NamedPlaces:
-        """The places that the text names without the candidate's name, which may have its city's in
-        it."""
-        characters = list(self.affiliation.text)
-        for position in self.matched(s):
-            start, end = self.affiliation.spans[position]
-            characters[start:end] = " " * (end - start)
-        return NamedPlaces.of(Text("".join(characters)), [s.document for s in self.scored])
+    def contradicts(self, s: Scored) -> bool:
+        """Whether the text places the candidate in another country than the registry does."""
+        return self.places.contradict(s.document, self.matched(s))
+
+    def only_a_place(self, s: Scored) -> bool:
+        """Whether the text names places alone, and the candidate's name is not one of them."""
+        name = registry_text(s.document.name)
+        return self.places.only and len(self.matched(s)) < len(name.units)
 
 
 Claims = Sequence[tuple[Scored, frozenset[int]]]
@@ -221,7 +224,11 @@ def _decision(
         return Decision(s, Fate.NOT_ADMITTED)
     if s.probability < policy.accept_probability:
         return Decision(s, Fate.BELOW_THRESHOLD)
-    if comparison.places.contradict(s.document):
+    if comparison.only_a_place(s):
+        return Decision(s, Fate.ONLY_PLACES)
+    import os
+
+    if os.environ.get("VETO", "hard") == "hard" and comparison.contradicts(s):
         return Decision(s, Fate.OTHER_COUNTRY)
     if claims:
         length = len(registry_text(s.document.name).units)
@@ -246,14 +253,18 @@ def _among_namesakes(
         and rival.probability >= NAMESAKE_PROBABILITY
         and registry_text(rival.document.name).folded == name
         and rival.document.status is OrganisationStatus.ACTIVE
-        and not comparison.places.contradict(rival.document)
+        and not comparison.contradicts(rival)
     ]
     if not namesakes:
         return None
-    places = comparison.places_beside(s)
-    own = places.agreement(s.document)
-    best = max(namesakes, key=lambda rival: (places.agreement(rival.document), rival.probability))
-    theirs = places.agreement(best.document)
+    matched = comparison.matched(s)
+
+    def beside(one: Scored) -> Agreement:
+        return comparison.places.beside(one.document, matched)
+
+    own = beside(s)
+    best = max(namesakes, key=lambda rival: (beside(rival), rival.probability))
+    theirs = beside(best)
     if theirs > own and best.probability >= policy.accept_probability:
         return Decision(s, Fate.NAMESAKE_PLACED, best.ror_id)
     if not any(own) and not any(theirs):
@@ -271,7 +282,7 @@ def _beside_equals(
             rival is not s
             and policy.accept_probability <= rival.probability
             and abs(s.probability - rival.probability) < policy.ambiguity_margin
-            and not comparison.places.contradict(rival.document)
+            and not comparison.contradicts(rival)
             and comparison.matched(rival) == matched
         ):
             return Decision(s, Fate.TIED, rival.ror_id)
@@ -389,7 +400,7 @@ def _evidence(
         text=affiliation.text[start:end],
         start=start,
         end=end,
-        country=places.country(document) if document else CountryAgreement.NONE_NAMED,
+        country=places.country(document, matched) if document else CountryAgreement.NONE_NAMED,
         city_named=places.city(document) if document else False,
         first_stage_rank=rank,
         sparse=candidate.sparse.score if candidate and candidate.sparse else None,

