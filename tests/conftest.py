@@ -20,11 +20,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import hypothesis
 import pytest
 from sqlalchemy import Engine, make_url, text
 from support import postgres_servers
 
 IN_CI = bool(os.environ.get("CI"))
+
+# The first text takes longer than any other, since it reads the gazetteer.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 
 # Set by pytest-xdist in the processes that share the tests.

@@ -141,8 +141,11 @@ def decisions(affiliation: Affiliation, scored: Sequence[Scored], policy: Policy
 
 
 def _reason(affiliation: Affiliation, made: Sequence[Decision], policy: Policy) -> Reason:
-    if any(decision.fate is Fate.TIED for decision in made):
+    fates = {decision.fate for decision in made}
+    if Fate.TIED in fates:
         return Reason.AMBIGUOUS
+    if Fate.ONLY_PLACES in fates:
+        return Reason.PLACE_ONLY
     threshold = policy.accept_probability
     excluded = (decision.scored for decision in made if decision.fate is Fate.NOT_ADMITTED)
     if any(s.probability >= threshold for s in excluded):

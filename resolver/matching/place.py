@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 
 from resolver.matching.outcome import CountryAgreement
 from resolver.registry.document import Document
-from resolver.text.country import family, names_country
+from resolver.text.country import family
 from resolver.text.gazetteer import (
     Mention,
     Place,
@@ -177,31 +177,20 @@ class NamedPlaces:
     @cached_property
     def apart(self) -> Positions:
         """Positions of the places that stand apart."""
-        return frozenset(i for m in self.mentions if m.apart for i in range(m.start, m.end))
+        return frozenset().union(*(m.positions for m in self.mentions if m.apart))
 
     def _named_beside(self, matched: Positions) -> _Beside:
-        overlapped = frozenset(
-            number
-            for number, mention in enumerate(self.mentions)
-            if not matched.isdisjoint(range(mention.start, mention.end))
-        )
-        beside = self._beside.get(overlapped)
+        beside = self._beside.get(matched)
         if beside is None:
-            apart = [
-                mention
-                for number, mention in enumerate(self.mentions)
-                if mention.apart and number not in overlapped
-            ]
-            beside = self._beside[overlapped] = _Beside(
+            apart = [m for m in self.mentions if m.apart and matched.isdisjoint(m.positions)]
+            beside = self._beside[matched] = _Beside(
                 frozenset().union(*(m.countries for m in apart if m.kind > PlaceKind.CITY)),
                 tuple(m for m in apart if any(p.kind is PlaceKind.CITY for p in m.places)),
             )
         return beside
 
     def _stands(self, document: Document) -> _Stands:
-        address = _Address(
-            document.city, document.region, document.country_code, document.country
-        )
+        address = _Address(document.city, document.region, document.country_code, document.country)
         stands = self._addresses.get(address)
         if stands is None:
             stands = self._addresses[address] = self._where(address)
@@ -213,17 +202,16 @@ class NamedPlaces:
         region = region_named(address.region, code) if address.region else None
         cities, regions, countries = [], [], []
         for mention in self.mentions:
-            positions = frozenset(range(mention.start, mention.end))
+            positions = mention.positions
             if home and home in mention.places:
                 cities.append(positions)
             if mention.kind > PlaceKind.CITY and code in mention.countries:
                 countries.append(positions)
                 if region and region in mention.places:
                     regions.append(positions)
-        if not countries and names_country(self.text, code, address.country):
-            countries.append(frozenset())
         cities += self._phrases(address.city, code)
         regions += self._phrases(address.region, code)
+        countries += self._phrases(address.country, code)
         return _Stands(tuple(cities), tuple(regions), tuple(countries))
 
     def _phrases(self, name: str | None, code: str | None) -> Iterable[Positions]:
@@ -234,10 +222,8 @@ class NamedPlaces:
         for start in range(len(units) - length + 1):
             if units[start : start + length] == phrase.units:
                 positions = frozenset(range(start, start + length))
-                over = [m for m in self.mentions if not positions.isdisjoint(range(m.start, m.end))]
-                if code is None or all(
-                    family(code) in map(family, m.countries) for m in over
-                ):
+                over = [m for m in self.mentions if not positions.isdisjoint(m.positions)]
+                if code is None or all(family(code) in map(family, m.countries) for m in over):
                     yield positions
 
 

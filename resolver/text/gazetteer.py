@@ -77,6 +77,11 @@ class Mention:
     apart: bool
 
     @property
+    def positions(self) -> frozenset[int]:
+        """Its units in the text."""
+        return frozenset(range(self.start, self.end))
+
+    @property
     def kind(self) -> PlaceKind:
         """The kind of its largest reading."""
         return max(place.kind for place in self.places)
@@ -125,7 +130,7 @@ _EARTH_RADIUS = 6371.0
 """Kilometres (mean radius, IUGG)."""
 
 # fmt: off
-_STATES: Mapping[str, Mapping[str, str]] = {
+STATES: Mapping[str, Mapping[str, str]] = {
     "US": {
         "Alabama": "AL", "Alaska": "AK", "Arizona": "AZ", "Arkansas": "AR", "California": "CA",
         "Colorado": "CO", "Connecticut": "CT", "Delaware": "DE", "District of Columbia": "DC",
@@ -184,8 +189,14 @@ _REGIONS: Mapping[str, tuple[str, ...]] = {
 """Regions that have the name of another country or state in theirs."""
 # fmt: on
 
+STATE_CODES = frozenset(code for states in STATES.values() for code in states.values()) | {"PR"}
+"""States and provinces as their post offices abbreviate them, and Puerto Rico."""
+
 _DEGREE = "MD"
 """The code of a state that stands alone more often as a degree."""
+
+_JOINING = frozenset({"and", "und", "et", "y", "e"})
+"""Words between two addresses."""
 
 _SEPARATOR = re.compile(r"[,;:|/()\[\]{}\n、，；：،؛]|\s[-–—]\s")
 
@@ -201,14 +212,14 @@ def kilometres(one: Place, other: Place) -> float | None:
 @lru_cache(maxsize=1 << 10)
 def region_named(region: str, country: str | None) -> Place | None:
     """A state or province of a country, by its name; None where it is no other than a name."""
-    code = _STATES.get(country or "", {}).get(region)
+    code = STATES.get(country or "", {}).get(region)
     return Place(PlaceKind.REGION, country, code) if country and code else None
 
 
 @lru_cache(maxsize=1 << 15)
 def city_named(city: str, region: str | None, country: str | None) -> Place | None:
     """The largest city of a name in a country; in the state, where the name of one is given."""
-    state = _STATES.get(country or "", {}).get(region or "")
+    state = STATES.get(country or "", {}).get(region or "")
     readings = [
         place
         for place in _names().get(" ".join(registry_text(city).units), ())
@@ -219,10 +230,16 @@ def city_named(city: str, region: str | None, country: str | None) -> Place | No
     return max(readings, key=lambda place: place.population, default=None)
 
 
+def load() -> None:
+    """Read the gazetteer now, and not with the first text. It takes half a second and 50 MB."""
+    _names()
+    _longest()
+
+
 @lru_cache(maxsize=1 << 9)
 def mentions(text: Text) -> tuple[Mention, ...]:
     """The places that a text names, in order; none shares a unit with another."""
-    found = list(_found(text))
+    found = _Reader(text).mentions()
     _decide(text, found)
     return tuple(mention for mention in found if mention.places)
 
@@ -230,7 +247,7 @@ def mentions(text: Text) -> tuple[Mention, ...]:
 def only_places(text: Text, known: Iterable[int] = ()) -> bool:
     """Whether a text names a place and nothing else: what is left is numbers, postcodes and words
     of addresses. Units at the positions `known` are places too."""
-    named = {i for m in mentions(text) for i in range(m.start, m.end)} | set(known)
+    named = set(known).union(*(mention.positions for mention in mentions(text)))
     return bool(named) and all(i in named or _is_of_address(u) for i, u in enumerate(text.units))
 
 
@@ -246,47 +263,114 @@ def _is_of_address(unit: str) -> bool:
 # Reading a text
 
 
-def _found(text: Text) -> Iterator[Mention]:
-    names, longest = _names(), _longest()
-    sequence, written = text.units, _written(text)
-    cased = any(map(str.islower, text.text)) and any(map(str.isupper, text.text))
-    segment_of = _segments(text)
-    spots: list[tuple[int, int, tuple[Place, ...]]] = []
-    position = 0
-    while position < len(sequence):
-        end = position + 1
-        for length in range(min(longest.get(sequence[position], 0), len(sequence) - position), 0, -1):
-            places = names.get(" ".join(sequence[position : position + length]), ())
-            whole = segment_of[position] == segment_of[position + length - 1]
-            small = cased and (
-                written[position][0].islower()
-                or (length == 1 and len(written[position]) <= _ACRONYM and written[position].isupper())
-            )
-            places = tuple(
-                place
-                for place in places
-                if place.kind is PlaceKind.COUNTRY or (whole and not small)
-            )
-            if sequence[position : position + length] == ("us",) and not (
-                cased and written[position] == "US"
+class _Reader:
+    """Reads a text from its beginning to its end, the longest name first."""
+
+    def __init__(self, text: Text) -> None:
+        self.units = text.units
+        self.written = [text.text[start:end] for start, end in text.spans]
+        self.segments = _segments(text)
+        self.is_cased = any(map(str.islower, text.text)) and any(map(str.isupper, text.text))
+        self.found: list[tuple[int, int, tuple[Place, ...]]] = []
+        position = 0
+        while position < len(self.units):
+            if named := self._name(position) or self._code(position):
+                self.found.append((position, *named))
+                position = named[0]
+            else:
+                position += 1
+
+    def mentions(self) -> list[Mention]:
+        apart = self._apart()
+        return [Mention(start, end, places, start in apart) for start, end, places in self.found]
+
+    def _name(self, start: int) -> tuple[int, tuple[Place, ...]] | None:
+        """The end of the longest name that begins here, and its readings."""
+        longest = min(_longest().get(self.units[start], 0), len(self.units) - start)
+        for end in range(start + longest, start, -1):
+            places = _names().get(" ".join(self.units[start:end]), ())
+            if places and not self._is_city(start, end):
+                # Countries are known in small letters, and with a comma in them ("Taiwan, ROC").
+                places = tuple(place for place in places if place.kind is PlaceKind.COUNTRY)
+            if places and not (self.units[start:end] == ("us",) and not self._is_capitals(start)):
+                return end, places
+        return None
+
+    def _is_city(self, start: int, end: int) -> bool:
+        """Whether words may be the name of a city or region."""
+        if self.segments[start] != self.segments[end - 1]:
+            return False
+        is_acronym = end - start == 1 and len(self.written[start]) <= _ACRONYM
+        return not self.is_cased or not (
+            self.written[start][0].islower() or (is_acronym and self.written[start].isupper())
+        )
+
+    def _is_capitals(self, position: int) -> bool:
+        return self.is_cased and self.written[position].isupper()
+
+    def _code(self, start: int) -> tuple[int, tuple[Place, ...]] | None:
+        """The end of a state's code that begins here, and the state.
+
+        It stands after a town that is there, before a postcode or the country, or alone between
+        commas at the end: "PA" is also a degree and "IN" a word.
+        """
+        end = start + 1
+        code = self.written[start]
+        if code == "D" and self.written[end : end + 1] == ["C"]:
+            code, end = "DC", end + 1
+        states = _codes().get(code, ())
+        if not states or start == 0:
+            return None
+        is_last = end == len(self.units)
+        after = "" if is_last else self.units[end]
+        before = self.found[-1][2] if self.found and self.found[-1][1] == start else ()
+        countries = [p.country for p in _names().get(after, ()) if p.kind is PlaceKind.COUNTRY]
+        has_postcode = (
+            len(after) >= _SHORTEST
+            and any(map(str.isdigit, after))
+            and self.segments[end] == self.segments[start]
+        )
+        for state in states:
+            if (
+                has_postcode
+                or any(state.contains(city) for city in before)
+                or family(state.country) in countries
             ):
-                places = ()
-            if places:
-                spots.append((position, position + length, places))
-                end = position + length
-                break
-        else:
-            if code := _code(text, written, position, segment_of, spots, cased=cased):
-                end, place = code
-                spots.append((position, end, (place,)))
-        position = end
-    apart = _apart(sequence, segment_of, spots)
-    for start, end, places in spots:
-        yield Mention(start, end, places, start in apart)
+                return end, (state,)
+        stands_alone = is_last and self.segments[start] != self.segments[start - 1]
+        if stands_alone and self.is_cased and code != _DEGREE:
+            return end, states[:1]
+        return None
 
-
-def _written(text: Text) -> list[str]:
-    return [text.text[start:end] for start, end in text.spans]
+    def _apart(self) -> set[int]:
+        """Where the mentions begin that end a segment, or are all of it."""
+        starts = {end: start for start, end, _ in self.found}
+        apart: set[int] = set()
+        for end in range(1, len(self.units) + 1):
+            segment = self.segments[end - 1]
+            # "Paris, France and Stanford, USA" is cut at its "and" too.
+            if (
+                end < len(self.units)
+                and self.segments[end] == segment
+                and self.units[end] not in _JOINING
+            ):
+                continue
+            position = end
+            run: list[int] = []
+            while position > 0 and self.segments[position - 1] == segment:
+                before = self.units[position - 1]
+                if position in starts:
+                    position = starts[position]
+                    run.append(position)
+                elif _is_of_address(before) and before not in vocabulary.LINK:
+                    position -= 1
+                else:
+                    if before in vocabulary.LINK and before not in _JOINING:
+                        # "University of York"
+                        run = [start for start in run if start != position]
+                    break
+            apart.update(run)
+        return apart
 
 
 def _segments(text: Text) -> list[int]:
@@ -301,87 +385,6 @@ def _segments(text: Text) -> list[int]:
     return numbers
 
 
-def _code(
-    text: Text,
-    written: Sequence[str],
-    position: int,
-    segment_of: Sequence[int],
-    spots: Sequence[tuple[int, int, tuple[Place, ...]]],
-    *,
-    cased: bool,
-) -> tuple[int, Place] | None:
-    """A state by its code, with the position after it.
-
-    It stands after a town that is there, before a postcode or the country, or alone between commas
-    at the end: "PA" is also a degree and "IN" a word.
-    """
-    end = position + 1
-    code = written[position]
-    if code == "D" and written[position + 1 : end + 1] == ["C"]:
-        code, end = "DC", position + 2
-    places = _codes().get(code, ())
-    if not places or segment_of[position] == 0 and position == 0:
-        return None
-    after = text.units[end] if end < len(written) else ""
-    if spots and spots[-1][1] == position:
-        for place in places:
-            if any(place.contains(city) for city in spots[-1][2]):
-                return end, place
-    is_last = end == len(written)
-    alone = (
-        segment_of[position] != segment_of[position - 1]
-        and (is_last or segment_of[end] != segment_of[position])
-    )
-    for place in places:
-        digits = any(map(str.isdigit, after)) and len(after) > 2
-        if digits and segment_of[position] == segment_of[end]:
-            return end, place
-        following = [q.country for q in _names().get(after, ()) if q.kind is PlaceKind.COUNTRY]
-        if family(place.country) in following:
-            return end, place
-    if is_last and alone and cased and code != _DEGREE:
-        return end, places[0]
-    return None
-
-
-def _apart(
-    sequence: Sequence[str],
-    segment_of: Sequence[int],
-    spots: Sequence[tuple[int, int, tuple[Place, ...]]],
-) -> set[int]:
-    """Where the mentions begin that end a segment, or are all of it."""
-    ends = {end: start for start, end, _ in spots}
-    apart: set[int] = set()
-    for last, following in enumerate([*sequence[1:], None]):
-        # "Paris, France and Stanford, USA" is cut at its "and" too.
-        if (
-            following is not None
-            and segment_of[last + 1] == segment_of[last]
-            and following not in _JOINING
-        ):
-            continue
-        position = last + 1
-        run: list[int] = []
-        while position > 0 and segment_of[position - 1] == segment_of[last]:
-            if position in ends:
-                position = ends[position]
-                run.append(position)
-            elif _is_of_address(sequence[position - 1]) and (
-                sequence[position - 1] not in vocabulary.LINK
-            ):
-                position -= 1
-            else:
-                break
-        joined = (
-            position > 0
-            and segment_of[position - 1] == segment_of[last]
-            and sequence[position - 1] in vocabulary.LINK
-            and sequence[position - 1] not in _JOINING
-        )
-        apart.update(start for start in run if not (joined and start == position))
-    return apart
-
-
 # Deciding between readings
 
 
@@ -389,8 +392,10 @@ def _decide(text: Text, found: list[Mention]) -> None:
     """Leave of each mention's readings those that the places around it allow."""
     for i in reversed(range(len(found))):
         for j in (i + 1, i + 2, i - 1):
-            if 0 <= j < len(found) and _adjacent(text, found, *sorted((i, j))) and _nest(
-                found, i, j
+            if (
+                0 <= j < len(found)
+                and _adjacent(text, found, *sorted((i, j)))
+                and _nest(found, i, j)
             ):
                 break
         else:
@@ -431,9 +436,6 @@ def _adjacent(text: Text, found: Sequence[Mention], i: int, j: int) -> bool:
     )
 
 
-_JOINING = frozenset({"and", "und", "et", "y", "e"})
-
-
 def _nest(found: list[Mention], i: int, j: int) -> bool:
     """Let the mention at `j` say where that at `i` is, if it can contain it."""
     inner = tuple(p for p in found[i].places if any(q.contains(p) for q in found[j].places))
@@ -468,7 +470,7 @@ def _with(mention: Mention, places: tuple[Place, ...]) -> Mention:
 def _codes() -> Mapping[str, tuple[Place, ...]]:
     """States by their codes, those of the United States first; and Puerto Rico."""
     codes: dict[str, tuple[Place, ...]] = {}
-    written = [(c, (country, c)) for country in _STATES for c in _STATES[country].values()]
+    written = [(c, (country, c)) for country in STATES for c in STATES[country].values()]
     for code, (country, region) in dict.fromkeys([*written, *_WRITTEN_CODES.items()]):
         codes[code] = (*codes.get(code, ()), Place(PlaceKind.REGION, country, region))
     codes["PR"] = (Place(PlaceKind.COUNTRY, "PR"),)
@@ -488,7 +490,7 @@ def _names() -> Mapping[str, tuple[Place, ...]]:
         for form in (name, *COUNTRY_FORMS.get(code, ())):
             add(_key(form), Place(PlaceKind.COUNTRY, code))
     countries = frozenset(names)
-    for country, states in _STATES.items():
+    for country, states in STATES.items():
         for name, code in states.items():
             add(_key(name), Place(PlaceKind.REGION, country, code))
     for name, in_countries in _REGIONS.items():
@@ -532,11 +534,15 @@ _WORDS = frozenset().union(
     )
 )
 
+_ORGANISATION = re.compile("|".join(map(re.escape, sorted(vocabulary.ORGANISATION.beginnings))))
+
 
 def _is_name(name: str) -> bool:
-    """Whether a city's name is taken for one. Towns are called Police, Union and Of, or Ho."""
-    return not _WORDS.issuperset(name.split(" ")) and (
-        len(name) >= _SHORTEST or bool(CJK.match(name))
+    """Whether a city's name is taken for one. Towns are called University, Union and Of, or Ho."""
+    return (
+        not _WORDS.issuperset(name.split(" "))
+        and (len(name) >= _SHORTEST or bool(CJK.match(name)))
+        and not _ORGANISATION.match(name)
     )
 
 

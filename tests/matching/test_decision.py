@@ -147,6 +147,33 @@ ONE = "Department of Physics, University of York, York, UK"
             id="another country is named, nobody else is near",
         ),
         pytest.param(
+            "Sheffield, UK",
+            [scored("University of Sheffield", 0.9, city="Sheffield", country="GB")],
+            Reason.PLACE_ONLY,
+            id="a town",
+        ),
+        pytest.param(
+            "Kelmarfield, UK",
+            [scored("Kelmarfield University", 0.9, city="Kelmarfield", country="GB")],
+            Reason.PLACE_ONLY,
+            id="a town that only the registry knows",
+        ),
+        pytest.param(
+            "Nokia, Finland", [scored("Nokia", 0.9)], ["Nokia"], id="the name of a town alone"
+        ),
+        pytest.param(
+            "University of Benin",
+            [scored("University of Benin", 0.9, city="Benin City", country="NG")],
+            ["University of Benin"],
+            id="a country in its own name",
+        ),
+        pytest.param(
+            "Emory University, Atlanta, Georgia",
+            [scored("Emory University", 0.9, city="Atlanta", country="US")],
+            ["Emory University"],
+            id="a state with the name of a country",
+        ),
+        pytest.param(
             "Centro de Neumologia, San Juan, PR, USA",
             [
                 scored("Centro de Neumologia", 0.9, country="PR"),
