@@ -3,7 +3,8 @@
 A pure function of its arguments. In order of probability, a candidate becomes a link when
 
 1. the policy admits it, and its probability reaches the threshold,
-2. the text does not place it in another country,
+2. the text names more than places, and does not place it in another country, where a rival for the
+   same words is,
 3. words of the affiliation match its name that no better link has claimed: two organisations with
    similar names compete for the same words, and the better one gets them, and
 4. no other candidate for the same words is equally good: of two organisations of one name the text
@@ -59,8 +60,9 @@ WEIGHED = 8
 """Kinds of evidence that a link keeps, those of the largest effect. The judge weighs 44, most of
 them hardly, and with all of them a stored link would be three times its size."""
 
-NAMESAKE_PROBABILITY = 0.1
-"""An organisation of the same name counts as a rival from this probability on. Without a place in
+RIVAL_PROBABILITY = 0.1
+"""An organisation of the same name, or one for the same words that is where the text says, counts
+as a rival from this probability on. Without a place in
 the text the better of two was wrong in 12 of 15 (strings that the judge was not fitted on); with a
 lower probability other evidence speaks against it."""
 
@@ -95,10 +97,10 @@ class Fate(StrEnum):
 
     BELOW_THRESHOLD = "below_threshold"
     OTHER_COUNTRY = "other_country"
-    """The text names other countries, and nothing of its place."""
+    """The text names other countries and nothing of its place, and a rival is where it says."""
 
     ONLY_PLACES = "only_places"
-    """The text names places and nothing else, and its name is not one of them."""
+    """The text names places and nothing else, and its name is not that of a town there."""
 
     WORDS_CLAIMED = "words_claimed"
     """A better link has claimed the words that match its name."""
@@ -182,9 +184,10 @@ class _Comparison:
         return self.places.contradict(s.document, self.matched(s))
 
     def only_a_place(self, s: Scored) -> bool:
-        """Whether the text names places alone, and the candidate's name is not one of them."""
-        name = registry_text(s.document.name)
-        return self.places.only and len(self.matched(s)) < len(name.units)
+        """Whether the text names places alone, and the candidate's name is not that of a town."""
+        matched = self.matched(s)
+        is_whole = len(matched) == len(registry_text(s.document.name).units)
+        return self.places.only and not (is_whole and self.places.is_town(matched))
 
 
 Claims = Sequence[tuple[Scored, frozenset[int]]]
@@ -229,10 +232,8 @@ def _decision(
         return Decision(s, Fate.BELOW_THRESHOLD)
     if comparison.only_a_place(s):
         return Decision(s, Fate.ONLY_PLACES)
-    import os
-
-    if os.environ.get("VETO", "hard") == "hard" and comparison.contradicts(s):
-        return Decision(s, Fate.OTHER_COUNTRY)
+    if rival := _at_home(s, comparison, rivals):
+        return Decision(s, Fate.OTHER_COUNTRY, rival.ror_id)
     if claims:
         length = len(registry_text(s.document.name).units)
         if len(comparison.matched(s, _claimed(claims))) <= OWN_SHARE * length:
@@ -244,6 +245,24 @@ def _decision(
     )
 
 
+def _at_home(s: Scored, comparison: _Comparison, rivals: Sequence[Scored]) -> Scored | None:
+    """Of a candidate that the text places abroad, the best rival for the same words that is where
+    the text says. Without one it may be a branch or a site of its own there."""
+    if not comparison.contradicts(s):
+        return None
+    matched = comparison.matched(s)
+    for rival in rivals:
+        if (
+            rival is not s
+            and rival.probability >= RIVAL_PROBABILITY
+            and not comparison.contradicts(rival)
+            and any(comparison.places.beside(rival.document, comparison.matched(rival)))
+            and competes(matched, comparison.matched(rival))
+        ):
+            return rival
+    return None
+
+
 def _among_namesakes(
     s: Scored, comparison: _Comparison, rivals: Sequence[Scored], policy: Policy
 ) -> Decision | None:
@@ -253,7 +272,7 @@ def _among_namesakes(
         rival
         for rival in rivals
         if rival is not s
-        and rival.probability >= NAMESAKE_PROBABILITY
+        and rival.probability >= RIVAL_PROBABILITY
         and registry_text(rival.document.name).folded == name
         and rival.document.status is OrganisationStatus.ACTIVE
         and not comparison.contradicts(rival)

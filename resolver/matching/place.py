@@ -103,6 +103,10 @@ class NamedPlaces:
             known.update(*stands.city, *stands.region)
         return only_places(self.text, known)
 
+    def is_town(self, positions: Positions) -> bool:
+        """Whether the words at these positions are the whole name of a town."""
+        return any(m.positions == positions and m.kind is PlaceKind.CITY for m in self.mentions)
+
     def country(self, document: Document, matched: Positions = frozenset()) -> CountryAgreement:
         """Whether the text names its country anywhere, or others beside its name.
 

@@ -143,8 +143,8 @@ ONE = "Department of Physics, University of York, York, UK"
                 scored("Goethe-Institut", 0.9, "de", city="Munich", country="DE"),
                 scored("Institut de Paris", 0.01, "fr", city="Paris", country="FR"),
             ],
-            Reason.NOT_IN_REGISTRY,
-            id="another country is named, nobody else is near",
+            ["de"],
+            id="another country is named, nobody else is near: a branch",
         ),
         pytest.param(
             "Sheffield, UK",
@@ -264,7 +264,7 @@ def test_a_name_in_another_script_has_no_part_of_the_text() -> None:
 
 def test_decisions_name_who_stood_in_the_way() -> None:
     made = decisions(
-        "University of York, York, UK",
+        "University of York, Leeds, UK",
         [
             scored("University of York", 0.9, country="GB"),
             scored("York University", 0.7, country="GB"),
@@ -276,7 +276,7 @@ def test_decisions_name_who_stood_in_the_way() -> None:
     assert [(decision.ror_id, decision.fate, decision.rival) for decision in made] == [
         ("University of York", Fate.LINKED, None),
         ("York University", Fate.WORDS_CLAIMED, "University of York"),
-        ("York Institute", Fate.OTHER_COUNTRY, None),
+        ("York Institute", Fate.OTHER_COUNTRY, "University of York"),
         ("York Hospital", Fate.BELOW_THRESHOLD, None),
     ]
 

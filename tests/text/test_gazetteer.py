@@ -63,6 +63,10 @@ def shown(text: Text, mention: Mention) -> str:
         ("Москва, Россия", ["москва RU", "россия RU"]),
         ("北京, 中国", ["北 京 CN", "中 国 CN"]),
         ("Limoges Cedex", ["limoges FR"]),
+        ("Kelmar, U.S.A.", ["u s a US"]),
+        ("中国浙江省杭州市浙江大学", ["(中 国 CN)", "(杭 州 市 CN)"]),
+        ("서울대학교, 대한민국", ["(서 울 KR)", "대 한 민 국 KR"]),
+        ("المركز، المملكة العربية السعودية", ["مملكه عربيه سعوديه SA"]),
         # Where it stands.
         ("Boston University", ["(boston US-MA)"]),
         ("Children's Hospital Boston", ["boston US-MA"]),
