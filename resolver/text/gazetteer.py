@@ -198,6 +198,12 @@ _DEGREE = "MD"
 _JOINING = frozenset({"and", "und", "et", "y", "e"})
 """Words between two addresses."""
 
+_AROUND = frozenset({"of", "the", "in", "de", "near"}) | _JOINING
+"""Words that stand beside the names of places: "City of London"."""
+
+_POSTCODE_LETTERS = 3
+"""Most letters of a word with a number in it that is taken for a postcode or house: "SW1A"."""
+
 _SEPARATOR = re.compile(r"[,;:|/()\[\]{}\n、，；：،؛]|\s[-–—]\s")
 
 
@@ -248,16 +254,22 @@ def only_places(text: Text, known: Iterable[int] = ()) -> bool:
     """Whether a text names a place and nothing else: what is left is numbers, postcodes and words
     of addresses. Units at the positions `known` are places too."""
     named = set(known).union(*(mention.positions for mention in mentions(text)))
-    return bool(named) and all(i in named or _is_of_address(u) for i, u in enumerate(text.units))
+    return bool(named) and all(
+        i in named
+        or _is_of_address(unit)
+        or unit in _AROUND
+        # "D-80333", and not "U. of Rochester"
+        or (len(unit) == 1 and i + 1 < len(text.units) and text.units[i + 1].isdecimal())
+        for i, unit in enumerate(text.units)
+    )
 
 
 def _is_of_address(unit: str) -> bool:
-    return (
-        any(map(str.isdigit, unit))
-        or (len(unit) == 1 and not CJK.fullmatch(unit))
-        or unit in vocabulary.PLACE
-        or unit in vocabulary.LINK
-    )
+    """Whether a folded word is part of an address: a number, a postcode or a word such as
+    "street"."""
+    if any(map(str.isdigit, unit)):
+        return sum(map(str.isalpha, unit)) <= _POSTCODE_LETTERS
+    return unit in vocabulary.PLACE
 
 
 # Reading a text
@@ -362,7 +374,7 @@ class _Reader:
                 if position in starts:
                     position = starts[position]
                     run.append(position)
-                elif _is_of_address(before) and before not in vocabulary.LINK:
+                elif _is_of_address(before) or (len(before) == 1 and not CJK.fullmatch(before)):
                     position -= 1
                 else:
                     if before in vocabulary.LINK and before not in _JOINING:
@@ -431,8 +443,8 @@ def _adjacent(text: Text, found: Sequence[Mention], i: int, j: int) -> bool:
     for mention in found[i + 1 : j]:
         between -= set(range(mention.start, mention.end))
     return all(
-        _is_of_address(text.units[position]) and text.units[position] not in _JOINING
-        for position in between
+        unit not in _JOINING and (_is_of_address(unit) or unit in vocabulary.LINK or len(unit) == 1)
+        for unit in (text.units[position] for position in between)
     )
 
 
