@@ -54,6 +54,7 @@ STEPS = {
     Fate.LINKED: "linked",
     Fate.NOT_ADMITTED: "excluded",
     Fate.BELOW_THRESHOLD: "below",
+    Fate.ONLY_PLACES: "only places",
     Fate.OTHER_COUNTRY: "other country",
     Fate.WORDS_CLAIMED: "words taken",
     Fate.NAMESAKE_PLACED: "namesake",
@@ -64,6 +65,7 @@ STEPS = {
 
 SAID = {
     Fate.NOT_ADMITTED: "of a type or in a country that was excluded",
+    Fate.ONLY_PLACES: "the text names places and nothing else",
     Fate.OTHER_COUNTRY: "the text names another country, and nothing of its place",
     Fate.BEYOND_MAX_LINKS: "there are as many links as were asked for",
 }
@@ -198,11 +200,12 @@ def _candidates_of(
 def _judged(
     affiliation: Affiliation, places: NamedPlaces, s: Scored, decision: Decision
 ) -> dict[str, object]:
+    matched = affiliation.matched(registry_text(s.document.name))
     return {
         "score": s.score,
         "probability": s.probability,
         "text_share": _share(affiliation, s.document),
-        "country": places.country(s.document),
+        "country": places.country(s.document, matched),
         "city_named": places.city(s.document),
         "weighed": dict(s.weighed),
         "step": decision.fate,
@@ -379,7 +382,7 @@ def _candidates(judged: JudgedStatement, found: Sequence[Decision], shown: int) 
             f"{s.score:.1f}",
             Text(f"{s.probability:.3f}", style=_shade(s.probability)),
             shown_name.append(f" {candidate.ror_id}", style="not bold dim"),
-            _marked_place(places, document),
+            _marked_place(places, judged.affiliation, document),
             _meter(_share(judged.affiliation, document)),
             Text(STEPS[decision.fate], style="green" if is_linked else "dim"),
         )
@@ -394,8 +397,9 @@ def _candidates(judged: JudgedStatement, found: Sequence[Decision], shown: int) 
     return Group(table, *(Padding.indent(Text(note, style="dim"), 2) for note in notes))
 
 
-def _marked_place(places: NamedPlaces, document: Document) -> Text:
+def _marked_place(places: NamedPlaces, affiliation: Affiliation, document: Document) -> Text:
     shown = Text()
+    matched = affiliation.matched(registry_text(document.name))
     if document.city:
         shown.append(document.city)
         if places.city(document):
@@ -403,7 +407,7 @@ def _marked_place(places: NamedPlaces, document: Document) -> Text:
         shown.append(" ")
     if document.country_code:
         shown.append(document.country_code)
-        match places.country(document):
+        match places.country(document, matched):
             case "named":
                 shown.append("✓", style="green")
             case "other_named":

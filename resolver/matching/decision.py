@@ -3,7 +3,8 @@
 A pure function of its arguments. In order of probability, a candidate becomes a link when
 
 1. the policy admits it, and its probability reaches the threshold,
-2. the text does not place it in another country,
+2. the text names more than places, and does not place it in another country, where a rival for the
+   same words is,
 3. words of the affiliation match its name that no better link has claimed: two organisations with
    similar names compete for the same words, and the better one gets them, with all of its names
    and acronyms in the text, while parent and child that are both written share theirs, and
@@ -36,7 +37,7 @@ from resolver.matching.outcome import (
     Reason,
 )
 from resolver.matching.override import Override
-from resolver.matching.place import NamedPlaces
+from resolver.matching.place import Agreement, NamedPlaces
 from resolver.matching.policy import Policy
 from resolver.matching.reading import competes, identifier_positions
 from resolver.matching.reason import why_none
@@ -44,7 +45,7 @@ from resolver.registry.document import Document
 from resolver.registry.identifier import identifiers_in, is_domain
 from resolver.registry.organisation import OrganisationStatus
 from resolver.text.affiliation import Affiliation
-from resolver.text.text import Text, registry_text
+from resolver.text.text import registry_text
 
 FORM = 1
 """Form of the decision. Raise it with every change after which the same evidence and probabilities
@@ -67,6 +68,10 @@ NAMESAKE_SHARE = 0.25
 """An organisation of the same name counts as a rival from this share of a candidate's probability
 on. The probabilities were fitted to complete labels: of two namesakes one that is four times as
 probable as the other is the better known, or other evidence speaks against the other."""
+
+RIVAL_PROBABILITY = 0.1
+"""An organisation for the same words that is where the text says counts as a rival from this
+probability on; with a lower one other evidence speaks against it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,10 @@ class Fate(StrEnum):
 
     BELOW_THRESHOLD = "below_threshold"
     OTHER_COUNTRY = "other_country"
-    """The text names other countries, and nothing of its place."""
+    """The text names other countries and nothing of its place, and a rival is where it says."""
+
+    ONLY_PLACES = "only_places"
+    """The text names places and nothing else, and its name is not that of a town there."""
 
     WORDS_CLAIMED = "words_claimed"
     """A better link has claimed the words that match its name."""
@@ -152,8 +160,11 @@ def decisions(affiliation: Affiliation, scored: Sequence[Scored], policy: Policy
 def reason(affiliation: Affiliation, made: Sequence[Decision], policy: Policy) -> Reason:
     """Why an affiliation has no link, when nothing was linked in these decisions, most probable
     first."""
-    if any(decision.fate is Fate.TIED for decision in made):
+    fates = {decision.fate for decision in made}
+    if Fate.TIED in fates:
         return Reason.AMBIGUOUS
+    if Fate.ONLY_PLACES in fates:
+        return Reason.PLACE_ONLY
     threshold = policy.accept_probability
     excluded = (decision.scored for decision in made if decision.fate is Fate.NOT_ADMITTED)
     if any(s.probability >= threshold for s in excluded):
@@ -189,7 +200,7 @@ class _Comparison:
 
     @cached_property
     def places(self) -> NamedPlaces:
-        """The candidates' places that the text names."""
+        """The places that the text names."""
         return NamedPlaces.of(self.affiliation, [s.document for s in self.scored])
 
     @cached_property
@@ -231,14 +242,15 @@ class _Comparison:
             piece.padded == name.padded for piece in self.affiliation.pieces
         )
 
-    def places_beside(self, s: Scored) -> NamedPlaces:
-        """The places that the text names without the candidate's name, which may have its city's in
-        it."""
-        characters = list(self.affiliation.text)
-        for position in self.matched(s):
-            start, end = self.affiliation.spans[position]
-            characters[start:end] = " " * (end - start)
-        return NamedPlaces.of(Text("".join(characters)), [s.document for s in self.scored])
+    def contradicts(self, s: Scored) -> bool:
+        """Whether the text places the candidate in another country than the registry does."""
+        return self.places.contradict(s.document, self.matched(s))
+
+    def only_a_place(self, s: Scored) -> bool:
+        """Whether the text names places alone, and the candidate's name is not that of a town."""
+        matched = self.matched(s)
+        is_whole = len(matched) == len(registry_text(s.document.name).units)
+        return self.places.only and not (is_whole and self.places.is_town(matched))
 
 
 def _decisions(comparison: _Comparison, policy: Policy) -> list[Decision]:
@@ -280,8 +292,10 @@ def _decision(
         return Decision(s, Fate.BELOW_THRESHOLD)
     if not comparison.numbers.isdisjoint(s.document.identifiers):
         return Decision(s, Fate.LINKED)
-    if comparison.places.contradict(s.document):
-        return Decision(s, Fate.OTHER_COUNTRY)
+    if comparison.only_a_place(s):
+        return Decision(s, Fate.ONLY_PLACES)
+    if rival := _at_home(s, comparison, rivals):
+        return Decision(s, Fate.OTHER_COUNTRY, rival.ror_id)
     matched = comparison.matched(s)
     if claims and len(comparison.unclaimed(s, claims)) <= OWN_SHARE * len(matched):
         owner = max(claims, key=lambda claim: len(claim[1] & matched))[0]
@@ -289,6 +303,24 @@ def _decision(
     return _among_namesakes(s, comparison, rivals, policy) or _beside_equals(
         s, comparison, rivals, policy
     )
+
+
+def _at_home(s: Scored, comparison: _Comparison, rivals: Sequence[Scored]) -> Scored | None:
+    """Of a candidate that the text places abroad, the best rival for the same words that is where
+    the text says. Without one it may be a branch or a site of its own there."""
+    if not comparison.contradicts(s):
+        return None
+    matched = comparison.matched(s)
+    for rival in rivals:
+        if (
+            rival is not s
+            and rival.probability >= RIVAL_PROBABILITY
+            and not comparison.contradicts(rival)
+            and any(comparison.places.beside(rival.document, comparison.matched(rival)))
+            and competes(matched, comparison.matched(rival))
+        ):
+            return rival
+    return None
 
 
 def _among_namesakes(
@@ -303,14 +335,18 @@ def _among_namesakes(
         and rival.probability >= NAMESAKE_SHARE * s.probability
         and registry_text(rival.document.name).folded == name
         and rival.document.status is OrganisationStatus.ACTIVE
-        and not comparison.places.contradict(rival.document)
+        and not comparison.contradicts(rival)
     ]
     if not namesakes:
         return None
-    places = comparison.places_beside(s)
-    own = places.agreement(s.document)
-    best = max(namesakes, key=lambda rival: (places.agreement(rival.document), rival.probability))
-    theirs = places.agreement(best.document)
+    matched = comparison.matched(s)
+
+    def beside(one: Scored) -> Agreement:
+        return comparison.places.beside(one.document, matched)
+
+    own = beside(s)
+    best = max(namesakes, key=lambda rival: (beside(rival), rival.probability))
+    theirs = beside(best)
     if theirs > own and best.probability >= policy.accept_probability:
         return Decision(s, Fate.NAMESAKE_PLACED, best.ror_id)
     if not any(own) and not any(theirs):
@@ -328,7 +364,7 @@ def _beside_equals(
             rival is not s
             and policy.accept_probability <= rival.probability
             and abs(s.probability - rival.probability) < policy.ambiguity_margin
-            and not comparison.places.contradict(rival.document)
+            and not comparison.contradicts(rival)
             and comparison.matched(rival) == matched
         ):
             return Decision(s, Fate.TIED, rival.ror_id)
@@ -441,7 +477,7 @@ def _evidence(
         text=affiliation.text[start:end],
         start=start,
         end=end,
-        country=places.country(document) if document else CountryAgreement.NONE_NAMED,
+        country=places.country(document, matched) if document else CountryAgreement.NONE_NAMED,
         city_named=places.city(document) if document else False,
         first_stage_rank=rank,
         sparse=candidate.sparse.score if candidate and candidate.sparse else None,

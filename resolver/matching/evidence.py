@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from resolver.matching.outcome import CountryAgreement
+from resolver.matching.place import UNKNOWN_DISTANCE, NamedPlaces, Positions
 from resolver.matching.reading import Counts, Flags, Numbers, Reading, Relation, of_others
 from resolver.registry.document import Document
 from resolver.registry.organisation import OrganisationStatus
@@ -186,8 +186,24 @@ def _no_acronym(reading: Reading) -> Flags:
     )
 
 
-def _country(agreement: CountryAgreement) -> Callable[[Reading], Flags]:
-    return lambda r: _flags(r.places.country(d) is agreement for d in r.documents)
+def _of_place(
+    value: Callable[[NamedPlaces, Document, Positions], float],
+) -> Callable[[Reading], Numbers]:
+    """What the places of the text say of each candidate, given the positions of its name."""
+    return lambda r: np.array(
+        [value(r.places, d, m) for d, m in zip(r.documents, r.matched, strict=True)], np.float64
+    )
+
+
+def _beside(reading: Reading) -> Numbers:
+    city, region, country = reading.agreement_beside
+    return np.where(city, 3.0, np.where(region, 2.0, np.where(country, 1.0, 0.0)))
+
+
+def _place_share(reading: Reading) -> Numbers:
+    apart = reading.places.apart
+    in_places = np.array([len(matched & apart) for matched in reading.matched], np.float64)
+    return in_places / np.maximum(reading.matched_counts, 1)
 
 
 def _rival_city(reading: Reading) -> Flags:
@@ -404,7 +420,7 @@ FIRST_STAGE_FEATURES: tuple[Feature[Reading], ...] = (
         "city_known", "the registry knows its city", lambda r: _flags(d.city for d in r.documents)
     ),
     Feature("region", "the text names its region", lambda r: r.agreement[1]),
-    Feature("country", "the text names its country", _country(CountryAgreement.NAMED)),
+    Feature("country", "the text names its country", lambda r: r.agreement[2]),
     Feature(
         "country_known",
         "the registry knows its country",
@@ -412,8 +428,36 @@ FIRST_STAGE_FEATURES: tuple[Feature[Reading], ...] = (
     ),
     Feature(
         "other_country",
-        "the text names the country of another candidate, and not its own",
-        _country(CountryAgreement.OTHER_NAMED),
+        "the text names another country beside the name, and nothing of its own place",
+        _of_place(NamedPlaces.elsewhere),
+    ),
+    Feature(
+        "place_beside",
+        "what the text names of its place beside the name: 3 its city, 2 its region, 1 its"
+        " country, 0 nothing",
+        _beside,
+    ),
+    Feature(
+        "town_country",
+        "1 where a town beside the name is in its country, -1 where all are in others, 0 without"
+        " any",
+        _of_place(NamedPlaces.towns),
+    ),
+    Feature(
+        "town_distance",
+        "ln(1 + kilometres) from its city to the nearest town beside the name;"
+        f" {UNKNOWN_DISTANCE:g} where that is not known",
+        _of_place(NamedPlaces.distance),
+    ),
+    Feature(
+        "place_share",
+        "share of the words matching the name that the text has as a place",
+        _place_share,
+    ),
+    Feature(
+        "only_places",
+        "the text names places and nothing else",
+        lambda r: _same(r, r.places.only),
     ),
     Feature(
         "rival_city",

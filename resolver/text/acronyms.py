@@ -25,6 +25,7 @@ from operator import itemgetter
 
 from resolver.text import vocabulary
 from resolver.text.country import COUNTRY_FORMS, ENGLISH_NAMES
+from resolver.text.gazetteer import STATE_CODES
 from resolver.text.parts import WEB, is_generic
 from resolver.text.text import Text
 from resolver.text.words import CJK, words
@@ -180,7 +181,7 @@ class _Finder:
         unit, written = self.units[position], self.written[position]
         if unit in _NEVER or unit in _country_words() or _UNIT_NUMBER.fullmatch(unit):
             return True
-        if written in vocabulary.STATES and position and self._is_state(position):
+        if written in STATE_CODES and position and self._is_state(position):
             return True
         start, end = self.text.spans[position]
         return any(first <= start and end <= last for first, last in self.barred)

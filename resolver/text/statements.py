@@ -19,6 +19,7 @@ from functools import cache
 
 from resolver.text import vocabulary
 from resolver.text.country import COUNTRY_FORMS, ENGLISH_NAMES
+from resolver.text.gazetteer import STATE_CODES
 from resolver.text.parts import Part, PartKind, parts
 from resolver.text.words import words
 
@@ -54,7 +55,7 @@ _CONJUNCTION = re.compile(r"\s(?:and|as well as|&|y|e|et|und)\s")
 _SHORTEST = 15
 """Fewer characters after a country are no affiliation: "Singapore, Singapore"."""
 
-_STATE = re.compile(rf"\b(?:{'|'.join(sorted(vocabulary.STATES))})[\s\d]*\Z")
+_STATE = re.compile(rf"\b(?:{'|'.join(sorted(STATE_CODES))})[\s\d]*\Z")
 _COMMA = re.compile(r",|\.\s")
 _BRACKETS = re.compile(r"[\s,]*\(([^()]*)\)[\s.,;]*\Z")
 _BETWEEN_INITIALS = re.compile(r"[\s,;&]+|\band\b")
@@ -222,7 +223,7 @@ def _country_before(text: str, position: int) -> int | None:
     part = text[begin:end].split()
     while part and any(map(str.isdigit, part[-1])):
         part.pop()
-    if part and part[-1] in vocabulary.STATES:
+    if part and part[-1] in STATE_CODES:
         return len(part) - 1
     for length in range(1, min(len(part), _LONGEST_COUNTRY) + 1):
         if tuple(words(" ".join(part[-length:]))) in _countries():
@@ -233,7 +234,7 @@ def _country_before(text: str, position: int) -> int | None:
 def _may_end_country(word: str) -> bool:
     return (
         word.strip(".()").casefold() in _last_words()
-        or word in vocabulary.STATES
+        or word in STATE_CODES
         or any(map(str.isdigit, word))
     )
 

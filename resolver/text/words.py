@@ -136,6 +136,9 @@ def spans(text: str) -> list[tuple[int, int]]:
     with brackets. A unit has every character that any of it came from, so that neighbouring units
     may share one.
     """
+    if text.isascii():
+        # No character is folded to several, nor any of CJK: the same in a tenth of the time.
+        return [match.span() for match in _WORD.finditer(text)]
     folded, origins = _folded_with_origins(text)
     spans: list[tuple[int, int]] = []
     for start, end in _word_spans(folded):

@@ -210,8 +210,35 @@ ONE = "Department of Physics, University of York, York, UK"
                 scored("Goethe-Institut", 0.9, "de", city="Munich", country="DE"),
                 scored("Institut de Paris", 0.01, "fr", city="Paris", country="FR"),
             ],
-            Reason.ELSEWHERE,
-            id="another country is named, nobody else is near",
+            ["de"],
+            id="another country is named, nobody else is near: a branch",
+        ),
+        pytest.param(
+            "Sheffield, UK",
+            [scored("University of Sheffield", 0.9, city="Sheffield", country="GB")],
+            Reason.PLACE_ONLY,
+            id="a town",
+        ),
+        pytest.param(
+            "Kelmarfield, UK",
+            [scored("Kelmarfield University", 0.9, city="Kelmarfield", country="GB")],
+            Reason.PLACE_ONLY,
+            id="a town that only the registry knows",
+        ),
+        pytest.param(
+            "Nokia, Finland", [scored("Nokia", 0.9)], ["Nokia"], id="the name of a town alone"
+        ),
+        pytest.param(
+            "University of Benin",
+            [scored("University of Benin", 0.9, city="Benin City", country="NG")],
+            ["University of Benin"],
+            id="a country in its own name",
+        ),
+        pytest.param(
+            "Emory University, Atlanta, Georgia",
+            [scored("Emory University", 0.9, city="Atlanta", country="US")],
+            ["Emory University"],
+            id="a state with the name of a country",
         ),
         pytest.param(
             "Centro de Neumologia, San Juan, PR, USA",
@@ -322,7 +349,7 @@ def test_a_name_in_another_script_has_no_part_of_the_text() -> None:
 
 def test_decisions_name_who_stood_in_the_way() -> None:
     made = decisions(
-        "University of York, York, UK",
+        "University of York, Leeds, UK",
         [
             scored("University of York", 0.9, country="GB"),
             scored("York University", 0.7, country="GB"),
@@ -334,7 +361,7 @@ def test_decisions_name_who_stood_in_the_way() -> None:
     assert [(decision.ror_id, decision.fate, decision.rival) for decision in made] == [
         ("University of York", Fate.LINKED, None),
         ("York University", Fate.WORDS_CLAIMED, "University of York"),
-        ("York Institute", Fate.OTHER_COUNTRY, None),
+        ("York Institute", Fate.OTHER_COUNTRY, "University of York"),
         ("York Hospital", Fate.BELOW_THRESHOLD, None),
     ]
 
