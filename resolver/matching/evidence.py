@@ -81,6 +81,8 @@ class Shortlist:
         self.namesakes: Relation = reading.namesakes[these]
         self.shared: npt.NDArray[np.int64] = reading.shared[these]
         self.affiliation = reading.affiliation
+        self.acronyms = reading.acronyms
+        self.places = reading.places
         self.all_names = reading.names
         self.alignments = [reading.alignment(position) for position in positions]
 
@@ -167,43 +169,47 @@ def _capitals(reading: Reading) -> Flags:
     return _flags(len(name) <= _SHORT and not capitals.isdisjoint(name) for name in reading.names)
 
 
-def _spelled_out_otherwise(reading: Reading, *, by_initials: bool) -> list[float]:
+def _spelled_out_otherwise(shortlist: Shortlist, *, by_initials: bool) -> list[float]:
     return [
-        reading.acronyms.otherwise(document, matched, by_initials=by_initials)
-        for document, matched in zip(reading.documents, reading.matched, strict=True)
+        shortlist.acronyms.otherwise(document, matched, by_initials=by_initials)
+        for document, matched in zip(shortlist.documents, shortlist.matched, strict=True)
     ]
 
 
-def _acronym_confirmed(reading: Reading) -> Flags:
-    confirmed = reading.acronyms.confirmed
-    return _flags(map(confirmed, reading.documents, reading.matched))
+def _acronym_confirmed(shortlist: Shortlist) -> Flags:
+    confirmed = shortlist.acronyms.confirmed
+    return _flags(map(confirmed, shortlist.documents, shortlist.matched))
 
 
-def _no_acronym(reading: Reading) -> Flags:
+def _no_acronym(shortlist: Shortlist) -> Flags:
     return _flags(
-        document.is_acronym and bool(matched) and matched <= reading.acronyms.none
-        for document, matched in zip(reading.documents, reading.matched, strict=True)
+        document.is_acronym and bool(matched) and matched <= shortlist.acronyms.none
+        for document, matched in zip(shortlist.documents, shortlist.matched, strict=True)
     )
 
 
 def _of_place(
     value: Callable[[NamedPlaces, Document, Positions], float],
-) -> Callable[[Reading], Numbers]:
+) -> Callable[[Reading | Shortlist], Numbers]:
     """What the places of the text say of each candidate, given the positions of its name."""
     return lambda r: np.array(
         [value(r.places, d, m) for d, m in zip(r.documents, r.matched, strict=True)], np.float64
     )
 
 
-def _beside(reading: Reading) -> Numbers:
-    city, region, country = reading.agreement_beside
+def _beside(shortlist: Shortlist) -> Numbers:
+    named = [
+        shortlist.places.beside(document, matched)
+        for document, matched in zip(shortlist.documents, shortlist.matched, strict=True)
+    ]
+    city, region, country = np.array(named, np.bool_).reshape(-1, 3).T
     return np.where(city, 3.0, np.where(region, 2.0, np.where(country, 1.0, 0.0)))
 
 
-def _place_share(reading: Reading) -> Numbers:
-    apart = reading.places.apart
-    in_places = np.array([len(matched & apart) for matched in reading.matched], np.float64)
-    return in_places / np.maximum(reading.matched_counts, 1)
+def _place_share(shortlist: Shortlist) -> Numbers:
+    apart = shortlist.places.apart
+    shares = [len(matched & apart) / max(len(matched), 1) for matched in shortlist.matched]
+    return np.array(shares, np.float64)
 
 
 def _rival_city(reading: Reading) -> Flags:
@@ -384,28 +390,6 @@ FIRST_STAGE_FEATURES: tuple[Feature[Reading], ...] = (
         _capitals,
     ),
     Feature(
-        "spelled_out_otherwise",
-        "its name matches only an acronym whose letters begin words beside it: the share of these "
-        "words that none of the organisation's names match",
-        lambda r: _spelled_out_otherwise(r, by_initials=True),
-    ),
-    Feature(
-        "bracketed_otherwise",
-        "the same for an acronym alone in brackets after a name with other initials",
-        lambda r: _spelled_out_otherwise(r, by_initials=False),
-    ),
-    Feature(
-        "acronym_confirmed",
-        "the text has both a full name of the organisation and its acronym",
-        _acronym_confirmed,
-    ),
-    Feature(
-        "no_acronym",
-        "the name is nothing but an acronym, and what matches it in the text is none: a state, a "
-        "degree, a word in small letters",
-        _no_acronym,
-    ),
-    Feature(
         "display_name",
         "the name is the one that ROR displays",
         lambda r: _flags(d.name == d.display_name for d in r.documents),
@@ -430,34 +414,6 @@ FIRST_STAGE_FEATURES: tuple[Feature[Reading], ...] = (
         "other_country",
         "the text names another country beside the name, and nothing of its own place",
         _of_place(NamedPlaces.elsewhere),
-    ),
-    Feature(
-        "place_beside",
-        "what the text names of its place beside the name: 3 its city, 2 its region, 1 its"
-        " country, 0 nothing",
-        _beside,
-    ),
-    Feature(
-        "town_country",
-        "1 where a town beside the name is in its country, -1 where all are in others, 0 without"
-        " any",
-        _of_place(NamedPlaces.towns),
-    ),
-    Feature(
-        "town_distance",
-        "ln(1 + kilometres) from its city to the nearest town beside the name;"
-        f" {UNKNOWN_DISTANCE:g} where that is not known",
-        _of_place(NamedPlaces.distance),
-    ),
-    Feature(
-        "place_share",
-        "share of the words matching the name that the text has as a place",
-        _place_share,
-    ),
-    Feature(
-        "only_places",
-        "the text names places and nothing else",
-        lambda r: _same(r, r.places.only),
     ),
     Feature(
         "rival_city",
@@ -492,7 +448,57 @@ FIRST_STAGE_FEATURES: tuple[Feature[Reading], ...] = (
 )
 """What is known before the reranker has read anything, in the order of the judge's columns."""
 
-ALIGNMENT_FEATURES: tuple[Feature[Shortlist], ...] = (
+NAME_FEATURES: tuple[Feature[Shortlist], ...] = (
+    Feature(
+        "spelled_out_otherwise",
+        "its name matches only an acronym whose letters begin words beside it: the share of these "
+        "words that none of the organisation's names match",
+        lambda r: _spelled_out_otherwise(r, by_initials=True),
+    ),
+    Feature(
+        "bracketed_otherwise",
+        "the same for an acronym alone in brackets after a name with other initials",
+        lambda r: _spelled_out_otherwise(r, by_initials=False),
+    ),
+    Feature(
+        "acronym_confirmed",
+        "the text has both a full name of the organisation and its acronym",
+        _acronym_confirmed,
+    ),
+    Feature(
+        "no_acronym",
+        "the name is nothing but an acronym, and what matches it in the text is none: a state, a "
+        "degree, a word in small letters",
+        _no_acronym,
+    ),
+    Feature(
+        "place_beside",
+        "what the text names of its place beside the name: 3 its city, 2 its region, 1 its"
+        " country, 0 nothing",
+        _beside,
+    ),
+    Feature(
+        "town_country",
+        "1 where a town beside the name is in its country, -1 where all are in others, 0 without"
+        " any",
+        _of_place(NamedPlaces.towns),
+    ),
+    Feature(
+        "town_distance",
+        "ln(1 + kilometres) from its city to the nearest town beside the name;"
+        f" {UNKNOWN_DISTANCE:g} where that is not known",
+        _of_place(NamedPlaces.distance),
+    ),
+    Feature(
+        "place_share",
+        "share of the words matching the name that the text has as a place",
+        _place_share,
+    ),
+    Feature(
+        "only_places",
+        "the text names places and nothing else",
+        lambda s: np.full(len(s.documents), s.places.only),
+    ),
     Feature(
         "run",
         "longest run of the name's words that stand in the text one after the other, as a share of "
@@ -578,8 +584,8 @@ ALIGNMENT_FEATURES: tuple[Feature[Shortlist], ...] = (
         _relations,
     ),
 )
-"""How the name lies in the text (`resolver.text.alignment`), beside those of its rivals. It is
-worked out for the shortlist alone."""
+"""How the name lies in the text (`resolver.text.alignment`), beside acronyms, places and the names
+of its rivals. It is worked out for the shortlist alone."""
 
 RERANKER_FEATURES: tuple[Feature[Shortlist], ...] = (
     Feature("logit", "the reranker's score", lambda s: s.logit),
@@ -631,7 +637,7 @@ RERANKER_FEATURES: tuple[Feature[Shortlist], ...] = (
 
 FEATURES: tuple[Feature[Reading] | Feature[Shortlist], ...] = (
     *FIRST_STAGE_FEATURES,
-    *ALIGNMENT_FEATURES,
+    *NAME_FEATURES,
     *RERANKER_FEATURES,
 )
 """All kinds of evidence, in the order of the judge's columns."""
@@ -662,7 +668,7 @@ def evidence(reading: Reading, shortlist: Sequence[int], logits: Sequence[float]
     if not shortlist:
         return np.empty((0, len(FEATURES)))
     scored = Shortlist(reading, shortlist, logits)
-    further = (*ALIGNMENT_FEATURES, *RERANKER_FEATURES)
+    further = (*NAME_FEATURES, *RERANKER_FEATURES)
     added = np.column_stack([feature.column(scored) for feature in further])
     return np.hstack([first_stage(FIRST_STAGE_FEATURES, reading, shortlist), added])
 

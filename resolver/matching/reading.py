@@ -153,15 +153,6 @@ class Reading:
         agreement = [self.places.agreement(document) for document in self.documents]
         return np.array(agreement, np.bool_).reshape(-1, 3).T
 
-    @cached_property
-    def agreement_beside(self) -> npt.NDArray[np.bool_]:
-        """The same of what is named beside each one's name."""
-        agreement = [
-            self.places.beside(document, matched)
-            for document, matched in zip(self.documents, self.matched, strict=True)
-        ]
-        return np.array(agreement, np.bool_).reshape(-1, 3).T
-
 
 def identifier_positions(text: Text) -> frozenset[int]:
     """Positions of the units in identifiers and addresses: their words name nobody, as "org" in
