@@ -281,7 +281,10 @@ class _Piece:
         A bare name is one where a town and a country follow: "Inria, Paris, France".
         """
         return self.has(PartKind.ORGANISATION, PartKind.ACRONYM) or (
-            [part.kind for part in self.parts[:2]] == [PartKind.NAME] * 2 and self.has_place
+            len(self.parts) > 2
+            and self.parts[0].kind is PartKind.NAME
+            and self.parts[1].kind in {PartKind.NAME, PartKind.PLACE}
+            and self.has_place
         )
 
     @property
@@ -296,14 +299,13 @@ class _Piece:
 
     @property
     def has_place(self) -> bool:
-        """Whether its last part is a place and no organisation."""
-        return (
-            bool(self.parts)
-            and self.parts[-1].kind not in {PartKind.ORGANISATION, PartKind.UNIT}
-            and (
-                (self.parts[-1].kind is PartKind.PLACE and not _CODE.fullmatch(self.parts[-1].text))
-                or _country_before(self.text, len(self.text)) is not None
-            )
+        """Whether its last part ends with a country or state, or is a place with a postcode."""
+        if not self.parts or self.parts[-1].kind in {PartKind.ORGANISATION, PartKind.UNIT}:
+            return False
+        last = self.parts[-1]
+        has_postcode = any(map(str.isdigit, last.text)) and not _CODE.fullmatch(last.text)
+        return (last.kind is PartKind.PLACE and has_postcode) or (
+            _country_before(self.text, len(self.text)) is not None
         )
 
     @property
@@ -312,7 +314,7 @@ class _Piece:
         *before, last = self.parts or (None,)
         return (
             last is not None
-            and last.kind is PartKind.NAME
+            and last.kind in {PartKind.NAME, PartKind.PLACE}
             and len(last.text.split()) <= _LONGEST_TOWN
             and any(part.kind is PartKind.ORGANISATION for part in before)
         )
