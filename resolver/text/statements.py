@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
 
-from resolver.text import vocabulary
 from resolver.text.country import COUNTRY_FORMS, ENGLISH_NAMES
 from resolver.text.parts import Part, PartKind, parts
+from resolver.text.vocabulary import ORGANISATION, STATES
 from resolver.text.words import words
 
 
@@ -54,7 +54,7 @@ _CONJUNCTION = re.compile(r"\s(?:and|as well as|&|y|e|et|und)\s")
 _SHORTEST = 15
 """Fewer characters after a country are no affiliation: "Singapore, Singapore"."""
 
-_STATE = re.compile(rf"\b(?:{'|'.join(sorted(vocabulary.STATES))})[\s\d]*\Z")
+_STATE = re.compile(rf"\b(?:{'|'.join(sorted(STATES))})[\s\d]*\Z")
 _COMMA = re.compile(r",|\.\s")
 _BRACKETS = re.compile(r"[\s,]*\(([^()]*)\)[\s.,;]*\Z")
 _BETWEEN_INITIALS = re.compile(r"[\s,;&]+|\band\b")
@@ -222,7 +222,7 @@ def _country_before(text: str, position: int) -> int | None:
     part = text[begin:end].split()
     while part and any(map(str.isdigit, part[-1])):
         part.pop()
-    if part and part[-1] in vocabulary.STATES:
+    if part and part[-1] in STATES:
         return len(part) - 1
     for length in range(1, min(len(part), _LONGEST_COUNTRY) + 1):
         if tuple(words(" ".join(part[-length:]))) in _countries():
@@ -233,7 +233,7 @@ def _country_before(text: str, position: int) -> int | None:
 def _may_end_country(word: str) -> bool:
     return (
         word.strip(".()").casefold() in _last_words()
-        or word in vocabulary.STATES
+        or word in STATES
         or any(map(str.isdigit, word))
     )
 
@@ -280,7 +280,11 @@ class _Piece:
 
         A bare name is one where a town and a country follow: "Inria, Paris, France".
         """
-        return self.has(PartKind.ORGANISATION, PartKind.ACRONYM) or (
+        named = self.has(PartKind.ORGANISATION) or any(
+            part.kind is PartKind.ACRONYM and _country_before(part.text, len(part.text)) is None
+            for part in self.parts
+        )
+        return named or (
             len(self.parts) > 2
             and self.parts[0].kind is PartKind.NAME
             and self.parts[1].kind in {PartKind.NAME, PartKind.PLACE}
@@ -347,9 +351,7 @@ def _cuts(text: str, boundaries: Sequence[_Boundary], begin: int) -> list[_Bound
 
 def _is_list(boundaries: Sequence[_Boundary], pieces: Sequence[_Piece]) -> bool:
     """Whether all pieces are nothing but the names of organisations."""
-    strong = sum(
-        any(word in vocabulary.ORGANISATION for word in words(piece.text)) for piece in pieces
-    )
+    strong = sum(any(word in ORGANISATION for word in words(piece.text)) for piece in pieces)
     return (
         len(pieces) >= _LEAST_LISTED
         and strong > 1
