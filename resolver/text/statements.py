@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
 
-from resolver.text import vocabulary
 from resolver.text.country import COUNTRY_FORMS, ENGLISH_NAMES
 from resolver.text.gazetteer import STATE_CODES
 from resolver.text.parts import Part, PartKind, parts
+from resolver.text.vocabulary import ORGANISATION
 from resolver.text.words import words
 
 
@@ -281,8 +281,15 @@ class _Piece:
 
         A bare name is one where a town and a country follow: "Inria, Paris, France".
         """
-        return self.has(PartKind.ORGANISATION, PartKind.ACRONYM) or (
-            [part.kind for part in self.parts[:2]] == [PartKind.NAME] * 2 and self.has_place
+        named = self.has(PartKind.ORGANISATION) or any(
+            part.kind is PartKind.ACRONYM and _country_before(part.text, len(part.text)) is None
+            for part in self.parts
+        )
+        return named or (
+            len(self.parts) > 2
+            and self.parts[0].kind is PartKind.NAME
+            and self.parts[1].kind in {PartKind.NAME, PartKind.PLACE}
+            and self.has_place
         )
 
     @property
@@ -297,14 +304,13 @@ class _Piece:
 
     @property
     def has_place(self) -> bool:
-        """Whether its last part is a place and no organisation."""
-        return (
-            bool(self.parts)
-            and self.parts[-1].kind not in {PartKind.ORGANISATION, PartKind.UNIT}
-            and (
-                (self.parts[-1].kind is PartKind.PLACE and not _CODE.fullmatch(self.parts[-1].text))
-                or _country_before(self.text, len(self.text)) is not None
-            )
+        """Whether its last part ends with a country or state, or is a place with a postcode."""
+        if not self.parts or self.parts[-1].kind in {PartKind.ORGANISATION, PartKind.UNIT}:
+            return False
+        last = self.parts[-1]
+        has_postcode = any(map(str.isdigit, last.text)) and not _CODE.fullmatch(last.text)
+        return (last.kind is PartKind.PLACE and has_postcode) or (
+            _country_before(self.text, len(self.text)) is not None
         )
 
     @property
@@ -313,7 +319,7 @@ class _Piece:
         *before, last = self.parts or (None,)
         return (
             last is not None
-            and last.kind is PartKind.NAME
+            and last.kind in {PartKind.NAME, PartKind.PLACE}
             and len(last.text.split()) <= _LONGEST_TOWN
             and any(part.kind is PartKind.ORGANISATION for part in before)
         )
@@ -346,9 +352,7 @@ def _cuts(text: str, boundaries: Sequence[_Boundary], begin: int) -> list[_Bound
 
 def _is_list(boundaries: Sequence[_Boundary], pieces: Sequence[_Piece]) -> bool:
     """Whether all pieces are nothing but the names of organisations."""
-    strong = sum(
-        any(word in vocabulary.ORGANISATION for word in words(piece.text)) for piece in pieces
-    )
+    strong = sum(any(word in ORGANISATION for word in words(piece.text)) for piece in pieces)
     return (
         len(pieces) >= _LEAST_LISTED
         and strong > 1

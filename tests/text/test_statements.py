@@ -164,6 +164,7 @@ def test_marks_part_statements(text: str, expected: list[str]) -> None:
         "Université de Genève / University of Geneva / 日内瓦大学",
         "Institut de Biologie Structurale, CEA-CNRS-UJF, Grenoble, France;",
         "Research Centre; 東京大学; Japan",
+        "Bell Laboratories; Murray Hill, NJ 07974, USA; US",
     ],
 )
 def test_what_does_not_stand_by_itself_is_not_cut_off(text: str) -> None:
