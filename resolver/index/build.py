@@ -195,11 +195,8 @@ def derive(
             same_words = translated.get(_key(document)) == translated_before.get(_key(document))
             if stored != document or not same_words:
                 # The names of its organisation beside its own are in no vector.
-                same_name = (
-                    stored is not None
-                    and replace(stored, other_names=document.other_names) == document
-                )
-                (rewritten if same_name and same_words else written).append(document)
+                kept = stored and replace(stored, other_names=document.other_names) == document
+                (rewritten if kept and same_words else written).append(document)
         rewritten += [
             shared.counted(document)
             for document in writer.held(shared.points).values()
