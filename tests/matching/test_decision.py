@@ -145,7 +145,7 @@ ONE = "Department of Physics, University of York, York, UK"
                 scored("Goethe-Institut", 0.9, "de", city="Munich", country="DE"),
                 scored("Institut de Paris", 0.01, "fr", city="Paris", country="FR"),
             ],
-            Reason.ELSEWHERE,
+            Reason.BELOW_THRESHOLD,
             id="another country is named, nobody else is near",
         ),
         pytest.param(
