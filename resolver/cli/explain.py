@@ -259,7 +259,7 @@ def would_change(judgement: Judgement, policy: Policy) -> str | None:
         (
             decision.scored
             for decision in statement.decisions(judgement.statements, policy)
-            if decision.fate is Fate.BELOW_THRESHOLD
+            if decision.fate in {Fate.BELOW_THRESHOLD, *ELSEWHERE}
         ),
         None,
     )
@@ -284,19 +284,9 @@ def would_change(judgement: Judgement, policy: Policy) -> str | None:
             return "the end of the override (`resolver override remove`)"
         case Reason.BELOW_THRESHOLD:
             return f"a fuller name, or a lower threshold (--accept-probability); nearest: {nearest}"
-        case Reason.ELSEWHERE:
-            return (
-                f"a record of it there in the registry; elsewhere: {_elsewhere(judgement, policy)}"
-            )
         case Reason.NOT_IN_REGISTRY:
             known = f" (nearest: {nearest})" if nearest else ""
             return f"a record in the registry{known}; `resolver unmatched` lists what it lacks"
-
-
-def _elsewhere(judgement: Judgement, policy: Policy) -> str:
-    made = decisions(judgement.affiliation, judgement.scored, policy)
-    documents = [d.scored.document for d in made if d.fate in ELSEWHERE]
-    return "; ".join(f"{document.display_name} ({_place(document)})" for document in documents)
 
 
 def _section(title: str) -> Group:

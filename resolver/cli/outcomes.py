@@ -17,7 +17,6 @@ REASONS = {
     Reason.PERSON_OR_NOISE: "it names persons, or is a remark or a number",
     Reason.DEPARTMENT_ONLY: "it names a department, not what that is part of",
     Reason.NOT_IN_REGISTRY: "the registry has no organisation like this",
-    Reason.ELSEWHERE: "the registry has such an organisation only in another place",
     Reason.AMBIGUOUS: "several organisations fit equally well",
     Reason.NOT_ADMITTED: "its organisation is of a type or in a country that was excluded",
     Reason.BELOW_THRESHOLD: "an organisation is similar, but not probable enough",

@@ -25,8 +25,8 @@ from resolver.settings import load_settings
 from resolver.text.affiliation import Affiliation
 
 LACKING = (Reason.NOT_IN_REGISTRY,)
-"""Reasons for no link that say that the registry lacks an organisation. Where a candidate was near,
-tied or elsewhere, ROR's curators would find that they have it."""
+"""Reasons for no link that say that the registry lacks an organisation. Where a candidate was near
+or tied, ROR's curators would mostly find that they have it."""
 
 CHUNK = 256
 """Names looked up together."""

@@ -35,10 +35,6 @@ class Reason(StrEnum):
     NOT_IN_REGISTRY = "not_in_registry"
     """It names an organisation, and no candidate is near."""
 
-    ELSEWHERE = "elsewhere"
-    """It names an organisation that the registry has only in another country or place than the text
-    says: perhaps a branch."""
-
     AMBIGUOUS = "ambiguous"
     """Two or more organisations are equally good, and nothing tells them apart."""
 
@@ -46,7 +42,8 @@ class Reason(StrEnum):
     """What it names is of a type or in a country that the policy excludes."""
 
     BELOW_THRESHOLD = "below_threshold"
-    """It names an organisation, and a candidate is near but not probable enough."""
+    """It names an organisation, and a candidate is near but not probable enough, or not where the
+    text says."""
 
     OVERRIDDEN = "overridden"
     """A curator decided that it is not what it would have been linked to, and nothing else is

@@ -7,9 +7,8 @@ A pure function. Tried in this order:
 2. units and no organisation that they are part of: department
 3. persons, roles, remarks, numbers, and no organisation: person and noise
 4. nothing but places: place
-5. else an organisation is named, be it by a bare name. If a candidate was probable enough, but the
-   text says that it is in another place: elsewhere. If one is near: below the threshold. If none
-   is: not in the registry
+5. else an organisation is named, be it by a bare name. If a candidate is near, or was probable
+   enough but not where the text says: below the threshold. If none is: not in the registry
 """
 
 from __future__ import annotations
@@ -53,9 +52,7 @@ def why_none(
     documents = [*elsewhere, *(document for document, _ in near)]
     close = [document for document, probability in near if probability >= NEAR]
     parts = affiliation.parts(place_names(documents))
-    named = Reason.BELOW_THRESHOLD if close else Reason.NOT_IN_REGISTRY
-    if elsewhere:
-        named = Reason.ELSEWHERE
+    named = Reason.BELOW_THRESHOLD if close or elsewhere else Reason.NOT_IN_REGISTRY
     if organisations(parts, documents):
         return named
     kinds = {part.kind for part in parts}
@@ -67,7 +64,7 @@ def why_none(
     if kinds & {PartKind.PERSON, PartKind.REMARK}:
         return Reason.PERSON_OR_NOISE
     if _begins_with_name(parts):
-        return Reason.ELSEWHERE if elsewhere else Reason.NOT_IN_REGISTRY
+        return Reason.BELOW_THRESHOLD if elsewhere else Reason.NOT_IN_REGISTRY
     return Reason.PLACE_ONLY if PartKind.PLACE in kinds else Reason.PERSON_OR_NOISE
 
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WANTING = (Reason.NOT_IN_REGISTRY, Reason.ELSEWHERE, Reason.AMBIGUOUS)
+WANTING = (Reason.NOT_IN_REGISTRY, Reason.AMBIGUOUS)
 """Reasons for no link that a new or changed organisation may remove."""
 
 PAGE = 2_000
