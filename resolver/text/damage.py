@@ -40,7 +40,7 @@ def restored(text: str) -> str:
     accents and superscripts unrecognisable."""
     if "#" in text:
         text = _EXPORT.sub(" ", text)
-    if "<" in text:
+    if "<U" in text:
         text = _CODE_POINT.sub(_of_code, text)
     if "\\" in text or "{" in text or "$" in text:
         text = _without_latex(text)
@@ -52,12 +52,11 @@ def restored(text: str) -> str:
 def respaced(text: str) -> str:
     """A text with spaces between its words, and none within; to be called while wider spaces still
     stand between the words whose letters are spaced."""
-    shape = text.encode(errors="replace").translate(_SHAPE)
-    if b" a a a a" in shape or b" A A A A" in shape:
+    if text.count(" ") * _LONGEST_SPACED > len(text):
         text = _SPACED_WORD.sub(lambda word: word[0].replace(" ", ""), text)
-    if b"aA" in shape:
+    if b"aA" in text.encode(errors="replace").translate(_SHAPE):
         text = _JOINED_WORD.sub(_unjoined, text)
-    if any(joined in text for joined in _JOINED_OF):
+    if "yof" in text or "tof" in text:
         text = _OF.sub(r"\1 of", text)
     return text
 
@@ -273,7 +272,9 @@ _SPACED_WORD = re.compile(
 )
 """A capital begins a word, and two spaces end one. Six capitals are more than initials."""
 
-_JOINED_OF = ("yof", "tof", "eof")
+_LONGEST_SPACED = 5
+"""Characters for each space in a text with spaced words, at most: most others have seven."""
+
 _JOINED_WORD = re.compile(r"\b\w*[a-z0-9\xdf-\xff][A-Z\xc0-\xde]\w*")
 _PIECE = re.compile(r"[A-Z\xc0-\xde]*[a-z\xdf-\xff]+|[A-Z\xc0-\xde]+|\d+|[^A-Za-z\xc0-\xff\d]+")
 """A word, an acronym or a number among those that a word is joined of."""
@@ -304,9 +305,7 @@ _COUNTRIES = frozenset(
     for form in forms
     if re.fullmatch("[A-Z][a-z]{3,}|USA|UK", form)
 )
-_OF = re.compile(
-    r"\b((?:Universi|Facul)ty|Institute|Department|College|Academy|Centre)of(?=\b|[A-Z])"
-)
+_OF = re.compile(r"\b((?:Universi|Facul)ty|Academy|Department)of(?=\b|[A-Z])")
 _PREPOSITION = re.compile(" (?:of|for|de|di) ")
 _POSTCODE = re.compile(r" [A-Z]{0,2}\d")
 _ZIP = re.compile(r"\d{5}(?!\d)")
