@@ -120,8 +120,10 @@ def one_size(options: argparse.Namespace, size: int) -> dict[str, Any]:
                 candidates = recall.candidates(chunk, depth=settings.recall_depth)
                 milliseconds.append(1000 * (time.perf_counter() - started) / len(chunk))
                 found += candidates
-        searched = [[one.ror_id for one in candidates] for candidates in found]
-        pairs = zip(searched, [row.ror_ids for row in rows], strict=True)
+        pairs = [
+            (row.counted(one.ror_id for one in candidates), row.ror_ids)
+            for row, candidates in zip(rows, found, strict=True)
+        ]
         return {
             "organisations": built["organisations"],
             "names": built["names"],
@@ -247,12 +249,13 @@ def _quality(matcher: Matcher, rows: Sequence[Gold]) -> dict[str, Any]:
     """What of the labels is among the candidates that are reranked, and what is linked."""
     judgements = matcher.judgements([row.affiliation for row in rows])
     depth = matcher.rerank_depth
-    candidates = [[one.ror_id for one in judgement.candidates] for judgement in judgements]
-    linked = [[link.ror_id for link in judgement.outcome.links] for judgement in judgements]
-    labels = [row.ror_ids for row in rows]
-    found = agreement(zip(linked, labels, strict=True))
+    candidates, linked = [], []
+    for row, judgement in zip(rows, judgements, strict=True):
+        candidates.append((row.counted(c.ror_id for c in judgement.candidates), row.ror_ids))
+        linked.append((row.counted(k.ror_id for k in judgement.outcome.links), row.ror_ids))
+    found = agreement(linked)
     return {
-        "recall_at_depth": recall_at((depth,), zip(candidates, labels, strict=True))[depth],
+        "recall_at_depth": recall_at((depth,), candidates)[depth],
         "precision": found.precision,
         "recall": found.recall,
         "f1": found.f1,

@@ -106,7 +106,7 @@ def measure(matcher: Matcher, sets: dict[str, list[Gold]]) -> dict[str, Figures]
             outcomes, meters = matcher.measured([row.affiliation for row in part])
             pairs[name] += meters.pairs
             answered[name] += [
-                (tuple(link.ror_id for link in outcome.links), row.ror_ids)
+                (row.counted(link.ror_id for link in outcome.links), row.ror_ids)
                 for row, outcome in zip(part, outcomes, strict=True)
             ]
     answered["all"] = [answer for part in answered.values() for answer in part]

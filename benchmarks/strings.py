@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from resolver.encoder import Encoder
@@ -68,7 +69,7 @@ def distinct(rows: Sequence[Gold], count: int, *, seed: int = 0) -> list[Gold]:
     while len(taken) < count:
         row = clean[rng.randrange(len(clean))]
         text = noisy(row.affiliation, rng)
-        taken.setdefault(normalise(text), Gold(text, row.ror_ids, row.source))
+        taken.setdefault(normalise(text), replace(row, affiliation=text))
     return list(taken.values())[:count]
 
 

@@ -217,7 +217,9 @@ def accuracy(engine: Engine, rows: Sequence[Gold]) -> Any:
     )
     with engine.connect() as connection:
         found = {int(one): ids for one, ids in connection.execute(query, {"source": SOURCE})}
-    return agreement((found.get(number, ()), row.ror_ids) for number, row in enumerate(rows))
+    return agreement(
+        (row.counted(found.get(number, ())), row.ror_ids) for number, row in enumerate(rows)
+    )
 
 
 def meters(log: Path) -> list[dict[str, float]]:

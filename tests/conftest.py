@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
+import hypothesis
 import pytest
 from sqlalchemy import Engine, make_url, text
 from support import postgres_servers
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from resolver.registry.organisation import Organisation
 
 IN_CI = bool(os.environ.get("CI"))
+
+# The first text takes longer than any other, since it reads the gazetteer.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 
 # Set by pytest-xdist in the processes that share the tests.

@@ -55,8 +55,8 @@ class Answer:
     """The answer for one affiliation: its links, most probable first, or the reason for none.
 
     `affiliation` is the text as it was given, "" for a missing value. `text` is the same as it was
-    read: entities, tags and white space resolved; "" where nothing is left of it. `links` is empty
-    exactly when `reason` is set.
+    read: entities, tags and white space resolved, damage mended; "" where nothing is left of it.
+    `links` is empty exactly when `reason` is set.
     """
 
     affiliation: str

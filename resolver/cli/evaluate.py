@@ -16,7 +16,8 @@ from resolver.disk import writing
 from resolver.evaluation import mistake_file
 from resolver.evaluation import plot as plotting
 from resolver.evaluation.gold import read_gold
-from resolver.evaluation.measurement import JUDGE, Evaluation, measure, pooled, resolve_set, work
+from resolver.evaluation.measurement import Evaluation, measure, pooled, resolve_set, work
+from resolver.evaluation.stage import Stage
 from resolver.hardware import Hardware, hardware
 from resolver.matching.matcher import Matcher
 from resolver.service.installation import Installation
@@ -41,7 +42,7 @@ def evaluate(
     ] = 100,
     errors: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write every mistake and its kind, as .jsonl or .csv."),
+        typer.Option(metavar="FILE", help="Write every mistake, as .jsonl or .csv."),
     ] = None,
     plot: Annotated[
         Path | None,
@@ -118,10 +119,11 @@ def _print(
     console.print(evaluation_tables.operating_points(reports))
     if show_reliability:
         for done in reports:
-            claims = done.reliability[JUDGE]
+            claims = done.figures.reliability[Stage.JUDGE]
             console.print(
                 evaluation_tables.reliability_table(claims, "judge's probability", title=done.file)
             )
+    console.print(evaluation_tables.losses(reports))
     console.print(evaluation_tables.mistake_kinds(reports))
     on = f"{machine.processor}, {machine.cores} cores, {machine.threads} threads"
     console.print(evaluation_tables.speeds(reports, on))

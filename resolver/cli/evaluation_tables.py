@@ -9,48 +9,60 @@ from rich.text import Text
 
 from resolver.cli.tables import Table
 from resolver.evaluation.bootstrap import Interval
-from resolver.evaluation.measurement import DECISION, FIRST_STAGE, RECALL_CUTS, STAGES, Evaluation
-from resolver.evaluation.metrics import BINS, Reliability
+from resolver.evaluation.measurement import LOSING, RANKED, RECALL_CUTS, Evaluation, Figures
+from resolver.evaluation.metrics import BINS, LEAST_CLAIMS, Reliability
 from resolver.evaluation.mistake import MistakeKind, Side
 from resolver.evaluation.operating_point import OperatingPoint
 from resolver.evaluation.published import PUBLISHED
+from resolver.evaluation.stage import Stage
+from resolver.matching.decision import Fate
 
 INTERVALS = ("precision", "recall", "f1", "exact")
 """Figures that have an interval, in the order of the table."""
 
+WHAT_IS_LOST = {
+    Stage.FIRST_STAGE: "not a candidate",
+    Stage.SIEVE: "not passed on",
+    Stage.JUDGE: "below the threshold",
+    Stage.LINEAGE: "replaced by a relative",
+}
+"""What it means to be lost at a stage; the decision has its fates."""
+
 
 def decisions(reports: Iterable[Evaluation]) -> Table:
-    """Links against labels, beside published systems that were measured on the same set."""
+    """Links against labels, beside published systems that were measured on the same set.
+
+    Those were measured against asserted labels: where a set has these beside the ones that were
+    read, they have their own row, and the systems stand below it.
+    """
     columns = ["strings", "P", "R", "F1", "F0.5", "exact", "no-match", "top-1"]
     table = _table("What is linked", "set", *columns)
     for report in reports:
-        measured, first = report.agreement, report.rankings[DECISION]
-        published = PUBLISHED.get(report.file)
-        table.add_row(
-            Text(report.file, style="bold"),
-            f"{measured.strings:,}",
-            *map(_bold, (measured.precision, measured.recall, measured.f1, measured.f05)),
-            _bold(measured.exact),
-            percent(measured.no_match_specificity),
-            percent(first.top1 if first.strings else None),
-            end_section=not (report.intervals or published),
-        )
-        if report.intervals:
-            p, r, f1, exact = (_interval(report.intervals.get(name)) for name in INTERVALS)
-            table.add_row(
-                "  95% interval", "", p, r, f1, "", exact, style="dim", end_section=not published
-            )
-        if published:
+        _add_decisions(table, Text(report.file, style="bold"), report.figures)
+        if report.asserted:
+            _add_decisions(table, Text("  asserted labels"), report.asserted)
+        if published := PUBLISHED.get(report.file):
             table.add_row(f"  {published.where}", style="dim italic")
             for peer in published.peers:
                 shares = (peer.precision, peer.recall, peer.f1, peer.f05, peer.exact)
-                table.add_row(
-                    f"    {peer.system}",
-                    "",
-                    *map(percent, shares),
-                    end_section=peer is published.peers[-1],
-                )
+                table.add_row(f"    {peer.system}", "", *map(percent, shares))
+        table.add_section()
     return table
+
+
+def _add_decisions(table: Table, name: Text, figures: Figures) -> None:
+    measured, first = figures.agreement, figures.rankings[Stage.DECISION]
+    table.add_row(
+        name,
+        f"{measured.strings:,}",
+        *map(_bold, (measured.precision, measured.recall, measured.f1, measured.f05)),
+        _bold(measured.exact),
+        percent(measured.no_match_specificity),
+        percent(first.top1 if first.strings else None),
+    )
+    if figures.intervals:
+        p, r, f1, exact = (_interval(figures.intervals.get(name)) for name in INTERVALS)
+        table.add_row("  95% interval", "", p, r, f1, "", exact, style="dim")
 
 
 def stages(reports: Iterable[Evaluation]) -> Table:
@@ -61,17 +73,18 @@ def stages(reports: Iterable[Evaluation]) -> Table:
     )
     table.columns[1].justify = "left"
     for report in reports:
-        for stage in STAGES:
-            ranking, claims = report.rankings[stage], report.reliability.get(stage)
-            first = stage == FIRST_STAGE
+        figures = report.figures
+        for stage in RANKED:
+            ranking, claims = figures.rankings[stage], figures.reliability.get(stage)
+            first = stage is Stage.FIRST_STAGE
             shares = (ranking.top1, ranking.mrr, ranking.ndcg) if ranking.strings else (None,) * 3
             table.add_row(
                 Text(report.file if first else "", style="bold"),
                 stage,
-                *(percent(report.recall_at[k]) if first else "" for k in RECALL_CUTS),
+                *(percent(figures.recall_at[k]) if first else "" for k in RECALL_CUTS),
                 *map(percent, shares),
                 "" if claims is None else f"{claims.expected_error:.3f}",
-                end_section=stage == STAGES[-1],
+                end_section=stage is RANKED[-1],
             )
     return table
 
@@ -82,10 +95,9 @@ def operating_points(reports: Iterable[Evaluation]) -> Table:
     table = _table("Operating points", "set", "point", *columns)
     table.columns[1].justify = "left"
     for report in reports:
-        targets = report.at_precision or {}
         points: list[tuple[str, OperatingPoint | None]] = [
-            ("best F1", report.best_f1),
-            *((f"P ≥ {100 * target:.0f}", point) for target, point in targets.items()),
+            ("best F1", report.figures.best_f1),
+            *((f"P ≥ {100 * t:g}", point) for t, point in report.figures.at_precision.items()),
         ]
         for number, (name, point) in enumerate(points):
             shares = (
@@ -135,18 +147,43 @@ def mistake_kinds(reports: Sequence[Evaluation]) -> Table:
     return table
 
 
+def losses(reports: Sequence[Evaluation]) -> Table:
+    """How many missed organisations were lost at each stage, by set."""
+    table = _table("Where what is missing was lost", "stage", *(report.file for report in reports))
+    counts = [report.losses() for report in reports]
+    for stage in LOSING:
+        for fate in (None, *Fate):
+            if any(count[stage, fate] for count in counts):
+                cells = (f"{count[stage, fate]:,}" for count in counts)
+                table.add_row(_place(stage, fate), *cells)
+    table.add_section()
+    table.add_row("all", *(f"{count.total():,}" for count in counts), style="bold")
+    return table
+
+
+def _place(stage: Stage, fate: Fate | None) -> str:
+    return f"{stage}: {fate.replace('_', ' ') if fate else WHAT_IS_LOST[stage]}"
+
+
 def reliability_table(measured: Reliability, claim: str, *, title: str | None = None) -> Table:
     """For each range of probabilities the share of candidates that were right. `claim` says whose
     probabilities these are."""
-    table = _table(title, claim, "candidates", "claimed", "right")
+    table = _table(title, claim, "candidates", "claimed", "right", "difference")
     for bin_ in measured.bins:
         low = min(int(bin_.claimed * BINS), BINS - 1) / BINS
         table.add_row(
             f"{low:.1f} to {low + 1 / BINS:.1f}",
             f"{bin_.claims:,}",
-            f"{bin_.claimed:.2f}",
-            f"{bin_.right:.2f}",
+            f"{bin_.claimed:.3f}",
+            f"{bin_.right:.3f}",
+            f"{bin_.right - bin_.claimed:+.3f}",
         )
+    caption = f"calibration error {measured.expected_error:.3f}"
+    if measured.largest_error is not None:
+        caption += f"; at most {measured.largest_error:.3f} in tenths of {LEAST_CLAIMS} or more"
+    table.caption, table.caption_justify = caption, "left"
+    # Rich breaks a caption to the width of its table, too.
+    table.min_width = max(table.min_width or 0, len(caption) + 1)
     return table
 
 

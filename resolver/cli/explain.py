@@ -22,18 +22,21 @@ from resolver.cli.policy_options import Choices, policy_options
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, write_json
 from resolver.database import overrides as stored
+from resolver.matching import statement
 from resolver.matching.decision import ELSEWHERE, Decision, Fate, Scored, decisions
 from resolver.matching.matcher import Judgement
 from resolver.matching.outcome import OverrideNote, Reason
 from resolver.matching.override import Override
 from resolver.matching.place import NamedPlaces, place_names
 from resolver.matching.policy import Policy
+from resolver.matching.statement import JudgedStatement
 from resolver.registry.document import Document
 from resolver.registry.identifier import identifiers_in
 from resolver.service import embedded
 from resolver.service.installation import Installation
 from resolver.settings import Settings, load_settings
 from resolver.text.affiliation import MAX_CHARACTERS, Affiliation, unescaped
+from resolver.text.damage import respaced, restored
 from resolver.text.parts import Part, PartKind
 from resolver.text.text import registry_text
 from resolver.text.words import fold
@@ -51,6 +54,7 @@ STEPS = {
     Fate.LINKED: "linked",
     Fate.NOT_ADMITTED: "excluded",
     Fate.BELOW_THRESHOLD: "below",
+    Fate.ONLY_PLACES: "only places",
     Fate.OTHER_COUNTRY: "other country",
     Fate.WORDS_CLAIMED: "words taken",
     Fate.NAMESAKE_PLACED: "namesake",
@@ -61,6 +65,7 @@ STEPS = {
 
 SAID = {
     Fate.NOT_ADMITTED: "of a type or in a country that was excluded",
+    Fate.ONLY_PLACES: "the text names places and nothing else",
     Fate.OTHER_COUNTRY: "the text names another country, and nothing of its place",
     Fate.BEYOND_MAX_LINKS: "there are as many links as were asked for",
 }
@@ -118,11 +123,13 @@ def changes(raw: str) -> list[str]:
     # What is longer was not read.
     raw = raw[: MAX_CHARACTERS + 1]
     plain = unescaped(raw)
+    mended = restored(plain)
     categories = {unicodedata.category(character) for character in raw}
     found = {
         "HTML entities resolved": plain != raw,
-        "tags removed": bool(re.search(r"</?[A-Za-z][^<>]{0,200}>", plain)),
-        "compatibility characters folded": not unicodedata.is_normalized("NFKC", plain),
+        "tags removed": bool(re.search(r"</?[A-Za-z][^<>]{0,200}>", mended)),
+        "damage mended": mended != plain or respaced(plain) != plain,
+        "compatibility characters folded": not unicodedata.is_normalized("NFKC", mended),
         "invisible characters removed": "Cf" in categories,
         "control characters replaced": any(
             unicodedata.category(c) == "Cc" and not c.isspace() for c in raw
@@ -138,48 +145,67 @@ def story(judgement: Judgement, policy: Policy) -> dict[str, object]:
     raw = judgement.outcome.affiliation
     affiliation = judgement.affiliation
     documents = [s.document for s in judgement.scored]
-    places = NamedPlaces.of(affiliation, documents)
-    steps = {d.ror_id: d for d in decisions(affiliation, judgement.scored, policy)}
-    scored = {s.candidate.ror_id: s for s in judgement.scored}
     return {
         **as_object(judgement.outcome),
         "normalised": affiliation.text,
         "changes": changes(raw),
-        "segments": list(affiliation.searched),
+        "statements": [
+            {
+                "text": judged.affiliation.text,
+                "start": judged.start,
+                "segments": list(judged.affiliation.searched),
+            }
+            for judged in judgement.statements
+        ],
         "identifiers": sorted(identifiers_in(affiliation.text)),
         "parts": [asdict(part) for part in affiliation.parts(place_names(documents))],
         "policy": policy.as_object(),
         "said": [asdict(override) for override in judgement.overrides],
         "candidates": [
-            {
-                "ror_id": candidate.ror_id,
-                "name": candidate.document.display_name,
-                "matched_name": candidate.document.name,
-                "city": candidate.document.city,
-                "country_code": candidate.document.country_code,
-                "first_stage_rank": rank,
-                "sparse": candidate.sparse.score if candidate.sparse else None,
-                "dense": candidate.dense.score if candidate.dense else None,
-                **(
-                    _judged(affiliation, places, scored[candidate.ror_id], steps[candidate.ror_id])
-                    if candidate.ror_id in scored
-                    else {}
-                ),
-            }
-            for rank, candidate in enumerate(judgement.candidates, start=1)
+            candidate
+            for number, judged in enumerate(judgement.statements, start=1)
+            for candidate in _candidates_of(judged, number, policy)
         ],
         "would_change": would_change(judgement, policy),
     }
 
 
+def _candidates_of(
+    judged: JudgedStatement, number: int, policy: Policy
+) -> Iterator[dict[str, object]]:
+    """The candidates of a statement, which is the `number`th from 1, in the first stage's order."""
+    affiliation = judged.affiliation
+    places = NamedPlaces.of(affiliation, [s.document for s in judged.scored])
+    steps = {d.ror_id: d for d in decisions(affiliation, judged.scored, policy)}
+    scored = {s.ror_id: s for s in judged.scored}
+    for rank, candidate in enumerate(judged.candidates, start=1):
+        yield {
+            "statement": number,
+            "ror_id": candidate.ror_id,
+            "name": candidate.document.display_name,
+            "matched_name": candidate.document.name,
+            "city": candidate.document.city,
+            "country_code": candidate.document.country_code,
+            "first_stage_rank": rank,
+            "sparse": candidate.sparse.score if candidate.sparse else None,
+            "dense": candidate.dense.score if candidate.dense else None,
+            **(
+                _judged(affiliation, places, scored[candidate.ror_id], steps[candidate.ror_id])
+                if candidate.ror_id in scored
+                else {}
+            ),
+        }
+
+
 def _judged(
     affiliation: Affiliation, places: NamedPlaces, s: Scored, decision: Decision
 ) -> dict[str, object]:
+    matched = affiliation.matched(registry_text(s.document.name))
     return {
         "score": s.score,
         "probability": s.probability,
         "text_share": _share(affiliation, s.document),
-        "country": places.country(s.document),
+        "country": places.country(s.document, matched),
         "city_named": places.city(s.document),
         "weighed": dict(s.weighed),
         "step": decision.fate,
@@ -200,20 +226,30 @@ def tell(judgement: Judgement, policy: Policy, console: Console, *, shown: int =
     if judgement.overrides:
         console.print(_section("Curators' decisions"))
         for override in judgement.overrides:
-            console.print(Padding.indent(_statement(override), 2))
-    if judgement.candidates:
-        found = decisions(affiliation, judgement.scored, policy)
-        console.print(_section("Candidates"))
-        console.print(_candidates(judgement, found, shown))
-        if compared := _compared(found):
-            console.print(_section("What weighed how much"))
-            console.print(_weighed(compared))
-        console.print(_section("The decision"))
-        for number, step in enumerate(_steps(judgement, found, policy), start=1):
-            console.print(Padding.indent(Text(f"{number}. ", style="dim").append(step), 2))
+            console.print(Padding.indent(_decided_by(override), 2))
+    for number, judged in enumerate(judgement.statements, start=1):
+        if len(judgement.statements) > 1:
+            console.print(_section(f"Statement {number}"))
+            console.print(judged.affiliation.text, markup=False, highlight=False)
+        if judged.candidates:
+            _tell_statement(judged, judgement, policy, console, shown)
     console.print(_section("The answer"))
     for answer in _answer(judgement, policy):
         console.print(Padding.indent(answer, 2))
+
+
+def _tell_statement(
+    judged: JudgedStatement, judgement: Judgement, policy: Policy, console: Console, shown: int
+) -> None:
+    found = decisions(judged.affiliation, judged.scored, policy)
+    console.print(_section("Candidates"))
+    console.print(_candidates(judged, found, shown))
+    if compared := _compared(found):
+        console.print(_section("What weighed how much"))
+        console.print(_weighed(compared))
+    console.print(_section("The decision"))
+    for number, step in enumerate(_steps(judged, judgement, found, policy), start=1):
+        console.print(Padding.indent(Text(f"{number}. ", style="dim").append(step), 2))
 
 
 def would_change(judgement: Judgement, policy: Policy) -> str | None:
@@ -222,7 +258,7 @@ def would_change(judgement: Judgement, policy: Policy) -> str | None:
     best = next(
         (
             decision.scored
-            for decision in decisions(judgement.affiliation, judgement.scored, policy)
+            for decision in statement.decisions(judgement.statements, policy)
             if decision.fate in {Fate.BELOW_THRESHOLD, *ELSEWHERE}
         ),
         None,
@@ -280,8 +316,16 @@ def _about_text(raw: str, judgement: Judgement) -> Iterator[tuple[str, Text]]:
     if affiliation.refused:
         return
     yield "reads as", _reading(_parts(judgement))
-    if affiliation.searched:
-        yield "searched", Text(" ¦ ".join(["the whole", *affiliation.searched]))
+    searched = [
+        part
+        for judged in judgement.statements
+        for part in (
+            "the whole" if len(judgement.statements) == 1 else judged.affiliation.text,
+            *judged.affiliation.searched,
+        )
+    ]
+    if len(searched) > 1:
+        yield "searched", Text(" ¦ ".join(searched))
     if carried := identifiers_in(affiliation.text):
         yield "carries", Text(", ".join(sorted(carried)))
 
@@ -292,7 +336,7 @@ def _reading(read: Sequence[Part]) -> Text:
     )
 
 
-def _statement(override: Override) -> Text:
+def _decided_by(override: Override) -> Text:
     who = _who(override.author, override.date, override.note)
     name = f" {override.name}" if override.name else ""
     return Text.assemble(
@@ -306,9 +350,9 @@ def _who(author: str, day: date | None, note: str) -> str:
     return f"{said_on}: {note}" if note else said_on
 
 
-def _candidates(judgement: Judgement, found: Sequence[Decision], shown: int) -> RenderableType:
-    places = NamedPlaces.of(judgement.affiliation, (s.document for s in judgement.scored))
-    ranks = {c.ror_id: rank for rank, c in enumerate(judgement.candidates, start=1)}
+def _candidates(judged: JudgedStatement, found: Sequence[Decision], shown: int) -> RenderableType:
+    places = NamedPlaces.of(judged.affiliation, (s.document for s in judged.scored))
+    ranks = {c.ror_id: rank for rank, c in enumerate(judged.candidates, start=1)}
     table = Table()
     for name in ("1st", "words", "sense", "logit", "prob."):
         table.add_column(name, justify="right")
@@ -328,23 +372,24 @@ def _candidates(judgement: Judgement, found: Sequence[Decision], shown: int) -> 
             f"{s.score:.1f}",
             Text(f"{s.probability:.3f}", style=_shade(s.probability)),
             shown_name.append(f" {candidate.ror_id}", style="not bold dim"),
-            _marked_place(places, document),
-            _meter(_share(judgement.affiliation, document)),
+            _marked_place(places, judged.affiliation, document),
+            _meter(_share(judged.affiliation, document)),
             Text(STEPS[decision.fate], style="green" if is_linked else "dim"),
         )
     notes = [
         "1st: rank in the first stage; words, sense: its scores; logit: the reranker's",
         "text: how much of it the name covers; ✓ named there, ✗ another country is named there",
     ]
-    rest = len(judgement.scored) - min(shown, len(judgement.scored))
-    unread = len(judgement.candidates) - len(judgement.scored)
+    rest = len(judged.scored) - min(shown, len(judged.scored))
+    unread = len(judged.candidates) - len(judged.scored)
     if rest or unread:
         notes.append(f"left out: {rest} less probable, {unread} that were not reranked")
     return Group(table, *(Padding.indent(Text(note, style="dim"), 2) for note in notes))
 
 
-def _marked_place(places: NamedPlaces, document: Document) -> Text:
+def _marked_place(places: NamedPlaces, affiliation: Affiliation, document: Document) -> Text:
     shown = Text()
+    matched = affiliation.matched(registry_text(document.name))
     if document.city:
         shown.append(document.city)
         if places.city(document):
@@ -352,7 +397,7 @@ def _marked_place(places: NamedPlaces, document: Document) -> Text:
         shown.append(" ")
     if document.country_code:
         shown.append(document.country_code)
-        match places.country(document):
+        match places.country(document, matched):
             case "named":
                 shown.append("✓", style="green")
             case "other_named":
@@ -398,23 +443,22 @@ def _weighed(compared: Sequence[Scored]) -> Table:
     return table
 
 
-def _steps(judgement: Judgement, found: Sequence[Decision], policy: Policy) -> Iterator[Text]:
-    names = {s.candidate.ror_id: s.document.display_name for s in judgement.scored}
+def _steps(
+    judged: JudgedStatement, judgement: Judgement, found: Sequence[Decision], policy: Policy
+) -> Iterator[Text]:
+    names = {s.candidate.ror_id: s.document.display_name for s in judged.scored}
     reached = [v for v in found if v.scored.probability >= policy.accept_probability]
     verb = "reaches" if len(reached) == 1 else "reach"
     yield Text(
-        f"{len(judgement.candidates)} organisations found, {len(judgement.scored)} reranked, "
+        f"{len(judged.candidates)} organisations found, {len(judged.scored)} reranked, "
         f"{len(reached)} {verb} the threshold of {policy.accept_probability:.2f}"
     )
-    claimed: frozenset[int] = frozenset()
     for decision in reached:
         s, rival = decision.scored, names.get(decision.rival or "", decision.rival)
         said = Text(f"{s.document.display_name} ({s.probability:.3f})", style="bold")
         match decision.fate:
             case Fate.LINKED | Fate.TIED:
-                affiliation = judgement.affiliation
-                matched = affiliation.matched(registry_text(s.document.name), claimed)
-                claimed |= matched
+                affiliation, matched = judged.affiliation, decision.matched
                 if matched:
                     start = affiliation.spans[min(matched)][0]
                     end = affiliation.spans[max(matched)][1]
@@ -468,7 +512,7 @@ def _noted(override: OverrideNote) -> str:
 
 def _rivals(judgement: Judgement, policy: Policy) -> list[Scored]:
     """Those that are tied, else the most probable one and its namesakes."""
-    found = decisions(judgement.affiliation, judgement.scored, policy)
+    found = statement.decisions(judgement.statements, policy)
     by_id = {decision.ror_id: decision.scored for decision in found}
     for decision in found:
         if decision.fate is Fate.TIED and decision.rival in by_id:

@@ -27,8 +27,8 @@ from resolver.matching.override import (
     Override,
     OverrideProblem,
     Verdict,
+    new_override,
     remark,
-    statement,
 )
 from resolver.registry.ror_id import read_ror_id
 from resolver.service.installation import Installation
@@ -66,7 +66,7 @@ def add(
     """
     verdict = Verdict.IS_NOT if is_not else Verdict.IS
     with _refused():
-        override = statement(affiliation, ror_id, verdict, author=_author(author), note=note)
+        override = new_override(affiliation, ror_id, verdict, author=_author(author), note=note)
     with _database() as engine:
         change = overrides.add(engine, [override])
         say("stored" if change.statements else "the override exists already; nothing changed")

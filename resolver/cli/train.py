@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -166,25 +167,36 @@ def train(
         bool,
         typer.Option(
             "--hard",
-            help="The hardest wrong organisations are those that the reranker of the settings "
-            "scores highest, not the first stage.",
+            help="The hardest wrong organisations are those that the sieve of the settings passes "
+            "and their reranker scores highest, not the first stage.",
             rich_help_panel=_RERANKER,
         ),
     ] = False,
-    fold_rerankers: Annotated[
-        list[str] | None,
+    left_out: Annotated[
+        int | None,
         typer.Option(
-            "--fold-reranker",
-            help="Reranker trained without fold 0 of the gold strings (--set fold=0), then without "
-            "fold 1 …: they score those strings for the judge.",
+            "--fold",
+            min=0,
+            help="The fold of the gold strings that the reranker was trained without (--set "
+            "fold=…): the judge is fitted on it too.",
             rich_help_panel=_JUDGE,
         ),
     ] = None,
-    incomplete: Annotated[
+    further: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--unseen",
+            metavar="FILE",
+            help="Further gold strings, of which the reranker has seen none; may be repeated.",
+            rich_help_panel=_JUDGE,
+        ),
+    ] = None,
+    complete: Annotated[
         list[str] | None,
         typer.Option(
-            help="A source of gold strings that labels one organisation of possibly several.",
-            rich_help_panel=_JUDGE,
+            metavar="SOURCE",
+            help="A source of gold strings that labels all organisations of each: what it does not "
+            'label is wrong. Lines with "maybe" or "not" are complete in any case.',
         ),
     ] = None,
     overwrite: Annotated[
@@ -218,9 +230,7 @@ def train(
         return
     if part is Target.JUDGE:
         with writing(out):
-            _train_judge(
-                settings, gold, out, seed, fold_rerankers or [], incomplete or [], material
-            )
+            _train_judge(settings, gold, out, seed, left_out, further or [], complete or [])
         return
     with _installed():
         from resolver.training import card, presets, processes, recipe
@@ -250,6 +260,7 @@ def train(
         },
         data={
             "gold": tuple(gold),
+            "complete": tuple(complete or ()),
             "material": material,
             **_given(
                 synthetic_strings=synthetic,
@@ -313,15 +324,20 @@ def _train_reranker(
     if processes.join(made.training.device).is_main_process:
         # Only this process opens the database and the index, which let nobody else in, and
         # neither longer than it takes to mine.
-        with Installation(settings) as installation, installation.open_recall() as first_stage:
-            recipe.prepare_reranker(
-                made.data,
-                made.training,
-                _organisations(settings),
-                first_stage,
-                reranker=parts.load_reranker(settings) if hard else None,
-                overwrite=overwrite,
-            )
+        mine = partial(
+            recipe.prepare_reranker,
+            made.data,
+            made.training,
+            _organisations(settings),
+            overwrite=overwrite,
+        )
+        with Installation(settings) as installation:
+            if hard:
+                with installation.open_matcher() as matcher:
+                    mine(matcher.recall, reranker=matcher.reranker, sieve=matcher.sieve)
+            else:
+                with installation.open_recall() as first_stage:
+                    mine(first_stage)
     else:
         logging.getLogger().setLevel(logging.ERROR)
     report = recipe.finish_reranker(
@@ -398,41 +414,38 @@ def _train_judge(
     gold: list[Path],
     out: Path,
     seed: int,
-    fold_rerankers: list[str],
-    incomplete: list[str],
-    material: Path | None,
+    left_out: int | None,
+    further: list[Path],
+    complete: list[str],
 ) -> None:
     with _installed():
         import lightgbm  # noqa: F401
 
         from resolver.training import judge as training
         from resolver.training.pairs import read_labelled
+        from resolver.training.report import Data
     organisations = _organisations(settings)
-    labelled = [item for path in gold for item in read_labelled(path, incomplete)]
-    strings = training.Strings.of(
-        labelled, organisations, folds=len(fold_rerankers), material=material, seed=seed
+    strings = training.unseen(
+        [item for path in gold for item in read_labelled(path, complete)],
+        organisations,
+        left_out=left_out,
+        folds=Data(gold=()).folds,
+        further=[item for path in further for item in read_labelled(path, complete)],
+        seed=seed,
     )
     with (
         Installation(settings) as installation,
         installation.open_matcher(judge=LogitJudge(1.0, 0.0)) as matcher,
     ):
-        with progress("strings sieved", len(strings.weighted())) as report:
+        by_id = {organisation.ror_id: organisation for organisation in organisations}
+        with progress("strings sieved", len(strings)) as report:
             sieve = training.fit_sieve(
-                matcher.recall,
-                strings,
-                organisations,
-                depth=settings.recall_depth,
-                progress=report,
+                matcher.recall, strings, by_id, depth=settings.recall_depth, progress=report
             )
         matcher = replace(matcher, sieve=sieve)
-        theirs = [
-            replace(
-                matcher, reranker=parts.load_reranker(settings.model_copy(update={"reranker": r}))
-            )
-            for r in fold_rerankers
-        ]
         with progress("strings", len(strings)) as report:
-            examples, features = training.gather(matcher, theirs, strings, organisations, report)
+            examples = training.examples(matcher, strings, by_id, progress=report)
+        features = [example.features() for example in examples]
         with progress("fits", training.PARTS + 1) as report:
             judge, operating = training.fit_judge(examples, features, progress=report)
         save_judge(judge, sieve, operating, matcher.recall.encoder, matcher.reranker, out)

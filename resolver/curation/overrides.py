@@ -17,7 +17,7 @@ from resolver.database import overrides as stored
 from resolver.database.tables import Cause
 from resolver.errors import SettingsError
 from resolver.intake import delimited
-from resolver.matching.override import Override, OverrideProblem, statement
+from resolver.matching.override import Override, OverrideProblem, new_override
 from resolver.text.affiliation import text_hash
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _read(header: Sequence[str], row: Sequence[str], author: str) -> Override:
             f"has {len(row)} cells, the header {len(header)}: quote texts with commas in them"
         )
     cells = dict(zip(header, row, strict=False))
-    return statement(
+    return new_override(
         cells.get("affiliation", ""),
         cells.get("ror_id", ""),
         cells.get("verdict", ""),

@@ -1,8 +1,13 @@
 """How well the matcher does on labelled affiliations.
 
 `resolve_set` runs the matcher over one set and keeps what the measures need of each string;
-`measure` makes an `Evaluation` of it. Sets are pooled by joining their strings, so the overall
-figures are those of one large set, not a mean of the sets' means.
+`measure` makes an `Evaluation` of it. Where the strings have labels of two kinds, those that were
+read and those that somebody asserted, the answers are measured against each. Sets are pooled by
+joining their strings, so the overall figures are those of one large set, not a mean of the sets'
+means.
+
+An organisation that is a "maybe" of a string counts neither as right nor as wrong: it is taken out
+of every list of the string before anything is measured, so those behind it move up.
 """
 
 from __future__ import annotations
@@ -27,7 +32,9 @@ from resolver.evaluation.metrics import (
 )
 from resolver.evaluation.mistake import Mistake, mistakes, unknown
 from resolver.evaluation.operating_point import LinksAtThreshold, OperatingPoint
-from resolver.matching.decision import decide
+from resolver.evaluation.stage import Stage
+from resolver.matching import statement
+from resolver.matching.decision import Fate
 from resolver.matching.lineage import apply, needed
 from resolver.matching.matcher import Judgement, Matcher
 from resolver.matching.outcome import Link
@@ -37,7 +44,7 @@ from resolver.registry.document import Document
 RECALL_CUTS = (5, 20, 50, 100)
 """Depths at which the first stage is measured."""
 
-TARGET_PRECISIONS = (0.90, 0.95, 0.97, 0.99)
+TARGET_PRECISIONS = (0.95, 0.97, 0.98, 0.985, 0.99)
 """Precisions that callers ask for."""
 
 CHUNK = 64
@@ -52,26 +59,33 @@ WARM_UP = 3
 POOLED = "all sets"
 """The name of all sets taken together."""
 
-FIRST_STAGE, RERANKER, JUDGE, DECISION = STAGES = ("first stage", "reranker", "judge", "decision")
+RANKED = (Stage.FIRST_STAGE, Stage.RERANKER, Stage.JUDGE, Stage.DECISION)
+"""The stages whose order is measured."""
+
+LOSING = (Stage.FIRST_STAGE, Stage.SIEVE, Stage.JUDGE, Stage.DECISION, Stage.LINEAGE)
+"""The stages at which an organisation can be lost."""
 
 
 @dataclass(frozen=True, slots=True)
-class MeasuredString:
-    """What the measures need of one string.
+class ResolvedString:
+    """What the measures need of one string: ROR ids, best first.
 
-    `recalled` has the ROR ids of the first stage, `linked` those of the decision, best first.
-    `orders` says for each stage which entries of its list are right; `claims` has for each stage
-    the probabilities that it gave, each with whether the candidate is right; `by_threshold` says
-    what other thresholds would link.
+    `recalled` has as many of the first stage as the largest of `RECALL_CUTS`; `orders` has the list
+    of each stage of `RANKED`, that of the decision being the links. `probabilities` has those that
+    the reranker and the judge gave; `by_threshold` says what other thresholds would link.
+    `mistakes` are against the labels that were read.
     """
 
-    gold: tuple[str, ...]
+    gold: Gold
     recalled: tuple[str, ...]
-    linked: tuple[str, ...]
-    orders: Mapping[str, Sequence[bool]]
-    claims: Mapping[str, Sequence[tuple[float, bool]]]
+    orders: Mapping[Stage, Sequence[str]]
+    probabilities: Mapping[Stage, Sequence[tuple[str, float]]]
     by_threshold: tuple[LinksAtThreshold, ...]
     mistakes: tuple[Mistake, ...]
+
+    @property
+    def linked(self) -> Sequence[str]:
+        return self.orders[Stage.DECISION]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +94,7 @@ class ResolvedSet:
     `latencies` are those of single strings, in seconds, from string to outcome."""
 
     name: str
-    answers: Sequence[MeasuredString]
+    answers: Sequence[ResolvedString]
     seconds: float
     latencies: Sequence[float] = ()
 
@@ -95,11 +109,12 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Figures of one set; shares are in [0, 1], None where the whole is 0.
+class Figures:
+    """How the answers to a set agree with its labels; shares are in [0, 1], None where the whole
+    is 0.
 
-    `recall_at` is the first stage's. `rankings` measures the order of each stage on the strings
-    with a label: the first stage's, the order by the reranker's score and by the judge's
+    `recall_at` is the first stage's. `rankings` measures the order of each stage of `RANKED` on the
+    strings with a label: the first stage's, the order by the reranker's score and by the judge's
     probability (both of the reranked candidates), and the order of the links. An organisation
     that is not in a list counts as not found. `reliability` compares probabilities with what
     turned out right, over all reranked candidates: the reranker's calibrated ones and the
@@ -108,43 +123,76 @@ class Evaluation:
     without resamples.
     """
 
-    file: str
     agreement: Agreement
-    recall_at: dict[int, float | None]
-    rankings: dict[str, Ranking]
-    reliability: dict[str, Reliability]
-    seconds: float
-    strings_per_second: float
-    latency: Latency | None = None
-    best_f1: OperatingPoint | None = None
-    at_precision: Mapping[float, OperatingPoint | None] | None = None
-    curve: Sequence[OperatingPoint] = ()
-    intervals: Mapping[str, Interval | None] | None = None
-    mistakes: Sequence[Mistake] = ()
+    recall_at: Mapping[int, float | None]
+    rankings: Mapping[Stage, Ranking]
+    reliability: Mapping[Stage, Reliability]
+    best_f1: OperatingPoint | None
+    at_precision: Mapping[float, OperatingPoint | None]
+    curve: Sequence[OperatingPoint]
+    intervals: Mapping[str, Interval | None]
 
     def as_dict(self) -> dict[str, object]:
-        """The flat form that ``resolver evaluate --json`` prints."""
+        return {
+            **asdict(self.agreement),
+            "recall_at": {str(k): value for k, value in self.recall_at.items()},
+            "rankings": {stage.value: asdict(rank) for stage, rank in self.rankings.items()},
+            "reliability": {stage.value: asdict(its) for stage, its in self.reliability.items()},
+            "best_f1": asdict(self.best_f1) if self.best_f1 else None,
+            "at_precision": {
+                f"{target:g}": asdict(point) if point else None
+                for target, point in self.at_precision.items()
+            },
+            "curve": [asdict(point) for point in self.curve],
+            "intervals": dict(self.intervals),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What is known of one set: `figures` against its labels and, where every string has asserted
+    labels beside them, `asserted` against those. `mistakes` are against the former."""
+
+    file: str
+    figures: Figures
+    asserted: Figures | None
+    mistakes: Sequence[Mistake]
+    seconds: float
+    strings_per_second: float
+    latency: Latency | None
+
+    def as_dict(self) -> dict[str, object]:
+        """The form that ``resolver evaluate --json`` prints: flat but for `asserted`."""
         kinds: dict[str, Counter[str]] = {}
         for mistake in self.mistakes:
             kinds.setdefault(mistake.kind.value, Counter())[mistake.side.value] += 1
+        losses = self.losses()
         return {
             "file": self.file,
-            **asdict(self.agreement),
-            "recall_at": {str(k): value for k, value in self.recall_at.items()},
-            "rankings": {stage: asdict(ranking) for stage, ranking in self.rankings.items()},
-            "reliability": {stage: asdict(claims) for stage, claims in self.reliability.items()},
-            "best_f1": asdict(self.best_f1) if self.best_f1 else None,
-            "at_precision": {
-                f"{target:.2f}": asdict(point) if point else None
-                for target, point in (self.at_precision or {}).items()
-            },
-            "curve": [asdict(point) for point in self.curve],
-            "intervals": dict(self.intervals or {}),
+            **self.figures.as_dict(),
+            "asserted": self.asserted.as_dict() if self.asserted else None,
             "mistakes": {kind: dict(sides) for kind, sides in sorted(kinds.items())},
+            "lost_at": {
+                stage.value: sum(n for (at, _), n in losses.items() if at is stage)
+                for stage in LOSING
+            },
+            "lost_in_decision": {
+                fate.value: losses[Stage.DECISION, fate]
+                for fate in Fate
+                if losses[Stage.DECISION, fate]
+            },
             "seconds": round(self.seconds, 3),
             "strings_per_second": round(self.strings_per_second, 1),
             "latency": asdict(self.latency) if self.latency else None,
         }
+
+    def losses(self) -> Counter[tuple[Stage, Fate | None]]:
+        """How many organisations were missed at each stage and, in the decision, by which fate."""
+        return Counter(
+            (m.lost_at, m.fate if m.lost_at is Stage.DECISION else None)
+            for m in self.mistakes
+            if m.lost_at
+        )
 
 
 def resolve_set(
@@ -161,7 +209,7 @@ def resolve_set(
     `RECALL_CUTS`. `progress` is called with the number of strings done, of
     `work(gold, latency)`.
     """
-    answers: list[MeasuredString] = []
+    answers: list[ResolvedString] = []
     searched: list[str] = []
     seconds = 0.0
     for start in range(0, len(gold), CHUNK):
@@ -193,17 +241,22 @@ def work(gold: Sequence[Gold], latency: int) -> int:
 
 def _recalled(matcher: Matcher, judgements: Sequence[Judgement]) -> list[tuple[str, ...]]:
     """ROR ids of the first stage, best first; none where nothing was searched."""
-    searched = [judgement.affiliation for judgement in judgements if judgement.candidates]
+    searched = [judged.affiliation for j in judgements for judged in j.statements]
     lists = iter(matcher.recall.candidates(searched, depth=max(RECALL_CUTS)))
     return [
-        tuple(candidate.ror_id for candidate in next(lists)) if judgement.candidates else ()
+        tuple(
+            candidate.ror_id
+            for candidate in statement.candidates(
+                [replace(judged, candidates=next(lists)) for judged in judgement.statements]
+            )
+        )
         for judgement in judgements
     ]
 
 
 def _answers(
     matcher: Matcher, rows: Sequence[tuple[Gold, Judgement, tuple[str, ...]]]
-) -> list[MeasuredString]:
+) -> list[ResolvedString]:
     """The answers of a chunk; looks up the organisations that the policy and the mistakes need."""
     policy = matcher.policy
     decided = [_decided(judgement, policy) for _, judgement, _ in rows]
@@ -220,7 +273,7 @@ def _answers(
     links = [link for at in decided for at_threshold in at.values() for link in at_threshold]
     while missing := needed(links, policy, known):
         look_up(missing)
-    strange = set[str]().union(*(unknown(g.ror_ids, j.outcome) for g, j, _ in rows)) - set(known)
+    strange = set[str]().union(*(unknown(g, j.outcome) for g, j, _ in rows)) - set(known)
     if strange:
         look_up(strange)
     return [
@@ -232,10 +285,14 @@ def _answers(
 def _decided(judgement: Judgement, policy: Policy) -> dict[float, tuple[Link, ...]]:
     """The links at each threshold that makes a difference, before level and succession."""
     return {
-        threshold: decide(
-            judgement.affiliation, judgement.scored, replace(policy, accept_probability=threshold)
+        threshold: statement.outcome(
+            judgement.affiliation,
+            judgement.statements,
+            replace(policy, accept_probability=threshold),
         ).links
-        for threshold in operating_point.thresholds(c.probability for c in judgement.scored)
+        for threshold in operating_point.thresholds(
+            s.probability for judged in judgement.statements for s in judged.scored
+        )
     }
 
 
@@ -246,26 +303,22 @@ def _answer(
     recalled: tuple[str, ...],
     decided: Mapping[float, Sequence[Link]],
     known: Mapping[str, Document | None],
-) -> MeasuredString:
+) -> ResolvedString:
     scored, policy = judgement.scored, matcher.policy
-    linked = tuple(link.ror_id for link in judgement.outcome.links)
-    by_score = [candidate.ror_id for candidate in scored]
-    by_judge = [s.candidate.ror_id for s in sorted(scored, key=lambda s: -s.probability)]
-    lists = (recalled[: matcher.rerank_depth], by_score, by_judge, linked)
-    labels = set(row.ror_ids)
-    right = [ror_id in labels for ror_id in by_score]
-    calibrated = matcher.reranker.calibration.probability([candidate.score for candidate in scored])
-    return MeasuredString(
-        gold=row.ror_ids,
+    by_score = [s.ror_id for s in scored]
+    calibrated = matcher.reranker.calibration.probability([s.score for s in scored])
+    return ResolvedString(
+        gold=row,
         recalled=recalled,
-        linked=linked,
         orders={
-            stage: [ror_id in labels for ror_id in ids]
-            for stage, ids in zip(STAGES, lists, strict=True)
+            Stage.FIRST_STAGE: recalled[: matcher.rerank_depth],
+            Stage.RERANKER: by_score,
+            Stage.JUDGE: [s.ror_id for s in sorted(scored, key=lambda s: -s.probability)],
+            Stage.DECISION: [link.ror_id for link in judgement.outcome.links],
         },
-        claims={
-            RERANKER: list(zip(map(float, calibrated), right, strict=True)),
-            JUDGE: list(zip((candidate.probability for candidate in scored), right, strict=True)),
+        probabilities={
+            Stage.RERANKER: list(zip(by_score, map(float, calibrated), strict=True)),
+            Stage.JUDGE: [(s.ror_id, s.probability) for s in scored],
         },
         by_threshold=operating_point.by_threshold(
             (threshold, [link.ror_id for link in apply(links, policy, known)])
@@ -274,10 +327,9 @@ def _answer(
         mistakes=tuple(
             mistakes(
                 judgement.affiliation,
-                row.ror_ids,
+                row,
                 judgement.outcome,
-                judgement.candidates,
-                scored,
+                judgement.statements,
                 policy=policy,
                 known=known,
             )
@@ -312,29 +364,66 @@ def pooled(sets: Sequence[ResolvedSet]) -> ResolvedSet:
 def measure(resolved: ResolvedSet, *, resamples: int = 0) -> Evaluation:
     """The figures of a set, with intervals from so many resamples of its strings."""
     answers = resolved.answers
-    pairs = [(answer.linked, answer.gold) for answer in answers]
-    labelled = [answer for answer in answers if answer.gold]
-    points = operating_point.curve((answer.by_threshold, answer.gold) for answer in answers)
+    read = [answer.gold for answer in answers]
+    asserted = [gold.as_asserted() for gold in read]
+    complete = [gold for gold in asserted if gold is not None]
     return Evaluation(
         file=resolved.name,
-        agreement=agreement(pairs),
-        recall_at=recall_at(RECALL_CUTS, ((answer.recalled, answer.gold) for answer in answers)),
-        rankings={
-            stage: metrics.ranking((a.orders[stage], len(a.gold)) for a in labelled)
-            for stage in STAGES
-        },
-        reliability={
-            stage: reliability(claim for answer in answers for claim in answer.claims[stage])
-            for stage in (RERANKER, JUDGE)
-        },
+        figures=figures(answers, read, resamples=resamples),
+        asserted=figures(answers, complete, resamples=resamples)
+        if complete and len(complete) == len(answers)
+        else None,
+        mistakes=[mistake for answer in answers for mistake in answer.mistakes],
         seconds=resolved.seconds,
         strings_per_second=len(answers) / resolved.seconds if resolved.seconds else 0.0,
         latency=_latency(resolved.latencies),
+    )
+
+
+def figures(
+    answers: Sequence[ResolvedString], labels: Sequence[Gold], *, resamples: int = 0
+) -> Figures:
+    """The answers measured against `labels`, one for each of them and in their order."""
+    rows = list(zip(answers, labels, strict=True))
+    pairs = [(gold.counted(answer.linked), gold.ror_ids) for answer, gold in rows]
+    points = operating_point.curve(
+        (
+            operating_point.by_threshold(
+                (at.probability, gold.counted(at.ror_ids)) for at in answer.by_threshold
+            ),
+            gold.ror_ids,
+        )
+        for answer, gold in rows
+    )
+    return Figures(
+        agreement=agreement(pairs),
+        recall_at=recall_at(
+            RECALL_CUTS, ((gold.counted(answer.recalled), gold.ror_ids) for answer, gold in rows)
+        ),
+        rankings={
+            stage: metrics.ranking(
+                (
+                    [ror_id in gold.ror_ids for ror_id in gold.counted(answer.orders[stage])],
+                    len(set(gold.ror_ids)),
+                )
+                for answer, gold in rows
+                if gold.ror_ids
+            )
+            for stage in RANKED
+        },
+        reliability={
+            stage: reliability(
+                (probability, ror_id in gold.ror_ids)
+                for answer, gold in rows
+                for ror_id, probability in answer.probabilities[stage]
+                if ror_id not in gold.maybe
+            )
+            for stage in (Stage.RERANKER, Stage.JUDGE)
+        },
         best_f1=operating_point.best_f1(points),
         at_precision={t: operating_point.at_precision(points, t) for t in TARGET_PRECISIONS},
         curve=operating_point.thinned(points, CURVE_POINTS),
         intervals=intervals(pairs, resamples) if resamples else {},
-        mistakes=[mistake for answer in answers for mistake in answer.mistakes],
     )
 
 

@@ -12,11 +12,15 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 CUT = 10
-"""The cut of MRR and nDCG: that of the figures published for rerankers."""
+"""The depth to which MRR and nDCG look, as in the figures published for rerankers."""
 
 BINS = 10
-"""Bins of equal width for reliability, the custom since M. Naeini et al., "Obtaining well
-calibrated probabilities using Bayesian binning", AAAI 2015."""
+"""Number of bins of equal width for reliability, as is usual since M. Naeini et al., "Obtaining
+well calibrated probabilities using Bayesian binning", AAAI 2015."""
+
+LEAST_CLAIMS = 50
+"""A bin needs so many predictions for its error to mean much: the share of 50 that are right varies
+by up to 0.07 by chance (one standard error of a half)."""
 
 
 def share(part: float, whole: float) -> float | None:
@@ -140,11 +144,13 @@ class Reliability:
     """How well probabilities agree with what was right; bins of equal width, without empty ones.
 
     `expected_error` is the expected calibration error: the mean distance between a bin's mean
-    probability and its share of right predictions, weighted by the bins' sizes.
+    probability and its share of right predictions, weighted by the bins' sizes. `largest_error` is
+    the largest such distance among bins of at least `LEAST_CLAIMS`, None without any.
     """
 
     bins: tuple[Bin, ...]
     expected_error: float
+    largest_error: float | None = None
 
 
 def reliability(claims: Iterable[tuple[float, bool]]) -> Reliability:
@@ -162,4 +168,11 @@ def reliability(claims: Iterable[tuple[float, bool]]) -> Reliability:
     )
     total = sum(group.claims for group in bins)
     error = sum(group.claims * abs(group.claimed - group.right) for group in bins)
-    return Reliability(bins, error / total if total else 0.0)
+    return Reliability(
+        bins,
+        expected_error=error / total if total else 0.0,
+        largest_error=max(
+            (abs(group.claimed - group.right) for group in bins if group.claims >= LEAST_CLAIMS),
+            default=None,
+        ),
+    )

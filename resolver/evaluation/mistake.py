@@ -1,21 +1,27 @@
-"""The mistakes on labelled affiliations, and the kind of each.
+"""The mistakes on labelled affiliations: what each is, and where what is missed was lost.
 
 A mistake is a pair of affiliation and organisation that is labelled and not linked
-(`Side.MISSED`), or linked and not labelled (`Side.WRONG`). It has one kind, the first of
-`MistakeKind` that applies, so the counts of all kinds add up to the number of mistakes.
+(`Side.MISSED`), or linked and not labelled (`Side.WRONG`). Links to a "maybe" of the label are no
+mistakes. A mistake has one kind, the first of `MistakeKind` that applies, so the counts of all
+kinds add up to the number of mistakes. The kind says how labels and links differ; the stage at
+which a missed organisation was lost says where to look for the cause.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from resolver.evaluation.gold import Gold
+from resolver.evaluation.stage import Stage
+from resolver.matching import statement
 from resolver.matching.candidate import Candidate
-from resolver.matching.decision import Decision, Fate, Scored, decisions
+from resolver.matching.decision import Decision, Fate
 from resolver.matching.outcome import Outcome
 from resolver.matching.place import NamedPlaces
 from resolver.matching.policy import Policy
+from resolver.matching.statement import Statements
 from resolver.registry.document import Document
 from resolver.text.affiliation import Affiliation
 from resolver.text.country import family
@@ -38,20 +44,11 @@ class MistakeKind(StrEnum):
 
     LABEL_DOUBTFUL = "label_doubtful"
     """Wrong: the full name is one part of the string, its city or country stands in another part,
-    and the name is not within a labelled name. Missed: the string has no word of the name, nor its
-    initials."""
+    the name is not within a labelled name, and the label does not rule it out. Missed: the string
+    has no word of the name, nor its initials."""
 
-    NO_ORGANISATION_LINKED = "no_organisation_linked"
+    NO_ORGANISATION_LABELLED = "no_organisation_labelled"
     """Wrong: the label has no organisation at all."""
-
-    FIRST_STAGE_MISSED = "first_stage_missed"
-    """Missed: not among the candidates."""
-
-    NOT_RERANKED = "not_reranked"
-    """Missed: among the candidates, but the reranker did not score it."""
-
-    NOT_ADMITTED = "not_admitted"
-    """Missed: its type or country is left out by the policy."""
 
     PREDECESSOR_OR_SUCCESSOR = "predecessor_or_successor"
     """A labelled and a linked organisation are predecessor and successor."""
@@ -63,16 +60,15 @@ class MistakeKind(StrEnum):
     """A labelled organisation was missed, and one of the same name was linked or preferred."""
 
     WRONG_COUNTRY = "wrong_country"
-    """The string names a country, and the linked organisation is in another; or the labelled one
-    is, and was refused for that."""
+    """The string names a country, and the wrongly linked organisation is in another. Missed: so is
+    a wrong link that matches the same words."""
 
     OUTRANKED = "outranked"
-    """Missed: a wrong link matches the same words, or it was probable enough and yet not linked
-    (another organisation claimed its words, it had a tie, there were too many links). Wrong: it
-    matches words of a missed label."""
+    """Missed: a wrong link matches the same words, or a rival stood in its way. Wrong: it matches
+    words of a missed label."""
 
-    BELOW_THRESHOLD = "below_threshold"
-    """Missed: not probable enough."""
+    OMITTED = "omitted"
+    """Missed: none of the above."""
 
     EXTRA = "extra"
     """Wrong: none of the above."""
@@ -93,11 +89,13 @@ class Mistake:
     """One mistaken pair, with what is known of it.
 
     `name`, `city` and `country_code` are the organisation's, None where the registry at hand has
-    no such organisation or place. `probability` and `logit` are None where it was not reranked;
-    ranks count from 1, by the first stage, by the reranker's score and by the judge's
-    probability, None where it has none. `step` is the outcome of the decision on it, before level
-    and succession. `against` holds the other organisations that the kind refers to: the parent,
-    the namesake, the rival. `labels` and `links` are all those of the string.
+    no such organisation or place. `lost_at` is the stage at which a missed organisation was lost,
+    None for a wrong link. `fate` is what became of it in the decision, before level and
+    succession, and `rival` the candidate that stood in its way there. `probability` and `logit`
+    are None where it was not reranked; ranks count from 1, by the first stage, by the reranker's
+    score and by the judge's probability, None where it has none. `against` holds the other
+    organisations that the kind refers to: the parent, the namesake, the rival. `labels`, `maybe`
+    and `links` are all those of the string.
     """
 
     affiliation: str
@@ -107,51 +105,55 @@ class Mistake:
     name: str | None
     city: str | None
     country_code: str | None
+    lost_at: Stage | None
+    fate: Fate | None
+    rival: Named | None
     probability: float | None
     logit: float | None
     first_stage_rank: int | None
     reranker_rank: int | None
     judge_rank: int | None
-    step: Fate | None
     against: tuple[Named, ...]
     labels: tuple[Named, ...]
+    maybe: tuple[Named, ...]
     links: tuple[Named, ...]
 
 
 def mistakes(
     affiliation: Affiliation,
-    gold: Collection[str],
+    gold: Gold,
     outcome: Outcome,
-    candidates: Sequence[Candidate],
-    scored: Sequence[Scored],
+    statements: Statements,
     *,
     policy: Policy,
     known: Mapping[str, Document | None] | None = None,
 ) -> list[Mistake]:
     """The mistakes of one string, missed ones first.
 
-    `candidates` come in the first stage's order, `scored` in the reranker's. `known` has
-    documents of labels and links that are not among the candidates, where there are any: without
-    them less is known of what the first stage missed.
+    `statements` are those of the affiliation, with candidates and scores. `known` has documents of
+    labels and links that are not among the candidates, where there are any: without them less is
+    known of what the first stage missed.
     """
-    labels = tuple(dict.fromkeys(gold))
+    labels = tuple(dict.fromkeys(gold.ror_ids))
     links = tuple(link.ror_id for link in outcome.links)
     missed = [ror_id for ror_id in labels if ror_id not in links]
-    wrong = [ror_id for ror_id in links if ror_id not in labels]
+    wrong = [ror_id for ror_id in gold.counted(links) if ror_id not in labels]
     if not missed and not wrong:
         return []
+    candidates = statement.candidates(statements)
+    scored = statement.scored(statements)
     documents = {c.ror_id: c.document for c in candidates}
-    for ror_id in (*labels, *links):
+    for ror_id in (*labels, *gold.maybe, *links):
         if ror_id not in documents and (document := (known or {}).get(ror_id)):
             documents[ror_id] = document
     story = _Story(affiliation, labels, links, documents, candidates)
     first_stage = {c.ror_id: rank for rank, c in enumerate(candidates, start=1)}
     by_score = {s.candidate.ror_id: (rank, s) for rank, s in enumerate(scored, start=1)}
 
-    decided = {decision.ror_id: decision for decision in decisions(affiliation, scored, policy)}
+    decided = {decision.ror_id: decision for decision in statement.decisions(statements, policy)}
     judged = {ror_id: rank for rank, ror_id in enumerate(decided, start=1)}
 
-    def named(ror_ids: Sequence[str]) -> tuple[Named, ...]:
+    def named(ror_ids: Iterable[str]) -> tuple[Named, ...]:
         return tuple(
             Named(
                 ror_id,
@@ -163,12 +165,12 @@ def mistakes(
 
     def described(ror_id: str, side: Side) -> Mistake:
         rank, its = by_score.get(ror_id, (None, None))
+        decision = decided.get(ror_id)
+        rival = decision.rival if decision else None
         if side is Side.WRONG:
-            kind, against = _kind_of_wrong(story, ror_id, missed)
-        elif ror_id in decided:
-            kind, against = _kind_of_missed(story, decided[ror_id], wrong)
+            kind, against = _kind_of_wrong(story, ror_id, missed, gold.ruled_out)
         else:
-            kind, against = _kind_of_unread(story, ror_id, is_candidate=ror_id in first_stage)
+            kind, against = _kind_of_missed(story, ror_id, wrong, rival)
         document = documents.get(ror_id)
         return Mistake(
             affiliation=outcome.affiliation,
@@ -178,14 +180,19 @@ def mistakes(
             name=document.display_name if document else None,
             city=document.city if document else None,
             country_code=document.country_code if document else None,
+            lost_at=_lost_at(decision, is_candidate=ror_id in first_stage)
+            if side is Side.MISSED
+            else None,
+            fate=decision.fate if decision else None,
+            rival=named([rival])[0] if rival else None,
             probability=its.probability if its else None,
             logit=its.score if its else None,
             first_stage_rank=first_stage.get(ror_id),
             reranker_rank=rank,
             judge_rank=judged.get(ror_id),
-            step=decided[ror_id].fate if ror_id in decided else None,
             against=named(against),
             labels=named(labels),
+            maybe=named(gold.maybe),
             links=named(links),
         )
 
@@ -195,21 +202,35 @@ def mistakes(
     ]
 
 
-def unknown(gold: Collection[str], outcome: Outcome) -> set[str]:
-    """The organisations whose documents `mistakes` needs; none if the links equal the labels."""
+def unknown(gold: Gold, outcome: Outcome) -> set[str]:
+    """The organisations whose documents `mistakes` needs; none where nothing is mistaken."""
     links = {link.ror_id for link in outcome.links}
-    labels = set(gold)
-    return set() if labels == links else labels | links
+    labels = set(gold.ror_ids)
+    return set() if labels == set(gold.counted(links)) else labels | links | set(gold.maybe)
+
+
+def _lost_at(decision: Decision | None, *, is_candidate: bool) -> Stage:
+    """The stage at which a labelled organisation was lost that is not linked."""
+    if decision is None:
+        return Stage.SIEVE if is_candidate else Stage.FIRST_STAGE
+    match decision.fate:
+        case Fate.BELOW_THRESHOLD:
+            return Stage.JUDGE
+        case Fate.LINKED:
+            return Stage.LINEAGE
+    return Stage.DECISION
 
 
 _Finding = tuple[MistakeKind, Sequence[str]]
 
 
-def _kind_of_wrong(story: _Story, ror_id: str, missed: Sequence[str]) -> _Finding:
-    if story.stands_in_full(ror_id):
+def _kind_of_wrong(
+    story: _Story, ror_id: str, missed: Sequence[str], ruled_out: Collection[str]
+) -> _Finding:
+    if ror_id not in ruled_out and story.stands_in_full(ror_id):
         return MistakeKind.LABEL_DOUBTFUL, ()
     if not story.labels:
-        return MistakeKind.NO_ORGANISATION_LINKED, ()
+        return MistakeKind.NO_ORGANISATION_LABELLED, ()
     related = story.related(ror_id, story.labels) or story.namesake(ror_id, missed)
     if related:
         return related
@@ -219,33 +240,25 @@ def _kind_of_wrong(story: _Story, ror_id: str, missed: Sequence[str]) -> _Findin
     return (MistakeKind.OUTRANKED, displaced) if displaced else (MistakeKind.EXTRA, ())
 
 
-def _kind_of_unread(story: _Story, ror_id: str, *, is_candidate: bool) -> _Finding:
+def _kind_of_missed(
+    story: _Story, ror_id: str, wrong: Sequence[str], rival: str | None
+) -> _Finding:
     if story.stranger(ror_id):
         return MistakeKind.LABEL_DOUBTFUL, ()
-    return (MistakeKind.NOT_RERANKED if is_candidate else MistakeKind.FIRST_STAGE_MISSED), ()
-
-
-def _kind_of_missed(story: _Story, decision: Decision, wrong: Sequence[str]) -> _Finding:
-    ror_id = decision.ror_id
-    rival = [decision.rival] if decision.rival else []
-    if story.stranger(ror_id):
-        return MistakeKind.LABEL_DOUBTFUL, ()
-    if decision.fate is Fate.NOT_ADMITTED:
-        return MistakeKind.NOT_ADMITTED, ()
-    related = story.related(ror_id, story.links) or story.namesake(ror_id, [*wrong, *rival])
+    preferred = [rival] if rival else []
+    related = story.related(ror_id, story.links) or story.namesake(ror_id, [*wrong, *preferred])
     if related:
         return related
     rivals = [link for link in wrong if story.compete(ror_id, link)]
     abroad = [link for link in rivals if story.abroad(link) and not story.abroad(ror_id)]
-    if abroad or decision.fate is Fate.OTHER_COUNTRY:
+    if abroad:
         return MistakeKind.WRONG_COUNTRY, abroad
-    if rivals or decision.fate is not Fate.BELOW_THRESHOLD:
-        return MistakeKind.OUTRANKED, rivals or rival
-    return MistakeKind.BELOW_THRESHOLD, ()
+    outranking = rivals or preferred
+    return (MistakeKind.OUTRANKED if outranking else MistakeKind.OMITTED), outranking
 
 
 class _Story:
-    """What the string says about the labelled and linked organisations."""
+    """What the string says about the labelled and the linked organisations."""
 
     def __init__(
         self,

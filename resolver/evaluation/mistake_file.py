@@ -15,8 +15,8 @@ from resolver.evaluation.mistake import Mistake, Named
 SUFFIXES = (".jsonl", ".csv")
 
 COLUMNS = ("set", *(field.name for field in fields(Mistake)))
-"""The same in both forms. In CSV a list of organisations is one cell: "id name (probability)" for
-each, with " | " between them."""
+"""The same in both forms. In CSV an organisation is "id name (probability)", and a list of them is
+one cell, with " | " between them."""
 
 
 def require_writable(path: Path) -> None:
@@ -55,6 +55,8 @@ def write(path: Path, mistakes: Iterable[tuple[str, Mistake]]) -> None:
 def _cell(value: object) -> object:
     if isinstance(value, tuple):
         return " | ".join(map(_named, value))
+    if isinstance(value, Named):
+        return _named(value)
     return f"{value:.4f}" if isinstance(value, float) else value
 
 

@@ -14,7 +14,7 @@ from operator import sub
 from resolver.evaluation.metrics import f_beta, share
 
 FLOOR = 0.01
-"""Lower thresholds are left out: nobody links what is wrong 99 times in 100."""
+"""Lower thresholds are left out: nobody wants links that are wrong 99 times in 100."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resolver.errors import SettingsError
-from resolver.evaluation.measurement import Evaluation
+from resolver.evaluation.measurement import Evaluation, Figures
 from resolver.evaluation.published import PUBLISHED
 
 if TYPE_CHECKING:
@@ -48,32 +48,46 @@ def require_plottable(path: Path) -> None:
 
 
 def plot(evaluations: Sequence[Evaluation], path: Path) -> None:
-    """A curve for each set, a dot at the threshold in use, and the published systems."""
+    """A curve for each set, a dot at the threshold in use, and the published systems.
+
+    Where a set has asserted labels beside those that were read, the curve against them is dashed.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6.5), layout="constrained")
     axes = figure.add_subplot()
     shown: list[tuple[float, float]] = []
     for number, evaluation in enumerate(evaluations):
-        shown += _draw_set(axes, evaluation, COLOURS[number % len(COLOURS)])
+        colour, name = COLOURS[number % len(COLOURS)], evaluation.file
+        strings = evaluation.figures.agreement.strings
+        shown += _draw_curve(axes, evaluation.figures, colour, f"{name} ({strings:,} strings)", "-")
+        if evaluation.asserted:
+            shown += _draw_curve(axes, evaluation.asserted, colour, "  asserted labels", "--")
+        shown += _draw_peers(axes, name, colour)
     _frame(axes, shown)
     figure.savefig(path, dpi=150)
 
 
-def _draw_set(axes: Axes, evaluation: Evaluation, colour: str) -> list[tuple[float, float]]:
-    """Draw a set; the (recall, precision) points that must be in sight."""
-    shown = []
+def _draw_curve(
+    axes: Axes, figures: Figures, colour: str, label: str, line: str
+) -> list[tuple[float, float]]:
+    """Draw a curve and its dot; the (recall, precision) points that must be in sight."""
     axes.plot(
-        [100 * point.recall for point in evaluation.curve],
-        [100 * point.precision for point in evaluation.curve],
-        color=colour, linewidth=1.8,
-        label=f"{evaluation.file} ({evaluation.agreement.strings:,} strings)",
+        [100 * point.recall for point in figures.curve],
+        [100 * point.precision for point in figures.curve],
+        line, color=colour, linewidth=1.8, label=label,
     )  # fmt: skip
-    precision, recall = evaluation.agreement.precision, evaluation.agreement.recall
-    if precision is not None and recall is not None:
-        shown.append((100 * recall, 100 * precision))
-        axes.plot(*shown[-1], "o", color=colour, markersize=8, markeredgecolor="white")
-    published = PUBLISHED.get(evaluation.file)
+    precision, recall = figures.agreement.precision, figures.agreement.recall
+    if precision is None or recall is None:
+        return []
+    axes.plot(100 * recall, 100 * precision, "o", color=colour, markersize=8, markeredgecolor="w")
+    return [(100 * recall, 100 * precision)]
+
+
+def _draw_peers(axes: Axes, name: str, colour: str) -> list[tuple[float, float]]:
+    """Draw the systems that were published on a set; their (recall, precision) points."""
+    published = PUBLISHED.get(name)
+    shown = []
     for marker, peer in zip(MARKERS, published.peers if published else (), strict=False):
         shown.append((100 * peer.recall, 100 * peer.precision))
         axes.plot(
@@ -84,7 +98,7 @@ def _draw_set(axes: Axes, evaluation: Evaluation, colour: str) -> list[tuple[flo
 
 
 def _frame(axes: Axes, shown: Sequence[tuple[float, float]]) -> None:
-    # Below what is of interest a curve is but noise: a few strings make its leftmost end.
+    # Further left a curve rests on a few strings only.
     left, bottom = (
         max(0, 10 * math.floor(min((*values, 90)) / 10) - 10)
         for values in (zip(*shown, strict=True) if shown else ((), ()))

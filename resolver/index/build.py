@@ -132,8 +132,9 @@ def derive(
     `changed` are the organisations that differ between the two releases, `names` the names of all
     organisations of the new one. Points come out as `build` would write them, vectors and payloads,
     for the new release with the statistics of the base. Names of changed organisations are embedded
-    where anything of them is new, and removed where they are gone. Unchanged organisations that
-    share one of these names get new namesake counts (`Document.namesakes`). Nothing else in their
+    where anything of them is new but `Document.other_names`, and removed where they are gone.
+    Unchanged organisations that share one of these names get new namesake counts
+    (`Document.namesakes`). Nothing else in their
     documents can change, for documents name relatives by id alone.
 
     If such a version is there already it is returned; `force` makes another one beside it.
@@ -187,30 +188,36 @@ def derive(
         watch.lap("copied")
         held = writer.held([*(before.keys() | after.keys())])
         _require_held(base, before, held)
-        written = [
-            document
-            for point, document in after.items()
-            if held.get(point) != document
-            or translated.get(_key(document)) != translated_before.get(_key(document))
-        ]
-        recounted = [
+        written: list[Document] = []
+        rewritten: list[Document] = []
+        for point, document in after.items():
+            stored = held.get(point)
+            same_words = translated.get(_key(document)) == translated_before.get(_key(document))
+            if stored != document or not same_words:
+                # The names of its organisation beside its own are in no vector.
+                same_name = (
+                    stored is not None
+                    and replace(stored, other_names=document.other_names) == document
+                )
+                (rewritten if same_name and same_words else written).append(document)
+        rewritten += [
             shared.counted(document)
             for document in writer.held(shared.points).values()
             if document != shared.counted(document)
         ]
         writer.remove(gone)
         _write(writer, written, translated, statistics, encoder, progress, batch)
-        writer.rewrite(recounted)
+        writer.rewrite(rewritten)
         watch.lap("wrote")
         writer.finish()
         watch.lap("optimised and checked")
     log.info(
-        "index version %s from %s: %d names embedded, %d removed, %d namesake counts updated; %s",
+        "index version %s from %s: %d names embedded, %d removed, %d updated; %s",
         manifest.version,
         base.version,
         len(written),
         len(gone),
-        len(recounted),
+        len(rewritten),
         watch,
     )
     return manifest

@@ -40,7 +40,7 @@ _ROR_ID = "ror_id"
 _NUMBER = re.compile(r"[0-9a-z]{9}")
 """What a ROR id is made of."""
 _MISSING: dict[str, Any] = {}
-_LISTS = ("types", "parents", "successors", "relatives", "identifiers")
+_LISTS = ("types", "parents", "successors", "relatives", "identifiers", "other_names")
 
 
 def point_id(document: Document) -> UUID:

@@ -3,9 +3,11 @@
 A pure function of its arguments. In order of probability, a candidate becomes a link when
 
 1. the policy admits it, and its probability reaches the threshold,
-2. the text does not place it in another country,
+2. the text names more than places, and does not place it in another country, where a rival for the
+   same words is,
 3. words of the affiliation match its name that no better link has claimed: two organisations with
-   similar names compete for the same words, and the better one gets them, and
+   similar names compete for the same words, and the better one gets them, with all of its names
+   and acronyms in the text, while parent and child that are both written share theirs, and
 4. no other candidate for the same words is equally good: of two organisations of one name the text
    must say which, by a place, or neither is linked.
 
@@ -24,6 +26,7 @@ from functools import cached_property
 from heapq import nlargest
 from operator import itemgetter
 
+from resolver.matching.acronym import Acronyms
 from resolver.matching.candidate import Candidate, order
 from resolver.matching.outcome import (
     CountryAgreement,
@@ -34,7 +37,7 @@ from resolver.matching.outcome import (
     Reason,
 )
 from resolver.matching.override import Override
-from resolver.matching.place import NamedPlaces
+from resolver.matching.place import Agreement, NamedPlaces
 from resolver.matching.policy import Policy
 from resolver.matching.reading import competes, identifier_positions
 from resolver.matching.reason import why_none
@@ -42,7 +45,7 @@ from resolver.registry.document import Document
 from resolver.registry.identifier import identifiers_in, is_domain
 from resolver.registry.organisation import OrganisationStatus
 from resolver.text.affiliation import Affiliation
-from resolver.text.text import Text, registry_text
+from resolver.text.text import registry_text
 
 FORM = 1
 """Form of the decision. Raise it with every change after which the same evidence and probabilities
@@ -53,18 +56,22 @@ It is part of the resolver version, so that answers of another form are due.
 ``tests/matching/test_forms.py`` fails where decisions change and this does not."""
 
 OWN_SHARE = 0.5
-"""More than this share of a further link's name must match words that no better link has claimed.
-"York University" has only "York" left in "University of York, York"; a second university of
-the same string has all its words."""
+"""More than this share of the words that match a further link must not be claimed by a better one.
+"York University" has only "York" left in "University of York, York"; a second university of the
+same string has all its words."""
 
 WEIGHED = 8
 """Kinds of evidence that a link keeps, those of the largest effect. The judge weighs 44, most of
 them hardly, and with all of them a stored link would be three times its size."""
 
-NAMESAKE_PROBABILITY = 0.1
-"""An organisation of the same name counts as a rival from this probability on. Without a place in
-the text the better of two was wrong in 12 of 15 (strings that the judge was not fitted on); with a
-lower probability other evidence speaks against it."""
+NAMESAKE_SHARE = 0.25
+"""An organisation of the same name counts as a rival from this share of a candidate's probability
+on. The probabilities were fitted to complete labels: of two namesakes one that is four times as
+probable as the other is the better known, or other evidence speaks against the other."""
+
+RIVAL_PROBABILITY = 0.1
+"""An organisation for the same words that is where the text says counts as a rival from this
+probability on; with a lower one other evidence speaks against it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,10 @@ class Fate(StrEnum):
 
     BELOW_THRESHOLD = "below_threshold"
     OTHER_COUNTRY = "other_country"
-    """The text names other countries, and nothing of its place."""
+    """The text names other countries and nothing of its place, and a rival is where it says."""
+
+    ONLY_PLACES = "only_places"
+    """The text names places and nothing else, and its name is not that of a town there."""
 
     WORDS_CLAIMED = "words_claimed"
     """A better link has claimed the words that match its name."""
@@ -117,11 +127,15 @@ ELSEWHERE = frozenset({Fate.OTHER_COUNTRY, Fate.NAMESAKE_PLACED})
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of a candidate; `rival` is the ROR id of the candidate that stood in its way."""
+    """What became of a candidate; `rival` is the ROR id of the candidate that stood in its way.
+
+    `matched` are the positions of the text's units that a link or a tied candidate stands on.
+    """
 
     scored: Scored
     fate: Fate
     rival: str | None = None
+    matched: frozenset[int] = frozenset()
 
     @property
     def ror_id(self) -> str:
@@ -132,10 +146,10 @@ def decide(affiliation: Affiliation, scored: Sequence[Scored], policy: Policy) -
     """The outcome for an affiliation that was searched; `scored` may come in any order."""
     comparison = _Comparison(affiliation, scored)
     made = _decisions(comparison, policy)
-    accepted = [decision.scored for decision in made if decision.fate is Fate.LINKED]
+    accepted = [decision for decision in made if decision.fate is Fate.LINKED]
     if accepted:
         return Outcome(affiliation.text, links=_links(comparison, accepted))
-    return Outcome(affiliation.text, reason=_reason(affiliation, made, policy))
+    return Outcome(affiliation.text, reason=reason(affiliation, made, policy))
 
 
 def decisions(affiliation: Affiliation, scored: Sequence[Scored], policy: Policy) -> list[Decision]:
@@ -143,9 +157,14 @@ def decisions(affiliation: Affiliation, scored: Sequence[Scored], policy: Policy
     return _decisions(_Comparison(affiliation, scored), policy)
 
 
-def _reason(affiliation: Affiliation, made: Sequence[Decision], policy: Policy) -> Reason:
-    if any(decision.fate is Fate.TIED for decision in made):
+def reason(affiliation: Affiliation, made: Sequence[Decision], policy: Policy) -> Reason:
+    """Why an affiliation has no link, when nothing was linked in these decisions, most probable
+    first."""
+    fates = {decision.fate for decision in made}
+    if Fate.TIED in fates:
         return Reason.AMBIGUOUS
+    if Fate.ONLY_PLACES in fates:
+        return Reason.PLACE_ONLY
     threshold = policy.accept_probability
     excluded = (decision.scored for decision in made if decision.fate is Fate.NOT_ADMITTED)
     if any(s.probability >= threshold for s in excluded):
@@ -157,6 +176,10 @@ def _reason(affiliation: Affiliation, made: Sequence[Decision], policy: Policy) 
         threshold,
         [decision.scored.document for decision in made if decision.fate in ELSEWHERE],
     )
+
+
+Claims = Sequence[tuple[Scored, frozenset[int]]]
+"""What was linked or tied so far, with the positions that match any of its names."""
 
 
 class _Comparison:
@@ -177,8 +200,13 @@ class _Comparison:
 
     @cached_property
     def places(self) -> NamedPlaces:
-        """The candidates' places that the text names."""
+        """The places that the text names."""
         return NamedPlaces.of(self.affiliation, [s.document for s in self.scored])
+
+    @cached_property
+    def acronyms(self) -> Acronyms:
+        """The text's acronyms."""
+        return Acronyms(self.affiliation)
 
     def matched(self, s: Scored, claimed: frozenset[int] = frozenset()) -> frozenset[int]:
         """Positions of the text's units that match the candidate's name and are not claimed."""
@@ -189,18 +217,40 @@ class _Comparison:
             self._matched[key] = self.affiliation.matched(name, taken)
         return self._matched[key]
 
-    def places_beside(self, s: Scored) -> NamedPlaces:
-        """The places that the text names without the candidate's name, which may have its city's in
-        it."""
-        characters = list(self.affiliation.text)
-        for position in self.matched(s):
-            start, end = self.affiliation.spans[position]
-            characters[start:end] = " " * (end - start)
-        return NamedPlaces.of(Text("".join(characters)), [s.document for s in self.scored])
+    def unclaimed(self, s: Scored, claims: Claims) -> frozenset[int]:
+        """The same without those that better links claimed and do not share with it."""
+        claimed = (positions for owner, positions in claims if not self._share(s, owner, positions))
+        return self.matched(s, frozenset().union(*claimed))
 
+    def _share(self, s: Scored, owner: Scored, claimed: frozenset[int]) -> bool:
+        """Whether a candidate may stand on the words that a better link claimed.
 
-Claims = Sequence[tuple[Scored, frozenset[int]]]
-"""What was linked or tied so far, with the positions that match its name."""
+        It may where its name has these words and more, where it stands in a part of its own, or
+        where it stands in full and has words of its own. Parent and child share their words where
+        the parent's name stands in full, or the child's has a word of its own.
+        """
+        mine, theirs = self.matched(s), self.matched(owner) | claimed
+        if mine > theirs:
+            return True
+        has_own = not mine <= theirs
+        if owner.ror_id in s.document.parents and has_own:
+            return True
+        name = registry_text(s.document.name)
+        if has_own or s.ror_id in owner.document.parents:
+            return self.affiliation.holds(name)
+        return mine < theirs and any(
+            piece.padded == name.padded for piece in self.affiliation.pieces
+        )
+
+    def contradicts(self, s: Scored) -> bool:
+        """Whether the text places the candidate in another country than the registry does."""
+        return self.places.contradict(s.document, self.matched(s))
+
+    def only_a_place(self, s: Scored) -> bool:
+        """Whether the text names places alone, and the candidate's name is not that of a town."""
+        matched = self.matched(s)
+        is_whole = len(matched) == len(registry_text(s.document.name).units)
+        return self.places.only and not (is_whole and self.places.is_town(matched))
 
 
 def _decisions(comparison: _Comparison, policy: Policy) -> list[Decision]:
@@ -223,7 +273,8 @@ def _decisions(comparison: _Comparison, policy: Policy) -> list[Decision]:
         if decision.fate is Fate.TIED:
             tied[name] = s.ror_id
         if decision.fate in {Fate.LINKED, Fate.TIED}:
-            claims.append((s, comparison.matched(s, _claimed(claims))))
+            decision = replace(decision, matched=comparison.unclaimed(s, claims))
+            claims.append((s, comparison.acronyms.claimed(s.document, decision.matched)))
         made.append(decision)
     return made
 
@@ -241,17 +292,35 @@ def _decision(
         return Decision(s, Fate.BELOW_THRESHOLD)
     if not comparison.numbers.isdisjoint(s.document.identifiers):
         return Decision(s, Fate.LINKED)
-    if comparison.places.contradict(s.document):
-        return Decision(s, Fate.OTHER_COUNTRY)
-    if claims:
-        length = len(registry_text(s.document.name).units)
-        if len(comparison.matched(s, _claimed(claims))) <= OWN_SHARE * length:
-            matched = comparison.matched(s)
-            owner = max(claims, key=lambda claim: len(claim[1] & matched))[0]
-            return Decision(s, Fate.WORDS_CLAIMED, owner.ror_id)
+    if comparison.only_a_place(s):
+        return Decision(s, Fate.ONLY_PLACES)
+    if rival := _at_home(s, comparison, rivals):
+        return Decision(s, Fate.OTHER_COUNTRY, rival.ror_id)
+    matched = comparison.matched(s)
+    if claims and len(comparison.unclaimed(s, claims)) <= OWN_SHARE * len(matched):
+        owner = max(claims, key=lambda claim: len(claim[1] & matched))[0]
+        return Decision(s, Fate.WORDS_CLAIMED, owner.ror_id)
     return _among_namesakes(s, comparison, rivals, policy) or _beside_equals(
         s, comparison, rivals, policy
     )
+
+
+def _at_home(s: Scored, comparison: _Comparison, rivals: Sequence[Scored]) -> Scored | None:
+    """Of a candidate that the text places abroad, the best rival for the same words that is where
+    the text says. Without one it may be a branch or a site of its own there."""
+    if not comparison.contradicts(s):
+        return None
+    matched = comparison.matched(s)
+    for rival in rivals:
+        if (
+            rival is not s
+            and rival.probability >= RIVAL_PROBABILITY
+            and not comparison.contradicts(rival)
+            and any(comparison.places.beside(rival.document, comparison.matched(rival)))
+            and competes(matched, comparison.matched(rival))
+        ):
+            return rival
+    return None
 
 
 def _among_namesakes(
@@ -263,17 +332,21 @@ def _among_namesakes(
         rival
         for rival in rivals
         if rival is not s
-        and rival.probability >= NAMESAKE_PROBABILITY
+        and rival.probability >= NAMESAKE_SHARE * s.probability
         and registry_text(rival.document.name).folded == name
         and rival.document.status is OrganisationStatus.ACTIVE
-        and not comparison.places.contradict(rival.document)
+        and not comparison.contradicts(rival)
     ]
     if not namesakes:
         return None
-    places = comparison.places_beside(s)
-    own = places.agreement(s.document)
-    best = max(namesakes, key=lambda rival: (places.agreement(rival.document), rival.probability))
-    theirs = places.agreement(best.document)
+    matched = comparison.matched(s)
+
+    def beside(one: Scored) -> Agreement:
+        return comparison.places.beside(one.document, matched)
+
+    own = beside(s)
+    best = max(namesakes, key=lambda rival: (beside(rival), rival.probability))
+    theirs = beside(best)
     if theirs > own and best.probability >= policy.accept_probability:
         return Decision(s, Fate.NAMESAKE_PLACED, best.ror_id)
     if not any(own) and not any(theirs):
@@ -291,15 +364,11 @@ def _beside_equals(
             rival is not s
             and policy.accept_probability <= rival.probability
             and abs(s.probability - rival.probability) < policy.ambiguity_margin
-            and not comparison.places.contradict(rival.document)
+            and not comparison.contradicts(rival)
             and comparison.matched(rival) == matched
         ):
             return Decision(s, Fate.TIED, rival.ror_id)
     return Decision(s, Fate.LINKED)
-
-
-def _claimed(claims: Claims) -> frozenset[int]:
-    return frozenset().union(*(positions for _, positions in claims))
 
 
 def curated(
@@ -356,15 +425,14 @@ def _telling(affiliation: Affiliation, document: Document) -> frozenset[int]:
     return matched if len(matched) > OWN_SHARE * len(name.units) else frozenset()
 
 
-def _links(comparison: _Comparison, accepted: Sequence[Scored]) -> tuple[Link, ...]:
+def _links(comparison: _Comparison, accepted: Sequence[Decision]) -> tuple[Link, ...]:
     by_first_stage = sorted(comparison.scored, key=lambda s: order(s.candidate))
     ranks = {s.ror_id: rank for rank, s in enumerate(by_first_stage, start=1)}
-    others = [s for s in comparison.scored if s not in accepted]
+    linked = [decision.scored for decision in accepted]
+    others = [s for s in comparison.scored if s not in linked]
     links = []
-    claimed: frozenset[int] = frozenset()
-    for rank, s in enumerate(accepted, start=1):
-        matched = comparison.matched(s, claimed)
-        claimed |= matched
+    for rank, decision in enumerate(accepted, start=1):
+        s, matched = decision.scored, decision.matched
         rival = next((o for o in others if competes(matched, comparison.matched(o))), None)
         evidence = _evidence(
             comparison.affiliation,
@@ -409,7 +477,7 @@ def _evidence(
         text=affiliation.text[start:end],
         start=start,
         end=end,
-        country=places.country(document) if document else CountryAgreement.NONE_NAMED,
+        country=places.country(document, matched) if document else CountryAgreement.NONE_NAMED,
         city_named=places.city(document) if document else False,
         first_stage_rank=rank,
         sparse=candidate.sparse.score if candidate and candidate.sparse else None,

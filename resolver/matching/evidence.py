@@ -17,10 +17,12 @@ from typing import Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from resolver.matching.outcome import CountryAgreement
-from resolver.matching.reading import Flags, Numbers, Reading, Relation, of_others
+from resolver.matching.place import UNKNOWN_DISTANCE, NamedPlaces, Positions
+from resolver.matching.reading import Counts, Flags, Numbers, Reading, Relation, of_others
 from resolver.registry.document import Document
 from resolver.registry.organisation import OrganisationStatus
+from resolver.text.alignment import Alignment, own_words_missing
+from resolver.text.text import registry_text
 from resolver.text.words import CJK
 
 FORM = 1
@@ -65,7 +67,8 @@ class Shortlist:
     """The candidates of a reading that the reranker has read.
 
     `positions` are theirs in the reading, in its order, and `logit` the reranker's scores.
-    `rivals`, `namesakes` and `shared` are the reading's, of these candidates alone.
+    `rivals`, `namesakes` and `shared` are the reading's, of these candidates alone; `alignments`
+    say how their names lie in the text. `all_names` are those of the whole reading.
     """
 
     def __init__(self, reading: Reading, positions: Sequence[int], logits: Sequence[float]) -> None:
@@ -77,6 +80,20 @@ class Shortlist:
         self.rivals: Relation = reading.rivals[these]
         self.namesakes: Relation = reading.namesakes[these]
         self.shared: npt.NDArray[np.int64] = reading.shared[these]
+        self.affiliation = reading.affiliation
+        self.acronyms = reading.acronyms
+        self.places = reading.places
+        self.all_names = reading.names
+        self.alignments = [reading.alignment(position) for position in positions]
+
+    @cached_property
+    def parents(self) -> Relation:
+        """Whether the column's candidate is a parent of the row's."""
+        number = {document.ror_id: i for i, document in enumerate(self.documents)}
+        relation = np.zeros_like(self.rivals)
+        for i, document in enumerate(self.documents):
+            relation[i, [number[parent] for parent in document.parents if parent in number]] = True
+        return of_others(relation)
 
     @cached_property
     def others(self) -> Relation:
@@ -152,8 +169,47 @@ def _capitals(reading: Reading) -> Flags:
     return _flags(len(name) <= _SHORT and not capitals.isdisjoint(name) for name in reading.names)
 
 
-def _country(agreement: CountryAgreement) -> Callable[[Reading], Flags]:
-    return lambda r: _flags(r.places.country(d) is agreement for d in r.documents)
+def _spelled_out_otherwise(shortlist: Shortlist, *, by_initials: bool) -> list[float]:
+    return [
+        shortlist.acronyms.otherwise(document, matched, by_initials=by_initials)
+        for document, matched in zip(shortlist.documents, shortlist.matched, strict=True)
+    ]
+
+
+def _acronym_confirmed(shortlist: Shortlist) -> Flags:
+    confirmed = shortlist.acronyms.confirmed
+    return _flags(map(confirmed, shortlist.documents, shortlist.matched))
+
+
+def _no_acronym(shortlist: Shortlist) -> Flags:
+    return _flags(
+        document.is_acronym and bool(matched) and matched <= shortlist.acronyms.none
+        for document, matched in zip(shortlist.documents, shortlist.matched, strict=True)
+    )
+
+
+def _of_place(
+    value: Callable[[NamedPlaces, Document, Positions], float],
+) -> Callable[[Reading | Shortlist], Numbers]:
+    """What the places of the text say of each candidate, given the positions of its name."""
+    return lambda r: np.array(
+        [value(r.places, d, m) for d, m in zip(r.documents, r.matched, strict=True)], np.float64
+    )
+
+
+def _beside(shortlist: Shortlist) -> Numbers:
+    named = [
+        shortlist.places.beside(document, matched)
+        for document, matched in zip(shortlist.documents, shortlist.matched, strict=True)
+    ]
+    city, region, country = np.array(named, np.bool_).reshape(-1, 3).T
+    return np.where(city, 3.0, np.where(region, 2.0, np.where(country, 1.0, 0.0)))
+
+
+def _place_share(shortlist: Shortlist) -> Numbers:
+    apart = shortlist.places.apart
+    shares = [len(matched & apart) / max(len(matched), 1) for matched in shortlist.matched]
+    return np.array(shares, np.float64)
 
 
 def _rival_city(reading: Reading) -> Flags:
@@ -180,6 +236,57 @@ def _same(reading: Reading, value: float) -> Numbers:
 
 def _flags(values: Iterable[object]) -> Flags:
     return np.array([bool(value) for value in values], np.bool_)
+
+
+# How the names of the shortlist lie in the text
+
+
+def _of_alignment(value: Callable[[Alignment], float]) -> Callable[[Shortlist], Numbers]:
+    return lambda s: np.array([value(alignment) for alignment in s.alignments], np.float64)
+
+
+_weight = _of_alignment(lambda a: a.weight)
+_exact = _of_alignment(lambda a: a.exact + a.alone)
+
+
+def _rival_weight(shortlist: Shortlist) -> Numbers:
+    weight = _weight(shortlist)
+    whole = [not (a.missing_own or a.missing_kind) for a in shortlist.alignments]
+    return best(weight, shortlist.rivals & np.array(whole)) - weight
+
+
+def _rival_exact(shortlist: Shortlist) -> Numbers:
+    return best(_exact(shortlist), shortlist.rivals & ~shortlist.namesakes)
+
+
+def _missing_display(shortlist: Shortlist) -> list[int]:
+    return [
+        alignment.missing_own
+        if document.name == document.display_name
+        else own_words_missing(shortlist.affiliation, registry_text(document.display_name))
+        for document, alignment in zip(shortlist.documents, shortlist.alignments, strict=True)
+    ]
+
+
+def _alike_rivals(shortlist: Shortlist) -> Counts:
+    size = shortlist.shared.diagonal()
+    same_words = (shortlist.shared == size) & (shortlist.shared == size[:, None])
+    return np.asarray((shortlist.rivals & same_words & (size > 0)).sum(axis=1))
+
+
+def _names_around(shortlist: Shortlist) -> list[float]:
+    names = [frozenset(name) for name in shortlist.all_names]
+    return [
+        math.log1p(sum(names[position] < other for other in names))
+        for position in shortlist.positions.tolist()
+    ]
+
+
+def _relations(shortlist: Shortlist) -> list[float]:
+    return [
+        math.log1p(len(d.parents) + len(d.successors) + len(d.relatives))
+        for d in shortlist.documents
+    ]
 
 
 # What the reranker's scores add
@@ -297,7 +404,7 @@ FIRST_STAGE_FEATURES: tuple[Feature[Reading], ...] = (
         "city_known", "the registry knows its city", lambda r: _flags(d.city for d in r.documents)
     ),
     Feature("region", "the text names its region", lambda r: r.agreement[1]),
-    Feature("country", "the text names its country", _country(CountryAgreement.NAMED)),
+    Feature("country", "the text names its country", lambda r: r.agreement[2]),
     Feature(
         "country_known",
         "the registry knows its country",
@@ -305,8 +412,8 @@ FIRST_STAGE_FEATURES: tuple[Feature[Reading], ...] = (
     ),
     Feature(
         "other_country",
-        "the text names the country of another candidate, and not its own",
-        _country(CountryAgreement.OTHER_NAMED),
+        "the text names another country beside the name, and nothing of its own place",
+        _of_place(NamedPlaces.elsewhere),
     ),
     Feature(
         "rival_city",
@@ -340,6 +447,145 @@ FIRST_STAGE_FEATURES: tuple[Feature[Reading], ...] = (
     Feature("segments", "ln(1 + parts of the text between commas)", _pieces),
 )
 """What is known before the reranker has read anything, in the order of the judge's columns."""
+
+NAME_FEATURES: tuple[Feature[Shortlist], ...] = (
+    Feature(
+        "spelled_out_otherwise",
+        "its name matches only an acronym whose letters begin words beside it: the share of these "
+        "words that none of the organisation's names match",
+        lambda r: _spelled_out_otherwise(r, by_initials=True),
+    ),
+    Feature(
+        "bracketed_otherwise",
+        "the same for an acronym alone in brackets after a name with other initials",
+        lambda r: _spelled_out_otherwise(r, by_initials=False),
+    ),
+    Feature(
+        "acronym_confirmed",
+        "the text has both a full name of the organisation and its acronym",
+        _acronym_confirmed,
+    ),
+    Feature(
+        "no_acronym",
+        "the name is nothing but an acronym, and what matches it in the text is none: a state, a "
+        "degree, a word in small letters",
+        _no_acronym,
+    ),
+    Feature(
+        "place_beside",
+        "what the text names of its place beside the name: 3 its city, 2 its region, 1 its"
+        " country, 0 nothing",
+        _beside,
+    ),
+    Feature(
+        "town_country",
+        "1 where a town beside the name is in its country, -1 where all are in others, 0 without"
+        " any",
+        _of_place(NamedPlaces.towns),
+    ),
+    Feature(
+        "town_distance",
+        "ln(1 + kilometres) from its city to the nearest town beside the name;"
+        f" {UNKNOWN_DISTANCE:g} where that is not known",
+        _of_place(NamedPlaces.distance),
+    ),
+    Feature(
+        "place_share",
+        "share of the words matching the name that the text has as a place",
+        _place_share,
+    ),
+    Feature(
+        "only_places",
+        "the text names places and nothing else",
+        lambda s: np.full(len(s.documents), s.places.only),
+    ),
+    Feature(
+        "run",
+        "longest run of the name's words that stand in the text one after the other, as a share of "
+        "the name",
+        _of_alignment(lambda a: a.run),
+    ),
+    Feature(
+        "exact",
+        "1: the whole name stands in the text, spelt the same, accents aside; 2: and nothing else "
+        "in its part between commas; 0: neither",
+        _exact,
+    ),
+    Feature(
+        "rival_exact",
+        "the highest `exact` of its rivals with another name",
+        _rival_exact,
+    ),
+    Feature(
+        "own_words",
+        "how many of the words that match say what it is called, not what it is",
+        _of_alignment(lambda a: a.own),
+    ),
+    Feature(
+        "missing_own",
+        "how many of the name's words that say what it is called the text does not have at all",
+        _of_alignment(lambda a: a.missing_own),
+    ),
+    Feature(
+        "missing_kind",
+        'how many of the name\'s words that say what it is ("hospital", "technology") do not match',
+        _of_alignment(lambda a: a.missing_kind),
+    ),
+    Feature(
+        "missing_display",
+        "`missing_own` of the name that ROR displays",
+        _missing_display,
+    ),
+    Feature(
+        "between",
+        "how many words stand between those that match",
+        _of_alignment(lambda a: a.between),
+    ),
+    Feature(
+        "own_beside",
+        "on how many sides of the name stands, in its part, a word that says what something is "
+        "called",
+        _of_alignment(lambda a: a.own_beside),
+    ),
+    Feature(
+        "kind_beside",
+        "on how many sides of the name stands, in its part, a word that says what something is",
+        _of_alignment(lambda a: a.kind_beside),
+    ),
+    Feature(
+        "rival_weight",
+        "how much more of the text, words of kind counted half, a rival matches of whose name "
+        "nothing is missing",
+        _rival_weight,
+    ),
+    Feature(
+        "alike_rivals",
+        "how many rivals match the very same words of the text",
+        _alike_rivals,
+    ),
+    Feature(
+        "names_around",
+        "ln(1 + candidates whose names have all words of its name and more)",
+        _names_around,
+    ),
+    Feature(
+        "parent_of_rival",
+        "it is a parent of a rival",
+        lambda s: (s.parents.T & s.rivals).any(axis=1),
+    ),
+    Feature(
+        "child_of_rival",
+        "a rival is its parent",
+        lambda s: (s.parents & s.rivals).any(axis=1),
+    ),
+    Feature(
+        "relations",
+        "ln(1 + organisations that the registry relates it to)",
+        _relations,
+    ),
+)
+"""How the name lies in the text (`resolver.text.alignment`), beside acronyms, places and the names
+of its rivals. It is worked out for the shortlist alone."""
 
 RERANKER_FEATURES: tuple[Feature[Shortlist], ...] = (
     Feature("logit", "the reranker's score", lambda s: s.logit),
@@ -391,6 +637,7 @@ RERANKER_FEATURES: tuple[Feature[Shortlist], ...] = (
 
 FEATURES: tuple[Feature[Reading] | Feature[Shortlist], ...] = (
     *FIRST_STAGE_FEATURES,
+    *NAME_FEATURES,
     *RERANKER_FEATURES,
 )
 """All kinds of evidence, in the order of the judge's columns."""
@@ -421,7 +668,8 @@ def evidence(reading: Reading, shortlist: Sequence[int], logits: Sequence[float]
     if not shortlist:
         return np.empty((0, len(FEATURES)))
     scored = Shortlist(reading, shortlist, logits)
-    added = np.column_stack([feature.column(scored) for feature in RERANKER_FEATURES])
+    further = (*NAME_FEATURES, *RERANKER_FEATURES)
+    added = np.column_stack([feature.column(scored) for feature in further])
     return np.hstack([first_stage(FIRST_STAGE_FEATURES, reading, shortlist), added])
 
 

@@ -1,5 +1,5 @@
-"""Affiliations → outcomes: normalise, recall candidates, rerank, judge, decide, then replace links
-by the successors and parents that the policy asks for.
+"""Affiliations → outcomes: normalise, cut into statements, recall candidates, rerank, judge,
+decide, join, then replace links by the successors and parents that the policy asks for.
 
 `Matcher.resolve` is the one way through, for the command line, the workers and the
 evaluation alike. It depends on its parts and its arguments only, and keeps no state.
@@ -12,25 +12,29 @@ texts of the development sets whose right links were denied 111 got wrong links 
 way; of 52 whose wrong links were denied 43 got right links that way, and 38 this way, with 4 more
 wrong ones.
 
-A call is cut into slices, and each slice goes through three stages: `Matcher.shortlist`,
-`Matcher.rerank` and `Matcher.judged`. They overlap: while one slice is reranked, candidates are
-searched for the next, and the one before is decided.
+Up to the judge the unit is a statement (`resolver.text.statements`); most affiliations are one.
+Equal statements of a call are searched and judged once. They are cut into slices, and each slice
+goes through three stages: `Matcher.shortlist`, `Matcher.rerank` and `Matcher.judged`. These
+overlap: while one slice is reranked, candidates are searched for the next, and the one before is
+judged. An affiliation is decided (`Matcher.decided`) as soon as all of its statements are judged.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import ceil
 from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
 
-from resolver.matching import lineage, override
+from resolver.matching import lineage, override, statement
 from resolver.matching.candidate import Candidate
-from resolver.matching.decision import Scored, curated, decide
+from resolver.matching.decision import Scored, curated
 from resolver.matching.evidence import evidence
 from resolver.matching.judge import Judge
 from resolver.matching.meters import Meters, Stopwatch
@@ -41,6 +45,7 @@ from resolver.matching.policy import Policy
 from resolver.matching.reading import Reading
 from resolver.matching.recall import Recall
 from resolver.matching.sieve import Sieve
+from resolver.matching.statement import JudgedStatement, Statements
 from resolver.registry.document import Document
 from resolver.reranker import Pair, Reranker
 from resolver.text.affiliation import Affiliation
@@ -48,7 +53,7 @@ from resolver.text.affiliation import Affiliation
 T = TypeVar("T")
 
 SLICE_SIZE = 64
-"""Affiliations that go through a stage together."""
+"""Statements that go through a stage together."""
 
 RERANK_FROM = 0.005
 """Probability from which a candidate is worth the reranker's time: docs/benchmarks.md says what
@@ -63,28 +68,36 @@ NOTHING = Affiliation.of("")
 """What is searched where an affiliation is refused."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Judgement:
     """An outcome with what led to it.
 
-    `affiliation` is what was searched. `candidates` is the first stage's list, without
-    organisations that a curator decided the text is not; `scored` is the part of it that the
-    reranker read. Both are best first by their own order. `overrides` are those that hold for the
+    `affiliation` is the whole text, `statements` are those that were searched, without
+    organisations that a curator decided the text is not. `overrides` are those that hold for the
     text, `pairs` is how many pairs the reranker read for it. Where the affiliation was refused all
     of them are empty, and so is `affiliation`.
     """
 
     outcome: Outcome
     affiliation: Affiliation = NOTHING
-    candidates: Sequence[Candidate] = ()
-    scored: Sequence[Scored] = ()
+    statements: Statements = ()
     overrides: Sequence[Override] = ()
     pairs: int = 0
+
+    @cached_property
+    def candidates(self) -> Sequence[Candidate]:
+        """The first stage's candidates for all statements (`statement.candidates`)."""
+        return statement.candidates(self.statements)
+
+    @cached_property
+    def scored(self) -> Sequence[Scored]:
+        """Those that the reranker read, best first by its score (`statement.scored`)."""
+        return statement.scored(self.statements)
 
 
 @dataclass(frozen=True, slots=True)
 class Shortlisted:
-    """A slice after the first stage: one entry an affiliation.
+    """A slice after the first stage: one entry a statement.
 
     `shortlists` are the positions, in the readings, of the candidates that are worth the reranker's
     time. `pairs` are what it is to score, each once.
@@ -111,8 +124,8 @@ class Matcher:
 
     `recall_depth` organisations come from the first stage. Of them the `sieve` passes on those with
     a probability of at least `rerank_from`, at most `rerank_depth`; without a sieve the first
-    `rerank_depth` are passed on. `slice_size` affiliations go through a stage together; a call that
-    is no larger starts no thread.
+    `rerank_depth` are passed on. `slice_size` statements go through a stage together; a call of no
+    more than that starts no thread.
     """
 
     recall: Recall
@@ -169,18 +182,27 @@ class Matcher:
     ) -> tuple[list[Judgement], Meters]:
         watch = Stopwatch()
         normalised = [Affiliation.of(a) if isinstance(a, str) else a for a in affiliations]
-        # A text is in one slice only, and with it all pairs that it could be in.
         distinct: dict[str, Affiliation] = {}
         for affiliation in normalised:
             if not affiliation.refused:
                 distinct.setdefault(affiliation.text, affiliation)
+        # A statement is in one slice only, and with it all pairs that it could be in.
+        stated = {
+            stated.text: stated
+            for affiliation in distinct.values()
+            for _, stated in affiliation.statements
+        }
         meters = Meters(normalise=watch.lap())
+        judged: dict[str, JudgedStatement] = {}
         by_text: dict[str, Judgement] = {}
-        with closing(self._reranked(list(distinct.values()))) as slices:
+        waiting = deque(distinct.values())
+        with closing(self._reranked(list(stated.values()))) as slices:
             for reranked in slices:
                 watch.lap()
-                judged = self.judged(reranked, policy, overrides, explained=explained)
-                by_text.update((judgement.affiliation.text, judgement) for judgement in judged)
+                of_slice = self.judged(reranked, policy, explained=explained)
+                judged.update((one.affiliation.text, one) for one in of_slice)
+                decided = self.decided(_complete(waiting, judged), policy, overrides)
+                by_text.update((judgement.affiliation.text, judgement) for judgement in decided)
                 meters += reranked.meters + Meters(decide=watch.lap())
         judgements = [
             Judgement(Outcome(affiliation.raw, reason=Reason(affiliation.refused)))
@@ -195,9 +217,9 @@ class Matcher:
             pairs_avoided=each_alone - meters.pairs,
         )
 
-    def _reranked(self, affiliations: Sequence[Affiliation]) -> Generator[Reranked, None, None]:
-        """All affiliations in slices that were searched and reranked, in order."""
-        slices = even(affiliations, self.slice_size)
+    def _reranked(self, statements: Sequence[Affiliation]) -> Generator[Reranked, None, None]:
+        """All statements in slices that were searched and reranked, in order."""
+        slices = even(statements, self.slice_size)
         if len(slices) <= 1:
             yield from map(self.rerank, map(self.shortlist, slices))
             return
@@ -205,12 +227,12 @@ class Matcher:
             shortlisted = pipeline.stage("recall", self.shortlist, slices)
             yield from pipeline.stage("score", self.rerank, shortlisted)
 
-    def shortlist(self, affiliations: Sequence[Affiliation]) -> Shortlisted:
+    def shortlist(self, statements: Sequence[Affiliation]) -> Shortlisted:
         """The first stage of a slice: candidates, and which pairs the reranker must score."""
         watch = Stopwatch()
-        candidates = self.recall.candidates(affiliations, depth=self.recall_depth)
+        candidates = self.recall.candidates(statements, depth=self.recall_depth)
         meters = Meters(recall=watch.lap())
-        readings = list(map(Reading, affiliations, candidates))
+        readings = list(map(Reading, statements, candidates))
         shortlists = self._shortlists(readings)
         pairs = dict.fromkeys(
             _pair(reading, position)
@@ -240,14 +262,9 @@ class Matcher:
         return Reranked(shortlisted, logits, meters)
 
     def judged(
-        self,
-        reranked: Reranked,
-        policy: Policy,
-        overrides: Overrides = NO_OVERRIDES,
-        *,
-        explained: bool,
-    ) -> list[Judgement]:
-        """The third stage of a slice: a judgement for each affiliation.
+        self, reranked: Reranked, policy: Policy, *, explained: bool
+    ) -> list[JudgedStatement]:
+        """The third stage of a slice: the statements with probabilities.
 
         What each kind of evidence added is worked out for the candidates that could be linked, or,
         with `explained`, for all of them.
@@ -270,9 +287,21 @@ class Matcher:
                 )
             ]
             scored.sort(key=lambda s: (-s.score, s.ror_id))
-            its_overrides = overrides.get(reading.affiliation.text, ())
-            judged.append(_judgement(reading, scored, policy, its_overrides))
-        return self._overridden(self._at_level(judged, policy))
+            judged.append(JudgedStatement(reading.affiliation, reading.candidates, scored))
+        return judged
+
+    def decided(
+        self,
+        affiliations: Sequence[tuple[Affiliation, Statements]],
+        policy: Policy,
+        overrides: Overrides = NO_OVERRIDES,
+    ) -> list[Judgement]:
+        """A judgement for each affiliation, given its judged statements."""
+        judgements = [
+            _judgement(affiliation, statements, policy, overrides.get(affiliation.text, ()))
+            for affiliation, statements in affiliations
+        ]
+        return self._overridden(self._at_level(judgements, policy))
 
     def _at_level(self, judged: Sequence[Judgement], policy: Policy) -> list[Judgement]:
         """The same with the successors and parents that the policy asks for
@@ -318,21 +347,37 @@ class Matcher:
         ]
 
 
+def _complete(
+    waiting: deque[Affiliation], judged: Mapping[str, JudgedStatement]
+) -> list[tuple[Affiliation, Statements]]:
+    """Takes those affiliations off the queue whose statements are all judged, with these."""
+    complete: list[tuple[Affiliation, Statements]] = []
+    while waiting and all(stated.text in judged for _, stated in waiting[0].statements):
+        affiliation = waiting.popleft()
+        statements = [
+            replace(judged[stated.text], start=start) for start, stated in affiliation.statements
+        ]
+        complete.append((affiliation, statements))
+    return complete
+
+
 def _judgement(
-    reading: Reading, scored: Sequence[Scored], policy: Policy, overrides: Sequence[Override]
+    affiliation: Affiliation,
+    statements: Statements,
+    policy: Policy,
+    overrides: Sequence[Override],
 ) -> Judgement:
     """What the candidates come to, without those that a curator decided the text is not."""
-    affiliation, pairs = reading.affiliation, len(scored)
+    pairs = sum(len(judged.scored) for judged in statements)
     denied = override.denied(overrides)
     if not denied:
-        outcome = decide(affiliation, scored, policy)
-        return Judgement(outcome, affiliation, reading.candidates, scored, overrides, pairs)
-    left = [s for s in scored if s.ror_id not in denied]
-    outcome = decide(affiliation, left, policy)
-    if outcome.reason and decide(affiliation, scored, policy).links:
+        outcome = statement.outcome(affiliation, statements, policy)
+        return Judgement(outcome, affiliation, statements, overrides, pairs)
+    left = [judged.without(denied) for judged in statements]
+    outcome = statement.outcome(affiliation, left, policy)
+    if outcome.reason and statement.outcome(affiliation, statements, policy).links:
         outcome = replace(outcome, reason=Reason.OVERRIDDEN)
-    candidates = [c for c in reading.candidates if c.ror_id not in denied]
-    return Judgement(outcome, affiliation, candidates, left, overrides, pairs)
+    return Judgement(outcome, affiliation, left, overrides, pairs)
 
 
 def _overruled(
@@ -353,7 +398,7 @@ def _overruled(
 
 
 def _pair(reading: Reading, position: int) -> Pair:
-    return reading.affiliation.text, reading.documents[position].text
+    return reading.affiliation.model_text, reading.documents[position].text
 
 
 def _as_written(raw: str, judgement: Judgement) -> Judgement:

@@ -104,7 +104,7 @@ def ids(overrides: Sequence[Override]) -> tuple[int, ...]:
     return tuple(sorted(override.id for override in overrides if override.id is not None))
 
 
-def statement(
+def new_override(
     affiliation: str, ror_id: str, verdict: str, *, author: str, note: str = ""
 ) -> Override:
     """A new override as it will be stored: the text normalised, the ROR id as its nine characters,

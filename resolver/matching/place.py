@@ -1,66 +1,241 @@
-"""Which places an affiliation names, of those that its candidates are in."""
+"""Which places an affiliation names, and how they agree with where an organisation is.
+
+What stands in an organisation's own name is no place for it: "Georgia State University" is not in
+Georgia for that, and "University of Benin" may be in Nigeria. So most answers here take the
+positions that match its name, `matched`, and go by what is named *beside* it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import log1p
+from typing import NamedTuple, Self
 
 from resolver.matching.outcome import CountryAgreement
 from resolver.registry.document import Document
-from resolver.text.country import family, names_country
+from resolver.text.country import family
+from resolver.text.gazetteer import (
+    Mention,
+    Place,
+    PlaceKind,
+    city_named,
+    kilometres,
+    mentions,
+    only_places,
+    region_named,
+)
 from resolver.text.text import Text, registry_text
+
+Positions = frozenset[int]
+"""Positions of the text's units."""
+
+UNKNOWN_DISTANCE = -1.0
+"""The distance where no town beside the name, or not the organisation's, is in the gazetteer."""
+
+
+class Agreement(NamedTuple):
+    """Whether city, region and country are named: the greater, the more of its place."""
+
+    city: bool
+    region: bool
+    country: bool
+
+
+class _Address(NamedTuple):
+    """Where an organisation is, by the registry."""
+
+    city: str | None
+    region: str | None
+    country_code: str | None
+    country: str | None
+
+
+class _Stands(NamedTuple):
+    """Where the text names an address's city, region and country: the positions of each mention."""
+
+    city: tuple[Positions, ...]
+    region: tuple[Positions, ...]
+    country: tuple[Positions, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class _Beside:
+    """What is named beside a name: `countries` by a country's or region's name that stands apart,
+    `towns` by cities that do."""
+
+    countries: frozenset[str]
+    towns: tuple[Mention, ...]
+
+
+@dataclass(frozen=True)
 class NamedPlaces:
-    """The places that a `text` names; `countries` are the codes of those candidates' countries that
-    it names."""
+    """The places that a `text` names. `documents` are organisations that it may name: their cities
+    and regions are known too, however small."""
 
     text: Text
-    countries: frozenset[str]
+    documents: Sequence[Document] = ()
+    _addresses: dict[_Address, _Stands] = field(default_factory=dict, compare=False, repr=False)
+    _beside: dict[Positions, _Beside] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, text: Text, documents: Iterable[Document]) -> Self:
-        countries = {(document.country_code, document.country) for document in documents}
-        return cls(
-            text,
-            frozenset(code for code, name in countries if code and names_country(text, code, name)),
-        )
+        return cls(text, tuple(documents))
 
-    def country(self, document: Document) -> CountryAgreement:
-        """An organisation without a country contradicts none."""
-        if document.country_code in self.countries:
+    @cached_property
+    def mentions(self) -> tuple[Mention, ...]:
+        """What the gazetteer reads in the text."""
+        return mentions(self.text)
+
+    @cached_property
+    def countries(self) -> frozenset[str]:
+        """The codes of all countries that are named, by their own names or those of their regions,
+        each of several that a name may mean."""
+        return frozenset().union(*(m.countries for m in self.mentions if m.kind > PlaceKind.CITY))
+
+    @cached_property
+    def only(self) -> bool:
+        """Whether the text names places and nothing else."""
+        known: set[int] = set()
+        for document in self.documents:
+            stands = self._stands(document)
+            known.update(*stands.city, *stands.region)
+        return only_places(self.text, known)
+
+    def is_town(self, positions: Positions) -> bool:
+        """Whether the words at these positions are the whole name of a town."""
+        return any(m.positions == positions and m.kind is PlaceKind.CITY for m in self.mentions)
+
+    def country(self, document: Document, matched: Positions = frozenset()) -> CountryAgreement:
+        """Whether the text names its country anywhere, or others beside its name.
+
+        An organisation without a country contradicts none.
+        """
+        if document.country_code is None:
+            return CountryAgreement.NONE_NAMED
+        if self._stands(document).country:
             return CountryAgreement.NAMED
-        if document.country_code and self.countries:
+        if self._named_beside(matched).countries:
             return CountryAgreement.OTHER_NAMED
         return CountryAgreement.NONE_NAMED
 
     def city(self, document: Document) -> bool:
         """Whether the organisation's city is named."""
-        return self._names(document.city)
+        return self.agreement(document).city
 
-    def agreement(self, document: Document) -> tuple[bool, bool, bool]:
-        """Whether city, region and country are named: the greater, the more of its place."""
-        return (
-            self._names(document.city),
-            self._names(document.region),
-            document.country_code in self.countries,
+    def agreement(self, document: Document) -> Agreement:
+        """What of its place is named anywhere in the text."""
+        return Agreement(*map(bool, self._stands(document)))
+
+    def beside(self, document: Document, matched: Positions) -> Agreement:
+        """What of its place is named beside its name."""
+        return Agreement(
+            *(
+                any(matched.isdisjoint(positions) for positions in stands)
+                for stands in self._stands(document)
+            )
         )
 
-    def contradict(self, document: Document) -> bool:
+    def contradict(self, document: Document, matched: Positions = frozenset()) -> bool:
         """Whether the text places the organisation in another country than the registry does.
 
         Territories count as their country ("San Juan, PR, USA"), and a city or region that is
         named speaks for the organisation: of two countries a text often names only one.
         """
-        if document.country_code is None or not self.countries:
-            return False
-        named = {family(code) for code in self.countries}
-        return family(document.country_code) not in named and not any(self.agreement(document))
+        return self.elsewhere(document, matched) and not any(self.agreement(document))
 
-    def _names(self, place: str | None) -> bool:
-        return bool(place) and self.text.holds(registry_text(place))
+    def elsewhere(self, document: Document, matched: Positions) -> bool:
+        """Whether other countries are named beside its name, and nothing of its own place."""
+        countries = self._named_beside(matched).countries
+        if document.country_code is None or not countries:
+            return False
+        return family(document.country_code) not in map(family, countries) and not any(
+            self.beside(document, matched)
+        )
+
+    def towns(self, document: Document, matched: Positions) -> int:
+        """1 where a town that stands apart beside its name is in its country, -1 where all are in
+        others, 0 without any."""
+        towns = self._named_beside(matched).towns
+        if not towns or document.country_code is None:
+            return 0
+        own = {document.country_code, family(document.country_code)}
+        return 1 if any(not own.isdisjoint(town.likely_countries) for town in towns) else -1
+
+    def distance(self, document: Document, matched: Positions) -> float:
+        """ln(1 + kilometres) from the nearest town that stands apart beside its name;
+        `UNKNOWN_DISTANCE` where that is not known."""
+        towns = self._named_beside(matched).towns
+        home = towns and _home(document)
+        if not home:
+            return UNKNOWN_DISTANCE
+        distances = [
+            distance
+            for town in towns
+            for place in town.places
+            if (distance := kilometres(home, place)) is not None
+        ]
+        return log1p(min(distances)) if distances else UNKNOWN_DISTANCE
+
+    @cached_property
+    def apart(self) -> Positions:
+        """Positions of the places that stand apart."""
+        return frozenset().union(*(m.positions for m in self.mentions if m.apart))
+
+    def _named_beside(self, matched: Positions) -> _Beside:
+        beside = self._beside.get(matched)
+        if beside is None:
+            apart = [m for m in self.mentions if m.apart and matched.isdisjoint(m.positions)]
+            beside = self._beside[matched] = _Beside(
+                frozenset().union(*(m.countries for m in apart if m.kind > PlaceKind.CITY)),
+                tuple(m for m in apart if any(p.kind is PlaceKind.CITY for p in m.places)),
+            )
+        return beside
+
+    def _stands(self, document: Document) -> _Stands:
+        address = _Address(document.city, document.region, document.country_code, document.country)
+        stands = self._addresses.get(address)
+        if stands is None:
+            stands = self._addresses[address] = self._where(address)
+        return stands
+
+    def _where(self, address: _Address) -> _Stands:
+        code = address.country_code
+        home = city_named(*address[:3]) if address.city else None
+        region = region_named(address.region, code) if address.region else None
+        cities, regions, countries = [], [], []
+        for mention in self.mentions:
+            positions = mention.positions
+            if home and home in mention.places:
+                cities.append(positions)
+            if mention.kind > PlaceKind.CITY and code in mention.countries:
+                countries.append(positions)
+                if region and region in mention.places:
+                    regions.append(positions)
+        cities += self._phrases(address.city, code)
+        regions += self._phrases(address.region, code)
+        countries += self._phrases(address.country, code)
+        return _Stands(tuple(cities), tuple(regions), tuple(countries))
+
+    def _phrases(self, name: str | None, code: str | None) -> Iterable[Positions]:
+        """Where a name of the registry stands, and is not read as a place in another country."""
+        if not name or not self.text.holds(phrase := registry_text(name)):
+            return
+        units, length = self.text.units, len(phrase.units)
+        for start in range(len(units) - length + 1):
+            if units[start : start + length] == phrase.units:
+                positions = frozenset(range(start, start + length))
+                over = [m for m in self.mentions if not positions.isdisjoint(m.positions)]
+                if code is None or all(family(code) in map(family, m.countries) for m in over):
+                    yield positions
+
+
+def _home(document: Document) -> Place | None:
+    """The organisation's city in the gazetteer."""
+    if document.city is None:
+        return None
+    return city_named(document.city, document.region, document.country_code)
 
 
 def place_names(documents: Iterable[Document]) -> set[str]:

@@ -10,19 +10,21 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
+from resolver.matching.acronym import Acronyms
 from resolver.matching.candidate import Candidate
 from resolver.matching.place import NamedPlaces
 from resolver.registry.document import Document
 from resolver.registry.identifier import identifiers_in, is_domain, written_identifiers
 from resolver.text.affiliation import Affiliation
+from resolver.text.alignment import Alignment, align
 from resolver.text.text import Text, registry_text
-from resolver.text.words import fold
+from resolver.text.words import fold, matched_words
 
 Numbers = npt.NDArray[np.float64]
 """Shape (candidates,), float64."""
@@ -44,10 +46,11 @@ class Reading:
     """An affiliation and the first stage's candidates for it, in that stage's order.
 
     `names` are the units of the candidates' names, and `matched` the positions of the text's units
-    that match each of them, but for those in identifiers and addresses. `shared` (int64,
-    (candidates, candidates)) says how many positions two candidates have in common, on the diagonal
-    how many one has. `rivals` match the same words (`competes`), `namesakes` have the same name.
-    `columns` keeps the evidence that was computed of it, by name.
+    that match each of them, but for those in identifiers and addresses; `alike` has for each unit
+    of a name the positions that could. `shared` (int64, (candidates, candidates)) says how many
+    positions two candidates have in common, on the diagonal how many one has. `rivals` match the
+    same words (`competes`), `namesakes` have the same name. `columns` keeps the evidence that was
+    computed of it, by name.
     """
 
     def __init__(self, affiliation: Affiliation, candidates: Sequence[Candidate]) -> None:
@@ -57,7 +60,8 @@ class Reading:
         names = [registry_text(document.name) for document in self.documents]
         self.names = [name.units for name in names]
         taken = identifier_positions(affiliation)
-        self.matched = [affiliation.matched(name, taken) for name in names]
+        self.alike = [affiliation.matching(name) for name in names]
+        self.matched = [matched_words(alike, taken) for alike in self.alike]
         self.matches: npt.NDArray[np.int64] = np.zeros(
             (len(candidates), len(affiliation.units)), np.int64
         )
@@ -93,9 +97,36 @@ class Reading:
         return np.asarray(self.shared.diagonal())
 
     @cached_property
+    def part_of_unit(self) -> list[int]:
+        """The number of the part between commas that each unit of the text stands in."""
+        pieces = self.affiliation.pieces
+        return [number for number, piece in enumerate(pieces) for _ in piece.units]
+
+    def alignment(self, position: int) -> Alignment:
+        """How the name of the candidate at a position lies in the text, without the country that
+        tells a company's records apart ("Amgen (Germany)")."""
+        document = self.documents[position]
+        name = _without_country(document)
+        return align(
+            self.affiliation,
+            self.part_of_unit,
+            name,
+            self.alike[position][: len(name.units)],
+            self.matched[position],
+            _place_words(document.city, document.region, document.country),
+        )
+
+    @cached_property
     def capitals(self) -> frozenset[str]:
-        """The text's words in capitals, folded."""
-        return frozenset(fold(word) for word in _CAPITALS.findall(self.affiliation.text))
+        """The text's words in capitals and its acronyms, folded."""
+        units = self.affiliation.units
+        capitals = frozenset(fold(word) for word in _CAPITALS.findall(self.affiliation.text))
+        return capitals | {units[position] for position in self.acronyms.at}
+
+    @cached_property
+    def acronyms(self) -> Acronyms:
+        """The text's acronyms."""
+        return Acronyms(self.affiliation)
 
     @cached_property
     def identified(self) -> Flags:
@@ -134,6 +165,18 @@ def identifier_positions(text: Text) -> frozenset[int]:
         for position, (start, end) in enumerate(text.spans)
         if any(start < w.end and w.start < end for w in written)
     )
+
+
+def _without_country(document: Document) -> Text:
+    name = document.name
+    if document.country and name.endswith(ending := f" ({document.country})"):
+        name = name[: -len(ending)]
+    return registry_text(name)
+
+
+@lru_cache(maxsize=1 << 14)
+def _place_words(*places: str | None) -> frozenset[str]:
+    return frozenset(unit for place in places if place for unit in registry_text(place).units)
 
 
 def competes(matched: frozenset[int], other: frozenset[int]) -> bool:

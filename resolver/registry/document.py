@@ -7,13 +7,19 @@ changes anything here must change `FORM` too: an index of another form is refuse
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resolver.registry.identifier import identifiers_of
-from resolver.registry.organisation import NameKind, Organisation, OrganisationStatus, RelationKind
+from resolver.registry.organisation import (
+    Name,
+    NameKind,
+    Organisation,
+    OrganisationStatus,
+    RelationKind,
+)
 from resolver.text.affiliation import normalise
 
-FORM = 3
+FORM = 4
 """Version of the document form and of the words by which it is searched, kept in every manifest of
 an index."""
 
@@ -26,7 +32,8 @@ class Document:
     is nothing but an acronym. `namesakes` counts the organisations with this name, case and accents
     aside, this one included. `parents` and `successors` are ROR ids, in the order of the record,
     `relatives` those of all other relations. `identifiers` are its identifiers as
-    `resolver.registry.identifier` writes them, sorted.
+    `resolver.registry.identifier` writes them, sorted. `other_names` are the names of the
+    organisation beside this one, sorted.
     """
 
     ror_id: str
@@ -44,6 +51,7 @@ class Document:
     successors: tuple[str, ...] = ()
     relatives: tuple[str, ...] = ()
     identifiers: tuple[str, ...] = ()
+    other_names: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -81,16 +89,15 @@ def documents(organisation: Organisation) -> Iterator[Document]:
         )
     )
     identifiers = identifiers_of(organisation)
-    seen: set[str] = set()
+    names: dict[str, Name] = {}
     for name in sorted(organisation.names, key=lambda name: NameKind.DISPLAY not in name.kinds):
         value = normalise(name.value)
-        key = value.casefold()
-        if not value or key in seen:
-            continue
-        seen.add(key)
+        if value:
+            names.setdefault(value.casefold(), replace(name, value=value))
+    for key, name in names.items():
         yield Document(
             ror_id=organisation.ror_id,
-            name=value,
+            name=name.value,
             display_name=display_name,
             is_acronym=name.kinds == {NameKind.ACRONYM},
             city=place.city if place else None,
@@ -103,4 +110,5 @@ def documents(organisation: Organisation) -> Iterator[Document]:
             successors=successors,
             relatives=relatives,
             identifiers=identifiers,
+            other_names=tuple(sorted(o.value for k, o in names.items() if k != key)),
         )

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from typing import Protocol
 
 import numpy as np
@@ -45,6 +46,7 @@ from resolver.registry.document import Document, documents
 from resolver.registry.organisation import Organisation, OrganisationStatus
 from resolver.text.affiliation import Affiliation
 from resolver.text.segments import segments
+from resolver.text.text import registry_text
 
 NEAREST = 8
 """Greatest number of changed names compared with an affiliation: those of the greatest sparse
@@ -301,11 +303,18 @@ class Search:
     organisations: Callable[[Collection[str]], Mapping[str, Document]] = field(repr=False)
 
     def may_change(self, affiliations: Sequence[StoredAnswers]) -> list[bool]:
-        """For each affiliation whether its answers may change, so that it is to be resolved again.
+        """For each affiliation whether its answers may change, so that it is to be resolved again:
+        whether those of one of its statements may.
 
         Raises:
             IndexProblem: the documents cannot be read.
         """
+        stated = list(map(_by_statement, affiliations))
+        changing = iter(self._may_change(list(chain.from_iterable(stated))))
+        return [any(list(islice(changing, len(statements)))) for statements in stated]
+
+    def _may_change(self, affiliations: Sequence[StoredAnswers]) -> list[bool]:
+        """The same of affiliations that are one statement."""
         linked = [{link.ror_id for link in answers.links} for answers in affiliations]
         # A change of a linked organisation itself is known from its links.
         near = [
@@ -343,6 +352,39 @@ class Search:
             _may_change(answers, names, named[i])
             for i, (answers, names) in enumerate(zip(affiliations, near, strict=True))
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class _StatementAnswers:
+    """The answers to one statement of an affiliation."""
+
+    text: str
+    reasons: Sequence[str | None]
+    links: Sequence[StoredLink]
+
+
+def _by_statement(answers: StoredAnswers) -> Sequence[StoredAnswers]:
+    """The answers to each statement of an affiliation, since each is searched by itself.
+
+    A link belongs to the statement that has most words of its name. One without a link may gain
+    one, like an affiliation without any.
+    """
+    statements = [text for _, text in Affiliation.stored(answers.text).statements]
+    if len(statements) == 1:
+        return [answers]
+    links: list[list[StoredLink]] = [[] for _ in statements]
+    for link in answers.links:
+        name = registry_text(link.matched_name)
+        words = [len(statement.matched(name)) for statement in statements]
+        links[words.index(max(words))].append(link)
+    return [
+        _StatementAnswers(text.text, answers.reasons if own else (_NO_LINK,), own)
+        for text, own in zip(statements, links, strict=True)
+    ]
+
+
+_NO_LINK = "no link"
+"""What stands for the reason of a statement without a link."""
 
 
 def _margin(link: StoredLink) -> float:

@@ -21,6 +21,7 @@ from resolver.matching.sieve import Sieve
 from resolver.reranker import Reranker
 from resolver.reranker import loading as rerankers
 from resolver.settings import Settings
+from resolver.text import gazetteer
 
 
 def load_encoder(settings: Settings) -> Encoder:
@@ -101,6 +102,7 @@ def make_matcher(settings: Settings, index: Index, models: Models) -> Matcher:
     Raises:
         SettingsError: the policy makes no sense.
     """
+    gazetteer.load()
     return Matcher(
         recall=Recall(models.encoder, index),
         reranker=models.reranker,

@@ -15,11 +15,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Self
+from typing import NamedTuple, Self
 
+from resolver.text.acronyms import Acronym, acronyms
+from resolver.text.damage import respaced, restored
 from resolver.text.parts import Part, parts
 from resolver.text.segments import divided, searched, segments
+from resolver.text.statements import statements
 from resolver.text.text import Text
+from resolver.text.words import undotted
 
 MAX_CHARACTERS = 10_000
 """Longest text taken for an affiliation. The longest of the 14,264 training strings has 444
@@ -28,10 +32,12 @@ not searched. The limit holds for the text as it came, so that no more is ever r
 the normalised one: one character can become eighteen."""
 
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
-_SPACE = re.compile(r"\s+")
 _LONG_NUMBER = re.compile("&#([0-9]{20,});?")
 """No character has so large a number, and `html.unescape` fails on thousands of digits. The first
 eight digits after the zeros are enough to see that there is none."""
+
+_LONE_WORD = re.compile(r"[a-z]{3,5}")
+"""A text that is an acronym in small letters, if it names anything."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """What a text in Postgres cannot contain: NUL, and surrogates that belong to no pair."""
@@ -92,50 +98,85 @@ class Affiliation(Text):
         """The segments that may name an organisation: those searched by themselves."""
         return tuple(searched(self.segments))
 
+    @cached_property
+    def statements(self) -> tuple[Statement, ...]:
+        """The affiliations that the text is made of, in order; mostly it is one, itself."""
+        spans = statements(self.text)
+        if len(spans) == 1:
+            return (Statement(0, self),)
+        return tuple(
+            Statement(start, Affiliation.stored(self.text[start:end])) for start, end in spans
+        )
+
+    @cached_property
+    def model_text(self) -> str:
+        """What the reranker reads: acronyms without dots, and in capitals where the text is nothing
+        but a short word in small letters. It tells "cern" from CERN."""
+        text = undotted(self.text)
+        return text.upper() if _LONE_WORD.fullmatch(text) else text
+
+    @cached_property
+    def acronyms(self) -> tuple[Acronym, ...]:
+        """Its acronyms in order, each with what the text spells it out as."""
+        return acronyms(self)
+
     def parts(self, places: Iterable[str] = ()) -> list[Part]:
         """What each part of the text is (`resolver.text.parts.parts`), given the names of cities
         and regions that may be meant."""
         return parts(self.text, places)
 
 
+class Statement(NamedTuple):
+    """One of the affiliations that a text is made of; it begins at character `start` of the text
+    (`resolver.text.statements`)."""
+
+    start: int
+    affiliation: Affiliation
+
+
 def normalise(raw: str) -> str:
     """The text that is matched, stored and hashed.
 
-    HTML entities (also doubly escaped) and tags are resolved, compatibility characters folded
-    (NFKC), lone surrogates and control characters replaced, invisible formatting removed, white
-    space made single. Case, accents and script stay. Any `str` is taken; the result can be stored
-    in Postgres, and normalising it again changes nothing. Memory and time grow with the text:
-    `Affiliation.of` limits it first.
+    HTML entities (also doubly escaped) and tags are resolved, damage is mended
+    (`resolver.text.damage`), compatibility characters are folded (NFKC), lone surrogates and
+    control characters replaced, invisible formatting removed, white space made single. Case,
+    accents and script stay. Any `str` is taken; the result can be stored in Postgres, and
+    normalising it again changes nothing. Memory and time grow with the text: `Affiliation.of`
+    limits it first.
     """
     text = raw
     passes = 0
-    # Until nothing changes: unescaping or NFKC can make what another step must see again.
+    # Until nothing changes: a step can make what another step must see again.
     while (following := _normalise_once(text)) != text:
         text = following
         passes += 1
         if passes > MAX_PASSES:
             text = text.translate(_NO_MARKUP)
+        if passes > 2 * MAX_PASSES:
+            text = text.encode("ascii", "ignore").decode()
     return text
 
 
 MAX_PASSES = 8
 """Each pass resolves one layer of escaping; real data has at most two. Where there are more it is
-no markup: its "&" and "<" are removed, and with them what could make further passes (at most three
-follow, for characters that are composed)."""
+no markup: the characters that begin markup are removed, and with them what could make further
+passes (at most three follow, for characters that are composed). After twice as many the text loses
+what is not ASCII, so that it settles whatever it is."""
 
-_NO_MARKUP = {ord(mark): " " for mark in "&<"}
+_NO_MARKUP = {ord(mark): " " for mark in "&<\\{$`"}
 
 
 def _normalise_once(text: str) -> str:
     if "&" in text:
         text = unescaped(text)
+    text = restored(text)
     if "<" in text:
         text = _TAG.sub(" ", text)
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
     if not text.isprintable():
         text = "".join(map(_visible, text))
-    return _SPACE.sub(" ", text).strip()
+    return " ".join(respaced(text).split())
 
 
 def unescaped(text: str) -> str:

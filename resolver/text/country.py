@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from resolver.text.text import Text, registry_text
+from resolver.text.text import Text
 from resolver.text.words import CJK, words
 
 # fmt: off
@@ -148,13 +148,6 @@ def _folded(code: str) -> tuple[str, ...]:
     forms = (" ".join(words(form)) for form in COUNTRY_FORMS.get(code, ()))
     return tuple(
         form if CJK.fullmatch(form) else f" {form} " for form in forms if form not in _AMBIGUOUS
-    )
-
-
-def names_country(text: Text, code: str | None, country: str | None) -> bool:
-    """Whether a text names a country, given by its code and its English name."""
-    return bool(country and text.holds(registry_text(country))) or any(
-        form in text.padded for form in _folded(code or "")
     )
 
 

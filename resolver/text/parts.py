@@ -1,7 +1,8 @@
 """What each part of an affiliation is: organisation, unit, place, person, remark.
 
-It goes by generic vocabulary alone (`resolver.text.vocabulary`) and knows no organisation. It
-serves to say why an affiliation has no link, never to decide whether it has one.
+It goes by generic vocabulary (`resolver.text.vocabulary`) and places (`resolver.text.gazetteer`)
+alone and knows no organisation. It serves to say why an affiliation has no link, never to decide
+whether it has one.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from itertools import pairwise
 
 from resolver.text import vocabulary
-from resolver.text.country import COUNTRY_FORMS, ENGLISH_NAMES
+from resolver.text.gazetteer import STATE_CODES, mentions
 from resolver.text.text import Text, registry_text
 from resolver.text.words import CJK
 
@@ -50,7 +50,7 @@ class Part:
 
 _BOUNDARY = re.compile(r"[,;:|/()\[\]{}\n、，；：،؛]+|\s[-–—]\s|(?<=[^\W\d_]{6})\.(?:\s+|$)")
 
-_WEB = re.compile(
+WEB = re.compile(
     r"\S+@\S+|\[email\s+protected\]|https?://\S+|www\.\S+|\b10\.\d{4,9}/\S+"
     r"|\b\d{4}-\d{4}-\d{4}-\d{3}[\dX]\b",
     re.IGNORECASE,
@@ -86,14 +86,15 @@ _SHOUTED_ACRONYM = 5
 def parts(text: str, places: Iterable[str] = ()) -> list[Part]:
     """The parts of a normalised affiliation, in order.
 
-    Countries are known; `places` are the names of cities and regions that may be meant.
+    Places are those of the gazetteer (`resolver.text.gazetteer`); `places` are the names of further
+    cities and regions that may be meant.
     """
-    blank = _WEB.sub(lambda address: " " * len(address.group()), text)
-    known = _Places(_by_first(set(places)))
+    blank = WEB.sub(lambda address: " " * len(address.group()), text)
+    known = _Places(_by_first(set(places)), _mentioned(Text(blank)))
     shouted = not any(map(str.islower, text))
     read = [
         Part(PartKind.REMARK, address.group(), address.start(), address.end())
-        for address in _WEB.finditer(text)
+        for address in WEB.finditer(text)
     ]
     start = 0
     for boundary in [*_BOUNDARY.finditer(blank), None]:
@@ -102,7 +103,7 @@ def parts(text: str, places: Iterable[str] = ()) -> list[Part]:
         left = start + len(piece) - len(piece.lstrip())
         piece = piece.strip()
         if any(map(str.isalnum, piece)):
-            kind = _kind(piece, known, shouted=shouted)
+            kind = _kind(piece, left, known, shouted=shouted)
             read.append(Part(kind, piece, left, left + len(piece)))
         start = boundary.end() if boundary else end
     return sorted(read, key=lambda part: part.start)
@@ -110,19 +111,33 @@ def parts(text: str, places: Iterable[str] = ()) -> list[Part]:
 
 @dataclass(frozen=True, slots=True)
 class _Places:
-    """Names of places as tuples of `units`, by their first one."""
+    """Names of places as tuples of `units`, by their first one, and the characters of the text that
+    the gazetteer reads as places."""
 
     names: Mapping[str, Sequence[tuple[str, ...]]]
+    mentioned: frozenset[int]
 
-    def covered(self, sequence: Sequence[str]) -> set[int]:
-        """Positions that stand in the name of a place."""
-        covered: set[int] = set()
-        for position, unit in enumerate(sequence):
-            for names in (self.names, _countries()):
-                for name in names.get(unit, ()):
-                    if tuple(sequence[position : position + len(name)]) == name:
-                        covered.update(range(position, position + len(name)))
+    def covered(self, piece: Text, offset: int) -> set[int]:
+        """Positions in a piece of the text that stand in the name of a place."""
+        covered = {
+            position
+            for position, (start, _) in enumerate(piece.spans)
+            if offset + start in self.mentioned
+        }
+        for position, unit in enumerate(piece.units):
+            for name in self.names.get(unit, ()):
+                if piece.units[position : position + len(name)] == name:
+                    covered.update(range(position, position + len(name)))
         return covered
+
+
+def _mentioned(text: Text) -> frozenset[int]:
+    """The characters of a text that are read as places."""
+    return frozenset(
+        character
+        for mention in mentions(text)
+        for character in range(text.spans[mention.start][0], text.spans[mention.end - 1][1])
+    )
 
 
 def _by_first(names: Iterable[str]) -> dict[str, list[tuple[str, ...]]]:
@@ -133,19 +148,13 @@ def _by_first(names: Iterable[str]) -> dict[str, list[tuple[str, ...]]]:
     return by_first
 
 
-@cache
-def _countries() -> Mapping[str, Sequence[tuple[str, ...]]]:
-    forms = (form for forms in COUNTRY_FORMS.values() for form in forms)
-    return _by_first({*ENGLISH_NAMES.values(), *forms})
-
-
-def _kind(piece: str, places: _Places, *, shouted: bool) -> PartKind:
+def _kind(piece: str, offset: int, places: _Places, *, shouted: bool) -> PartKind:
     text = Text(piece)
     folded, sequence = text.folded, text.units
     written = [piece[start:end] for start, end in text.spans]
     numbers = {i for i, unit in enumerate(sequence) if any(map(str.isdigit, unit))}
-    named = places.covered(sequence)
-    named |= {i for i, as_written in enumerate(written) if as_written in vocabulary.STATES}
+    named = places.covered(text, offset)
+    named |= {i for i, as_written in enumerate(written) if as_written in STATE_CODES}
     is_place = {i for i, unit in enumerate(sequence) if unit in vocabulary.PLACE} | named
     content = [
         i

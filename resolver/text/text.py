@@ -13,8 +13,10 @@ from functools import cached_property, lru_cache
 from resolver.text.words import (
     ByBeginning,
     by_beginning,
+    capitals,
     fold,
     matched_words,
+    matching,
     spans,
     split_cjk,
     words_of_folded,
@@ -54,13 +56,23 @@ class Text:
         return f" {' '.join(self.words)} " if self.words else ""
 
     @cached_property
+    def capitals(self) -> frozenset[str]:
+        """The `units` that are written as acronyms (`resolver.text.words.capitals`)."""
+        return capitals(self.text)
+
+    @cached_property
     def _by_beginning(self) -> ByBeginning:
         return by_beginning(self.units)
+
+    def matching(self, name: Text) -> list[list[int]]:
+        """For each unit of a name the positions of those `units` that are the same word, ascending
+        (`resolver.text.words.matching`)."""
+        return matching(self._by_beginning, name.units, self.capitals | name.capitals)
 
     def matched(self, name: Text, claimed: frozenset[int] = frozenset()) -> frozenset[int]:
         """Positions of those `units` that match a name and are not `claimed`
         (`resolver.text.words.matched_words`)."""
-        return matched_words(self._by_beginning, name.units, claimed)
+        return matched_words(self.matching(name), claimed)
 
     def holds(self, phrase: Text) -> bool:
         """Whether the words of a phrase stand in this text, one after the other."""

@@ -213,14 +213,3 @@ REMARK = Lexicon.of(
     """,
 )
 """Remarks about an article instead of where its authors work."""
-
-# fmt: off
-STATES = frozenset({
-    "AL", "AK", "AZ", "AR", "CA", "CO", "CT", "DE", "FL", "GA", "HI", "ID", "IL", "IN", "IA",
-    "KS", "KY", "LA", "ME", "MD", "MA", "MI", "MN", "MS", "MO", "MT", "NE", "NV", "NH", "NJ",
-    "NM", "NY", "NC", "ND", "OH", "OK", "OR", "PA", "RI", "SC", "SD", "TN", "TX", "UT", "VT",
-    "VA", "WA", "WV", "WI", "WY", "DC", "PR", "AB", "BC", "MB", "NB", "NL", "NS", "ON", "PE",
-    "QC", "SK", "NSW", "VIC", "QLD", "ACT", "TAS",
-})
-"""States and provinces of the US, Canada and Australia, as their post offices abbreviate them."""
-# fmt: on

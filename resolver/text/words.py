@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 _MARKS = "".join(
     re.escape(chr(code))
@@ -16,7 +16,17 @@ _MARKS = "".join(
 Burmese are no part of a word: these scripts have no spaces, and their marks cut a run
 into pieces of about a syllable, on both sides alike."""
 
-_WORD = re.compile(rf"[\w{_MARKS}]+")
+_LETTER = r"[^\W\d_\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
+"""A letter that is not `CJK`."""
+
+_DOTTED = rf"{_LETTER}(?:(?:\.{_LETTER}(?![\w{_MARKS}])){{2,}}|(?:\. ?{_LETTER}(?=\.)){{2,}})"
+"""Three letters or more with a dot after each, which are one word: "C.S.I.R.O.", "U. S. A.".
+Without spaces the last dot may be missing. Two are mostly initials of a person."""
+
+_WORD = re.compile(rf"{_DOTTED}|[\w{_MARKS}]+")
+
+_WITH_DOTS = re.compile(rf"(?<![\w.]){_DOTTED}\.?")
+_DOTS = str.maketrans("", "", ". ")
 
 CJK = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+")
 """Han, kana, Hangul: written without spaces, or with particles attached."""
@@ -63,7 +73,8 @@ def script(text: str) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Folded words in order, an unbroken run of CJK characters being one.
+    """Folded words in order, an unbroken run of CJK characters being one. Letters with dots
+    ("C.S.I.R.O.") are one word, without the dots.
 
     Arabic and Hebrew words lose their article: a name may have it where a text does not.
     """
@@ -74,8 +85,16 @@ def words_of_folded(folded: str) -> list[str]:
     """The `words` of a text that is folded already."""
     if folded.isascii():
         # No article and no CJK: the same words, in a fifth of the time.
-        return _WORD.findall(folded)
-    return [folded[start:end] for start, end in _word_spans(folded)]
+        found = _WORD.findall(folded)
+        return [word.translate(_DOTS) for word in found] if "." in folded else found
+    return [folded[start:end].translate(_DOTS) for start, end in _word_spans(folded)]
+
+
+def undotted(text: str) -> str:
+    """The text with letters with dots as one word: "CSIRO, Canberra" of "C.S.I.R.O., Canberra"."""
+    if "." not in text:
+        return text
+    return _WITH_DOTS.sub(lambda dotted: dotted.group().translate(_DOTS), text)
 
 
 def _word_spans(folded: str) -> Iterator[tuple[int, int]]:
@@ -117,6 +136,9 @@ def spans(text: str) -> list[tuple[int, int]]:
     with brackets. A unit has every character that any of it came from, so that neighbouring units
     may share one.
     """
+    if text.isascii():
+        # No character is folded to several, nor any of CJK: the same in a tenth of the time.
+        return [match.span() for match in _WORD.finditer(text)]
     folded, origins = _folded_with_origins(text)
     spans: list[tuple[int, int]] = []
     for start, end in _word_spans(folded):
@@ -157,18 +179,66 @@ def _attaches(character: str) -> bool:
 _SHARED = 3
 """Letters at the beginning that two spellings of a word share at least."""
 
+_STEM = 5
+"""Letters at the beginning that two inflections of a word share at least."""
+
+_WHOLE = frozenset(
+    {"and", "aus", "ben", "das", "del", "dem", "den", "der", "des", "die", "for", "from", "las"}
+    | {"les", "los", "mit", "new", "non", "par", "por", "pour", "pro", "san", "sub", "sul", "sun"}
+    | {"sur", "the", "und", "van", "von", "with", "zum", "zur"}
+)
+"""Words of three or four letters that abbreviate no other word: "for" is not "forest"."""
+
+_ENDING = re.compile("(?:er|[aeiouynsmаеиоуыэюяйьіїмх])+")
+"""What inflection adds to a short word: "milan" is "milano", and "inria" is not "inrial"."""
+
+_SHORT = 6
+"""A word of no more letters is inflected by an `_ENDING` only."""
+
 
 def same(a: str, b: str) -> bool:
     """Whether two folded words are the same word: equal, abbreviated or differently inflected.
 
-    "univ" is "university", "universitat" is "university"; "graz" is not "grazer".
+    "univ" is "university", "universitat" is "university"; "graz" is not "grazer". An abbreviation
+    leaves out three letters or more. Words of five letters or six are inflected by a vowel, "n",
+    "s" and the like only, since many of them are acronyms ("inria", "inrial"). Whether a word is
+    written as an acronym, only the text tells (`capitals`).
     """
     if a == b:
         return True
-    shorter, longer = sorted((len(a), len(b)))
-    shared = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), shorter)
-    return (shared == shorter >= _SHARED and longer >= shorter + 3) or shared >= max(
-        5, 0.7 * longer
+    if len(a) > len(b):
+        a, b = b, a
+    shorter, longer = len(a), len(b)
+    if shorter < _SHARED:
+        return False
+    if b.startswith(a):
+        if longer >= shorter + 3:
+            return a not in _WHOLE
+        return shorter >= _STEM and (shorter > _SHORT or bool(_ENDING.fullmatch(b, shorter)))
+    shared = next(i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
+    return shared >= _STEM and shared >= 0.7 * longer
+
+
+_CAPITAL_LETTERS = re.compile("[A-Z].?[A-Z]")
+"""What every word has that is mostly in capitals."""
+
+
+def capitals(text: str) -> frozenset[str]:
+    """The folded words that a text writes as acronyms: mostly in capitals, beside none that is.
+
+    Words in capitals beside each other may be any words ("UNIV OXFORD"), so none of them counts.
+    """
+    if text.isascii() and not _CAPITAL_LETTERS.search(text):
+        return frozenset()
+    written = _WORD.findall(text)
+    shouted = [len(word) > 1 and sum(map(str.isupper, word)) > len(word) / 2 for word in written]
+    if not any(shouted):
+        return frozenset()
+    beside = zip([False, *shouted], [*shouted[1:], False], strict=False)
+    return frozenset(
+        fold(word)
+        for word, is_capital, (before, after) in zip(written, shouted, beside, strict=True)
+        if is_capital and not before and not after
     )
 
 
@@ -184,38 +254,54 @@ def by_beginning(units: Iterable[str]) -> ByBeginning:
     return alike
 
 
+def matching(
+    text: ByBeginning, name: Iterable[str], whole: Container[str] = frozenset()
+) -> list[list[int]]:
+    """For each unit of a name the positions of the units of a text that are the `same`, ascending.
+
+    Words that are `whole`, like the `capitals` of both, must be equal.
+    """
+    return [
+        [
+            position
+            for position, unit in text.get(word[:_SHARED], ())
+            if unit == word or (word not in whole and unit not in whole and same(unit, word))
+        ]
+        for word in name
+    ]
+
+
 def matched_words(
-    text: ByBeginning, name: Iterable[str], claimed: frozenset[int] = frozenset()
+    alike: Sequence[Sequence[int]], claimed: frozenset[int] = frozenset()
 ) -> frozenset[int]:
-    """Positions of the units of a text that match the units of a name.
+    """Positions of the units of a text that match a name, given those that match each unit of it
+    (`matching`).
 
     Of all windows of the text the one is taken that has most of the name's words at positions that
     are not `claimed`; of equal windows the shortest, then the first. Each word of the name matches
     one position at most. Empty when no word matches.
     """
-    length = 0
     matches: dict[int, set[int]] = {}
-    for i, word in enumerate(name):
-        length += 1
-        for position, unit in text.get(word[:_SHARED], ()):
-            if position not in claimed and same(unit, word):
+    for i, positions in enumerate(alike):
+        for position in positions:
+            if position not in claimed:
                 matches.setdefault(position, set()).add(i)
     free = sorted(matches.items())
     best: tuple[int, int, frozenset[int]] = (0, 0, frozenset())
     # A name may be interrupted ("University of California at San Diego"), not scattered.
-    longest = 2 * length + 2
+    longest = 2 * len(alike) + 2
     for start in range(len(free)):
         words_met: set[int] = set()
-        positions: set[int] = set()
-        for position, alike in free[start:]:
+        taken: set[int] = set()
+        for position, its_words in free[start:]:
             width = position - free[start][0] + 1
             if width > longest:
                 break
-            new = alike - words_met
+            new = its_words - words_met
             if not new:
                 continue
             words_met.add(min(new))
-            positions.add(position)
+            taken.add(position)
             if (len(words_met), -width) > best[:2]:
-                best = (len(words_met), -width, frozenset(positions))
+                best = (len(words_met), -width, frozenset(taken))
     return best[2]

@@ -20,6 +20,7 @@ from resolver.errors import GoldError
 from resolver.registry.organisation import Name, NameKind, Organisation
 from resolver.text.affiliation import normalise
 from resolver.text.country import COUNTRY_FORMS
+from resolver.text.gazetteer import STATES
 from resolver.text.words import LATIN, script
 from resolver.training.pairs import Labelled, held_out
 
@@ -59,23 +60,6 @@ ABBREVIATIONS: Mapping[str, tuple[str, ...]] = {
 
 BARE_SHARE = 0.15
 """Of how many strings nothing is given but a name."""
-
-# fmt: off
-US_STATES: Mapping[str, str] = {
-    "Alabama": "AL", "Alaska": "AK", "Arizona": "AZ", "Arkansas": "AR", "California": "CA",
-    "Colorado": "CO", "Connecticut": "CT", "Delaware": "DE", "District of Columbia": "DC",
-    "Florida": "FL", "Georgia": "GA", "Hawaii": "HI", "Idaho": "ID", "Illinois": "IL",
-    "Indiana": "IN", "Iowa": "IA", "Kansas": "KS", "Kentucky": "KY", "Louisiana": "LA",
-    "Maine": "ME", "Maryland": "MD", "Massachusetts": "MA", "Michigan": "MI", "Minnesota": "MN",
-    "Mississippi": "MS", "Missouri": "MO", "Montana": "MT", "Nebraska": "NE", "Nevada": "NV",
-    "New Hampshire": "NH", "New Jersey": "NJ", "New Mexico": "NM", "New York": "NY",
-    "North Carolina": "NC", "North Dakota": "ND", "Ohio": "OH", "Oklahoma": "OK", "Oregon": "OR",
-    "Pennsylvania": "PA", "Rhode Island": "RI", "South Carolina": "SC", "South Dakota": "SD",
-    "Tennessee": "TN", "Texas": "TX", "Utah": "UT", "Vermont": "VT", "Virginia": "VA",
-    "Washington": "WA", "West Virginia": "WV", "Wisconsin": "WI", "Wyoming": "WY",
-}
-"""States as American addresses abbreviate them (United States Postal Service, publication 28)."""
-# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -475,7 +459,7 @@ def _place(organisation: Organisation, rng: random.Random, *, sure: bool) -> lis
         parts.append(place.city)
     american = place.country_code == "US"
     if place.region and place.region != place.city and rng.random() < (0.5 if american else 0.15):
-        state = US_STATES.get(place.region) if american and rng.random() < 0.8 else None
+        state = STATES["US"].get(place.region) if american and rng.random() < 0.8 else None
         parts.append(state or place.region)
     if place.country and (rng.random() < 0.7 or (sure and not parts)):
         forms = [f for f in COUNTRY_FORMS.get(place.country_code or "", ()) if script(f) == LATIN]

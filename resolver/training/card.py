@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from resolver.evaluation.metrics import CUT, Ranking
 from resolver.hardware import versions
+from resolver.settings import BUILTIN
 from resolver.training import run
 from resolver.training.pairs import HELD_OUT_SHARE
 from resolver.training.reranker import (
@@ -87,6 +88,8 @@ def base_license(base: str) -> str | None:
 
     from resolver.weights.checkpoints import located
 
+    if base == BUILTIN:
+        return "mit"
     path = located(base) / run.CARD
     if not path.is_file():
         return None

@@ -1,9 +1,9 @@
 """(affiliation, document) pairs with labels, from strings whose organisations are known.
 
 Negatives come from the project's own first stage, because its candidates are what the
-cross-encoder has to rank in use. The difficulty is to know which of them are *surely* wrong: a gold
-string often names more organisations than its label has. A candidate that the string may mean is
-therefore left out, neither 1 nor 0.
+cross-encoder has to rank in use. The difficulty is to know which of them are *surely* wrong: where
+the labels are not complete, a string often names more organisations than its label has. A candidate
+that the string may mean is therefore left out, neither 1 nor 0.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from typing import Protocol
 
 from resolver.evaluation.gold import read_gold
 from resolver.matching.candidate import Candidate
+from resolver.matching.matcher import RERANK_FROM
+from resolver.matching.reading import Reading
+from resolver.matching.sieve import Sieve
 from resolver.registry.document import Document, documents
 from resolver.registry.organisation import Organisation, RelationKind
 from resolver.reranker import Reranker
@@ -40,10 +43,10 @@ OTHER_SCRIPT_SHARE = 0.7
 """The same share where the name is not plain ASCII: the model should learn that names in other
 scripts, or with accents, mean the same."""
 
-CITY_LEFT_OUT = {1: 0.5, 0: 0.35}
-"""How often a document is shown without its city, by label. Of the training strings' pairs 61% of
-the wrong and 86% of the right ones have a city, in release 2.9 as it was at hand. These shares make
-it 39 and 43%, lest a missing city be taken for a wrong organisation."""
+CITY_LEFT_OUT = {1: 0.2, 0: 0.1}
+"""How often a document is shown without its city, by label. Of the training strings' pairs 86% of
+the wrong and 97% of the right ones have a city, in release 2.9. These shares make it 78% of both,
+lest a missing city be taken for a wrong organisation."""
 
 _HIERARCHY = frozenset(
     {
@@ -63,14 +66,16 @@ class Labelled:
     """A normalised affiliation and the organisations it names, possibly none.
 
     `certain` is for strings made from the registry: all that they name is known, so every other
-    organisation is wrong, however similar. `complete` says that the labels were meant to be all
-    organisations of the string; a source that labels one of several is not complete.
+    organisation is wrong, however similar. `complete` says that all organisations of the string are
+    labelled: every other one is wrong but for the `maybe` ones, which are neither. Where the labels
+    are one of possibly several, an organisation that the string may name is neither.
     """
 
     affiliation: str
     ror_ids: frozenset[str]
     certain: bool = False
-    complete: bool = True
+    complete: bool = False
+    maybe: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +95,22 @@ class FirstStage(Protocol):
     ) -> list[list[Candidate]]: ...
 
 
-def read_labelled(path: Path, incomplete: Collection[str] = ()) -> list[Labelled]:
-    """The strings of a gold file, in file order; the labels of `incomplete` sources are not all
-    that a string names. Those that are refused unread (empty, too long) teach nothing: they are
-    left out, with a warning.
+def read_labelled(path: Path, complete: Collection[str] = ()) -> list[Labelled]:
+    """The strings of a gold file, in file order. The labels are complete where the line says so
+    (`resolver.evaluation.gold.Gold`), and those of the sources `complete`. Strings that are refused
+    unread (empty, too long) teach nothing: they are left out, with a warning.
 
     Raises:
         GoldError: a line is not a labelled affiliation; names the line.
     """
     rows = [(gold, Affiliation.of(gold.affiliation)) for gold in read_gold(path)]
     labelled = [
-        Labelled(read.text, frozenset(gold.ror_ids), complete=gold.source not in incomplete)
+        Labelled(
+            read.text,
+            frozenset(gold.ror_ids),
+            complete=gold.complete or gold.source in complete,
+            maybe=frozenset(gold.maybe),
+        )
         for gold, read in rows
         if not read.refused
     ]
@@ -139,6 +149,10 @@ def verdict(
     """1: named in the string. 0: surely not. None: unknown, so it is not trained on."""
     if candidate.ror_id in item.ror_ids:
         return 1
+    if candidate.ror_id in item.maybe:
+        return None
+    if item.complete:
+        return 0
     gold = [organisations[ror_id] for ror_id in sorted(item.ror_ids) if ror_id in organisations]
     text = words(item.affiliation)
     claimed = ground(text, (name.value for organisation in gold for name in organisation.names))
@@ -220,14 +234,16 @@ def pairs(
     depth: int = 30,
     seed: int,
     reranker: Reranker | None = None,
+    sieve: Sieve | None = None,
     batch: int = 256,
 ) -> Iterator[LabelledPair]:
     """For each string its organisations and at most `negatives` sure wrong candidates.
 
     Those are the `hardest` ones and others drawn from the first stage's best `depth`; the hardest
     are those that `reranker` scores highest, without one those that the first stage ranks highest.
-    Held-out organisations never appear, on either side. The same arguments give the same pairs in
-    the same order.
+    With a `sieve` the reranker scores only what it passes, as in use, and the others come after
+    those: a sixth of the time. Held-out organisations never appear, on either side. The same
+    arguments give the same pairs in the same order.
     """
     rng = random.Random(seed)  # noqa: S311
     for start in range(0, len(gold), batch):
@@ -244,7 +260,8 @@ def pairs(
             for item, candidates in zip(items, found, strict=True)
         ]
         if reranker is not None:
-            wrong = _hardest_first(items, wrong, reranker)
+            passed = _passed(texts, found, sieve)
+            wrong = _hardest_first(items, wrong, passed, reranker)
         for item, candidates, rejected in zip(items, found, wrong, strict=True):
             yield from _right_pairs(item, candidates, organisations, rng)
             for document in _chosen(rejected, negatives, hardest, rng):
@@ -257,22 +274,43 @@ def _pair(item: Labelled, document: Document, label: int, rng: random.Random) ->
     return LabelledPair(item.affiliation, document.text, label)
 
 
-def _hardest_first(
-    items: Sequence[Labelled], wrong: Sequence[Sequence[Document]], reranker: Reranker
-) -> list[list[Document]]:
-    scores = iter(
-        reranker.score(
-            [
-                (item.affiliation, document.text)
-                for item, row in zip(items, wrong, strict=True)
-                for document in row
-            ]
-        ).tolist()
+def _passed(
+    texts: Sequence[Affiliation], found: Sequence[Sequence[Candidate]], sieve: Sieve | None
+) -> list[frozenset[str]]:
+    """The organisations among the candidates of each text that the sieve passes; without a sieve
+    all of them."""
+    if sieve is None:
+        return [frozenset(candidate.ror_id for candidate in row) for row in found]
+    shortlists = sieve.shortlists(
+        list(map(Reading, texts, found)), least=RERANK_FROM, most=max(map(len, found), default=0)
     )
     return [
-        # The score alone orders; equal ones stay in first-stage order.
-        [d for _, d in sorted(((next(scores), d) for d in row), key=lambda pair: -pair[0])]
-        for row in wrong
+        frozenset(row[position].ror_id for position in shortlist)
+        for row, shortlist in zip(found, shortlists, strict=True)
+    ]
+
+
+def _hardest_first(
+    items: Sequence[Labelled],
+    wrong: Sequence[Sequence[Document]],
+    passed: Sequence[frozenset[str]],
+    reranker: Reranker,
+) -> list[list[Document]]:
+    """The wrong documents of each string: those of organisations in `passed` by the reranker's
+    score, the highest first, then the others in first-stage order."""
+    read = [
+        [document for document in row if document.ror_id in own]
+        for row, own in zip(wrong, passed, strict=True)
+    ]
+    pairs = [(i.affiliation, d.text) for i, row in zip(items, read, strict=True) for d in row]
+    scores = iter(reranker.score(pairs).tolist() if pairs else [])
+    return [
+        [
+            # The score alone orders; equal ones stay in first-stage order.
+            *(d for _, d in sorted(((next(scores), d) for d in row), key=lambda pair: -pair[0])),
+            *(document for document in everything if document.ror_id not in own),
+        ]
+        for everything, row, own in zip(wrong, read, passed, strict=True)
     ]
 
 

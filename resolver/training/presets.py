@@ -87,7 +87,7 @@ ALIASES: Mapping[str, str] = {
 }
 """The trainer's names for options that have a name here."""
 
-_OWN = frozenset({"base", "out", "gold", "material", "device", "further", "progress"})
+_OWN = frozenset({"base", "out", "gold", "complete", "material", "device", "further", "progress"})
 """Options that have an argument of their own on the command line, or cannot be set."""
 
 _GOVERNED = frozenset(

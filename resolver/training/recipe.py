@@ -15,6 +15,7 @@ import orjson
 
 from resolver.errors import GoldError, ModelError
 from resolver.evaluation.metrics import Ranking
+from resolver.matching.sieve import Sieve
 from resolver.registry.organisation import Organisation, OrganisationStatus
 from resolver.reranker import Calibration, Reranker
 from resolver.reranker.calibration import CALIBRATION, write_calibration
@@ -22,7 +23,7 @@ from resolver.reranker.cross_encoder import load_cross_encoder
 from resolver.reranker.onnx import load_onnx
 from resolver.training import calibration, card, processes, run
 from resolver.training.affiliations import affiliation_pairs, apart, mixed, samples
-from resolver.training.augmentation import Material, read_material, synthetic
+from resolver.training.augmentation import Material, joint, read_material, synthetic
 from resolver.training.card import About
 from resolver.training.encoder import EncoderTraining, text_pairs, train_encoder
 from resolver.training.export import export_reranker
@@ -60,11 +61,13 @@ def prepare_reranker(
     first_stage: FirstStage,
     *,
     reranker: Reranker | None = None,
+    sieve: Sieve | None = None,
     overwrite: bool = False,
 ) -> None:
     """Mine the data that `finish_reranker` trains and measures on, into `options.out`.
 
-    With a `reranker` the hardest wrong candidates are those that it scores highest.
+    With a `reranker` the hardest wrong candidates are those that it scores highest, with a `sieve`
+    of those that the sieve passes.
 
     Only the main process calls this. A run with the same options and data is continued: what it
     has mined is kept. Neither the registry nor the first stage is needed afterwards.
@@ -90,13 +93,14 @@ def prepare_reranker(
             "files": _files(data),
             "registry": run.registry_digest(organisations),
             "hard": reranker.fingerprint if reranker else None,
+            "sieved": sieve is not None,
         },
         processes=processes.join(options.device).num_processes,
     )
     if run.begin(options.out, started, overwrite=overwrite) is run.Stage.MINED:
         log.info("going on with the pairs mined before, in %s", options.out)
         return
-    run.save(options.out, _mine(data, options.seed, organisations, first_stage, reranker))
+    run.save(options.out, _mine(data, options.seed, organisations, first_stage, reranker, sieve))
 
 
 def _mine(
@@ -105,6 +109,7 @@ def _mine(
     organisations: Sequence[Organisation],
     first_stage: FirstStage,
     reranker: Reranker | None,
+    sieve: Sieve | None,
 ) -> run.MinedData:
     active, by_id = _known(organisations)
     train, rest = split(_gold(data))
@@ -126,6 +131,7 @@ def _mine(
             depth=data.candidates,
             seed=own_seed,
             reranker=reranker,
+            sieve=sieve,
         )
         for negatives, own_seed in (
             (data.negatives, seed),
@@ -134,9 +140,13 @@ def _mine(
     )
     learnt = list(gold_pairs(train))
     counts = {"training strings": len(train), "pairs from gold strings": len(learnt)}
-    if data.synthetic_strings:
-        made = synthetic(active, _material(data), count=data.synthetic_strings, seed=seed)
-        learnt += islice(made_pairs(list(made)), data.synthetic_pairs)
+    if data.synthetic_strings or data.joint_strings:
+        material = _material(data)
+        made = [
+            *joint(active, material, count=data.joint_strings, seed=seed),
+            *synthetic(active, material, count=data.synthetic_strings, seed=seed),
+        ]
+        learnt += islice(made_pairs(made), data.synthetic_pairs)
         counts["pairs from made-up strings"] = len(learnt) - counts["pairs from gold strings"]
     together: list[LabelledPair] = []
     if data.affiliation_positives:
@@ -257,7 +267,7 @@ def make_encoder(
 
 
 def _gold(data: Data) -> list[Labelled]:
-    return [item for path in data.gold for item in read_labelled(path)]
+    return [item for path in data.gold for item in read_labelled(path, data.complete)]
 
 
 def _files(data: Data) -> dict[str, str]:

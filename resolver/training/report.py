@@ -15,13 +15,16 @@ from resolver.training.reranker import Reranking
 class Data:
     """The options for training data. The defaults are those of the built-in models.
 
-    `gold` are files of labelled strings (`pairs.read_labelled`), `material` an annotated file
+    `gold` are files of labelled strings, `complete` those of their sources that label all
+    organisations of each string (`pairs.read_labelled`), `material` an annotated file
     for departments and addresses (`augmentation.read_material`; None: names and places only).
-    `synthetic_strings` are made from the registry; of the pairs that they give, the first
-    `synthetic_pairs` are used (None: all). `gold_strings` draws so many of the gold strings (None:
-    all); those of a `fold`, one of `folds` (`pairs.fold`), are left out, for the judge to be fitted
-    on. Wrong candidates are among the first stage's best `candidates`: the `hardest` ones and
-    others drawn, `negatives` in all for a gold string and `synthetic_negatives` for a made one.
+    `synthetic_strings` are made from the registry, and `joint_strings` that name several
+    organisations of one city (`augmentation.joint`); of the pairs that they give, those of the
+    latter first, the first `synthetic_pairs` are used (None: all). `gold_strings` draws so many of
+    the gold strings (None: all); those of a `fold`, one of `folds` (`pairs.fold`), are left out,
+    for the judge to be fitted on. Wrong candidates are among the first stage's best `candidates`:
+    the `hardest` ones and others drawn, `negatives` in all for a gold string and
+    `synthetic_negatives` for a made one.
 
     `affiliation_positives` and `affiliation_negatives` are, for each gold string, other gold
     strings beside which it is put (`affiliations.affiliation_pairs`); of all pairs
@@ -32,6 +35,7 @@ class Data:
     """
 
     gold: tuple[Path, ...]
+    complete: tuple[str, ...] = ()
     material: Path | None = None
     gold_strings: int | None = None
     fold: int | None = None
@@ -40,6 +44,7 @@ class Data:
     hardest: int = HARDEST
     negatives: int = 5
     synthetic_strings: int = 45_000
+    joint_strings: int = 0
     synthetic_pairs: int | None = 85_000
     synthetic_negatives: int = 3
     affiliation_positives: int = 0

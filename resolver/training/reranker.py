@@ -22,10 +22,10 @@ import orjson
 from resolver.errors import ModelError
 from resolver.evaluation.metrics import CUT
 from resolver.reranker import require_texts
-from resolver.training import processes
+from resolver.training import dequantisation, processes
 from resolver.training.affiliations import Sample
 from resolver.training.pairs import LabelledPair
-from resolver.weights import checkpoints, soundness
+from resolver.weights import soundness
 
 if TYPE_CHECKING:
     import datasets
@@ -54,9 +54,10 @@ CHECKPOINTS = "checkpoints"
 class RerankerTraining:
     """How to fine-tune.
 
-    `base` is a local folder or hub id of a BERT-like encoder or of a cross-encoder; `layers`
-    is the number of its layers to keep, evenly spaced and the last included (None: all);
-    `max_length` counts tokens of a pair; `freeze_words` keeps the word embeddings as they are.
+    `base` is a local folder or hub id of a BERT-like encoder or of a cross-encoder, ``builtin``,
+    or the folder of an ONNX form; `layers` is the number of its layers to keep, evenly spaced and
+    the last included (None: all); `max_length` counts tokens of a pair; `freeze_words` keeps the
+    word embeddings as they are.
     `device` None takes the best there is; `bf16` is autocast, on CPU too; `threads` are torch's
     on a CPU (None: one a core). `checkpoint_steps` saves a checkpoint every so many steps (None:
     only the end); an interrupted run continues from the last one.
@@ -487,7 +488,7 @@ def _reduce(options: RerankerTraining, out: Path) -> None:
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
     base = options.base
-    with checkpoints.opened(base) as folder:
+    with dequantisation.opened(base) as folder:
         # A head may be new, all else must be there.
         soundness.require_loads(folder, name=base)
         with soundness.loading(base, folder):

@@ -73,7 +73,7 @@ _REBUILT = {"XLMRobertaTokenizer", "XLMRobertaTokenizerFast"}
 """Tokenizers that transformers 5 makes anew from the vocabulary, normaliser and all, whatever
 tokenizer.json says; PreTrainedTokenizerFast takes it as it is."""
 
-_XLMR_TOKENS = {
+XLMR_TOKENS = {
     "bos_token": "<s>",
     "eos_token": "</s>",
     "cls_token": "<s>",
@@ -316,7 +316,7 @@ def _native_tokenizer(settings: dict[str, Any], folder: Path, name: str) -> dict
     kind = settings.get("tokenizer_class")
     own = (folder / TOKENIZER).is_file()
     if own and kind in _REBUILT:
-        settings = {**_XLMR_TOKENS, **settings, "tokenizer_class": "PreTrainedTokenizerFast"}
+        settings = {**XLMR_TOKENS, **settings, "tokenizer_class": "PreTrainedTokenizerFast"}
         # As their own class has it: "gte" has one token type, and a second would be out of range.
         settings.setdefault("model_input_names", ["input_ids", "attention_mask"])
     elif kind is not None and not own and not hasattr(transformers, kind.removesuffix("Fast")):

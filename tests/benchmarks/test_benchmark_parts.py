@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import ceiling, growth, report, strings, throughput
+from benchmarks import ceiling, growth, halves, report, strings, throughput
 from benchmarks.turns import Ratio, in_turn, ratio
 from resolver import sample
 from resolver.evaluation.gold import Gold, read_gold
@@ -174,3 +174,19 @@ def test_the_stages_of_all_chunks_are_added(tmp_path: Path) -> None:
     assert found["wall"] == 3.0
     assert found["score"] == 2.0
     assert (found["pairs"], found["pairs_avoided"]) == (100, 3)
+
+
+# Halves
+
+
+def test_each_string_of_a_set_is_in_one_half(tmp_path: Path) -> None:
+    lines = [json.dumps({"affiliation": f"University {i}"}) + "\n" for i in range(200)]
+    file = tmp_path / "set.jsonl"
+    file.write_text("".join(lines))
+    halves.main([str(file), str(tmp_path / "out")])
+    learn, measure = (
+        (tmp_path / "out" / f"set.{half}.jsonl").read_text().splitlines(keepends=True)
+        for half in ("learn", "measure")
+    )
+    assert sorted([*learn, *measure]) == sorted(lines)
+    assert min(len(learn), len(measure)) > 70

@@ -17,18 +17,32 @@ from resolver import sample
 pytestmark = pytest.mark.slow
 
 
+MAYBE = "CONICET - Universidad de Buenos Aires, Facultad de Ciencias Exactas, Argentina"
+"""A string of the sample whose organisations are linked."""
+
+
 def objects(stdout: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")
 def evaluated(sample_home: Path) -> tuple[list[dict[str, Any]], Path]:
-    """The sample gold in two files, evaluated once: the JSON objects, and where the files are."""
+    """The sample gold in two files, evaluated once: the JSON objects, and where the files are.
+
+    The second file has asserted labels too, the same as its labels but for one that lacks them. In
+    it the organisations of one string are maybes, as `MAYBE` says.
+    """
     folder = sample_home / "evaluated"
     folder.mkdir()
     lines = sample.GOLD.read_text().splitlines(keepends=True)
     (folder / "first.jsonl").write_text("".join(lines[:100]))
-    (folder / "second.jsonl").write_text("".join(lines[100:]))
+    second = [json.loads(line) for line in lines[100:]]
+    labelled = next(row for row in second if row["ror_ids"])
+    for row in second:
+        row["asserted"] = [] if row is labelled else row["ror_ids"]
+        if row["affiliation"] == MAYBE:
+            row["ror_ids"], row["maybe"] = [], row["ror_ids"]
+    (folder / "second.jsonl").write_text("".join(json.dumps(row) + "\n" for row in second))
     done = run_in(
         sample_home, "evaluate", "--json", "--bootstrap", "200", "--latency", "5",
         "--errors", str(folder / "errors.jsonl"), "--plot", str(folder / "curve.svg"),
@@ -46,7 +60,8 @@ def test_evaluate_prints_what_was_promised(
     assert pooled.keys() >= {
         "file", "strings", "precision", "recall", "f1", "f05", "exact",
         "no_match_specificity", "recall_at", "rankings", "reliability", "best_f1", "at_precision",
-        "curve", "intervals", "mistakes", "seconds", "strings_per_second", "latency",
+        "curve", "intervals", "asserted", "mistakes", "lost_at", "lost_in_decision", "seconds",
+        "strings_per_second", "latency",
         "hardware", "policy", "index", "encoder", "reranker", "recall_depth", "rerank_depth",
     }  # fmt: skip
     assert pooled["recall_at"].keys() == {"5", "20", "50", "100"}
@@ -75,6 +90,27 @@ def test_the_curve_passes_through_the_decision(
         assert [at[name] for name in figures] == pytest.approx([report[name] for name in figures])
 
 
+def test_asserted_labels_are_measured_beside_the_others(
+    evaluated: tuple[list[dict[str, Any]], Path],
+) -> None:
+    first, second, pooled = evaluated[0]
+    assert first["asserted"] is None
+    assert pooled["asserted"] is None
+    asserted = second["asserted"]
+    assert asserted["strings"] == second["strings"]
+    assert asserted["precision"] < second["precision"]
+    assert asserted.keys() <= second.keys()
+
+
+def test_a_maybe_that_is_linked_is_no_mistake(
+    evaluated: tuple[list[dict[str, Any]], Path], resolver: Run
+) -> None:
+    (row,) = objects(resolver("resolve", "--json", MAYBE).stdout)
+    assert row["links"]
+    errors = objects((evaluated[1] / "errors.jsonl").read_text())
+    assert MAYBE not in {error["affiliation"] for error in errors}
+
+
 def test_the_mistakes_are_those_that_the_figures_count(
     evaluated: tuple[list[dict[str, Any]], Path],
 ) -> None:
@@ -89,11 +125,13 @@ def test_the_mistakes_are_those_that_the_figures_count(
     }
     assert {row["set"] for row in rows} <= {"first", "second"}
     missed = [row for row in rows if row["side"] == "missed"]
-    gold_pairs = sum(
-        len(json.loads(line)["ror_ids"]) for line in sample.GOLD.read_text().splitlines()
-    )
+    files = (folder / "first.jsonl", folder / "second.jsonl")
+    gold_pairs = sum(len(row["ror_ids"]) for file in files for row in objects(file.read_text()))
     assert len(missed) == round((1 - pooled["recall"]) * gold_pairs)
     assert all(row["name"] for row in missed)
+    lost = Counter(row["lost_at"] for row in missed)
+    assert lost == {stage: count for stage, count in pooled["lost_at"].items() if count}
+    assert {row["lost_at"] for row in rows if row["side"] == "wrong"} <= {None}
 
 
 def test_the_curve_is_drawn(evaluated: tuple[list[dict[str, Any]], Path]) -> None:
@@ -103,7 +141,9 @@ def test_the_curve_is_drawn(evaluated: tuple[list[dict[str, Any]], Path]) -> Non
 @pytest.mark.parametrize("columns", [120, 80])
 def test_evaluate_tables_fit_a_terminal(sample_home: Path, columns: int) -> None:
     file = sample_home / "logs.jsonl"
-    file.write_text("".join(sample.GOLD.read_text().splitlines(keepends=True)[:8]))
+    rows = map(json.loads, sample.GOLD.read_text().splitlines()[:8])
+    asserted = ({**row, "maybe": [], "asserted": row["ror_ids"]} for row in rows)
+    file.write_text("".join(json.dumps(row) + "\n" for row in asserted))
     environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     code, shown = in_a_terminal(
         [
@@ -116,10 +156,15 @@ def test_evaluate_tables_fit_a_terminal(sample_home: Path, columns: int) -> None
     )  # fmt: skip
     assert code == 0, shown
     lines = shown[shown.index("index ") :].splitlines()
-    for title in ("What is linked", "Stage by stage", "Operating points", "Mistakes", "Speed"):
+    for title in (
+        "What is linked", "Stage by stage", "Operating points", "Where what is missing was lost",
+        "Mistakes", "Speed",
+    ):  # fmt: skip
         assert any(line.startswith(title) for line in lines), title
     assert "accept probability 0.6" in shown
     assert "95%" in shown
+    assert "asserted" in shown
+    assert "calibration error" in shown
     assert "ner_fallback" in shown
     assert "…" not in shown
     assert max(map(len, lines)) <= columns

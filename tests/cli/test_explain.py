@@ -21,6 +21,7 @@ from resolver.matching.matcher import Judgement
 from resolver.matching.outcome import Outcome, Reason
 from resolver.matching.override import Override, Verdict
 from resolver.matching.policy import Policy
+from resolver.matching.statement import JudgedStatement
 from resolver.registry.document import Document
 from resolver.settings import Settings
 from resolver.text.affiliation import Affiliation, normalise
@@ -43,7 +44,8 @@ def judged(raw: str, *candidates: Scored, policy: Policy | None = None) -> Judge
     affiliation = Affiliation.of(raw)
     outcome = decide(affiliation, candidates, policy or Policy())
     outcome = Outcome(raw, outcome.links, outcome.reason)
-    return Judgement(outcome, affiliation, [s.candidate for s in candidates], candidates)
+    judged = JudgedStatement(affiliation, [s.candidate for s in candidates], candidates)
+    return Judgement(outcome, affiliation, [judged])
 
 
 def told(judgement: Judgement, width: int = 100) -> str:
@@ -58,6 +60,9 @@ def told(judgement: Judgement, width: int = 100) -> str:
         ("University of York", []),
         ("Universit&auml;t", ["HTML entities resolved"]),
         ("<i>York</i>", ["tags removed"]),
+        (r"Universit\"at", ["damage mended"]),
+        ("Universita¨t", ["damage mended"]),
+        ("ofYork", ["damage mended"]),
         ("ﬁne", ["compatibility characters folded"]),
         ("Yo\u200brk", ["invisible characters removed"]),
         ("Yo\x00rk", ["control characters replaced"]),
@@ -123,7 +128,7 @@ def test_the_story_is_json() -> None:
     assert [c["step"] for c in found["candidates"]] == ["linked", "other_country"]
     assert found["candidates"][0]["weighed"] == {"logit": 2.0, "city": 0.5, "country": -0.25}
     assert found["links"][0]["evidence"]["text"] == "Univ. of York"
-    assert found["segments"] == ["Univ. of York"]
+    assert [read["segments"] for read in found["statements"]] == [["Univ. of York"]]
 
 
 TEXT = "Dept. of Physics, University of York, York, UK"

@@ -18,22 +18,21 @@ from hypothesis import strategies as st
 from resolver.errors import GoldError
 from resolver.evaluation.gold import Gold, read_gold
 from resolver.evaluation.measurement import (
-    DECISION,
-    FIRST_STAGE,
-    JUDGE,
     POOLED,
-    RERANKER,
     TARGET_PRECISIONS,
-    MeasuredString,
+    Figures,
     ResolvedSet,
+    ResolvedString,
+    figures,
     measure,
     pooled,
     work,
 )
 from resolver.evaluation.mistake import Mistake, MistakeKind, Side
 from resolver.evaluation.operating_point import FLOOR, LinksAtThreshold, thresholds
+from resolver.evaluation.stage import Stage
 from resolver.matching.candidate import Candidate
-from resolver.matching.decision import Scored, decide
+from resolver.matching.decision import Fate, Scored, decide
 from resolver.matching.policy import Policy
 from resolver.registry.document import Document
 from resolver.text.affiliation import Affiliation
@@ -49,6 +48,43 @@ def test_read_gold_takes_bare_and_full_ids_and_skips_blank_lines(tmp_path: Path)
     assert read_gold(path) == [
         Gold("a", ("052gg0110",), "x"), Gold("", ()), Gold("b", ("052gg0110", "04m01e293")),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [
+        ("", Gold("a", ("052gg0110",))),
+        (', "maybe": []', Gold("a", ("052gg0110",), complete=True)),
+        (
+            ', "maybe": ["04M01E293"], "not": ["https://ror.org/05a0ya142"], "read": true',
+            Gold(
+                "a", ("052gg0110",),
+                maybe=("04m01e293",), complete=True, ruled_out=("05a0ya142",),
+            ),
+        ),
+        (', "asserted": []', Gold("a", ("052gg0110",), asserted=())),
+        (', "asserted": ["04m01e293"]', Gold("a", ("052gg0110",), asserted=("04m01e293",))),
+    ],
+)  # fmt: skip
+def test_read_gold_takes_what_was_read_of_other_organisations(
+    tmp_path: Path, lists: str, expected: Gold
+) -> None:
+    path = tmp_path / "gold.jsonl"
+    path.write_text(f'{{"affiliation": "a", "ror_ids": ["052gg0110"]{lists}}}')
+    assert read_gold(path) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("gold", "asserted"),
+    [
+        (Gold("a", ("x",), "s"), None),
+        (Gold("a", ("x",), "s", asserted=("y",)), Gold("a", ("y",), "s")),
+        (Gold("a", ("x",), maybe=("y",), ruled_out=("z",), asserted=()), Gold("a", ())),
+    ],
+)
+def test_an_asserted_label_stands_alone(gold: Gold, asserted: Gold | None) -> None:
+    """It was made without those that were read beside it."""
+    assert gold.as_asserted() == asserted
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -93,6 +129,17 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, content: bytes, said
             ":2: ror_ids: '052gg0111' is no ROR id: its check digits do not fit",
         ),
         ('{"affiliation": "a", "ror_ids": ["grid.4991.5"]}', ":1: ror_ids: 'grid.4991.5' is no"),
+        ('{"affiliation": "a", "ror_ids": [], "maybe": ["x"]}', ":1: maybe: 'x' is no ROR id"),
+        ('{"affiliation": "a", "ror_ids": [], "not": "x"}', ":1: not must be a list"),
+        ('{"affiliation": "a", "ror_ids": [], "asserted": null}', ":1: asserted must be a list"),
+        (
+            '{"affiliation": "a", "ror_ids": ["052gg0110"], "not": ["https://ror.org/052GG0110"]}',
+            ":1: 052gg0110 is in ror_ids and in not",
+        ),
+        (
+            '{"affiliation": "a", "ror_ids": [], "maybe": ["052gg0110"], "not": ["052gg0110"]}',
+            ":1: 052gg0110 is in maybe and in not",
+        ),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, content: str, said: str) -> None:
@@ -107,34 +154,59 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
         read_gold(tmp_path / "nowhere.jsonl")
 
 
-def mistake(ror_id: str, side: Side, kind: MistakeKind) -> Mistake:
-    unknown = (None,) * 9
-    return Mistake("…", side, kind, ror_id, *unknown, (), (), ())
+def missed(ror_id: str, lost_at: Stage, fate: Fate | None = None) -> Mistake:
+    before, after = (None,) * 3, (None,) * 6
+    return Mistake(
+        "…",
+        Side.MISSED,
+        MistakeKind.OMITTED,
+        ror_id,
+        *before,
+        lost_at,
+        fate,
+        *after,
+        (),
+        (),
+        (),
+        (),
+    )
+
+
+def wrong(ror_id: str) -> Mistake:
+    return Mistake("…", Side.WRONG, MistakeKind.EXTRA, ror_id, *(None,) * 11, (), (), (), ())
 
 
 def answer(
-    gold: str, recalled: str, probabilities: tuple[float, ...], linked: str
-) -> MeasuredString:
-    """Organisations are letters. All that is recalled is reranked, in the first stage's order."""
-    right = [ror_id in gold for ror_id in recalled]
-    claims = list(zip(probabilities, right, strict=True))
-    return MeasuredString(
-        gold=tuple(gold),
+    gold: str,
+    recalled: str,
+    probabilities: tuple[float, ...],
+    linked: str,
+    *,
+    maybe: str = "",
+    asserted: str | None = None,
+) -> ResolvedString:
+    """Organisations are letters. All that is recalled is reranked, in the first stage's order, and
+    linked from its probability on."""
+    label = Gold(
+        "…", tuple(gold), maybe=tuple(maybe), asserted=None if asserted is None else tuple(asserted)
+    )
+    claims = list(zip(recalled, probabilities, strict=True))
+    return ResolvedString(
+        gold=label,
         recalled=tuple(recalled),
-        linked=tuple(linked),
         orders={
-            FIRST_STAGE: right,
-            RERANKER: right,
-            JUDGE: right,
-            DECISION: [ror_id in gold for ror_id in linked],
+            Stage.FIRST_STAGE: recalled,
+            Stage.RERANKER: recalled,
+            Stage.JUDGE: recalled,
+            Stage.DECISION: linked,
         },
-        claims={RERANKER: claims, JUDGE: claims},
+        probabilities={Stage.RERANKER: claims, Stage.JUDGE: claims},
         by_threshold=tuple(
-            LinksAtThreshold(p, (i,)) for p, i in zip(probabilities, recalled, strict=True)
+            LinksAtThreshold(p, tuple(recalled[:place])) for place, p in enumerate(probabilities, 1)
         ),
         mistakes=tuple(
-            [mistake(i, Side.MISSED, MistakeKind.BELOW_THRESHOLD) for i in gold if i not in linked]
-            + [mistake(i, Side.WRONG, MistakeKind.EXTRA) for i in linked if i not in gold]
+            [missed(i, Stage.JUDGE, Fate.BELOW_THRESHOLD) for i in gold if i not in linked]
+            + [wrong(i) for i in linked if i not in gold]
         ),
     )
 
@@ -152,27 +224,29 @@ OTHER = ResolvedSet(
 
 def test_measures_come_from_the_answers() -> None:
     report = measure(ONE)
-    assert report.agreement.precision == report.agreement.recall == 0.5
-    assert report.recall_at == {5: 1.0, 20: 1.0, 50: 1.0, 100: 1.0}
-    assert report.rankings[JUDGE].top1 == 0.5
-    assert report.rankings[JUDGE].mrr == 0.75
+    against = report.figures
+    assert against.agreement.precision == against.agreement.recall == 0.5
+    assert against.recall_at == {5: 1.0, 20: 1.0, 50: 1.0, 100: 1.0}
+    assert against.rankings[Stage.JUDGE].top1 == 0.5
+    assert against.rankings[Stage.JUDGE].mrr == 0.75
     # What is not linked is not found, however high it was ranked.
-    assert report.rankings[DECISION].mrr == 0.5
+    assert against.rankings[Stage.DECISION].mrr == 0.5
     assert report.strings_per_second == 4.0
     assert report.latency is not None
     assert (report.latency.strings, report.latency.p50_ms) == (3, pytest.approx(20))
     assert report.latency.p95_ms == pytest.approx(29)
-    assert report.best_f1 is not None
-    assert (report.best_f1.accept_probability, report.best_f1.f1) == (0.4, 1.0)
-    assert report.intervals == {}
+    assert against.best_f1 is not None
+    assert (against.best_f1.accept_probability, against.best_f1.f1) == (0.4, 0.8)
+    assert against.intervals == {}
+    assert report.asserted is None
 
 
 def test_pooled_figures_are_those_of_one_large_set() -> None:
     both = pooled([ONE, OTHER])
     assert (both.name, len(both.answers), both.seconds) == (POOLED, 4, 2.0)
     report = measure(both)
-    assert report.agreement.recall == pytest.approx(1 / 3)  # not the mean of 1/2 and 0
-    assert report.agreement.no_match_specificity == 1.0
+    assert report.figures.agreement.recall == pytest.approx(1 / 3)  # not the mean of 1/2 and 0
+    assert report.figures.agreement.no_match_specificity == 1.0
     assert report.strings_per_second == 2.0
     assert report.latency == measure(ONE).latency
     assert len(report.mistakes) == 3
@@ -180,11 +254,101 @@ def test_pooled_figures_are_those_of_one_large_set() -> None:
 
 def test_a_set_without_strings_has_no_figures() -> None:
     report = measure(ResolvedSet("empty", [], 0.0), resamples=10)
-    assert report.agreement.precision is None
-    assert report.best_f1 is None
-    assert set((report.at_precision or {}).values()) == {None}
-    assert set((report.intervals or {}).values()) == {None}
+    assert report.figures.agreement.precision is None
+    assert report.figures.best_f1 is None
+    assert set(report.figures.at_precision.values()) == {None}
+    assert set(report.figures.intervals.values()) == {None}
+    assert report.asserted is None
     assert report.latency is None
+
+
+MAYBES = {
+    "linked beside what is right": (
+        answer("a", "ma", (0.9, 0.8), "ma", maybe="m"), answer("a", "a", (0.8,), "a"),
+    ),
+    "linked alone, and nothing is labelled": (
+        answer("", "mb", (0.9, 0.2), "m", maybe="m"), answer("", "b", (0.2,), ""),
+    ),
+    "not linked, and nothing is labelled": (
+        answer("", "mb", (0.3, 0.2), "", maybe="m"), answer("", "b", (0.2,), ""),
+    ),
+    "linked in place of what is right": (
+        answer("a", "ma", (0.9, 0.2), "m", maybe="m"), answer("a", "a", (0.2,), ""),
+    ),
+    "in front of what is wrong": (
+        answer("a", "mba", (0.9, 0.8, 0.1), "mb", maybe="m"), answer("a", "ba", (0.8, 0.1), "b"),
+    ),
+    "several": (
+        answer("ab", "ambn", (0.9, 0.8, 0.7, 0.6), "ambn", maybe="mn"),
+        answer("ab", "ab", (0.9, 0.7), "ab"),
+    ),
+}  # fmt: skip
+
+
+def of_one(string: ResolvedString) -> Figures:
+    """Its figures, beside two strings that have all that a figure needs."""
+    rows = [string, *ONE.answers]
+    return figures(rows, [row.gold for row in rows], resamples=20)
+
+
+@pytest.mark.parametrize(("with_maybe", "without"), MAYBES.values(), ids=MAYBES)
+def test_a_maybe_counts_in_no_figure(with_maybe: ResolvedString, without: ResolvedString) -> None:
+    """The figures are those of answers in which it never was."""
+    assert of_one(with_maybe) == of_one(without)
+
+
+READ = ResolvedSet(
+    "read",
+    [
+        answer("ab", "ab", (0.9, 0.8), "ab", asserted="a"),
+        answer("c", "cm", (0.9, 0.8), "cm", maybe="m", asserted="m"),
+        answer("", "d", (0.2,), "", asserted="d"),
+    ],
+    seconds=1.0,
+)
+
+
+def test_asserted_labels_are_measured_beside_those_that_were_read() -> None:
+    report = measure(READ, resamples=20)
+    asserted = report.asserted
+    assert asserted is not None
+    read = report.figures.agreement
+    assert (read.precision, read.recall, read.exact) == (1.0, 1.0, 1.0)
+    # Of a, b, c, m only a and m were asserted; d was, and is missed.
+    measured = asserted.agreement
+    assert (measured.precision, measured.recall, measured.exact) == (2 / 4, pytest.approx(2 / 3), 0)
+    assert measured.no_match_specificity is None
+    assert asserted.rankings[Stage.DECISION].top1 == pytest.approx(1 / 3)
+    assert asserted.recall_at[5] == 1.0
+    assert asserted.intervals.keys() == report.figures.intervals.keys()
+    assert report.as_dict()["asserted"] == asserted.as_dict()
+
+
+def test_asserted_labels_of_some_strings_make_no_figures() -> None:
+    assert measure(pooled([READ, ONE])).asserted is None
+
+
+def test_what_was_lost_is_counted_by_stage_and_fate() -> None:
+    lost = [
+        missed("a", Stage.FIRST_STAGE),
+        *[missed("b", Stage.JUDGE, Fate.BELOW_THRESHOLD)] * 2,
+        missed("c", Stage.DECISION, Fate.TIED),
+        *[missed("c", Stage.DECISION, Fate.OTHER_COUNTRY)] * 3,
+        wrong("d"),
+    ]
+    string = replace(ONE.answers[0], mistakes=tuple(lost))
+    report = measure(ResolvedSet("lost", [string], 1.0))
+    assert report.losses() == {
+        (Stage.FIRST_STAGE, None): 1,
+        (Stage.JUDGE, None): 2,
+        (Stage.DECISION, Fate.TIED): 1,
+        (Stage.DECISION, Fate.OTHER_COUNTRY): 3,
+    }
+    written = report.as_dict()
+    assert written["lost_at"] == {
+        "first stage": 1, "sieve": 0, "judge": 2, "decision": 4, "lineage": 0,
+    }  # fmt: skip
+    assert written["lost_in_decision"] == {"other_country": 3, "tied": 1}
 
 
 def test_the_report_is_flat_and_keeps_what_is_not_known() -> None:
@@ -196,11 +360,12 @@ def test_the_report_is_flat_and_keeps_what_is_not_known() -> None:
         "strings": 2, "top1": 0.5, "mrr": 0.75, "ndcg": pytest.approx(0.8155, abs=1e-4),
     }  # fmt: skip
     assert report["recall_at"].keys() == {"5", "20", "50", "100"}  # type: ignore[attr-defined]
-    assert list(report["at_precision"]) == [f"{t:.2f}" for t in TARGET_PRECISIONS]  # type: ignore[call-overload]
-    assert report["best_f1"]["exact"] == 1.0  # type: ignore[index]
+    assert list(map(float, report["at_precision"])) == list(TARGET_PRECISIONS)  # type: ignore[call-overload]
+    assert report["best_f1"]["exact"] == 0.5  # type: ignore[index]
     assert [p["accept_probability"] for p in report["curve"]] == [0.9, 0.6, 0.4, 0.2]  # type: ignore[attr-defined]
     assert report["intervals"].keys() == {"precision", "recall", "f1", "exact"}  # type: ignore[attr-defined]
-    assert report["mistakes"] == {"below_threshold": {"missed": 1}, "extra": {"wrong": 1}}
+    assert report["mistakes"] == {"omitted": {"missed": 1}, "extra": {"wrong": 1}}
+    assert report["asserted"] is None
     assert measure(OTHER).as_dict()["latency"] is None
     orjson.dumps(report)
 

@@ -3,6 +3,7 @@ import math
 import pytest
 
 from resolver.evaluation.metrics import (
+    LEAST_CLAIMS,
     Reliability,
     agreement,
     f_beta,
@@ -84,3 +85,26 @@ def test_reliability_compares_what_was_claimed_with_what_was_right() -> None:
     assert measured.bins[1].right == pytest.approx(0.75)
     assert measured.expected_error == pytest.approx(4 / 5 * 0.195)
     assert reliability([]) == Reliability((), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected", "largest"),
+    [
+        # (probability, predictions, those that are right)
+        ([(0.95, LEAST_CLAIMS - 1, 0)], 0.95, None),
+        ([(0.95, LEAST_CLAIMS, LEAST_CLAIMS)], 0.05, 0.05),
+        ([(0.25, 100, 35), (0.85, 100, 80)], (0.1 + 0.05) / 2, 0.1),
+        ([(0.25, 100, 35), (0.55, 10, 0)], (10 + 5.5) / 110, 0.1),
+    ],
+    ids=["too few", "just enough", "above and below", "the worst has too few"],
+)
+def test_the_largest_error_is_that_of_a_bin_with_enough_predictions(
+    groups: list[tuple[float, int, int]], expected: float, largest: float | None
+) -> None:
+    measured = reliability(
+        (probability, place < right)
+        for probability, predictions, right in groups
+        for place in range(predictions)
+    )
+    assert measured.expected_error == pytest.approx(expected)
+    assert measured.largest_error == (None if largest is None else pytest.approx(largest))

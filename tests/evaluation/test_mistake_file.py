@@ -11,26 +11,31 @@ import pytest
 from resolver.errors import SettingsError
 from resolver.evaluation.mistake import Mistake, MistakeKind, Named, Side
 from resolver.evaluation.mistake_file import COLUMNS, require_writable, write
+from resolver.evaluation.stage import Stage
 from resolver.matching.decision import Fate
 
 OXFORD = Named("052gg0110", "University of Oxford", 0.4)
+BROOKES = Named("04v2twj65", "Oxford Brookes University", 0.75)
 NOWHERE = Named("01aaaaa11", None, None)
 MISTAKE = Mistake(
     affiliation='Univ. of "Oxford",\nOxford \udc80',
     side=Side.MISSED,
-    kind=MistakeKind.BELOW_THRESHOLD,
+    kind=MistakeKind.OUTRANKED,
     ror_id="052gg0110",
     name="University of Oxford",
     city="Oxford",
     country_code="GB",
+    lost_at=Stage.DECISION,
+    fate=Fate.WORDS_CLAIMED,
+    rival=BROOKES,
     probability=0.4,
     logit=-1.25,
     first_stage_rank=2,
     reranker_rank=1,
     judge_rank=1,
-    step=Fate.BELOW_THRESHOLD,
     against=(),
     labels=(OXFORD, NOWHERE),
+    maybe=(NOWHERE,),
     links=(),
 )
 
@@ -42,8 +47,9 @@ def test_json_lines(tmp_path: Path) -> None:
     assert list(first) == list(COLUMNS)
     assert (first["set"], second["set"]) == ("x", "y")
     assert first["affiliation"] == 'Univ. of "Oxford",\nOxford ?'
-    assert (first["side"], first["kind"], first["logit"]) == ("missed", "below_threshold", -1.25)
-    assert first["step"] == "below_threshold"
+    assert (first["side"], first["kind"], first["logit"]) == ("missed", "outranked", -1.25)
+    assert (first["lost_at"], first["fate"]) == ("decision", "words_claimed")
+    assert first["rival"]["ror_id"] == "04v2twj65"
     assert first["labels"][0] == {
         "ror_id": "052gg0110", "name": "University of Oxford", "probability": 0.4,
     }  # fmt: skip
@@ -58,7 +64,9 @@ def test_csv_is_read_back_by_a_spreadsheet(tmp_path: Path) -> None:
     assert row["affiliation"] == 'Univ. of "Oxford",\nOxford ?'
     assert row["probability"] == "0.4000"
     assert row["labels"] == "052gg0110 University of Oxford (0.400) | 01aaaaa11 ?"
-    assert (row["against"], row["kind"], row["step"]) == ("", *["below_threshold"] * 2)
+    assert row["rival"] == "04v2twj65 Oxford Brookes University (0.750)"
+    assert row["maybe"] == "01aaaaa11 ?"
+    assert (row["against"], row["lost_at"], row["fate"]) == ("", "decision", "words_claimed")
 
 
 @pytest.mark.parametrize(

@@ -8,30 +8,29 @@ import pytest
 pytest.importorskip("matplotlib", reason="the extra plot is not installed")
 
 from resolver.errors import SettingsError
+from resolver.evaluation.gold import Gold
 from resolver.evaluation.measurement import (
-    DECISION,
-    JUDGE,
-    RERANKER,
-    STAGES,
+    RANKED,
     Evaluation,
-    MeasuredString,
     ResolvedSet,
+    ResolvedString,
     measure,
 )
 from resolver.evaluation.operating_point import LinksAtThreshold
 from resolver.evaluation.plot import plot, require_plottable
+from resolver.evaluation.stage import Stage
 
 
-def report(name: str, *answers: tuple[str, str, float]) -> Evaluation:
+def report(name: str, *answers: tuple[str, str, float], asserted: str | None = None) -> Evaluation:
     """One set, of (gold, linked, probability) strings."""
     made = [
-        MeasuredString(
-            tuple(gold), tuple(linked), tuple(linked), {stage: [gold == linked] for stage in STAGES},
-            {RERANKER: [], JUDGE: []}, (LinksAtThreshold(probability, tuple(linked)),), (),
+        ResolvedString(
+            Gold("…", tuple(gold), asserted=None if asserted is None else tuple(asserted)),
+            tuple(linked), dict.fromkeys(RANKED, linked), {Stage.RERANKER: [], Stage.JUDGE: []},
+            (LinksAtThreshold(probability, tuple(linked)),), (),
         )
         for gold, linked, probability in answers
     ]  # fmt: skip
-    assert all(DECISION in answer.orders for answer in made)
     return measure(ResolvedSet(name, made, 1.0))
 
 
@@ -56,6 +55,15 @@ def test_the_curve_names_its_sets_and_the_peers_of_those_that_have_any(tmp_path:
     for text in ("springer-2023 (4 strings)", "mine (1 strings)", "ROR API, single_search"):
         assert f"<!-- {text}" in drawn.replace("<!--   ", "<!-- "), text
     assert "S2AFF" not in drawn
+    assert "asserted labels" not in drawn
+
+
+def test_asserted_labels_have_a_curve_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "curve.svg"
+    plot([report("springer-2023", ("a", "a", 0.9), ("b", "b", 0.8), asserted="a")], path)
+    drawn = path.read_text()
+    assert "asserted labels -->" in drawn
+    assert "stroke-dasharray" in drawn
 
 
 @pytest.mark.parametrize(

@@ -28,12 +28,14 @@ def scored(
     country: str | None = None,
     types: tuple[str, ...] = (),
     status: OrganisationStatus = OrganisationStatus.ACTIVE,
+    parents: tuple[str, ...] = (),
     weighed: tuple[tuple[str, float], ...] = (),
     identifiers: tuple[str, ...] = (),
+    others: tuple[str, ...] = (),
 ) -> Scored:
     document = Document(
         ror_id or name, name, name, False, city, None, country, COUNTRIES.get(country or ""),
-        types, status, identifiers=identifiers,
+        types, status, parents=parents, identifiers=identifiers, other_names=others,
     )  # fmt: skip
     return Scored(Candidate(document, None, None, 1.0), 10 * probability - 5, probability, weighed)
 
@@ -68,6 +70,69 @@ ONE = "Department of Physics, University of York, York, UK"
             [scored("Graz University of Technology", 0.8), scored("University of Graz", 0.9)],
             ["University of Graz", "Graz University of Technology"],
             id="two that each have their words",
+        ),
+        pytest.param(
+            "Pierre and Marie Curie University, Paris (UPMC)",
+            [
+                scored("Pierre and Marie Curie University", 0.9, "fr", others=("UPMC",)),
+                scored("UPMC", 0.8, "us"),
+            ],
+            ["fr"],
+            id="its own acronym in brackets, borne by another organisation too",
+        ),
+        pytest.param(
+            "Kelmar Institute of Studies (KIS)",
+            [scored("Kelmar Institute of Studies", 0.9, "a"), scored("KIS", 0.8, "b")],
+            ["a"],
+            id="its initials in brackets, borne by another organisation",
+        ),
+        pytest.param(
+            "Kelmar Institute, CNRS",
+            [scored("Kelmar Institute", 0.9, "a"), scored("CNRS", 0.8, "b")],
+            ["a", "b"],
+            id="an acronym of its own",
+        ),
+        pytest.param(
+            "Institute of Advanced Energy, Kyoto University",
+            [
+                scored("Institute of Advanced Energy Kyoto University", 0.9, "c", parents=("p",)),
+                scored("Kyoto University", 0.8, "p"),
+            ],
+            ["c", "p"],
+            id="a parent that stands within its child's name",
+        ),
+        pytest.param(
+            "Institute of Ethnology, Academia Sinica",
+            [
+                scored("Academia Sinica", 0.9, "p"),
+                scored("Institute of Ethnology, Academia Sinica", 0.8, "c", parents=("p",)),
+            ],
+            ["p", "c"],
+            id="a child whose name holds its parent's",
+        ),
+        pytest.param(
+            "Royal Holloway, University of London",
+            [scored("University of London", 0.9), scored("Royal Holloway University of London", 0.8)],
+            ["University of London", "Royal Holloway University of London"],
+            id="a longer name",
+        ),
+        pytest.param(
+            "Xiangya Hospital, Central South University",
+            [scored("Xiangya Hospital Central South University", 0.9), scored("Central South University", 0.8)],
+            ["Xiangya Hospital Central South University", "Central South University"],
+            id="a name in a part of its own within a longer one",
+        ),
+        pytest.param(
+            "Lund University Hospital",
+            [scored("Lund University Hospital", 0.9), scored("Lund University", 0.8)],
+            ["Lund University Hospital"],
+            id="a name within a longer one",
+        ),
+        pytest.param(
+            "Boston Hospital, Harvard Medical School",
+            [scored("Boston Hospital", 0.9), scored("Harvard University", 0.8)],
+            ["Boston Hospital", "Harvard University"],
+            id="words that nobody claimed, however few",
         ),
         pytest.param(
             "University of Newcastle",
@@ -145,8 +210,35 @@ ONE = "Department of Physics, University of York, York, UK"
                 scored("Goethe-Institut", 0.9, "de", city="Munich", country="DE"),
                 scored("Institut de Paris", 0.01, "fr", city="Paris", country="FR"),
             ],
-            Reason.BELOW_THRESHOLD,
-            id="another country is named, nobody else is near",
+            ["de"],
+            id="another country is named, nobody else is near: a branch",
+        ),
+        pytest.param(
+            "Sheffield, UK",
+            [scored("University of Sheffield", 0.9, city="Sheffield", country="GB")],
+            Reason.PLACE_ONLY,
+            id="a town",
+        ),
+        pytest.param(
+            "Kelmarfield, UK",
+            [scored("Kelmarfield University", 0.9, city="Kelmarfield", country="GB")],
+            Reason.PLACE_ONLY,
+            id="a town that only the registry knows",
+        ),
+        pytest.param(
+            "Nokia, Finland", [scored("Nokia", 0.9)], ["Nokia"], id="the name of a town alone"
+        ),
+        pytest.param(
+            "University of Benin",
+            [scored("University of Benin", 0.9, city="Benin City", country="NG")],
+            ["University of Benin"],
+            id="a country in its own name",
+        ),
+        pytest.param(
+            "Emory University, Atlanta, Georgia",
+            [scored("Emory University", 0.9, city="Atlanta", country="US")],
+            ["Emory University"],
+            id="a state with the name of a country",
         ),
         pytest.param(
             "Centro de Neumologia, San Juan, PR, USA",
@@ -257,7 +349,7 @@ def test_a_name_in_another_script_has_no_part_of_the_text() -> None:
 
 def test_decisions_name_who_stood_in_the_way() -> None:
     made = decisions(
-        "University of York, York, UK",
+        "University of York, Leeds, UK",
         [
             scored("University of York", 0.9, country="GB"),
             scored("York University", 0.7, country="GB"),
@@ -269,7 +361,7 @@ def test_decisions_name_who_stood_in_the_way() -> None:
     assert [(decision.ror_id, decision.fate, decision.rival) for decision in made] == [
         ("University of York", Fate.LINKED, None),
         ("York University", Fate.WORDS_CLAIMED, "University of York"),
-        ("York Institute", Fate.OTHER_COUNTRY, None),
+        ("York Institute", Fate.OTHER_COUNTRY, "University of York"),
         ("York Hospital", Fate.BELOW_THRESHOLD, None),
     ]
 

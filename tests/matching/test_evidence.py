@@ -123,6 +123,66 @@ def test_namesakes() -> None:
     assert found["namesake_gap"][2] == NO_NAMESAKE
 
 
+@pytest.mark.parametrize(
+    ("text", "names", "expected"),
+    [
+        (
+            "Université d'Orléans",
+            ["Universite d Orleans", "University of New Orleans"],
+            {"exact": [2, 0], "rival_exact": [0, 2], "missing_own": [0, 1], "run": [1, 0.25]},
+        ),
+        (
+            "Lund University Hospital, Lund",
+            ["Lund University", "Lund University Hospital"],
+            {"exact": [1, 2], "kind_beside": [1, 0], "rival_weight": [0.5, -0.5]},
+        ),
+        (
+            "University of Halle",
+            ["University of Halle", "University Hospital in Halle"],
+            {"missing_kind": [0, 1], "own_words": [1, 1], "alike_rivals": [0, 0]},
+        ),
+        (
+            "Loyola University",
+            ["Loyola University", "Loyola University Chicago", "Loyola University Maryland"],
+            {
+                "names_around": np.log([3, 1, 1]).tolist(),
+                "alike_rivals": [2, 2, 2],
+                "own_beside": [0, 0, 0],
+                "between": [0, 0, 0],
+            },
+        ),
+    ],
+)
+def test_words_of_names(text: str, names: list[str], expected: dict[str, list[float]]) -> None:
+    found = features(text, *map(candidate, names), logits=[0.0] * len(names))
+    assert {name: found[name].tolist() for name in expected} == {
+        name: pytest.approx(values) for name, values in expected.items()
+    }
+
+
+def test_a_companys_country_in_brackets_is_no_missing_word() -> None:
+    company = candidate("Amgen (Germany)", country=("DE", "Germany"))
+    found = features("Amgen, Munich", company, logits=[0.0])
+    assert (found["exact"][0], found["missing_own"][0]) == (2, 0)
+
+
+def test_the_displayed_name_may_lack_words() -> None:
+    names = "Loyola University", "Universidad Loyola Andalucía"
+    document = Document("a", *names, False, None, None, None, None)
+    found = features("Loyola University", Candidate(document, None, None, 1.0), logits=[0.0])
+    assert (found["missing_own"][0], found["missing_display"][0]) == (0, 1)
+
+
+def test_relations_to_rivals() -> None:
+    parent = candidate("Roche", ror_id="p", relatives=("c", "d"))
+    child = candidate("Roche (Germany)", ror_id="c", parents=("p",))
+    other = candidate("Bonn", ror_id="o", parents=("p",))
+    found = features("Roche, Bonn", parent, child, other, logits=[0, 0, 0])
+    assert found["parent_of_rival"].tolist() == [1, 0, 0]
+    assert found["child_of_rival"].tolist() == [0, 1, 0]
+    assert found["relations"].tolist() == pytest.approx(np.log([3, 2, 2]))
+
+
 def test_relations_to_better_ones() -> None:
     parent = candidate("University", ror_id="p")
     child = candidate("Institute", ror_id="c", parents=("p",), relatives=("r",))
@@ -139,7 +199,9 @@ def test_relations_to_better_ones() -> None:
     ("text", "expected"),
     [
         ("CEA, Saclay", {"capitals": 1}),
-        ("cea", {"capitals": 0}),
+        ("cea", {"capitals": 1}),
+        ("C.E.A., Saclay", {"capitals": 1}),
+        ("the cea at Saclay", {"capitals": 0}),
         ("x@cea.fr", {"identifier": 0, "domain": 1, "coverage": 0}),
         ("www.lab.cea.fr, CEA", {"domain": 1, "coverage": 1}),
         ("https://ror.org/00jjx8s55", {"identifier": 1, "domain": 0}),

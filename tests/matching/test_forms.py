@@ -214,7 +214,7 @@ def test_a_change_of_evidence_does_not_go_unseen(
     ("what", "value"),
     [
         ("resolver.matching.decision.OWN_SHARE", 0.95),
-        ("resolver.matching.decision.NAMESAKE_PROBABILITY", 1.1),
+        ("resolver.matching.decision.NAMESAKE_SHARE", 1.1),
         ("resolver.matching.reason.NEAR", 0.9),
         ("resolver.matching.decision.curated", lambda *_: ()),
     ],

@@ -145,6 +145,44 @@ def test_a_broken_index_is_an_error_not_a_no_match(matcher: Matcher, store: Embe
     assert broken.resolve([""])[0].reason is Reason.EMPTY
 
 
+# Statements
+
+TWO = "Dept. of Sociology, University of York, York, UK; University of Oxford, Oxford, UK"
+
+
+def test_each_statement_is_resolved_by_itself(matcher: Matcher) -> None:
+    first, second = TWO.split("; ")
+    together, alone, other = matcher.resolve([TWO, first, second])
+    assert sorted(ids(together)) == sorted(ids(alone) + ids(other)) == [YORK_GB, OXFORD]
+    for link in together.links:
+        assert link.evidence is not None
+        assert TWO[link.evidence.start : link.evidence.end] == link.evidence.text
+    probabilities = {link.ror_id: link.probability for link in (*alone.links, *other.links)}
+    assert {link.ror_id: link.probability for link in together.links} == probabilities
+
+
+@pytest.mark.parametrize("slice_size", [1, 2, 64])
+def test_equal_statements_are_reranked_once(matcher: Matcher, slice_size: int) -> None:
+    first, second = TWO.split("; ")
+    reranker = Recorder(matcher.reranker)
+    recorded = replace(matcher, reranker=reranker, slice_size=slice_size)
+    outcomes, meters = recorded.measured([first, TWO, f"{second}; {first}", second])
+    assert {affiliation for affiliation, _ in reranker.pairs} == {first, second}
+    assert len(set(reranker.pairs)) == len(reranker.pairs) == meters.pairs
+    assert meters.pairs_avoided == 2 * meters.pairs
+    assert set(ids(outcomes[1])) == set(ids(outcomes[2])) == {YORK_GB, OXFORD}
+
+
+def test_overrides_hold_for_the_whole_text(matcher: Matcher) -> None:
+    first, _ = TWO.split("; ")
+    denied = saying(TWO, ("is not", YORK_GB))
+    assert ids(matcher.resolve([TWO], overrides=denied)[0]) == [OXFORD]
+    denied = saying(first, ("is not", YORK_GB))
+    assert YORK_GB in ids(matcher.resolve([TWO], overrides=denied)[0])
+    affirmed = saying(TWO, ("is", OXFORD))
+    assert ids(matcher.resolve([TWO], overrides=affirmed)[0]) == [OXFORD]
+
+
 # Slices
 
 

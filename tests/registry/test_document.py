@@ -26,6 +26,14 @@ def test_one_document_for_each_distinct_name() -> None:
     assert [document.is_acronym for document in documents(ETH)] == [False, True, False]
 
 
+def test_a_document_knows_the_other_names() -> None:
+    assert [document.other_names for document in documents(ETH)] == [
+        ("ETHZ", "Eidgenössische Technische Hochschule Zürich"),
+        ("ETH Zurich", "Eidgenössische Technische Hochschule Zürich"),
+        ("ETH Zurich", "ETHZ"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("document", "expected"),
     [

@@ -272,6 +272,22 @@ PORE = "PoreLab, the Njord Centre, Department of Physics, University of Oslo, Os
             True,
             id="linked by one policy and not by another",
         ),
+        pytest.param(
+            Stored(
+                "University of Iceland, Reykjavík, Iceland; University of Oslo, Oslo, Norway",
+                (Link("01xtthb56", "University of Oslo", 0.99),),
+            ),
+            True,
+            id="named in a statement without a link",
+        ),
+        pytest.param(
+            Stored(
+                "University of Bonn, Bonn, Germany; University of Oslo, Oslo, Norway",
+                (Link("01xtthb56", "University of Oslo", 0.99),),
+            ),
+            False,
+            id="named in no statement",
+        ),
     ],
 )
 def test_answers_are_reached(answer: Stored, reached: bool, encoder: Encoder) -> None:

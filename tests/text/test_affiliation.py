@@ -174,6 +174,21 @@ def test_the_worst_text_that_is_read_is_soon_read(raw: str) -> None:
     assert time.process_time() - began < 5
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("C.S.I.R.O., Canberra", "CSIRO, Canberra"),
+        ("cern", "CERN"),
+        ("cern, Geneva", "cern, Geneva"),
+        ("of", "of"),
+        ("google", "google"),
+        ("University of York", "University of York"),
+    ],
+)
+def test_what_the_reranker_reads(text: str, expected: str) -> None:
+    assert Affiliation.of(text).model_text == expected
+
+
 def test_text_hash_tells_texts_apart_and_is_16_bytes() -> None:
     assert len(text_hash("a")) == 16
     assert text_hash("a") == text_hash("a") != text_hash("A")

@@ -172,5 +172,9 @@ def test_the_licence_of_a_base(tmp_path: Path, readme: str | None, expected: str
     assert base_license(str(tmp_path)) == expected
 
 
+def test_the_built_in_reranker_is_a_base_with_a_licence() -> None:
+    assert base_license("builtin") == "mit"
+
+
 def test_a_hub_id_is_a_name_by_itself() -> None:
     assert base_name("Alibaba-NLP/gte") == "Alibaba-NLP/gte"

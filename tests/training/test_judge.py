@@ -1,5 +1,6 @@
 import random
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +20,7 @@ from resolver.matching.reading import Reading
 from resolver.matching.recall import Recall
 from resolver.registry.document import Document
 from resolver.registry.dump import open_release
-from resolver.registry.organisation import Organisation
-from resolver.reranker import Calibration
+from resolver.registry.organisation import Organisation, OrganisationStatus
 from resolver.reranker.loading import load as load_reranker
 from resolver.settings import BUILTIN
 from resolver.text.affiliation import Affiliation
@@ -29,12 +29,11 @@ from resolver.training.judge import (
     PARTS,
     TREES,
     Example,
-    calibration_of,
     fit_judge,
-    rescaled,
     trees_of,
+    unseen,
 )
-from resolver.training.pairs import Labelled, held_out, read_labelled
+from resolver.training.pairs import Labelled, fold, held_out, read_labelled
 
 CITIES = ("Oslo", "Bergen", "Trondheim", "Bonn", "Graz", "York", "Lyon", "Nantes")
 KINDS = ("University of {}", "{} Hospital", "Institute of Physics {}")
@@ -49,18 +48,19 @@ def examples(count: int, *, seed: int = 1) -> list[Example]:
     """Each names one organisation; its logit is higher, as a rule, and one verdict is unknown."""
     rng = random.Random(seed)
     found = []
-    for _ in range(count):
+    for number in range(count):
         city, kind = rng.choice(CITIES), rng.choice(KINDS)
         right = kind.format(city)
         names = [right, *rng.sample([k.format(c) for c in CITIES for k in KINDS], 4)]
         names = list(dict.fromkeys(names))
         candidates = [candidate(name, rng.random()) for name in names]
         logits = tuple(rng.gauss(2 if name == right else -2, 1.5) for name in names)
-        item = Labelled(f"Department, {right}, Norway", frozenset({right}))
+        item = Labelled(f"Department {number}, {right}, Norway", frozenset({right}))
         verdicts = tuple(1 if name == right else 0 for name in names)
         found.append(
             Example(
                 item,
+                item.affiliation,
                 candidates,
                 tuple(range(len(names))),
                 logits,
@@ -143,9 +143,26 @@ class Listed:
         return [self._known[text.text][:depth] for text in texts]
 
 
-def strings_of(found: Sequence[Example]) -> judge.Strings:
-    items = tuple(example.item for example in found)
-    return judge.Strings(held_out=items[:10], native=(), folds=(items[10:],), joint=())
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([[3.0, 1.0], [1.0, 2.0]], [[1, 0], [None, 0]]),
+        ([[1.0, 1.0], [3.0, 2.0]], [[None, 0], [1, 0]]),
+        ([[1.0, 1.0], [1.0, 2.0]], [[1, 0], [1, 0]]),
+    ],
+    ids=["in the first", "in the second", "in both alike"],
+)
+def test_a_named_organisation_is_right_in_one_statement(
+    scores: list[list[float]], expected: list[list[int | None]]
+) -> None:
+    documents = [candidate(name, 0.0).document for name in ("Oslo University", "Bergen College")]
+    item = Labelled("two statements", frozenset({"Oslo University"}), complete=True)
+    statements = [list(zip(documents, of_one, strict=True)) for of_one in scores]
+    organisations = {
+        document.ror_id: Organisation(document.ror_id, OrganisationStatus.ACTIVE, (), places=())
+        for document in documents
+    }
+    assert judge.verdicts_of(item, statements, organisations) == expected
 
 
 def test_the_sieve_passes_what_is_named() -> None:
@@ -154,12 +171,11 @@ def test_the_sieve_passes_what_is_named() -> None:
         for i, e in enumerate(examples(400))
     ]
     named = {name for e in found for name in e.item.ror_ids}
-    organisations = [Organisation(name, "active", (), places=()) for name in named]
+    organisations = {name: Organisation(name, "active", (), places=()) for name in named}
+    strings = [example.item for example in found]
     ticks: list[int] = []
-    sieve = judge.fit_sieve(
-        Listed(found), strings_of(found), organisations, depth=5, progress=ticks.append
-    )
-    assert ticks[-1] == len(strings_of(found).weighted())
+    sieve = judge.fit_sieve(Listed(found), strings, organisations, depth=5, progress=ticks.append)
+    assert ticks[-1] == len(strings)
     for example in examples(40, seed=2):
         reading = Reading(Affiliation.of(example.item.affiliation), example.candidates)
         (passed,) = sieve.shortlists([reading], least=0.2, most=5)
@@ -170,80 +186,58 @@ def test_the_sieve_passes_what_is_named() -> None:
 def test_too_few_candidates_are_refused_by_the_sieve() -> None:
     found = examples(5)
     with pytest.raises(ModelError, match="too few for a sieve"):
-        judge.fit_sieve(Listed(found), strings_of(found), [], depth=5)
+        judge.fit_sieve(Listed(found), [example.item for example in found], {}, depth=5)
 
 
-def test_an_unknown_verdict_counts_only_where_labels_are_complete(fitted) -> None:
-    from resolver.training.judge import _table
+def test_what_cannot_be_known_is_left_out(fitted) -> None:
+    from resolver.training.judge import _strings, _table
 
     found, _, _ = fitted
-    table = _table(found, evidence_of(found))
-    known = sum(verdict is not None for e in found for verdict in e.verdicts)
-    unknown = sum(e.complete for e in found)
-    assert len(table.y) == known + unknown
-    assert (table.weight < 1).sum() == unknown
-
-
-@pytest.mark.parametrize("logit", [-3.0, 0.0, 2.5])
-def test_a_logit_of_one_reranker_is_as_probable_as_that_of_another(logit: float) -> None:
-    theirs, ours = Calibration(2.0, -1.0), Calibration(0.5, 0.25)
-    (one,) = theirs.probability(np.array([logit]))
-    (other,) = ours.probability(np.array([rescaled(theirs, ours)(logit)]))
-    assert one == pytest.approx(other)
-
-
-def test_calibration_leaves_out_what_cannot_be_known() -> None:
-    found = examples(200)
-    assert calibration_of(found).slope > 0
-    without = [
-        replace(e, shortlist=e.shortlist[:-1], logits=e.logits[:-1], verdicts=e.verdicts[:-1])
-        for e in found
-    ]
-    assert calibration_of(found) == calibration_of(without)
+    table = _table(found, evidence_of(found), _strings(found))
+    assert len(table.y) == sum(verdict is not None for e in found for verdict in e.verdicts)
 
 
 @pytest.mark.slow
-def test_strings_are_gathered_from_the_rerankers_that_did_not_see_them(
+def test_examples_are_the_shortlists_of_strings_that_the_reranker_did_not_see(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sample registry, its gold strings and the built-in models; a fold's scores are ours."""
+    """The sample registry, its gold strings and the built-in models."""
     organisations = [
-        one for one in open_release(sample.REGISTRY).records() if isinstance(one, Organisation)
-    ]
+        record for record in open_release(sample.REGISTRY).records()
+        if isinstance(record, Organisation)
+    ]  # fmt: skip
     encoder, reranker = load_encoder(BUILTIN, None), load_reranker(BUILTIN, None)
     store = EmbeddedStore(tmp_path / "index")
     manifest = build(
         organisations, release="sample", release_sha256="0", encoder=encoder, store=store
     )
     store.activate(manifest.version)
-    monkeypatch.setattr(judge, "JOINT", 6)
     monkeypatch.setattr(judge, "IN_THEIR_SCRIPTS", 3)
-    labelled = read_labelled(sample.GOLD) + [
-        Labelled(name.value, frozenset({one.ror_id}))
-        for one in organisations
-        if held_out(one.ror_id)
-        for name in one.names
+    trained = read_labelled(sample.GOLD)
+    of_held_out = [
+        Labelled(name.value, frozenset({organisation.ror_id}))
+        for organisation in organisations
+        if held_out(organisation.ror_id)
+        for name in organisation.names
     ]
-    strings = judge.Strings.of(labelled, organisations, folds=2, material=None, seed=1)
-    assert len(strings.native) == 3
-    assert sorted(map(str, (*strings.held_out, *strings.folds[0], *strings.folds[1]))) == sorted(
-        map(str, labelled)
+    further = [Labelled("University of Bonn, 53115 Bonn", frozenset({"041nas322"}), complete=True)]
+    strings = unseen(
+        [*trained, *of_held_out], organisations, left_out=1, folds=2, further=further, seed=1
     )
-    index = store.open()
-    matcher = Matcher(Recall(encoder, index), reranker, LogitJudge(1.0, 0.0), rerank_depth=5)
-    ticks: list[int] = []
-    found, features = judge.gather(
-        matcher, [matcher, matcher], strings, organisations, ticks.append
-    )
-    index.close()
+    texts = {item.affiliation for item in strings}
+    assert texts >= {item.affiliation for item in (*of_held_out, *further)}
+    for item in trained:
+        left_out = fold(item.affiliation, 2) == 1
+        assert (item.affiliation in texts) >= left_out
+    assert sum(item.certain for item in strings) == 3
+    with closing(store.open()) as index:
+        matcher = Matcher(Recall(encoder, index), reranker, LogitJudge(1.0, 0.0), rerank_depth=5)
+        ticks: list[int] = []
+        by_id = {organisation.ror_id: organisation for organisation in organisations}
+        found = judge.examples(matcher, strings, by_id, progress=ticks.append)
     assert ticks[-1] == len(strings)
-    empty = sum(not item.affiliation for item in labelled)
-    assert len(found) == len(strings) - 2 * len(strings.held_out) - empty
-    assert [len(example.logits) for example in found] == [len(rows) for rows in features]
-    # The same reranker on both sides: its logits stay what they are.
-    for example, rows in zip(found, features, strict=True):
-        logits = rows[:, NAMES.index("logit")]
+    assert len(found) == sum(bool(item.affiliation) for item in strings)
+    for example in found:
+        logits = example.features()[:, NAMES.index("logit")]
         assert logits == pytest.approx(example.logits, abs=1e-6)
-    made = [example for example in found if example.item.certain]
-    assert {example.complete for example in made} == {False}
-    assert {example.weight for example in made} == {1.0, judge.JOINT_WEIGHT}
+        assert example.complete == (example.item in further)

@@ -7,6 +7,8 @@ import pytest
 
 from resolver.errors import GoldError
 from resolver.matching.candidate import Candidate
+from resolver.matching.sieve import COLUMNS, Sieve
+from resolver.matching.trees import Trees
 from resolver.registry.document import Document, documents
 from resolver.registry.organisation import (
     Name,
@@ -72,6 +74,22 @@ REGISTRY = {
         organisation("namesake", "Universitetet", country="Sweden", city="Lund"),
     )
 }
+
+
+@pytest.mark.parametrize(
+    ("candidate", "expected"), [("uio", 1), ("ous", None), ("bergen", 0), ("nhm", 0)]
+)
+def test_the_verdict_of_complete_labels_is_what_they_say(
+    candidate: str, expected: int | None
+) -> None:
+    item = Labelled(
+        "Natural History Museum, Oslo University Hospital, University of Oslo, University of Bergen",
+        frozenset({"uio"}),
+        complete=True,
+        maybe=frozenset({"ous"}),
+    )
+    document = next(iter(documents(REGISTRY[candidate])))
+    assert verdict(item, document, REGISTRY) == expected
 
 
 @pytest.mark.parametrize(
@@ -181,6 +199,48 @@ def test_the_hardest_negatives_are_those_that_a_reranker_scores_highest() -> Non
         assert [len(p.document) for p in made] == [len(text) for text in by_length[:hardest]]
 
 
+@pytest.mark.usefixtures("whole_places")
+def test_what_the_sieve_passes_is_harder_than_what_it_does_not() -> None:
+    item = Labelled("Institute of Physics", frozenset(), complete=True)
+    # One tree: a candidate passes when the string has all of its name.
+    whole = Sieve(
+        Trees(
+            COLUMNS,
+            roots=np.array([0]),
+            feature=np.array([COLUMNS.index("coverage"), -1, -1]),
+            threshold=np.array([0.9, 0.0, 0.0]),
+            left=np.array([1, -1, -1]),
+            right=np.array([2, -1, -1]),
+            value=np.array([0.0, -50.0, 5.0]),
+        )
+    )
+    scored: list[Pair] = []
+
+    class Noting(LongestFirst):
+        def score(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
+            scored.extend(pairs)
+            return super().score(pairs)
+
+    made = list(
+        pairs(
+            [item],
+            REGISTRY,
+            EveryName(),
+            negatives=3,
+            hardest=3,
+            seed=1,
+            reranker=Noting(),
+            sieve=whole,
+        )
+    )
+    assert [p.document for p in made] == [
+        "Institute of Physics, London, United Kingdom",
+        "Institute of Physics, Trondheim, Norway",
+        "Institute of Physics, Oslo, Norway",
+    ]
+    assert sorted(scored) == sorted((item.affiliation, p.document) for p in made)
+
+
 def test_held_out_organisations_take_no_part() -> None:
     ids = [f"org{i}" for i in range(2000)]
     out = [ror_id for ror_id in ids if held_out(ror_id)]
@@ -235,11 +295,30 @@ def test_folds_share_the_strings_out() -> None:
     assert found == [fold(text, 3) for text in texts]
 
 
-def test_labels_of_some_sources_are_not_complete(tmp_path: Path) -> None:
+def test_labels_are_complete_where_the_line_or_the_source_says_so(tmp_path: Path) -> None:
     path = tmp_path / "gold.jsonl"
     path.write_text(
         '{"affiliation": "a", "ror_ids": [], "source": "asserted"}\n'
         '{"affiliation": "b", "ror_ids": [], "source": "curated"}\n'
-        '{"affiliation": "c", "ror_ids": []}\n'
+        '{"affiliation": "c", "ror_ids": [], "maybe": ["052gg0110"], "not": []}\n'
+        '{"affiliation": "d", "ror_ids": [], "source": "asserted", "not": ["052gg0110"]}\n'
+        '{"affiliation": "e", "ror_ids": []}\n'
     )
-    assert [item.complete for item in read_labelled(path, {"asserted"})] == [False, True, True]
+    labelled = read_labelled(path, {"curated"})
+    assert [item.complete for item in labelled] == [False, True, True, True, False]
+    assert [item.maybe for item in labelled if item.maybe] == [{"052gg0110"}]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"affiliation": "x", "ror_ids": [], "maybe": "052gg0110"}',
+        '{"affiliation": "x", "ror_ids": [], "maybe": ["x"]}',
+        '{"affiliation": "x", "ror_ids": [], "asserted": null}',
+    ],
+)
+def test_other_labels_must_be_lists_of_ror_ids(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "gold.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(GoldError, match=r"gold\.jsonl:1: (maybe|asserted)"):
+        read_labelled(path)

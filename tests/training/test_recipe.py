@@ -1,6 +1,7 @@
 """The whole way on a tiny model: pairs, training, export, calibration, loading."""
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -214,6 +215,27 @@ def test_without_held_out_strings_it_trains_and_says_so(
     assert "nothing evaluates the training" in caplog.text
     assert "is not calibrated" in caplog.text
     assert (training.out / "README.md").is_file()
+
+
+def test_all_organisations_of_a_made_string_are_right(gold: Path, tmp_path: Path) -> None:
+    training = RerankerTraining(base="none", out=tmp_path / "out", device="cpu")
+    data = Data(gold=(gold,), synthetic_strings=0, joint_strings=30)
+    prepare_reranker(data, training, registry(), WordOverlap())
+    mined = run.load(training.out)
+    made = mined.pairs[mined.counts["pairs from gold strings"] :]
+    assert len(made) == mined.counts["pairs from made-up strings"]
+    shown = {
+        text: o.ror_id
+        for o in registry()
+        for document in documents(o)
+        for text in (document.text, dataclasses.replace(document, city=None).text)
+    }
+    named = defaultdict(set)
+    for pair in made:
+        if pair.label:
+            named[pair.affiliation].add(shown[pair.document])
+    assert len(named) > 20
+    assert max(map(len, named.values())) > 1
 
 
 def test_gold_that_is_not_there_is_said(tmp_path: Path) -> None:

@@ -1,0 +1,229 @@
+"""How a name lies in a text: which of its words stand there, in which order, and what stands
+beside them.
+
+Two names can share most of their words and be those of two organisations: "Zhejiang University"
+and "Zhejiang University of Technology". What tells them apart is which words the text lacks and
+which the name lacks, so words are told apart by what they say (`WordKind`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+
+from resolver.text import vocabulary
+from resolver.text.text import Text
+from resolver.text.words import CJK
+
+
+class WordKind(IntEnum):
+    """What a word of a name or text says."""
+
+    LINK = 0
+    """Nothing by itself: "of", a postcode, a single letter."""
+
+    NUMBER = 1
+    """Which of several: "2", "II"."""
+
+    KIND = 2
+    """What something is: "university", "hospital", "department"."""
+
+    FIELD = 3
+    """What is studied, taught or treated: "technology"."""
+
+    OWN = 4
+    """What something is called: any other word."""
+
+
+WEIGHT = {
+    WordKind.LINK: 0.0,
+    WordKind.NUMBER: 0.5,
+    WordKind.KIND: 0.5,
+    WordKind.FIELD: 0.5,
+    WordKind.OWN: 1.0,
+}
+"""How much a word counts where words are weighed against each other."""
+
+
+_ROMAN = frozenset({"ii", "iii", "iv", "vi", "vii", "viii", "ix", "xi", "xii", "xiii"})
+
+_DISTINGUISHING = frozenset({"new", "state", "provincial", "regional"})
+"""Words that join in the vocabulary, and that names differ by: "University of Montana", "Montana
+State University"."""
+
+_DIGITS = 2
+"""Most digits of a number that tells which of several organisations: "Paris 13"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """A name beside a text. Counts are of words; a CJK character counts as one.
+
+    `run` is the longest run of the name's words that stand in the text one after the other, as a
+    share of the name (0 to 1). `exact` says whether the whole name stands there so, spelt the same,
+    accents aside, and `alone` whether, links aside, nothing else stands with it in its part between
+    commas.
+
+    `own` counts the words of kind `WordKind.OWN` that match, `missing_own` those and numbers that
+    stand nowhere in the text, `missing_kind` the words of the kinds `KIND` and `FIELD` that are not
+    among the matched ones, `between` words between the matched ones, links aside. `own_beside` and
+    `kind_beside` count the sides (0 to 2) on which the next word in the same part, links aside, is
+    an `OWN` one (after the name also a number), or a `KIND` or `FIELD`. `weight` is the sum of the
+    `WEIGHT` of the matched words.
+    """
+
+    run: float
+    exact: bool
+    alone: bool
+    own: int
+    missing_own: int
+    missing_kind: int
+    between: int
+    own_beside: int
+    kind_beside: int
+    weight: float
+
+
+@lru_cache(maxsize=1 << 16)
+def word_kind(unit: str) -> WordKind:
+    """The kind of a folded word that is not CJK."""
+    if unit in _ROMAN or (unit.isdigit() and len(unit) <= _DIGITS):
+        return WordKind.NUMBER
+    if unit in _DISTINGUISHING:
+        return WordKind.OWN
+    if unit in vocabulary.LINK or len(unit) == 1 or unit.isdigit():
+        return WordKind.LINK
+    if any(
+        unit in lexicon for lexicon in (vocabulary.ORGANISATION, vocabulary.UNIT, vocabulary.EITHER)
+    ):
+        return WordKind.KIND
+    return WordKind.FIELD if unit in vocabulary.FIELD else WordKind.OWN
+
+
+@lru_cache(maxsize=1 << 15)
+def word_kinds(text: Text) -> tuple[WordKind, ...]:
+    """The kind of each of a text's units."""
+    kinds: list[WordKind] = []
+    for word in text.words:
+        if CJK.fullmatch(word):
+            kinds += _cjk_kinds(word)
+        else:
+            kinds.append(word_kind(word))
+    return tuple(kinds)
+
+
+def _cjk_kinds(word: str) -> list[WordKind]:
+    kinds = [WordKind.OWN] * len(word)
+    for lexicon, kind in (
+        (vocabulary.FIELD, WordKind.FIELD),
+        (vocabulary.EITHER, WordKind.KIND),
+        (vocabulary.UNIT, WordKind.KIND),
+        (vocabulary.ORGANISATION, WordKind.KIND),
+    ):
+        if lexicon.pieces:
+            for piece in lexicon.pieces.finditer(word):
+                kinds[piece.start() : piece.end()] = [kind] * len(piece.group())
+    return kinds
+
+
+def align(
+    text: Text,
+    parts: Sequence[int],
+    name: Text,
+    alike: Sequence[Sequence[int]],
+    matched: Collection[int],
+    places: Collection[str] = (),
+) -> Alignment:
+    """A name beside a text, of which the units at the positions `matched` match it.
+
+    `parts` numbers the part of each unit of the text; `alike` is `text.matching(name)`. Words of
+    the `places` that the organisation is in count as no word beside its name.
+    """
+    kinds, name_kinds = word_kinds(text), word_kinds(name)
+    longest, exact = _longest_runs(text.units, name.units, alike)
+    run = longest / max(len(name.units), 1)
+    own = missing_own = missing_kind = 0
+    for kind, positions in zip(name_kinds, alike, strict=True):
+        if kind in _NAMING:
+            missing_own += not positions
+            own += kind is WordKind.OWN and any(position in matched for position in positions)
+        elif kind is not WordKind.LINK:
+            missing_kind += not any(position in matched for position in positions)
+    if not matched:
+        return Alignment(run, False, False, own, missing_own, missing_kind, 0, 0, 0, 0.0)
+    first, last = min(matched), max(matched)
+    if exact is not None:
+        first, last = exact, exact + len(name.units) - 1
+    before = _next_kind(text, kinds, parts, range(first - 1, -1, -1), first, places)
+    after = _next_kind(text, kinds, parts, range(last + 1, len(kinds)), last, places)
+    return Alignment(
+        run=run,
+        exact=exact is not None,
+        alone=exact is not None and before is after is WordKind.LINK,
+        own=own,
+        missing_own=missing_own,
+        missing_kind=missing_kind,
+        between=sum(
+            kinds[position] is not WordKind.LINK and position not in matched
+            for position in range(first, last + 1)
+        ),
+        own_beside=(before is WordKind.OWN) + (after in _NAMING),
+        kind_beside=(before in _KINDS) + (after in _KINDS),
+        weight=sum(WEIGHT[kinds[position]] for position in matched),
+    )
+
+
+def own_words_missing(text: Text, name: Text) -> int:
+    """How many of a name's numbers and words of kind `WordKind.OWN` stand nowhere in the text."""
+    return sum(
+        kind in _NAMING and not positions
+        for kind, positions in zip(word_kinds(name), text.matching(name), strict=True)
+    )
+
+
+_KINDS = frozenset({WordKind.KIND, WordKind.FIELD})
+_NAMING = frozenset({WordKind.NUMBER, WordKind.OWN})
+
+
+def _longest_runs(
+    units: Sequence[str], name: Sequence[str], alike: Sequence[Sequence[int]]
+) -> tuple[int, int | None]:
+    """Length of the longest run, and where one that is the whole name, spelt the same, begins."""
+    longest = 0
+    runs: dict[int, int] = {}
+    spelt: dict[int, int] = {}
+    for word, positions in zip(name, alike, strict=True):
+        runs = {position: runs.get(position - 1, 0) + 1 for position in positions}
+        spelt = {
+            position: spelt.get(position - 1, 0) + 1
+            for position in positions
+            if units[position] == word
+        }
+        longest = max(longest, *runs.values()) if runs else longest
+    whole = [end - len(name) + 1 for end, length in spelt.items() if length == len(name)]
+    return longest, min(whole, default=None)
+
+
+def _next_kind(
+    text: Text,
+    kinds: Sequence[WordKind],
+    parts: Sequence[int],
+    positions: range,
+    end: int,
+    places: Collection[str],
+) -> WordKind:
+    """The kind of the next word on one side in the same part; LINK where none says anything.
+
+    A number before a name is a footnote mark.
+    """
+    for position in positions:
+        if parts[position] != parts[end]:
+            break
+        kind = kinds[position]
+        if kind is WordKind.NUMBER and position < end:
+            continue
+        if kind is not WordKind.LINK and text.units[position] not in places:
+            return kind
+    return WordKind.LINK
