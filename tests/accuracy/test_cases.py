@@ -18,7 +18,7 @@ from support.paths import SHARED
 
 from resolver.matching.matcher import Matcher
 from resolver.registry.organisation import NameKind, Organisation, OrganisationStatus
-from resolver.training.augmentation import US_STATES
+from resolver.text.gazetteer import STATES
 
 CASES = SHARED / "cases/affiliations.jsonl"
 
@@ -96,10 +96,10 @@ def made(kind: str, release: Sequence[Organisation]) -> list[Case]:
     placed = [o for o in release if o.status is OrganisationStatus.ACTIVE and o.place]
     if kind == CITY:
         towns = {
-            f"{o.place.city}, {US_STATES[o.place.region]}"
+            f"{o.place.city}, {STATES['US'][o.place.region]}"
             for o in placed
             if o.place and o.place.country_code == "US"
-            if o.place.city and o.place.region in US_STATES
+            if o.place.city and o.place.region in STATES["US"]
         }
         return [Case(town, frozenset()) for town in _sample(sorted(towns))]
     named = [
