@@ -229,7 +229,10 @@ class _Comparison:
         where it stands in full and has words of its own. Parent and child share their words where
         the parent's name stands in full, or the child's has a word of its own.
         """
-        mine, theirs = self.matched(s), self.matched(owner) | claimed
+        mine, theirs = self.matched(s), self.matched(owner)
+        if mine & (claimed - theirs):
+            # An acronym or another name of the link.
+            return False
         if mine > theirs:
             return True
         has_own = not mine <= theirs
