@@ -199,6 +199,15 @@ def train(
             'label is wrong. Lines with "maybe" or "not" are complete in any case.',
         ),
     ] = None,
+    doubtful: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="A source of gold strings whose labels are often wrong, or years old: its strings "
+            "count a fifth when the judge is fitted.",
+            rich_help_panel=_JUDGE,
+        ),
+    ] = None,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Train from the start and delete what is in the folder."),
@@ -230,7 +239,9 @@ def train(
         return
     if part is Target.JUDGE:
         with writing(out):
-            _train_judge(settings, gold, out, seed, left_out, further or [], complete or [])
+            _train_judge(
+                settings, gold, out, seed, left_out, further or [], complete or [], doubtful or []
+            )
         return
     with _installed():
         from resolver.training import card, presets, processes, recipe
@@ -417,6 +428,7 @@ def _train_judge(
     left_out: int | None,
     further: list[Path],
     complete: list[str],
+    doubtful: list[str],
 ) -> None:
     with _installed():
         import lightgbm  # noqa: F401
@@ -426,11 +438,11 @@ def _train_judge(
         from resolver.training.report import Data
     organisations = _organisations(settings)
     strings = training.unseen(
-        [item for path in gold for item in read_labelled(path, complete)],
+        [item for path in gold for item in read_labelled(path, complete, doubtful)],
         organisations,
         left_out=left_out,
         folds=Data(gold=()).folds,
-        further=[item for path in further for item in read_labelled(path, complete)],
+        further=[item for path in further for item in read_labelled(path, complete, doubtful)],
         seed=seed,
     )
     with (

@@ -202,10 +202,11 @@ def verdicts_of(
 @dataclass(frozen=True, slots=True)
 class TrainingTable:
     """Candidates to fit on, a row each: the evidence `x` (rows, features), whether it is right `y`
-    (rows,), and the number of its `string` (rows,)."""
+    (rows,), the `weight` of its string (rows,), and that string's number `string` (rows,)."""
 
     x: Features
     y: npt.NDArray[np.bool_]
+    weight: npt.NDArray[np.float64]
     string: npt.NDArray[np.int64]
 
 
@@ -224,7 +225,7 @@ def fit_sieve(
     Raises:
         ModelError: there are too few right or wrong candidates to fit on.
     """
-    tables: list[tuple[Features, npt.NDArray[np.bool_]]] = []
+    tables: list[tuple[Features, npt.NDArray[np.bool_], npt.NDArray[np.float64]]] = []
     for start in range(0, len(strings), BATCH):
         batch = strings[start : start + BATCH]
         stated = [
@@ -243,14 +244,16 @@ def fit_sieve(
                     (
                         columns(Reading(text, candidates))[known],
                         np.array([right == 1 for right in rights], np.bool_)[known],
+                        np.full(known.sum(), item.weight),
                     )
                 )
         if progress:
             progress(min(start + BATCH, len(strings)))
-    x = np.concatenate([x for x, _ in tables] or [np.empty((0, len(COLUMNS)))])
-    y = np.concatenate([y for _, y in tables] or [np.empty(0, np.bool_)])
+    x = np.concatenate([x for x, _, _ in tables] or [np.empty((0, len(COLUMNS)))])
+    y = np.concatenate([y for _, y, _ in tables] or [np.empty(0, np.bool_)])
     _require_enough(y, features=len(COLUMNS), what="sieve")
-    return Sieve(_trees(COLUMNS, x, y, rounds=SIEVE_ROUNDS))
+    weight = np.concatenate([weight for _, _, weight in tables])
+    return Sieve(_trees(COLUMNS, x, y, weight, rounds=SIEVE_ROUNDS))
 
 
 def fit_judge(
@@ -274,12 +277,12 @@ def fit_judge(
     probabilities: list[npt.NDArray[np.float64]] = [np.empty(0)] * len(examples)
     for part in range(PARTS):
         left_out = table.string % PARTS == part
-        judge = _fit(table.x[~left_out], table.y[~left_out])
+        judge = _fit(table.x[~left_out], table.y[~left_out], table.weight[~left_out])
         for number in np.flatnonzero(strings % PARTS == part).tolist():
             probabilities[number] = judge.probability(features[number])
         if progress:
             progress(part + 1)
-    judge = _fit(table.x, table.y)
+    judge = _fit(table.x, table.y, table.weight)
     if progress:
         progress(PARTS + 1)
     return judge, _operating(examples, probabilities)
@@ -297,15 +300,16 @@ def _table(
     examples: Sequence[Example], features: Sequence[Features], strings: npt.NDArray[np.int64]
 ) -> TrainingTable:
     rows = [
-        (row, right == 1, string)
+        (row, right == 1, example.item.weight, string)
         for string, example, matrix in zip(strings.tolist(), examples, features, strict=True)
         for row, right in zip(matrix, example.verdicts, strict=True)
         if right is not None
     ]
     return TrainingTable(
-        np.array([row for row, _, _ in rows]).reshape(len(rows), len(NAMES)),
-        np.array([right for _, right, _ in rows], np.bool_),
-        np.array([string for _, _, string in rows], np.int64),
+        np.array([row for row, _, _, _ in rows]).reshape(len(rows), len(NAMES)),
+        np.array([right for _, right, _, _ in rows], np.bool_),
+        np.array([weight for _, _, weight, _ in rows], np.float64),
+        np.array([string for _, _, _, string in rows], np.int64),
     )
 
 
@@ -318,14 +322,15 @@ def _require_enough(y: npt.NDArray[np.bool_], *, features: int, what: str) -> No
         )
 
 
-def _fit(x: Features, y: npt.NDArray[np.bool_]) -> TreeJudge:
-    return TreeJudge(_trees(NAMES, x, y, rounds=ROUNDS))
+def _fit(x: Features, y: npt.NDArray[np.bool_], weight: npt.NDArray[np.float64]) -> TreeJudge:
+    return TreeJudge(_trees(NAMES, x, y, weight, rounds=ROUNDS))
 
 
 def _trees(
     names: tuple[str, ...],
     x: Features,
     y: npt.NDArray[np.bool_],
+    weight: npt.NDArray[np.float64],
     *,
     rounds: int,
 ) -> Trees:
@@ -333,7 +338,7 @@ def _trees(
 
     trained = lightgbm.train(
         {**TREES, "seed": SEED, "deterministic": True, "num_threads": 1, "verbosity": -1},
-        lightgbm.Dataset(x, y, free_raw_data=True),
+        lightgbm.Dataset(x, y, weight=weight, free_raw_data=True),
         rounds,
     )
     return trees_of(trained.dump_model(), names)

@@ -68,7 +68,8 @@ class Labelled:
     `certain` is for strings made from the registry: all that they name is known, so every other
     organisation is wrong, however similar. `complete` says that all organisations of the string are
     labelled: every other one is wrong but for the `maybe` ones, which are neither. Where the labels
-    are one of possibly several, an organisation that the string may name is neither.
+    are one of possibly several, an organisation that the string may name is neither. `weight` is
+    that of the string when the judge is fitted.
     """
 
     affiliation: str
@@ -76,6 +77,7 @@ class Labelled:
     certain: bool = False
     complete: bool = False
     maybe: frozenset[str] = frozenset()
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,17 @@ class FirstStage(Protocol):
     ) -> list[list[Candidate]]: ...
 
 
-def read_labelled(path: Path, complete: Collection[str] = ()) -> list[Labelled]:
+DOUBTFUL_WEIGHT = 0.2
+"""Weight of a string whose labels are doubtful."""
+
+
+def read_labelled(
+    path: Path, complete: Collection[str] = (), doubtful: Collection[str] = ()
+) -> list[Labelled]:
     """The strings of a gold file, in file order. The labels are complete where the line says so
-    (`resolver.evaluation.gold.Gold`), and those of the sources `complete`. Strings that are refused
-    unread (empty, too long) teach nothing: they are left out, with a warning.
+    (`resolver.evaluation.gold.Gold`), and those of the sources `complete`; those of the sources
+    `doubtful` count for little. Strings that are refused unread (empty, too long) teach nothing:
+    they are left out, with a warning.
 
     Raises:
         GoldError: a line is not a labelled affiliation; names the line.
@@ -110,6 +119,7 @@ def read_labelled(path: Path, complete: Collection[str] = ()) -> list[Labelled]:
             frozenset(gold.ror_ids),
             complete=gold.complete or gold.source in complete,
             maybe=frozenset(gold.maybe),
+            weight=DOUBTFUL_WEIGHT if gold.source in doubtful else 1.0,
         )
         for gold, read in rows
         if not read.refused
