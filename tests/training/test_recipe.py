@@ -182,6 +182,26 @@ def test_the_same_seed_gives_the_same_weights(base: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+def test_the_base_keeps_its_share_of_the_weights(base: Path, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    pairs = [LabelledPair(f"University {i}", f"Oslo {i + i % 2}", 1 - i % 2) for i in range(64)]
+    saved = {}
+    for share in (0.0, 0.5, 1.0):
+        training = dataclasses.replace(
+            options(base, tmp_path / str(share)), epochs=1, base_share=share
+        )
+        saved[share] = load_file(fit_reranker(training, pairs).out / "model.safetensors")
+        start = load_file(training.out / "start" / "model.safetensors")
+    for name, weight in start.items():
+        np.testing.assert_allclose(saved[1.0][name], weight, atol=1e-6)
+        mean = (saved[0.0][name] + weight) / 2
+        np.testing.assert_allclose(saved[0.5][name], mean, atol=1e-6)
+    query = "bert.encoder.layer.0.attention.self.query.weight"
+    assert not np.allclose(saved[0.0][query], start[query], atol=1e-6)
+
+
+@pytest.mark.slow
 def test_a_finished_model_is_left_alone(trained: Trained, base: Path, gold: Path) -> None:
     out = trained.out
     before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
