@@ -47,7 +47,7 @@ from resolver.registry.organisation import OrganisationStatus
 from resolver.text.affiliation import Affiliation
 from resolver.text.text import registry_text
 
-FORM = 1
+FORM = 2
 """Form of the decision. Raise it with every change after which the same evidence and probabilities
 could give other links, another reason, or links with other evidence: here, in
 `resolver.matching.reason`, `resolver.matching.lineage`, or in what they rest on.

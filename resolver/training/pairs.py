@@ -179,29 +179,22 @@ def verdict(
         return None
     if relations and stands_on:
         return None
-    if stands_on and not stands_on <= claimed and _may_be_here(text, candidate, gold):
+    if stands_on and not stands_on <= claimed and _may_be_here(candidate, gold):
         return None
     return 0
 
 
-def _may_be_here(text: list[str], candidate: Document, gold: Sequence[Organisation]) -> bool:
-    """Whether a candidate, named beside the gold organisation, can be meant by its place.
+def _may_be_here(candidate: Document, gold: Sequence[Organisation]) -> bool:
+    """Whether a candidate, named beside the gold organisation, can be meant by its country.
 
     "Institute of Physics, University of Rome" has the words of the Institute of Physics in
-    London, whose country is another.
+    London, whose country is another. The city tells nothing: CNRS is in Paris, and named in all of
+    France.
     """
     places = [organisation.place for organisation in gold if organisation.place]
     if not places or not candidate.country_code:
         return True
-    if candidate.country_code not in {place.country_code for place in places}:
-        return False
-    cities = {place.city for place in places if place.city}
-    return (
-        not candidate.city
-        or not cities
-        or candidate.city in cities
-        or bool(mention(text, candidate.city))
-    )
+    return candidate.country_code in {place.country_code for place in places}
 
 
 def _rival(
