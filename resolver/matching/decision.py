@@ -61,7 +61,7 @@ OWN_SHARE = 0.5
 same string has all its words."""
 
 WEIGHED = 8
-"""Kinds of evidence that a link keeps, those of the largest effect. The judge weighs 44, most of
+"""Kinds of evidence that a link keeps, those of the largest effect. The judge weighs 70, most of
 them hardly, and with all of them a stored link would be three times its size."""
 
 NAMESAKE_SHARE = 0.25

@@ -105,7 +105,7 @@ def test_the_verdict_of_complete_labels_is_what_they_say(
         ("Department, University of Oslo", "nhm", False, 0),
         ("Institute of Physics, University of Oslo", "physics-osl", False, None),
         ("Institute of Physics, University of Oslo", "physics-gb", False, 0),
-        ("Institute of Physics, University of Oslo", "physics-trd", False, 0),
+        ("Institute of Physics, University of Oslo", "physics-trd", False, None),
         ("University of Oslo, Institute of Physics, Trondheim", "physics-trd", False, None),
         ("University of Oslo", "twin", False, 0),
         ("Universitetet, Department of Law", "namesake", True, None),
