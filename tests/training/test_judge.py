@@ -117,6 +117,7 @@ def test_the_trees_are_those_of_the_library() -> None:
 
     rng = np.random.default_rng(0)
     x = rng.normal(size=(800, len(NAMES)))
+    x[:, NAMES.index("identifier")] = 0  # which the judge weighs by a fixed number
     y = x[:, 0] + 0.5 * x[:, 1] * x[:, 2] > 0
     trained = lightgbm.train(
         {**TREES, "verbosity": -1, "num_threads": 1}, lightgbm.Dataset(x, y), 20
