@@ -297,8 +297,12 @@ LOST: dict[str, tuple[Case, Policy, Lost]] = {
         DEFAULT, (Stage.JUDGE, Fate.BELOW_THRESHOLD, None),
     ),
     "in another country": (
-        Case("York Univ., Trinity College, USA", [YORK_CA], [], [(YORK_CA, 0.8), (TRINITY_US, 0.1)], []),
-        DEFAULT, (Stage.DECISION, Fate.OTHER_COUNTRY, None),
+        Case("York Univ., UK", [YORK_CA], [], [(YORK_CA, 0.8), (YORK_GB, 0.1)], []),
+        DEFAULT, (Stage.DECISION, Fate.OTHER_COUNTRY, YORK_GB),
+    ),
+    "the text is a place": (
+        Case("Oxford, UK", [OXFORD], [], [(OXFORD, 0.8)], []),
+        DEFAULT, (Stage.DECISION, Fate.ONLY_PLACES, None),
     ),
     "its words are another's": (
         Case("Univ. of York", [YORK_CA], [YORK_GB], [(YORK_GB, 0.9), (YORK_CA, 0.8)], []),
