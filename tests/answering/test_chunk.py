@@ -22,7 +22,7 @@ from resolver.index.embedded import EmbeddedStore
 from resolver.matching.judge import LogitJudge
 from resolver.matching.matcher import Matcher
 from resolver.matching.meters import Meters
-from resolver.matching.override import Override, Verdict, statement
+from resolver.matching.override import Override, Verdict, new_override
 from resolver.matching.policy import Level, Policy, Succession
 from resolver.matching.recall import Recall
 from resolver.release import load
@@ -387,9 +387,9 @@ def test_all_doors_are_of_one_mind(
     assert due_answers.due_count(engine, version) == 0
     if refused:
         with pytest.raises(ValueError, match=r"no text|longer than 10,000"):
-            statement(raw, ETH, "is not", author="ada")
+            new_override(raw, ETH, "is not", author="ada")
     else:
-        overrides.add(engine, [statement(raw, ETH, "is not", author="ada")])
+        overrides.add(engine, [new_override(raw, ETH, "is not", author="ada")])
         assert due_answers.due_count(engine, version) == 0  # until somebody marks them
         found = overrides.applying(engine, [Affiliation.of(raw).text])
         (outcome,) = matcher.resolve([raw], overrides=found)
@@ -405,7 +405,7 @@ def test_what_a_text_is_not_holds_after_one_refresh(
     engine: Engine, matcher: Matcher, version: int, raw: str
 ) -> None:
     resolve_chunk(engine, matcher, version, [_record(1, raw)])
-    said = statement(raw, ETH, "is not", author="ada")
+    said = new_override(raw, ETH, "is not", author="ada")
     assert say(engine, [said]).answers == 1
     (due,) = due_answers.due(engine, version, limit=9)
     answer(engine, matcher, version, [(due.affiliation_id, due.text)], Policy())

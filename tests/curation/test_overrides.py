@@ -27,7 +27,7 @@ from resolver.database import overrides as stored
 from resolver.errors import SettingsError
 from resolver.intake.record import SourceRecord
 from resolver.matching.outcome import Outcome, Reason
-from resolver.matching.override import Override, Verdict, ids, statement
+from resolver.matching.override import Override, Verdict, ids, new_override
 from resolver.registry.organisation import Name, NameKind, Organisation, OrganisationStatus
 from resolver.text.affiliation import normalise
 
@@ -145,7 +145,7 @@ def test_a_file_without_the_columns_is_refused(header: str) -> None:
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 statements = st.builds(
-    statement,
+    new_override,
     texts.filter(normalise),
     st.sampled_from([YORK, OXFORD, "05a28rw58"]),
     st.sampled_from(Verdict),
@@ -244,7 +244,7 @@ def due(engine: Engine, version: int) -> list[str]:
 
 
 def saying(affiliation: str, ror_id: str = YORK, verdict: str = "is") -> Override:
-    return statement(affiliation, ror_id, verdict, author="ada")
+    return new_override(affiliation, ror_id, verdict, author="ada")
 
 
 def test_a_change_marks_the_answers_that_it_bears_on(engine: Engine, version: int) -> None:
