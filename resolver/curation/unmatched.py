@@ -16,8 +16,9 @@ from resolver.database.unmatched import EXAMPLES, Unmatched
 from resolver.matching.reason import organisations
 from resolver.registry.identifier import identifiers_in
 from resolver.text import vocabulary
-from resolver.text.country import named_country
+from resolver.text.gazetteer import PlaceKind, mentions
 from resolver.text.parts import Part, PartKind, is_generic, parts
+from resolver.text.text import Text
 from resolver.text.words import units
 
 MAX_SPELLINGS = 50
@@ -112,8 +113,8 @@ def unmatched_name(affiliation: str) -> UnmatchedName:
     return UnmatchedName(
         key=key,
         name=name,
-        city=_city(read, part),
-        country=named_country(affiliation),
+        city=_city(affiliation, read, part),
+        country=_country(affiliation),
         acronym=acronym.group(1) if acronym else None,
     )
 
@@ -151,9 +152,21 @@ def _words(part: Part) -> Iterator[str]:
     return iter(units(part.text))
 
 
-def _city(read: list[Part], named: Part | None) -> str | None:
-    """The last bare name after the organisation: usually the city."""
+def _country(affiliation: str) -> str | None:
+    """The country of the last place that is in one country only, as affiliations end with it."""
+    countries = [mention.countries for mention in mentions(Text(affiliation))]
+    return next((code for of in reversed(countries) if len(of) == 1 for code in of), None)
+
+
+def _city(affiliation: str, read: list[Part], named: Part | None) -> str | None:
+    """The last city after the organisation; where none is known the last bare name there."""
     if named is None:
         return None
-    behind = [p.text for p in read if p.kind is PartKind.NAME and p.start >= named.end]
-    return behind[-1] if behind else None
+    text = Text(affiliation)
+    cities = [
+        affiliation[text.spans[mention.start][0] : text.spans[mention.end - 1][1]]
+        for mention in mentions(text)
+        if mention.kind is PlaceKind.CITY and text.spans[mention.start][0] >= named.end
+    ]
+    bare = [p.text for p in read if p.kind is PartKind.NAME and p.start >= named.end]
+    return next(reversed(cities or bare), None)

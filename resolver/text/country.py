@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from resolver.text.text import Text
 from resolver.text.words import CJK, words
 
 # fmt: off
@@ -149,22 +148,6 @@ def _folded(code: str) -> tuple[str, ...]:
     return tuple(
         form if CJK.fullmatch(form) else f" {form} " for form in forms if form not in _AMBIGUOUS
     )
-
-
-def named_country(text: str) -> str | None:
-    """The country that a text names last, as affiliations do: ISO 3166-1 alpha-2, or None."""
-    padded = Text(text).padded
-    ends = {
-        code: max((padded.rfind(form) + len(form) for form in forms if form in padded), default=0)
-        for code, forms in _all_forms().items()
-    }
-    last = max(ends, key=lambda code: ends[code])
-    return last if ends[last] else None
-
-
-@cache
-def _all_forms() -> Mapping[str, tuple[str, ...]]:
-    return {code: (Text(name).padded, *_folded(code)) for code, name in ENGLISH_NAMES.items()}
 
 
 def family(code: str) -> str:

@@ -1,11 +1,8 @@
-import pytest
-
 from resolver.text.country import (
     COUNTRY_FORMS,
     ENGLISH_NAMES,
     TERRITORIES,
     family,
-    named_country,
 )
 from resolver.text.words import words
 
@@ -13,20 +10,6 @@ from resolver.text.words import words
 def test_every_form_has_words() -> None:
     assert all(words(form) for forms in COUNTRY_FORMS.values() for form in forms)
     assert all(code.isupper() and len(code) == 2 for code in COUNTRY_FORMS)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Univ. Bonn, Deutschland", "DE"),
-        ("Goethe University, Germany; now in Rome, Italy", "IT"),
-        ("San Juan, Puerto Rico, USA", "US"),
-        ("Université Laval, Québec", None),
-        ("", None),
-    ],
-)
-def test_named_country(text: str, expected: str | None) -> None:
-    assert named_country(text) == expected
 
 
 def test_territories_lead_to_countries() -> None:
