@@ -128,7 +128,7 @@ CHOICES: dict[str, tuple[dict[str, Any], str, list[str]]] = {
     "other types": ({"types": ("company",)}, HOSPITAL, []),
     "level": ({"level": "top-parent"}, KINGS, ["04cw6st05"]),
     "accept_probability": ({"accept_probability": 0.999}, BOTH, []),
-    "target_precision": ({"target_precision": 0.98}, BOTH, []),
+    "target_precision": ({"target_precision": 0.995}, "UCL", []),
     "succession": ({"succession": "roll-forward"}, "Université Paris-Sud", ["03xjwb503"]),
     "None": ({"max_links": None, "level": None}, BOTH, ["041nas322", "05a28rw58"]),
 }
