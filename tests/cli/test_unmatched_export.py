@@ -99,7 +99,7 @@ def test_csv_is_a_request_an_organisation(unmatched: Unmatched) -> None:
         (("--min-count", "2"), ["Kelmar Technical University"]),
         (("--reason", "below_threshold"), ["Velmar Optics Ltd."]),
         ((), ["Kelmar Technical University"]),
-        (("--reason", "place_only", "--reason", "empty"), ["", "Oslo"]),
+        (("--reason", "place_only", "--reason", "empty"), ["", "Oslo, Norway"]),
         (("--min-count", "99"), []),
     ],
     ids=" ".join,
