@@ -42,7 +42,7 @@ from resolver.matching.policy import Policy
 from resolver.matching.reading import competes, identifier_positions
 from resolver.matching.reason import why_none
 from resolver.registry.document import Document
-from resolver.registry.identifier import identifiers_in, is_domain
+from resolver.registry.identifier import numbers_in
 from resolver.registry.organisation import OrganisationStatus
 from resolver.text.affiliation import Affiliation
 from resolver.text.text import registry_text
@@ -193,10 +193,9 @@ class _Comparison:
         self._in_identifiers = identifier_positions(affiliation)
 
     @cached_property
-    def numbers(self) -> frozenset[str]:
+    def numbers(self) -> set[str]:
         """The identifiers in the text that are no domains."""
-        carried = identifiers_in(self.affiliation.text)
-        return frozenset(identifier for identifier in carried if not is_domain(identifier))
+        return numbers_in(self.affiliation.text)
 
     @cached_property
     def places(self) -> NamedPlaces:

@@ -20,7 +20,7 @@ from resolver.matching.acronym import Acronyms
 from resolver.matching.candidate import Candidate
 from resolver.matching.place import NamedPlaces
 from resolver.registry.document import Document
-from resolver.registry.identifier import identifiers_in, is_domain, written_identifiers
+from resolver.registry.identifier import domains_in, numbers_in, written_identifiers
 from resolver.text.affiliation import Affiliation
 from resolver.text.alignment import Alignment, align
 from resolver.text.text import Text, registry_text
@@ -131,13 +131,13 @@ class Reading:
     @cached_property
     def identified(self) -> Flags:
         """Whether the text has an identifier of each one in a registry: its ROR id, GRID, ISNI …"""
-        numbers = {i for i in identifiers_in(self.affiliation.text) if not is_domain(i)}
+        numbers = numbers_in(self.affiliation.text)
         return np.array([not numbers.isdisjoint(d.identifiers) for d in self.documents], np.bool_)
 
     @cached_property
     def domains(self) -> Flags:
         """Whether the text has a web or e-mail domain of each one that no other candidate has."""
-        carried = {i for i in identifiers_in(self.affiliation.text) if is_domain(i)}
+        carried = domains_in(self.affiliation.text)
         owned = [carried.intersection(document.identifiers) for document in self.documents]
         owners = Counter(chain.from_iterable(owned))
         return np.array([any(owners[domain] == 1 for domain in of) for of in owned], np.bool_)

@@ -103,8 +103,17 @@ def identifiers_in(text: str) -> set[str]:
     return {written.value for written in written_identifiers(text) if written.value}
 
 
-def is_domain(identifier: str) -> bool:
-    """Whether an identifier is a domain; else it is a number in a registry."""
+def numbers_in(text: str) -> set[str]:
+    """Those of the `identifiers_in` an affiliation that are numbers in a registry."""
+    return {identifier for identifier in identifiers_in(text) if not _is_domain(identifier)}
+
+
+def domains_in(text: str) -> set[str]:
+    """Those of the `identifiers_in` an affiliation that are domains."""
+    return {identifier for identifier in identifiers_in(text) if _is_domain(identifier)}
+
+
+def _is_domain(identifier: str) -> bool:
     return identifier.startswith("domain:")
 
 
