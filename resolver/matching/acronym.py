@@ -101,19 +101,8 @@ class Acronyms:
         claimed = matched | self.own(document) | frozenset(given)
         for name in _names(document):
             if len(name.units) > 1:
-                claimed |= self._written_out(name.units)
+                claimed = claimed.union(*self.affiliation.where(name))
         return claimed
-
-    def _written_out(self, name: tuple[str, ...]) -> frozenset[int]:
-        """Positions where a name stands word for word."""
-        units = self.affiliation.units
-        starts = (p for p, unit in enumerate(units) if unit == name[0])
-        return frozenset(
-            position
-            for start in starts
-            if units[start : start + len(name)] == name
-            for position in range(start, start + len(name))
-        )
 
     def _agreement(self, name: Text, words: frozenset[int]) -> float:
         """The share of these words that a name has, or of the name's words that are among them,

@@ -222,13 +222,10 @@ class NamedPlaces:
         """Where a name of the registry stands, and is not read as a place in another country."""
         if not name or not self.text.holds(phrase := registry_text(name)):
             return
-        units, length = self.text.units, len(phrase.units)
-        for start in range(len(units) - length + 1):
-            if units[start : start + length] == phrase.units:
-                positions = frozenset(range(start, start + length))
-                over = [m for m in self.mentions if not positions.isdisjoint(m.positions)]
-                if code is None or all(family(code) in map(family, m.countries) for m in over):
-                    yield positions
+        for positions in self.text.where(phrase):
+            over = [m for m in self.mentions if not positions.isdisjoint(m.positions)]
+            if code is None or all(family(code) in map(family, m.countries) for m in over):
+                yield positions
 
 
 def _home(document: Document) -> Place | None:

@@ -7,6 +7,7 @@ once, by whoever asks first.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -77,6 +78,14 @@ class Text:
     def holds(self, phrase: Text) -> bool:
         """Whether the words of a phrase stand in this text, one after the other."""
         return bool(phrase.words) and phrase.padded in self.padded
+
+    def where(self, phrase: Text) -> Iterator[frozenset[int]]:
+        """The positions of the units of each place where those of a phrase stand, one after the
+        other and spelt the same."""
+        units, wanted = self.units, phrase.units
+        for start in range(len(units) - len(wanted) + 1):
+            if units[start : start + len(wanted)] == wanted:
+                yield frozenset(range(start, start + len(wanted)))
 
 
 @lru_cache(maxsize=1 << 15)
