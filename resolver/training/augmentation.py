@@ -310,20 +310,19 @@ def joint(
     *,
     count: int,
     seed: int,
-    of_held_out: bool = False,
 ) -> Iterator[Labelled]:
     """`count` affiliations as laboratories with several parents write them.
 
     Organisations of one city, most by a name and some by an acronym, together with such as act in
-    the whole country: "LAAS, CNRS, Univ. Toulouse, INSA, Toulouse, France". All of them are held
-    out, or none is. No string, where no city has two. The same arguments give the same strings.
+    the whole country: "LAAS, CNRS, Univ. Toulouse, INSA, Toulouse, France". None of them is held
+    out. No string, where no city has two. The same arguments give the same strings.
     """
     rng = random.Random(seed)  # noqa: S311
     cities: dict[tuple[str, str], list[Organisation]] = {}
     national: dict[str, list[Organisation]] = {}
     for organisation in organisations:
         place = organisation.place
-        if held_out(organisation.ror_id) == of_held_out and place and place.country_code:
+        if not held_out(organisation.ror_id) and place and place.country_code:
             if place.city:
                 cities.setdefault((place.country_code, place.city), []).append(organisation)
             if any(name.kinds == {NameKind.ACRONYM} for name in organisation.names):
