@@ -72,7 +72,7 @@ class Example:
     `item` is the whole string, `text` the statement (`resolver.text.statements`). `shortlist` are
     the positions of those that were reranked, in the same order, `logits` their scores. `verdicts`
     are 1 (named in the statement), 0 (surely not) or None (it cannot be known, and is left out).
-    Where the labels are `complete`, precision and recall are measured.
+    Where the labels of the string are complete, precision and recall are measured.
     """
 
     item: Labelled
@@ -81,7 +81,6 @@ class Example:
     shortlist: tuple[int, ...]
     logits: tuple[float, ...]
     verdicts: tuple[int | None, ...]
-    complete: bool = False
 
     def judged(self, probabilities: Sequence[float]) -> JudgedStatement:
         """The statement with the shortlist's probabilities."""
@@ -169,7 +168,6 @@ def _of_string(
             tuple(shortlist),
             tuple(logit for _, logit in of_one),
             tuple(verdicts),
-            complete=item.complete,
         )
         for judged, shortlist, of_one, verdicts in zip(
             reranked, shortlists, scored, verdicts_of(item, scored, organisations), strict=True
@@ -384,7 +382,7 @@ def _operating(
     points = []
     strings: dict[str, tuple[Labelled, list[JudgedStatement]]] = {}
     for example, row in zip(examples, probabilities, strict=True):
-        if example.complete:
+        if example.item.complete:
             _, statements = strings.setdefault(example.item.affiliation, (example.item, []))
             statements.append(example.judged(row.tolist()))
     wanted = sum(len(item.ror_ids) for item, _ in strings.values())

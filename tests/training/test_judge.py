@@ -55,7 +55,11 @@ def examples(count: int, *, seed: int = 1) -> list[Example]:
         names = list(dict.fromkeys(names))
         candidates = [candidate(name, rng.random()) for name in names]
         logits = tuple(rng.gauss(2 if name == right else -2, 1.5) for name in names)
-        item = Labelled(f"Department {number}, {right}, Norway", frozenset({right}))
+        item = Labelled(
+            f"Department {number}, {right}, Norway",
+            frozenset({right}),
+            complete=rng.random() < 0.5,
+        )
         verdicts = tuple(1 if name == right else 0 for name in names)
         found.append(
             Example(
@@ -65,7 +69,6 @@ def examples(count: int, *, seed: int = 1) -> list[Example]:
                 tuple(range(len(names))),
                 logits,
                 (*verdicts[:-1], None),
-                complete=rng.random() < 0.5,
             )
         )
     return found
@@ -241,4 +244,4 @@ def test_examples_are_the_shortlists_of_strings_that_the_reranker_did_not_see(
     for example in found:
         logits = example.features()[:, NAMES.index("logit")]
         assert logits == pytest.approx(example.logits, abs=1e-6)
-        assert example.complete == (example.item in further)
+        assert example.item.complete == (example.item in further)
