@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +34,7 @@ from resolver.settings import Settings, load_settings
 if TYPE_CHECKING:
     from resolver.training.card import About
     from resolver.training.presets import Preset
-    from resolver.training.report import TrainingReport
+    from resolver.training.report import MeanReport, TrainingReport
     from resolver.training.reranker import TrainingStep
 
 
@@ -42,6 +43,7 @@ class Target(StrEnum):
 
     ENCODER = "encoder"
     RERANKER = "reranker"
+    MEAN = "mean"
     CALIBRATION = "calibration"
     JUDGE = "judge"
 
@@ -64,6 +66,7 @@ class Precision(StrEnum):
 _RERANKER = "Reranker: data"
 _OPTIMISER = "Reranker: training"
 _JUDGE = "Judge"
+_MEAN = "Mean of rerankers"
 
 
 def train(
@@ -182,6 +185,16 @@ def train(
             rich_help_panel=_JUDGE,
         ),
     ] = None,
+    of: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RERANKER",
+            help="A reranker of the mean; may be repeated. For the judge of a mean: those that "
+            "were trained without fold 0, fold 1 … of as many (--set fold=… --set folds=…), in "
+            "this order: the strings of each fold are scored by the one that did not see them.",
+            rich_help_panel=_MEAN,
+        ),
+    ] = None,
     further: Annotated[
         list[Path] | None,
         typer.Option(
@@ -225,7 +238,8 @@ def train(
         bool, typer.Option(help="Also write the small ONNX form (BERT-like bases).")
     ] = True,
 ) -> None:
-    """Train the encoder or the reranker, or fit its calibration or the judge.
+    """Train the encoder or the reranker, take the mean of rerankers, or fit the calibration or the
+    judge.
 
     They learn from labelled affiliations and the loaded registry. Wrong candidates come from
     the active index, as later in use. One organisation in twenty is held out: its strings
@@ -237,10 +251,22 @@ def train(
         with writing(out):
             _calibrate(settings, gold, out)
         return
+    if part is Target.MEAN:
+        with writing(out):
+            _make_mean(settings, gold, complete or [], of or [], out, seed)
+        return
     if part is Target.JUDGE:
         with writing(out):
             _train_judge(
-                settings, gold, out, seed, left_out, further or [], complete or [], doubtful or []
+                settings,
+                gold,
+                out,
+                seed,
+                left_out,
+                of or [],
+                further or [],
+                complete or [],
+                doubtful or [],
             )
         return
     with _installed():
@@ -370,14 +396,20 @@ def _print_step(step: TrainingStep) -> None:
 
 
 def _print_report(report: TrainingReport, out: Path) -> None:
-    say(
-        f"{report.pairs:,} pairs; on {report.held_out_strings:,} strings of held-out organisations:"
-    )
+    say(f"{report.pairs:,} pairs")
     if report.before and report.after:
         table = Table("", "MAP", "MRR@10", "nDCG@10")
         for name, figures in (("before", report.before), ("after", report.after)):
             table.add_row(name, *(f"{x:.4f}" for x in (figures.map, figures.mrr, figures.ndcg)))
         console.print(table)
+    _print_rankings(report)
+    if report.best is not None:
+        say(f"the checkpoint of step {report.best:,} was kept")
+    say(f"reranker in {out / 'onnx' if report.exported else out}")
+
+
+def _print_rankings(report: TrainingReport | MeanReport) -> None:
+    say(f"on {report.held_out_strings:,} strings of held-out organisations:")
     table = Table("first stage's candidates", "strings", "top 1", "MRR@10", "nDCG@10")
     for name, ranking in (
         ("as they come", report.first_stage),
@@ -388,8 +420,30 @@ def _print_report(report: TrainingReport, out: Path) -> None:
             shares = (f"{x:.4f}" for x in (ranking.top1, ranking.mrr, ranking.ndcg))
             table.add_row(name, f"{ranking.strings:,}", *shares)
     console.print(table)
-    if report.best is not None:
-        say(f"the checkpoint of step {report.best:,} was kept")
+
+
+def _make_mean(
+    settings: Settings,
+    gold: list[Path],
+    complete: list[str],
+    models: list[str],
+    out: Path,
+    seed: int,
+) -> None:
+    with _installed():
+        from resolver.training import recipe
+        from resolver.training.report import Data
+    organisations = _organisations(settings)
+    with Installation(settings) as installation, installation.open_recall() as first_stage:
+        report = recipe.make_mean(
+            models,
+            out,
+            Data(gold=tuple(gold), complete=tuple(complete)),
+            organisations,
+            first_stage,
+            seed=seed,
+        )
+    _print_rankings(report)
     say(f"reranker in {out / 'onnx' if report.exported else out}")
 
 
@@ -426,6 +480,7 @@ def _train_judge(
     out: Path,
     seed: int,
     left_out: int | None,
+    of: list[str],
     further: list[Path],
     complete: list[str],
     doubtful: list[str],
@@ -437,26 +492,38 @@ def _train_judge(
         from resolver.training.pairs import read_labelled
         from resolver.training.report import Data
     organisations = _organisations(settings)
-    strings = training.unseen(
-        [item for path in gold for item in read_labelled(path, complete, doubtful)],
+    by_id = {organisation.ror_id: organisation for organisation in organisations}
+    labelled = [item for path in gold for item in read_labelled(path, complete, doubtful)]
+    unseen = training.unseen(
+        labelled,
         organisations,
         left_out=left_out,
         folds=Data(gold=()).folds,
         further=[item for path in further for item in read_labelled(path, complete, doubtful)],
         seed=seed,
     )
+    folds = [training.of_fold(labelled, number, len(of)) for number in range(len(of))]
+    strings = [*unseen, *chain.from_iterable(folds)]
     with (
         Installation(settings) as installation,
         installation.open_matcher(judge=LogitJudge(1.0, 0.0)) as matcher,
     ):
-        by_id = {organisation.ror_id: organisation for organisation in organisations}
         with progress("strings sieved", len(strings)) as report:
             sieve = training.fit_sieve(
                 matcher.recall, strings, by_id, depth=settings.recall_depth, progress=report
             )
         matcher = replace(matcher, sieve=sieve)
         with progress("strings", len(strings)) as report:
-            examples = training.examples(matcher, strings, by_id, progress=report)
+            examples = training.examples(matcher, unseen, by_id, progress=report)
+        for model, of_fold in zip(of, folds, strict=True):
+            reranker = parts.load_reranker(settings.model_copy(update={"reranker": model}))
+            with (
+                contextlib.closing(reranker),
+                progress(f"strings by {model}", len(of_fold)) as report,
+            ):
+                examples += training.examples(
+                    replace(matcher, reranker=reranker), of_fold, by_id, progress=report
+                )
         features = [example.features() for example in examples]
         with progress("fits", training.PARTS + 1) as report:
             judge, operating = training.fit_judge(examples, features, progress=report)

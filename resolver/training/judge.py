@@ -3,6 +3,8 @@
 On the strings that a reranker was trained on its scores are better than on any others. So the judge
 is fitted on strings that the reranker did not see: those of held-out organisations (`pairs.split`),
 those of the fold that was left out of the training (`pairs.fold`), and strings of other files.
+Where the reranker is the mean of some that were each trained without one fold, the strings of each
+fold are scored by the one that did not see it (`of_fold`).
 """
 
 from __future__ import annotations
@@ -114,11 +116,19 @@ def unseen(
     held-out organisations.
     """
     rest, held = split(labelled)
-    of_fold = [item for item in rest if fold(item.affiliation, folds) == left_out]
+    of_one = [item for item in rest if fold(item.affiliation, folds) == left_out]
     active = [o for o in organisations if o.status is OrganisationStatus.ACTIVE]
     made = in_their_scripts(active, count=IN_THEIR_SCRIPTS, seed=seed)
-    every = [*held, *of_fold, *further, *made]
+    every = [*held, *of_one, *further, *made]
     return list({item.affiliation: item for item in every}.values())
+
+
+def of_fold(labelled: Sequence[Labelled], number: int, folds: int) -> list[Labelled]:
+    """The strings of a fold, each once, but for those of held-out organisations: what a reranker
+    that was trained on the other folds of `labelled` did not see."""
+    rest, _ = split(labelled)
+    of_one = [item for item in rest if fold(item.affiliation, folds) == number]
+    return list({item.affiliation: item for item in of_one}.values())
 
 
 def examples(

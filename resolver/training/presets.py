@@ -183,7 +183,6 @@ def _require_sound(training: RerankerTraining, data: Data) -> None:
         for name, value in (
             ("dropout", training.dropout),
             ("warmup", training.warmup),
-            ("base_share", training.base_share),
             ("affiliation_share", data.affiliation_share),
         )
         if value is not None and not 0 <= value <= 1

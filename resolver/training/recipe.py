@@ -27,6 +27,7 @@ from resolver.training.augmentation import Material, joint, read_material, synth
 from resolver.training.card import About
 from resolver.training.encoder import EncoderTraining, text_pairs, train_encoder
 from resolver.training.export import export_reranker
+from resolver.training.mean import write_mean
 from resolver.training.pairs import (
     FirstStage,
     Labelled,
@@ -44,7 +45,7 @@ from resolver.training.ranking import (
     scores,
     shortlists,
 )
-from resolver.training.report import Data, TrainingReport
+from resolver.training.report import Data, MeanReport, TrainingReport
 from resolver.training.reranker import RerankerTraining, TrainingStep, fit_reranker
 from resolver.weights import files
 
@@ -246,6 +247,43 @@ def finish_reranker(
     (out / run.CARD).write_text(card.text(made), encoding="utf-8")
     run.finish(out, card.record(made))
     return report
+
+
+def make_mean(
+    models: Sequence[str],
+    out: Path,
+    data: Data,
+    organisations: Iterable[Organisation],
+    first_stage: FirstStage,
+    *,
+    seed: int,
+) -> MeanReport:
+    """The mean of rerankers (`mean.write_mean`) in `out`, its ONNX form in ``<out>/onnx``; both are
+    measured and calibrated on the strings of held-out organisations, as a trained one is.
+
+    Raises:
+        GoldError: a line of a gold file cannot be read.
+        ModelError: the models do not fit each other.
+    """
+    _, by_id = _known(organisations)
+    train, rest = split(_gold(data))
+    write_mean(models, out)
+    lists = shortlists(rest, by_id, first_stage)
+    checkpoint, fitted = _measure(load_cross_encoder(str(out), None), lists, out)
+    exported = None
+    if _has_onnx_form(out):
+        strings = random.Random(seed).sample(train, min(EXPORT_SAMPLE, len(train)))  # noqa: S311
+        learnt = list(pairs(strings, by_id, first_stage, negatives=data.negatives, seed=seed))
+        folder = out / "onnx"
+        export_reranker(out, folder, _sample(learnt, seed))
+        exported, fitted = _measure(load_onnx(folder, name=str(folder)), lists, folder)
+    return MeanReport(
+        held_out_strings=len(lists),
+        first_stage=ranking(lists, first_stage_order(lists)),
+        checkpoint=checkpoint,
+        exported=exported,
+        calibration=fitted,
+    )
 
 
 def make_encoder(

@@ -76,3 +76,14 @@ class TrainingReport:
     before: Reranking | None = None
     after: Reranking | None = None
     best: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeanReport:
+    """The mean of rerankers, measured as `TrainingReport` has it."""
+
+    held_out_strings: int
+    first_stage: Ranking
+    checkpoint: Ranking
+    exported: Ranking | None
+    calibration: Calibration | None

@@ -62,10 +62,6 @@ class RerankerTraining:
     on a CPU (None: one a core). `checkpoint_steps` saves a checkpoint every so many steps (None:
     only the end); an interrupted run continues from the last one.
 
-    `base_share` in [0, 1] is the share of the base in the weights that are saved: their mean with
-    those of the base keeps more of what the base knew and the pairs do not show (M. Wortsman et
-    al., "Robust fine-tuning of zero-shot models", 2022).
-
     `batch_size` and `evaluation_batch_size` are for each device; `warmup` is a share of the
     steps; `dropout` None keeps the base's own. `evaluation_steps` evaluates every so many steps
     and after the last (None: only before and after the training); with `keep_best` the
@@ -98,7 +94,6 @@ class RerankerTraining:
     dropout: float | None = 0.0
     like_lengths: bool = True
     positive_weight: float | None = None
-    base_share: float = 0.0
     evaluation_steps: int | None = None
     keep_best: bool = False
     logging_steps: int = 50
@@ -205,8 +200,6 @@ def fit_reranker(
         log.info("going on from %s", last)
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
     best = trainer.state.best_model_checkpoint if options.keep_best else None
-    if options.base_share:
-        _mix(model, start, options.base_share)
     after = _measured(model, measure) if state.is_main_process else None
     with processes.main_first(options.device) as main:
         if main:
@@ -314,21 +307,6 @@ def cross_encoder(start: Path, options: RerankerTraining, device: str) -> CrossE
     if options.freeze_words:
         model.model.get_input_embeddings().weight.requires_grad_(False)
     return model
-
-
-def _mix(model: CrossEncoder, start: Path, share: float) -> None:
-    """Replace the weights of a trained model by their mean with those at `start`, which count by
-    `share`."""
-    from safetensors.torch import load_file
-
-    before = load_file(start / "model.safetensors")
-    trained = model.model.state_dict()
-    model.model.load_state_dict(
-        {
-            name: value.lerp(before[name].to(value), share) if name in before else value
-            for name, value in trained.items()
-        }
-    )
 
 
 def _rows(rows: Iterable[tuple[str, str, int]]) -> datasets.Dataset:

@@ -51,13 +51,13 @@ def save_tokenizer(folder: Path, *, separators: bool = True) -> Tokenizer:
     return tokenizer
 
 
-def save_bert(folder: Path, *, labels: int | None, layers: int = 2) -> Path:
+def save_bert(folder: Path, *, labels: int | None, layers: int = 2, seed: int = 0) -> Path:
     """A BERT of width 32; `labels` None: without a head, as an encoder is published."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification, BertModel
 
     tokenizer = save_tokenizer(folder)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=32,

@@ -30,6 +30,7 @@ from resolver.training.judge import (
     TREES,
     Example,
     fit_judge,
+    of_fold,
     trees_of,
     unseen,
 )
@@ -234,6 +235,13 @@ def test_examples_are_the_shortlists_of_strings_that_the_reranker_did_not_see(
         left_out = fold(item.affiliation, 2) == 1
         assert (item.affiliation in texts) >= left_out
     assert sum(item.certain for item in strings) == 3
+    folds = [
+        {item.affiliation for item in of_fold([*trained, *of_held_out], number, 2)}
+        for number in (0, 1)
+    ]
+    assert not folds[0] & folds[1]
+    assert folds[1] <= texts
+    assert folds[0] | texts == texts | {item.affiliation for item in trained}
     with closing(store.open()) as index:
         matcher = Matcher(Recall(encoder, index), reranker, LogitJudge(1.0, 0.0), rerank_depth=5)
         ticks: list[int] = []
