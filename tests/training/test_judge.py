@@ -212,6 +212,7 @@ def test_near_names_are_left_where_the_registry_lacks_what_is_named(
     assert [example.candidates[position].ror_id for position in example.shortlist] == left
     assert list(example.verdicts) == verdicts_left
     assert [float(candidates.index(name)) for name in left] == list(example.logits)
+    assert example.item.weight == judge.ABSENT_WEIGHT
     assert NAMED not in {candidate.ror_id for candidate in example.candidates}
 
 
