@@ -49,8 +49,8 @@ hardly see a near name without the right one beside it."""
 
 ABSENT_WEIGHT = 0.25
 """Weight of such a second example beside the first. The two factors together say how often the
-registry lacks what a string names. At 0.05 more is found at a precision of 99; at 0.1 and 0.2 recall
-at the threshold 0.5 falls, and precision hardly rises."""
+registry lacks what a string names. At 0.05 more is found at a precision of 99; at 0.1 and 0.2
+recall at the threshold 0.5 falls, and precision hardly rises."""
 
 PARTS = 5
 """Parts of the strings for cross-validation: each part is decided by a judge that was fitted on the
