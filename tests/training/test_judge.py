@@ -80,7 +80,7 @@ def evidence_of(found: Sequence[Example]) -> list[Features]:
 
 @pytest.fixture(scope="module")
 def fitted() -> tuple[list[Example], object, tuple[tuple[float, float, float], ...]]:
-    found = examples(700)
+    found = examples(12 * len(NAMES))
     judge, operating = fit_judge(found, evidence_of(found))
     return found, judge, tuple(operating)
 
