@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from resolver.matching.place import UNKNOWN_DISTANCE, NamedPlaces, Positions
 from resolver.matching.reading import Counts, Flags, Numbers, Reading, Relation, of_others
+from resolver.matching.remainder import Remainder
 from resolver.registry.document import Document
 from resolver.registry.organisation import OrganisationStatus
 from resolver.text.alignment import Alignment, own_words_missing
@@ -68,7 +69,8 @@ class Shortlist:
 
     `positions` are theirs in the reading, in its order, and `logit` the reranker's scores.
     `rivals`, `namesakes` and `shared` are the reading's, of these candidates alone; `alignments`
-    say how their names lie in the text. `all_names` are those of the whole reading.
+    say how their names lie in the text, and `remainders` what is left around them. `all_names` are
+    those of the whole reading.
     """
 
     def __init__(self, reading: Reading, positions: Sequence[int], logits: Sequence[float]) -> None:
@@ -85,6 +87,18 @@ class Shortlist:
         self.places = reading.places
         self.all_names = reading.names
         self.alignments = [reading.alignment(position) for position in positions]
+        self.remainders = [
+            reading.remainder(position, named)
+            for position, named in zip(positions, self._named_beside(), strict=True)
+        ]
+
+    def _named_beside(self) -> list[frozenset[int]]:
+        """For each candidate the positions of the whole names of others that are no rivals."""
+        whole = np.array([alignment.exact for alignment in self.alignments], np.bool_)
+        return [
+            frozenset().union(*(self.matched[j] for j in np.flatnonzero(beside).tolist()))
+            for beside in whole & self.others & ~self.rivals
+        ]
 
     @cached_property
     def parents(self) -> Relation:
@@ -243,6 +257,10 @@ def _flags(values: Iterable[object]) -> Flags:
 
 def _of_alignment(value: Callable[[Alignment], float]) -> Callable[[Shortlist], Numbers]:
     return lambda s: np.array([value(alignment) for alignment in s.alignments], np.float64)
+
+
+def _of_remainder(value: Callable[[Remainder], float]) -> Callable[[Shortlist], Numbers]:
+    return lambda s: np.array([value(remainder) for remainder in s.remainders], np.float64)
 
 
 _weight = _of_alignment(lambda a: a.weight)
@@ -542,15 +560,28 @@ NAME_FEATURES: tuple[Feature[Shortlist], ...] = (
         _of_alignment(lambda a: a.between),
     ),
     Feature(
-        "own_beside",
-        "on how many sides of the name stands, in its part, a word that says what something is "
-        "called",
-        _of_alignment(lambda a: a.own_beside),
+        "part_share",
+        "of the words in its part between commas that say what something is called or studies, the "
+        "share that some name of the organisation has; places and whole names of other candidates "
+        "are not counted",
+        _of_remainder(lambda r: r.share),
     ),
     Feature(
-        "kind_beside",
-        "on how many sides of the name stands, in its part, a word that says what something is",
-        _of_alignment(lambda a: a.kind_beside),
+        "left_rare",
+        "the words of that part that say what something is called and that no name of it has, each "
+        "as 1 / (1 + candidates whose name has it)",
+        _of_remainder(lambda r: r.rare),
+    ),
+    Feature(
+        "left_sorts",
+        'how many sorts of organisations ("hospital", "university") that part names and neither '
+        "its names nor its types do",
+        _of_remainder(lambda r: r.sorts),
+    ),
+    Feature(
+        "missing_sorts",
+        "how many sorts of organisations its name names and that part does not",
+        _of_remainder(lambda r: r.missing_sorts),
     ),
     Feature(
         "rival_weight",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property, lru_cache
 from itertools import chain
 
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from resolver.matching.acronym import Acronyms
 from resolver.matching.candidate import Candidate
 from resolver.matching.place import NamedPlaces
+from resolver.matching.remainder import Remainder, Surroundings, remainder, sorts_of
 from resolver.registry.document import Document
 from resolver.registry.identifier import domains_in, numbers_in, written_identifiers
 from resolver.text.affiliation import Affiliation
@@ -115,6 +116,35 @@ class Reading:
             self.matched[position],
             _place_words(document.city, document.region, document.country),
         )
+
+    def remainder(self, position: int, named: Collection[int] = ()) -> Remainder:
+        """What the name of the candidate at a position, without such a country, and the part of the
+        text where it stands leave of each other. The whole names of other candidates stand at the
+        positions `named`."""
+        document, matched = self.documents[position], self.matched[position]
+        numbers = {self.part_of_unit[at] for at in matched}
+        around = Surroundings(
+            self.affiliation,
+            [at for at, number in enumerate(self.part_of_unit) if number in numbers],
+            frozenset().union(*(self._sorts_of_parts[number] for number in numbers)),
+            self._in_places.union(named),
+            self._holders,
+        )
+        return remainder(document, _without_country(document), matched, around)
+
+    @cached_property
+    def _sorts_of_parts(self) -> list[frozenset[str]]:
+        return list(map(sorts_of, self.affiliation.pieces))
+
+    @cached_property
+    def _in_places(self) -> frozenset[int]:
+        return frozenset().union(*(mention.positions for mention in self.places.mentions))
+
+    @cached_property
+    def _holders(self) -> list[int]:
+        """For each unit of the text the number of candidates whose name has it."""
+        counts = Counter(chain.from_iterable(set(chain(*alike)) for alike in self.alike))
+        return [counts[position] for position in range(len(self.affiliation.units))]
 
     @cached_property
     def capitals(self) -> frozenset[str]:

@@ -68,10 +68,8 @@ class Alignment:
 
     `own` counts the words of kind `WordKind.OWN` that match, `missing_own` those and numbers that
     stand nowhere in the text, `missing_kind` the words of the kinds `KIND` and `FIELD` that are not
-    among the matched ones, `between` words between the matched ones, links aside. `own_beside` and
-    `kind_beside` count the sides (0 to 2) on which the next word in the same part, links aside, is
-    an `OWN` one (after the name also a number), or a `KIND` or `FIELD`. `weight` is the sum of the
-    `WEIGHT` of the matched words.
+    among the matched ones, `between` words between the matched ones, links aside. `weight` is the
+    sum of the `WEIGHT` of the matched words.
     """
 
     run: float
@@ -81,8 +79,6 @@ class Alignment:
     missing_own: int
     missing_kind: int
     between: int
-    own_beside: int
-    kind_beside: int
     weight: float
 
 
@@ -152,16 +148,21 @@ def align(
         elif kind is not WordKind.LINK:
             missing_kind += not any(position in matched for position in positions)
     if not matched:
-        return Alignment(run, False, False, own, missing_own, missing_kind, 0, 0, 0, 0.0)
+        return Alignment(run, False, False, own, missing_own, missing_kind, 0, 0.0)
     first, last = min(matched), max(matched)
     if exact is not None:
         first, last = exact, exact + len(name.units) - 1
-    before = _next_kind(text, kinds, parts, range(first - 1, -1, -1), first, places)
-    after = _next_kind(text, kinds, parts, range(last + 1, len(kinds)), last, places)
+    beside = (
+        _says_something(text, kinds, parts, side, edge, places)
+        for side, edge in (
+            (range(first - 1, -1, -1), first),
+            (range(last + 1, len(kinds)), last),
+        )
+    )
     return Alignment(
         run=run,
         exact=exact is not None,
-        alone=exact is not None and before is after is WordKind.LINK,
+        alone=exact is not None and not any(beside),
         own=own,
         missing_own=missing_own,
         missing_kind=missing_kind,
@@ -169,8 +170,6 @@ def align(
             kinds[position] is not WordKind.LINK and position not in matched
             for position in range(first, last + 1)
         ),
-        own_beside=(before is WordKind.OWN) + (after in _NAMING),
-        kind_beside=(before in _KINDS) + (after in _KINDS),
         weight=sum(WEIGHT[kinds[position]] for position in matched),
     )
 
@@ -183,7 +182,6 @@ def own_words_missing(text: Text, name: Text) -> int:
     )
 
 
-_KINDS = frozenset({WordKind.KIND, WordKind.FIELD})
 _NAMING = frozenset({WordKind.NUMBER, WordKind.OWN})
 
 
@@ -206,24 +204,25 @@ def _longest_runs(
     return longest, min(whole, default=None)
 
 
-def _next_kind(
+def _says_something(
     text: Text,
     kinds: Sequence[WordKind],
     parts: Sequence[int],
     positions: range,
-    end: int,
+    edge: int,
     places: Collection[str],
-) -> WordKind:
-    """The kind of the next word on one side in the same part; LINK where none says anything.
+) -> bool:
+    """Whether the same part has a word other than links and `places` on one side of a name, at the
+    `positions` beyond its first or last word, at `edge`.
 
     A number before a name is a footnote mark.
     """
     for position in positions:
-        if parts[position] != parts[end]:
-            break
+        if parts[position] != parts[edge]:
+            return False
         kind = kinds[position]
-        if kind is WordKind.NUMBER and position < end:
+        if kind is WordKind.LINK or (kind is WordKind.NUMBER and position < edge):
             continue
-        if kind is not WordKind.LINK and text.units[position] not in places:
-            return kind
-    return WordKind.LINK
+        if text.units[position] not in places:
+            return True
+    return False

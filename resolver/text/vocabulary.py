@@ -165,6 +165,63 @@ LINK = Lexicon.of(
 )
 """Words that join, and adjectives that any part may have."""
 
+SORTS = {
+    "university": Lexicon.of(
+        """
+        universi* univ univers yliopisto* egyetem sveuciliste univerzit* uniwersyt* panepistim*
+        πανεπιστημι* университет* універсітет* університет* جامعه جامعات دانشگاه* אוניברסיט*
+        אוניברסיטת
+        """,
+        "大学 大學 대학교 มหาวิทยาลัย",
+    ),
+    "hospital": Lexicon.of(
+        """
+        hospital* hosp hopit* hospita* ospedal* krankenhaus* klinikum universitatsklinik* spital
+        szpital* nemocnic* bolnic* ziekenhuis* sykehus* sjukhus* sygehus* sairaala* hastane* korhaz
+        νοσοκομει* больниц* лікарн* госпител* مستشفي بیمارستان* infirmary policlinic* uniklinik*
+        clinic clinics klinik* clinique* clinica клиник*
+        """,
+        "医院 醫院 病院 병원 โรงพยาบาล",
+    ),
+    "college": Lexicon.of(
+        "college colleges collegio colegio hochschul* hogeschool hogskol* polytech* politec*",
+        "学院 學院",
+    ),
+    "institute": Lexicon.of(
+        """
+        institut* inst istitut* instytut* ινστιτουτο институт* інститут* معهد موسسه پژوهشگاه מכון
+        """,
+        "研究所 研究院 연구원 연구소 สถาบัน",
+    ),
+    "academy": Lexicon.of("academ* akadem* академи* اكاديميه", "科学院 科學院"),
+    "company": Lexicon.of(
+        """
+        firm corporation corp company companies gmbh inc incorporated sarl ltd llc llp plc pvt pty
+        srl spa sas bv nv ag kg oy ab limited consulting consultants pharmaceuticals therapeutics
+        ооо оао
+        """,
+        "公司 会社 會社",
+    ),
+    "authority": Lexicon.of(
+        """
+        ministr* министерств* وزاره وزارت government gouvernement gobierno governo agency agence
+        agencia agentur authority autoridad commission comision council consejo conselho conseil
+        consiglio consell
+        """
+    ),
+    "society": Lexicon.of(
+        """
+        society gesellschaft sociedad sociedade association asociaci* associac* associazione verein
+        vereniging federation alliance union foundation fondation fundacio* fondazione stiftung
+        stichting
+        """,
+        "財団 協会 学会 재단 학회",
+    ),
+    "museum": Lexicon.of("museum museums musee museo museu", "博物館 博物馆"),
+}
+"""Sorts of organisations by the words for them, all of which are in `ORGANISATION` or `EITHER`
+too: a name with "hospital" and one with "university" are those of two organisations."""
+
 PLACE = Lexicon.of(
     """
     street str st road rd avenue ave av boulevard blvd lane drive highway square plaza plaz

@@ -134,7 +134,7 @@ def test_namesakes() -> None:
         (
             "Lund University Hospital, Lund",
             ["Lund University", "Lund University Hospital"],
-            {"exact": [1, 2], "kind_beside": [1, 0], "rival_weight": [0.5, -0.5]},
+            {"exact": [1, 2], "missing_sorts": [0, 0], "rival_weight": [0.5, -0.5]},
         ),
         (
             "University of Halle",
@@ -147,7 +147,7 @@ def test_namesakes() -> None:
             {
                 "names_around": np.log([3, 1, 1]).tolist(),
                 "alike_rivals": [2, 2, 2],
-                "own_beside": [0, 0, 0],
+                "part_share": [1, 1, 1],
                 "between": [0, 0, 0],
             },
         ),
@@ -243,6 +243,15 @@ def test_a_domain_of_several_says_nothing(text: str, expected: list[int]) -> Non
 )
 def test_words_of_an_identifier_match_no_name(text: str, name: str, coverage: float) -> None:
     assert features(text, candidate(name), logits=[0.0])["coverage"][0] == coverage
+
+
+def test_the_whole_name_of_a_candidate_is_not_left_beside_another() -> None:
+    text = "Charité and Harnack House"
+    charite, harnack = candidate("Charité"), candidate("Harnack Foundation")
+    assert features(text, harnack, logits=[0.0])["part_share"].tolist() == pytest.approx([1 / 3])
+    found = features(text, charite, harnack, logits=[0.0, 0.0])
+    assert found["part_share"].tolist() == pytest.approx([1 / 3, 1 / 2])
+    assert found["left_rare"].tolist() == pytest.approx([1 / 2 + 1, 1])
 
 
 def test_acronyms_and_ended_organisations_are_told() -> None:

@@ -81,7 +81,7 @@ def evidence_of(found: Sequence[Example]) -> list[Features]:
 
 @pytest.fixture(scope="module")
 def fitted() -> tuple[list[Example], object, tuple[tuple[float, float, float], ...]]:
-    found = examples(700)
+    found = examples(12 * len(NAMES))
     judge, operating = fit_judge(found, evidence_of(found))
     return found, judge, tuple(operating)
 
@@ -168,6 +168,73 @@ def test_a_named_organisation_is_right_in_one_statement(
         for document in documents
     }
     assert judge.verdicts_of(item, statements, organisations) == expected
+
+
+NAMED, NEAR, MAYBE = "Oslo University", "Oslo University Press", "Oslo Hospital"
+
+
+def example_of(
+    candidates: Sequence[str], shortlist: Sequence[int], verdicts: Sequence[int | None]
+) -> Example:
+    item = Labelled("Oslo University", frozenset({NAMED}), complete=True)
+    return Example(
+        item,
+        item.affiliation,
+        [candidate(name, 0.0) for name in candidates],
+        tuple(shortlist),
+        tuple(float(position) for position in shortlist),
+        tuple(verdicts),
+    )
+
+
+@pytest.mark.parametrize(
+    ("candidates", "shortlist", "verdicts", "left", "verdicts_left"),
+    [
+        ([NAMED, NEAR, MAYBE], [0, 1, 2], [1, 0, None], [NEAR, MAYBE], [0, None]),
+        ([NEAR, NAMED, MAYBE], [1, 2], [1, None], [MAYBE], [None]),
+        ([NEAR, NAMED, MAYBE], [0, 2], [0, None], [NEAR, MAYBE], [0, None]),
+        ([NEAR, NAMED], [1], [1], None, None),
+        ([NAMED, NEAR], [0, 1], [None, 0], [NEAR], [0]),
+    ],
+    ids=["first", "in the middle", "not on the shortlist", "alone", "right in another statement"],
+)
+def test_near_names_are_left_where_the_registry_lacks_what_is_named(
+    candidates: list[str],
+    shortlist: list[int],
+    verdicts: list[int | None],
+    left: list[str] | None,
+    verdicts_left: list[int | None] | None,
+) -> None:
+    example = example_of(candidates, shortlist, verdicts).without_named()
+    if left is None:
+        assert example is None
+        return
+    assert example is not None
+    assert [example.candidates[position].ror_id for position in example.shortlist] == left
+    assert list(example.verdicts) == verdicts_left
+    assert [float(candidates.index(name)) for name in left] == list(example.logits)
+    assert example.item.weight == judge.ABSENT_WEIGHT
+    assert NAMED not in {candidate.ror_id for candidate in example.candidates}
+
+
+def test_a_share_of_the_strings_with_complete_labels_is_learnt_without_what_they_name() -> None:
+    named = frozenset({NAMED})
+    strings = [Labelled(f"Room {i}, Oslo University", named, complete=True) for i in range(2000)]
+    chosen = [item for item in strings if judge.absent(item)]
+    assert len(chosen) / len(strings) == pytest.approx(judge.ABSENT_SHARE, abs=0.02)
+    assert not any(judge.absent(replace(item, complete=False)) for item in chosen)
+    assert not any(judge.absent(replace(item, ror_ids=frozenset())) for item in chosen)
+
+
+def test_precision_and_recall_are_not_measured_without_what_is_named() -> None:
+    found = examples(60)
+    without = [e for e in (example.without_named() for example in found) if e]
+    assert without
+    certain = [np.array([0.95 if v == 1 else 0.01 for v in e.verdicts]) for e in found]
+    mistaken = [np.full(len(e.shortlist), 0.95) for e in without]
+    measured = judge._operating([*found, *without], [*certain, *mistaken])
+    assert measured == judge._operating(found, certain)
+    assert measured[0] == (judge.THRESHOLDS[0], 1.0, 1.0)
 
 
 def test_the_sieve_passes_what_is_named() -> None:
