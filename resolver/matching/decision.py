@@ -3,8 +3,8 @@
 A pure function of its arguments. In order of probability, a candidate becomes a link when
 
 1. the policy admits it, and its probability reaches the threshold,
-2. the text names more than places, and does not place it in another country, where a rival for the
-   same words is,
+2. the text names more than places or roles of persons, and does not place it in another country,
+   where a rival for the same words is,
 3. words of the affiliation match its name that no better link has claimed: two organisations with
    similar names compete for the same words, and the better one gets them, with all of its names
    and acronyms in the text, while parent and child that are both written share theirs, and
@@ -47,6 +47,7 @@ from resolver.registry.identifier import numbers_in
 from resolver.registry.organisation import OrganisationStatus
 from resolver.text import vocabulary
 from resolver.text.affiliation import Affiliation
+from resolver.text.parts import only_roles
 from resolver.text.text import registry_text
 
 FORM = 2
@@ -113,6 +114,9 @@ class Fate(StrEnum):
 
     ONLY_PLACES = "only_places"
     """The text names places and nothing else, and its name is not that of a town there."""
+
+    ONLY_ROLES = "only_roles"
+    """The text names roles of persons and nothing else, and is not the organisation's name."""
 
     WORDS_CLAIMED = "words_claimed"
     """A better link has claimed the words that match its name."""
@@ -313,6 +317,18 @@ class _Comparison:
         is_whole = len(matched) == len(registry_text(s.document.name).units)
         return self.places.only and not (is_whole and self.places.is_town(matched))
 
+    def only_a_role(self, s: Scored) -> bool:
+        """Whether the text names roles of persons alone, and is not the candidate's name."""
+        return (
+            self.names_only_roles
+            and self.affiliation.padded != registry_text(s.document.name).padded
+        )
+
+    @cached_property
+    def names_only_roles(self) -> bool:
+        """Whether the text has nothing but words for roles."""
+        return only_roles(self.affiliation)
+
 
 def _decisions(comparison: _Comparison, policy: Policy) -> list[Decision]:
     rivals = [s for s in comparison.scored if policy.admits(s.document)]
@@ -355,6 +371,8 @@ def _decision(
         return Decision(s, Fate.LINKED)
     if comparison.only_a_place(s):
         return Decision(s, Fate.ONLY_PLACES)
+    if comparison.only_a_role(s):
+        return Decision(s, Fate.ONLY_ROLES)
     if rival := _at_home(s, comparison, rivals):
         return Decision(s, Fate.OTHER_COUNTRY, rival.ror_id)
     matched = comparison.matched(s)

@@ -206,6 +206,25 @@ def _has(lexicon: vocabulary.Lexicon, sequence: Sequence[str], folded: str) -> b
     return any(unit in lexicon for unit in sequence) or lexicon.within(folded)
 
 
+def only_roles(text: Text) -> bool:
+    """Whether a text has nothing but words for persons and remarks, and for what they work on:
+    "Freelance consultant", "General practitioner"."""
+    units = text.units
+    return any(unit in vocabulary.PERSON for unit in units) and all(
+        any(
+            unit in lexicon
+            for lexicon in (
+                vocabulary.PERSON,
+                vocabulary.REMARK,
+                vocabulary.NEGATION,
+                vocabulary.FIELD,
+                vocabulary.LINK,
+            )
+        )
+        for unit in units
+    )
+
+
 def is_generic(unit: str) -> bool:
     """Whether a folded word says what something is, and not what it is called."""
     return any(

@@ -179,17 +179,17 @@ PLACE = Lexicon.of(
 
 PERSON = Lexicon.of(
     """
-    dr prof professor* professeur profesor* lecturer* docent* md phd mph msc bsc mbbs frcp
-    facs rn researcher* scholar* scientist* investigator* student* candidate doctoral postdoc*
-    fellow resident* physician* surgeon* nurse nurses engineer consultant* retired emeritus
-    independent freelance author* editor* reviewer dean chairman president director manager
-    librarian teacher* actuary practitioner* pathologist* psychologist* radiologist*
-    cardiologist* registrar intern unaffiliated mr mrs ms private privat employed unemployed
-    homemaker housewife independiente* independente* independant* indipendente* unabhangig*
-    freiberuf* selbststand* investigador* pesquisador* chercheur* chercheuse* ricercator*
-    ricercatric* wissenschaftler* forscher* onderzoeker* zelfstandig* badacz* niezalezn*
-    bagimsiz arastirmaci* независим* незалежн* исследовател* дослідник* аспирант* аспірант* профессор*
-    професор* доцент* студент* пенсионер* преподавател* ανεξαρτητ* ερευνητ* باحث مستقل
+    dr prof professor* professeur profesor* lecturer* docent* md phd mph msc bsc mbbs frcp facs rn
+    researcher* scholar* scientist* investigator* student* candidate doctoral postdoc* fellow
+    resident* physician* surgeon* nurse nurses engineer consultant* retired emeritus independent
+    freelance author* editor* reviewer dean chairman president director manager librarian teacher*
+    actuary practitioner* pathologist* psychologist* radiologist* cardiologist* registrar intern
+    unaffiliated mr mrs ms private privat employed unemployed citizen* homemaker housewife
+    independiente* independente* independant* indipendente* unabhangig* freiberuf* selbststand*
+    investigador* pesquisador* chercheur* chercheuse* ricercator* ricercatric* wissenschaftler*
+    forscher* onderzoeker* zelfstandig* badacz* niezalezn* bagimsiz arastirmaci* независим*
+    незалежн* исследовател* дослідник* аспирант* аспірант* профессор* професор* доцент* студент*
+    пенсионер* преподавател* ανεξαρτητ* ερευνητ* باحث مستقل
     """,
     """
     独立研究者 独立研究员 獨立研究者 自由研究者 自由撰稿人 在野研究者 フリーランス 연구자 프리랜서

@@ -343,6 +343,13 @@ ONE = "Department of Physics, University of York, York, UK"
             id="a parent's whole name, as probable as its child",
         ),
         pytest.param(
+            "Freelance consultant", [scored("Freelancer", 0.6)], Reason.PERSON_OR_NOISE, id="a role"
+        ),
+        pytest.param(
+            "Nurse Scientist", [scored("Nurse Scientist", 0.6)], ["Nurse Scientist"],
+            id="a role that is the whole name",
+        ),
+        pytest.param(
             "Herlev-Gentofte Hospital, Hellerup",
             [scored("Gentofte Hospital", 0.9), scored("Herlev Hospital", 0.8)],
             ["Gentofte Hospital", "Herlev Hospital"],
