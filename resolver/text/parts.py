@@ -183,7 +183,8 @@ def _kind(piece: str, offset: int, places: _Places, *, shouted: bool) -> PartKin
         if not own and sequence[0] in vocabulary.NEGATION:
             return PartKind.REMARK
         return PartKind.ORGANISATION if own and not unit else PartKind.UNIT
-    is_denial = len(sequence) > 1 and sequence[0] in vocabulary.NEGATION and not numbers
+    # "sans objet", but not "Sans Souci".
+    is_denial = sequence[0] in vocabulary.NEGATION and len(written) > 1 and written[1].islower()
     if is_denial or any(sequence[i] in vocabulary.REMARK for i in content):
         return PartKind.REMARK
     if all(i in is_place for i in content):

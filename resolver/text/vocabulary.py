@@ -167,12 +167,11 @@ LINK = Lexicon.of(
 
 PLACE = Lexicon.of(
     """
-    street str st road rd avenue ave av boulevard blvd lane drive highway square plaza plaz
-    place building bldg floor room suite box pobox po cedex bp postcode zip rue via viale
-    piazza calle carrer rua avenida strasse straße weg platz allee gasse ulica ul ulitsa
-    prospekt улица ул просп jalan jl km campus city town village district county province
-    prefecture region municipality republic kingdom republica republique states close flat apt
-    apartment apartments crescent terrace parkway pkwy mews
+    street str st road rd avenue ave av boulevard blvd lane drive highway square plaza plaz place
+    building bldg floor room suite box pobox po cedex bp postcode zip rue via viale piazza calle
+    carrer rua avenida strasse straße weg platz allee gasse ulica ul ulitsa prospekt улица ул просп
+    jalan jl km campus city town village district county province prefecture region municipality
+    republic kingdom republica republique states flat apt apartment apartments parkway pkwy
     """,
 )
 """What addresses are made of."""
@@ -213,7 +212,7 @@ REMARK = Lexicon.of(
     conflict* interest* funding funded supported copyright license licence reserved rights
     reprint* request* present* previously currently deceased abstract article manuscript
     journal issue volume footnote online available version corresponding aff unknown none null
-    na nan tba affiliation nil applicable unspecified undisclosed ditto idem above address
+    na nan tba affiliation nil angabe* applicable unspecified undisclosed ditto idem above address
     """,
 )
 """Remarks about an article instead of where its authors work."""
