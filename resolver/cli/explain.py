@@ -55,6 +55,7 @@ STEPS = {
     Fate.NOT_ADMITTED: "excluded",
     Fate.BELOW_THRESHOLD: "below",
     Fate.ONLY_PLACES: "only places",
+    Fate.ONLY_ROLES: "only roles",
     Fate.OTHER_COUNTRY: "other country",
     Fate.WORDS_CLAIMED: "words taken",
     Fate.NAMESAKE_PLACED: "namesake",
@@ -66,6 +67,7 @@ STEPS = {
 SAID = {
     Fate.NOT_ADMITTED: "of a type or in a country that was excluded",
     Fate.ONLY_PLACES: "the text names places and nothing else",
+    Fate.ONLY_ROLES: "the text names roles of persons and nothing else",
     Fate.OTHER_COUNTRY: "the text names another country, and nothing of its place",
     Fate.BEYOND_MAX_LINKS: "there are as many links as were asked for",
 }

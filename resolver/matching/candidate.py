@@ -16,6 +16,12 @@ RRF_CONSTANT = 60
 """k of reciprocal rank fusion: G. Cormack et al., "Reciprocal rank fusion outperforms Condorcet
 and individual rank learning methods", SIGIR 2009."""
 
+SURE_BY_WORDS, SURE_BY_MEANING = 12, 2
+"""Ranks, by words of the whole text and by meaning of the text or of any segment, up to which an
+organisation is a candidate whatever its other rank. Where a text names many organisations, one
+that only one kind of search finds ("INSERM U938", "INRAP") would fall behind dozens that both find
+at middling ranks."""
+
 S = TypeVar("S", bound=np.generic)
 
 
@@ -70,7 +76,8 @@ class Fused:
 def fuse(sparse: Results, dense: Sequence[Results], *, depth: int) -> list[Fused]:
     """Candidates by reciprocal rank fusion, best first, at most `depth`.
 
-    All lists are `by_organisation`; `dense` holds those of the whole text and of each segment.
+    Those of the ranks `SURE_BY_WORDS` and `SURE_BY_MEANING` are among them before any other. All
+    lists are `by_organisation`; `dense` holds those of the whole text and of each segment.
     An organisation's dense rank is its best one: a segment that is nothing but its name finds it
     first. Ties go to the better sparse score, then the better dense one, then the smaller ROR id.
     """
@@ -79,8 +86,11 @@ def fuse(sparse: Results, dense: Sequence[Results], *, depth: int) -> list[Fused
     by_words = _at(organisations, words)
     by_meaning = _at(organisations, meaning)
     fused = by_words.reciprocal + by_meaning.reciprocal
+    sure = by_words.within(SURE_BY_WORDS) | by_meaning.within(SURE_BY_MEANING)
     # The keys are those of `order`, the last one first.
-    best = np.lexsort((organisations, -by_meaning.scores, -by_words.scores, -fused))[:depth]
+    ordered = np.lexsort((organisations, -by_meaning.scores, -by_words.scores, -fused))
+    kept = np.argsort(~sure[ordered], kind="stable")[:depth]
+    best = ordered[np.sort(kept)]
     names = np.where(by_words.ranks > 0, by_words.names, by_meaning.names)
     return [
         Fused(name, sparse, dense, value)
@@ -107,6 +117,10 @@ class _Ranks:
     @property
     def reciprocal(self) -> npt.NDArray[np.float64]:
         return np.where(self.ranks > 0, 1 / (RRF_CONSTANT + self.ranks), 0.0)
+
+    def within(self, last: int) -> npt.NDArray[np.bool_]:
+        """Whether each was found at a rank of at most `last`."""
+        return (self.ranks > 0) & (self.ranks <= last)
 
     def ranked(self, which: npt.NDArray[np.int64]) -> list[Ranked | None]:
         ranks, scores = self.ranks[which].tolist(), self.scores[which].tolist()

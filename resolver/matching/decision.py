@@ -3,8 +3,8 @@
 A pure function of its arguments. In order of probability, a candidate becomes a link when
 
 1. the policy admits it, and its probability reaches the threshold,
-2. the text names more than places, and does not place it in another country, where a rival for the
-   same words is,
+2. the text names more than places or roles of persons, and does not place it in another country,
+   where a rival for the same words is,
 3. words of the affiliation match its name that no better link has claimed: two organisations with
    similar names compete for the same words, and the better one gets them, with all of its names
    and acronyms in the text, while parent and child that are both written share theirs, and
@@ -19,6 +19,7 @@ Where a curator has decided what the affiliation is, `curated` makes these links
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -44,7 +45,9 @@ from resolver.matching.reason import why_none
 from resolver.registry.document import Document
 from resolver.registry.identifier import numbers_in
 from resolver.registry.organisation import OrganisationStatus
+from resolver.text import vocabulary
 from resolver.text.affiliation import Affiliation
+from resolver.text.parts import only_roles
 from resolver.text.text import registry_text
 
 FORM = 2
@@ -72,6 +75,9 @@ probable as the other is the better known, or other evidence speaks against the 
 RIVAL_PROBABILITY = 0.1
 """An organisation for the same words that is where the text says counts as a rival from this
 probability on; with a lower one other evidence speaks against it."""
+
+_JOINT = re.compile(r"\s*[-‐–—/&]\s*|\s+(?:and|et|und|y|e)\s+")
+"""What stands between two names that have the rest of their words in common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,9 @@ class Fate(StrEnum):
 
     ONLY_PLACES = "only_places"
     """The text names places and nothing else, and its name is not that of a town there."""
+
+    ONLY_ROLES = "only_roles"
+    """The text names roles of persons and nothing else, and is not the organisation's name."""
 
     WORDS_CLAIMED = "words_claimed"
     """A better link has claimed the words that match its name."""
@@ -207,6 +216,12 @@ class _Comparison:
         """The text's acronyms."""
         return Acronyms(self.affiliation)
 
+    @cached_property
+    def part_of_unit(self) -> list[int]:
+        """The number of the part between commas that each unit of the text stands in."""
+        pieces = self.affiliation.pieces
+        return [number for number, piece in enumerate(pieces) for _ in piece.units]
+
     def matched(self, s: Scored, claimed: frozenset[int] = frozenset()) -> frozenset[int]:
         """Positions of the text's units that match the candidate's name and are not claimed."""
         key = s.document.name, claimed
@@ -224,12 +239,24 @@ class _Comparison:
     def _share(self, s: Scored, owner: Scored, claimed: frozenset[int]) -> bool:
         """Whether a candidate may stand on the words that a better link claimed.
 
-        It may where its name has these words and more, where it stands in a part of its own, or
-        where it stands in full and has words of its own. Parent and child share their words where
-        the parent's name stands in full, or the child's has a word of its own.
+        It may where its name has these words and more, where it stands in parts of its own, where
+        the link's name stands elsewhere too, and where it stands in full and has words of its own.
+        Parent and child share their words where the parent's name stands in full, or the child's
+        has a word of its own.
         """
         mine, theirs = self.matched(s), self.matched(owner)
-        if mine & (claimed - theirs):
+        stands = self._stands(s)
+        if stands and len(mine) > 1 and self._apart(mine, claimed - mine):
+            return True
+        has_more = not mine <= claimed
+        if (
+            has_more
+            and mine & claimed
+            and self._in_one_part(mine)
+            and self._stands_without(owner, mine)
+        ):
+            return True
+        if mine & (claimed - theirs) and not has_more:
             # An acronym or another name of the link.
             return False
         if mine > theirs:
@@ -237,11 +264,47 @@ class _Comparison:
         has_own = not mine <= theirs
         if owner.ror_id in s.document.parents and has_own:
             return True
-        name = registry_text(s.document.name)
         if has_own or s.ror_id in owner.document.parents:
-            return self.affiliation.holds(name)
-        return mine < theirs and any(
-            piece.padded == name.padded for piece in self.affiliation.pieces
+            return stands or self._joined(mine - theirs, theirs - mine)
+        if mine == theirs:
+            # The whole name of the one, and a piece of the other's.
+            return stands and not self._stands(owner)
+        name = registry_text(s.document.name).padded
+        return mine < theirs and any(piece.padded == name for piece in self.affiliation.pieces)
+
+    def _stands(self, s: Scored) -> bool:
+        """Whether the candidate's whole name stands in the text, one word after the other."""
+        alike = self.affiliation.matching(registry_text(s.document.name))
+        return bool(alike) and any(
+            all(start + offset in positions for offset, positions in enumerate(alike))
+            for start in alike[0]
+        )
+
+    def _stands_without(self, s: Scored, positions: frozenset[int]) -> bool:
+        """Whether all words of the candidate's name stand at other positions too."""
+        return len(self.matched(s, positions)) == len(registry_text(s.document.name).units)
+
+    def _in_one_part(self, positions: frozenset[int]) -> bool:
+        """Whether no comma or the like is between the words at these positions."""
+        return len({self.part_of_unit[position] for position in positions}) == 1
+
+    def _apart(self, positions: frozenset[int], others: frozenset[int]) -> bool:
+        """Whether the words at these positions and the others are in different parts of the text,
+        between commas. Words that join others ("of") do not count."""
+        part, units = self.part_of_unit, self.affiliation.units
+        elsewhere = {part[p] for p in others if units[p] not in vocabulary.LINK}
+        return bool(elsewhere) and elsewhere.isdisjoint(part[p] for p in positions)
+
+    def _joined(self, own: frozenset[int], theirs: frozenset[int]) -> bool:
+        """Whether the text joins the words that are the candidate's alone with those that are the
+        link's alone, as in "Herlev-Gentofte Hospital"."""
+        text, spans = self.affiliation.text, self.affiliation.spans
+        return any(
+            _JOINT.fullmatch(text, spans[first][1], spans[second][0])
+            for one, other in ((own, theirs), (theirs, own))
+            for first in one
+            for second in other
+            if 0 < second - first <= 2
         )
 
     def contradicts(self, s: Scored) -> bool:
@@ -253,6 +316,18 @@ class _Comparison:
         matched = self.matched(s)
         is_whole = len(matched) == len(registry_text(s.document.name).units)
         return self.places.only and not (is_whole and self.places.is_town(matched))
+
+    def only_a_role(self, s: Scored) -> bool:
+        """Whether the text names roles of persons alone, and is not the candidate's name."""
+        return (
+            self.names_only_roles
+            and self.affiliation.padded != registry_text(s.document.name).padded
+        )
+
+    @cached_property
+    def names_only_roles(self) -> bool:
+        """Whether the text has nothing but words for roles."""
+        return only_roles(self.affiliation)
 
 
 def _decisions(comparison: _Comparison, policy: Policy) -> list[Decision]:
@@ -296,6 +371,8 @@ def _decision(
         return Decision(s, Fate.LINKED)
     if comparison.only_a_place(s):
         return Decision(s, Fate.ONLY_PLACES)
+    if comparison.only_a_role(s):
+        return Decision(s, Fate.ONLY_ROLES)
     if rival := _at_home(s, comparison, rivals):
         return Decision(s, Fate.OTHER_COUNTRY, rival.ror_id)
     matched = comparison.matched(s)
@@ -368,6 +445,8 @@ def _beside_equals(
             and abs(s.probability - rival.probability) < policy.ambiguity_margin
             and not comparison.contradicts(rival)
             and comparison.matched(rival) == matched
+            and rival.ror_id not in s.document.parents
+            and s.ror_id not in rival.document.parents
         ):
             return Decision(s, Fate.TIED, rival.ror_id)
     return Decision(s, Fate.LINKED)

@@ -183,7 +183,9 @@ def _kind(piece: str, offset: int, places: _Places, *, shouted: bool) -> PartKin
         if not own and sequence[0] in vocabulary.NEGATION:
             return PartKind.REMARK
         return PartKind.ORGANISATION if own and not unit else PartKind.UNIT
-    if any(sequence[i] in vocabulary.REMARK for i in content):
+    # "sans objet", but not "Sans Souci".
+    is_denial = sequence[0] in vocabulary.NEGATION and len(written) > 1 and written[1].islower()
+    if is_denial or any(sequence[i] in vocabulary.REMARK for i in content):
         return PartKind.REMARK
     if all(i in is_place for i in content):
         return PartKind.PLACE
@@ -203,6 +205,25 @@ def _kind(piece: str, offset: int, places: _Places, *, shouted: bool) -> PartKin
 
 def _has(lexicon: vocabulary.Lexicon, sequence: Sequence[str], folded: str) -> bool:
     return any(unit in lexicon for unit in sequence) or lexicon.within(folded)
+
+
+def only_roles(text: Text) -> bool:
+    """Whether a text has nothing but words for persons and remarks, and for what they work on:
+    "Freelance consultant", "General practitioner"."""
+    units = text.units
+    return any(unit in vocabulary.PERSON for unit in units) and all(
+        any(
+            unit in lexicon
+            for lexicon in (
+                vocabulary.PERSON,
+                vocabulary.REMARK,
+                vocabulary.NEGATION,
+                vocabulary.FIELD,
+                vocabulary.LINK,
+            )
+        )
+        for unit in units
+    )
 
 
 def is_generic(unit: str) -> bool:

@@ -7,6 +7,7 @@ once, by whoever asks first.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -22,6 +23,8 @@ from resolver.text.words import (
     split_cjk,
     words_of_folded,
 )
+
+_HYPHENATED = re.compile(r"[A-Z]{1,5}(?:-[A-Z]{1,5})+")
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,27 @@ class Text:
         return capitals(self.text)
 
     @cached_property
+    def joined(self) -> str:
+        """The folded letters of a text that is an acronym with hyphens: "aphp" of "AP-HP". "" of
+        any other text."""
+        return self.folded.replace("-", "") if _HYPHENATED.fullmatch(self.text) else ""
+
+    @cached_property
     def _by_beginning(self) -> ByBeginning:
         return by_beginning(self.units)
 
     def matching(self, name: Text) -> list[list[int]]:
         """For each unit of a name the positions of those `units` that are the same word, ascending
-        (`resolver.text.words.matching`)."""
-        return matching(self._by_beginning, name.units, self.capitals | name.capitals)
+        (`resolver.text.words.matching`).
+
+        Of an acronym that the name writes with hyphens and this text without them ("AP-HP",
+        "APHP") each unit is there.
+        """
+        alike = matching(self._by_beginning, name.units, self.capitals | name.capitals)
+        if name.joined and name.joined in self.capitals:
+            there = [p for p, unit in enumerate(self.units) if unit == name.joined]
+            return [sorted({*positions, *there}) for positions in alike]
+        return alike
 
     def matched(self, name: Text, claimed: frozenset[int] = frozenset()) -> frozenset[int]:
         """Positions of those `units` that match a name and are not `claimed`

@@ -224,24 +224,24 @@ too: a name with "hospital" and one with "university" are those of two organisat
 
 PLACE = Lexicon.of(
     """
-    street str st road rd avenue ave av boulevard blvd lane drive highway square plaza plaz
-    place building bldg floor room suite box pobox po cedex bp postcode zip rue via viale
-    piazza calle carrer rua avenida strasse straße weg platz allee gasse ulica ul ulitsa
-    prospekt улица ул просп jalan jl km campus city town village district county province
-    prefecture region municipality republic kingdom republica republique states
+    street str st road rd avenue ave av boulevard blvd lane drive highway square plaza plaz place
+    building bldg floor room suite box pobox po cedex bp postcode zip rue via viale piazza calle
+    carrer rua avenida strasse straße weg platz allee gasse ulica ul ulitsa prospekt улица ул просп
+    jalan jl km campus city town village district county province prefecture region municipality
+    republic kingdom republica republique states flat apt apartment apartments parkway pkwy
     """,
 )
 """What addresses are made of."""
 
 PERSON = Lexicon.of(
     """
-    dr prof professor* professeur profesor* lecturer* docent* md phd mph msc bsc mbbs frcp
-    facs rn researcher* scholar* scientist* investigator* student* candidate doctoral postdoc*
-    fellow resident* physician* surgeon* nurse nurses engineer consultant* retired emeritus
-    independent freelance author* editor* reviewer dean chairman president director manager
-    librarian teacher* actuary practitioner* pathologist* psychologist* radiologist*
-    cardiologist* registrar intern unaffiliated mr mrs ms private employed independiente*
-    independente* independant* indipendente* unabhangig* freiberuf* selbststand*
+    dr prof professor* professeur profesor* lecturer* docent* md phd mph msc bsc mbbs frcp facs rn
+    researcher* scholar* scientist* investigator* student* candidate doctoral postdoc* fellow
+    resident* physician* surgeon* nurse nurses engineer consultant* retired emeritus independent
+    freelance author* editor* reviewer dean chairman president director manager librarian teacher*
+    actuary practitioner* pathologist* psychologist* radiologist* cardiologist* registrar intern
+    unaffiliated mr mrs ms private privat employed unemployed citizen* homemaker housewife
+    independiente* independente* independant* indipendente* unabhangig* freiberuf* selbststand*
     investigador* pesquisador* chercheur* chercheuse* ricercator* ricercatric* wissenschaftler*
     forscher* onderzoeker* zelfstandig* badacz* niezalezn* bagimsiz arastirmaci* независим*
     незалежн* исследовател* дослідник* аспирант* аспірант* профессор* професор* доцент* студент*
@@ -249,13 +249,16 @@ PERSON = Lexicon.of(
     """,
     """
     独立研究者 独立研究员 獨立研究者 自由研究者 自由撰稿人 在野研究者 フリーランス 연구자 프리랜서
+    个体研究者 個人研究者 个人研究者 自由职业 自由職業 无单位 無單位 无工作单位 無所属 무소속 退休
+    无业 無職 自宅
     นักวิจัยอิสระ
     """,
 )
 """Persons, by title, degree or role."""
 
 NEGATION = Lexicon.of(
-    "no not without none kein keine keiner ohne sans aucun aucune sin senza sem nessuna"
+    "no not without none kein keine keiner nicht ohne sans aucun aucune sin senza sem nessuna nao"
+    " geen ingen bez без нет"
 )
 """As in "no institution"."""
 
@@ -266,7 +269,7 @@ REMARK = Lexicon.of(
     conflict* interest* funding funded supported copyright license licence reserved rights
     reprint* request* present* previously currently deceased abstract article manuscript
     journal issue volume footnote online available version corresponding aff unknown none null
-    na nan tba affiliation
+    na nan tba affiliation nil angabe* applicable unspecified undisclosed ditto idem above address
     """,
 )
 """Remarks about an article instead of where its authors work."""

@@ -304,6 +304,10 @@ LOST: dict[str, tuple[Case, Policy, Lost]] = {
         Case("Oxford, UK", [OXFORD], [], [(OXFORD, 0.8)], []),
         DEFAULT, (Stage.DECISION, Fate.ONLY_PLACES, None),
     ),
+    "the text is a role": (
+        Case("Freelance consultant", [OXFORD], [], [(OXFORD, 0.8)], []),
+        DEFAULT, (Stage.DECISION, Fate.ONLY_ROLES, None),
+    ),
     "its words are another's": (
         Case("Univ. of York", [YORK_CA], [YORK_GB], [(YORK_GB, 0.9), (YORK_CA, 0.8)], []),
         DEFAULT, (Stage.DECISION, Fate.WORDS_CLAIMED, YORK_GB),

@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 
 from resolver.index.results import NOTHING, Results
-from resolver.matching.candidate import Candidate, Ranked, by_organisation, fuse, order
+from resolver.matching.candidate import (
+    SURE_BY_MEANING,
+    SURE_BY_WORDS,
+    Candidate,
+    Fused,
+    Ranked,
+    by_organisation,
+    fuse,
+    order,
+)
 from resolver.registry.document import Document
 
 Hit = tuple[int, int, float]
@@ -55,6 +64,20 @@ def test_of_two_segments_alike_the_first_speaks() -> None:
     assert found.name == 10
 
 
+def test_what_one_search_alone_finds_early_stays() -> None:
+    """Of a text of many organisations: the acronym that only words find, and the segment's best
+    that only meaning finds, are behind what both find at middling ranks."""
+    both = [(i, i, 0.5) for i in range(100, 160)]
+    sparse = results((1, 1, 9.0), *both)
+    dense = [results((2, 2, 0.9), *both), results((3, 3, 0.75))]
+    assert {1, 2, 3} <= {found.name for found in fuse(sparse, dense, depth=20)}
+    assert found_last(fuse(sparse, dense, depth=20)) == [1, 2, 3]
+
+
+def found_last(fused: Sequence[Fused]) -> list[int]:
+    return sorted(found.name for found in fused[-3:])
+
+
 def test_depth_bounds_and_nothing_gives_nothing() -> None:
     found = results(*((i, i, 1.0 / (i + 1)) for i in range(9)))
     assert len(fuse(found, [], depth=4)) == 4
@@ -63,7 +86,9 @@ def test_depth_bounds_and_nothing_gives_nothing() -> None:
     assert len(by_organisation(NOTHING)) == 0
 
 
-def plainly_fused(sparse: Results, dense: Sequence[Results]) -> list[tuple[int, Candidate]]:
+def plainly_fused(
+    sparse: Results, dense: Sequence[Results], depth: int
+) -> list[tuple[int, Candidate]]:
     """The definition, one organisation at a time: names and candidates in `order`."""
 
     def places(found: Results) -> dict[int, tuple[Ranked, int]]:
@@ -90,7 +115,15 @@ def plainly_fused(sparse: Results, dense: Sequence[Results]) -> list[tuple[int, 
         document = Document(ror_id, ror_id, ror_id, False, None, None, None, None)
         value = sum(1 / (60 + place.rank) for place in (words, meaning) if place)
         fused.append((name, Candidate(document, words, meaning, value)))
-    return sorted(fused, key=lambda found: order(found[1]))
+    fused.sort(key=lambda found: order(found[1]))
+    sure = [found for found in fused if is_sure(found[1])]
+    others = [found for found in fused if not is_sure(found[1])]
+    return sorted([*sure, *others][:depth], key=lambda found: order(found[1]))
+
+
+def is_sure(candidate: Candidate) -> bool:
+    by_words = candidate.sparse and candidate.sparse.rank <= SURE_BY_WORDS
+    return bool(by_words or (candidate.dense and candidate.dense.rank <= SURE_BY_MEANING))
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -106,9 +139,8 @@ def test_fusing_arrays_is_fusing_one_by_one(seed: int) -> None:
         )
 
     sparse, dense = some(), [some() for _ in range(rng.randrange(5))]
-    expected = plainly_fused(sparse, dense)
-    for depth in (1, 10, 1000):
+    for depth in (1, 10, 20, 1000):
         assert [
             (found.name, found.sparse, found.dense, found.fused)
             for found in fuse(sparse, dense, depth=depth)
-        ] == [(name, c.sparse, c.dense, c.fused) for name, c in expected[:depth]]
+        ] == [(name, c.sparse, c.dense, c.fused) for name, c in plainly_fused(sparse, dense, depth)]

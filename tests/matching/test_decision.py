@@ -277,6 +277,91 @@ ONE = "Department of Physics, University of York, York, UK"
             id="a domain decides nothing",
         ),
         pytest.param(
+            "Henryk Arc Institute of Physics, Polish Academy of Sciences, Cracow",
+            [
+                scored(
+                    "Henryk Arc Institute of Physics", 0.9, parents=("Polish Academy of Sciences",),
+                    others=("Henryk Arc Institute of Physics Polish Academy of Sciences",),
+                ),
+                scored("Polish Academy of Sciences", 0.8),
+            ],
+            ["Henryk Arc Institute of Physics", "Polish Academy of Sciences"],
+            id="a parent in a part of its own, whose name one of the child's names ends with",
+        ),
+        pytest.param(
+            "Second Hospital, Zhejiang University School of Medicine, Hangzhou",
+            [
+                scored("Second Hospital of Zhejiang University", 0.9),
+                scored("Zhejiang University", 0.8),
+            ],
+            ["Second Hospital of Zhejiang University", "Zhejiang University"],
+            id="apart from the rest of a longer name",
+        ),
+        pytest.param(
+            "Second Hospital of Zhejiang University, Hangzhou",
+            [
+                scored("Second Hospital of Zhejiang University", 0.9),
+                scored("Zhejiang University", 0.8),
+            ],
+            ["Second Hospital of Zhejiang University"],
+            id="within a longer name",
+        ),
+        pytest.param(
+            "NYU Long Island School of Medicine, NYU Langone Hospital",
+            [scored("NYU", 0.9), scored("NYU Langone Health", 0.8)],
+            ["NYU", "NYU Langone Health"],
+            id="a link that stands elsewhere too",
+        ),
+        pytest.param(
+            "AP-HP Hôpital Paul Brousse, Villejuif",
+            [
+                scored("Hôpital Paul-Brousse", 0.9, parents=("AP-HP",), others=("HP",)),
+                scored("AP-HP", 0.8),
+            ],
+            ["Hôpital Paul-Brousse", "AP-HP"],
+            id="a piece of it is an acronym of a link",
+        ),
+        pytest.param(
+            "APHP, Bicêtre Hospital, Le Kremlin-Bicêtre",
+            [scored("Bicêtre Hospital", 0.9), scored("AP-HP", 0.8)],
+            ["Bicêtre Hospital", "AP-HP"],
+            id="an acronym without its hyphen",
+        ),
+        pytest.param(
+            "Université Paris-Est, UPEC, Créteil",
+            [scored("Université Paris-Est Marne-la-Vallée", 0.9), scored("Université Paris-Est", 0.8)],
+            ["Université Paris-Est Marne-la-Vallée", "Université Paris-Est"],
+            id="a whole name and the beginning of a longer one",
+        ),
+        pytest.param(
+            "Normandie University, UNIROUEN, France",
+            [
+                scored("Université de Rouen Normandie", 0.9, parents=("Normandie Université",)),
+                scored("Normandie Université", 0.895),
+            ],
+            ["Université de Rouen Normandie", "Normandie Université"],
+            id="a parent's whole name, as probable as its child",
+        ),
+        pytest.param(
+            "Freelance consultant", [scored("Freelancer", 0.6)], Reason.PERSON_OR_NOISE, id="a role"
+        ),
+        pytest.param(
+            "Nurse Scientist", [scored("Nurse Scientist", 0.6)], ["Nurse Scientist"],
+            id="a role that is the whole name",
+        ),
+        pytest.param(
+            "Herlev-Gentofte Hospital, Hellerup",
+            [scored("Gentofte Hospital", 0.9), scored("Herlev Hospital", 0.8)],
+            ["Gentofte Hospital", "Herlev Hospital"],
+            id="two names joined by a hyphen",
+        ),
+        pytest.param(
+            "Gentofte Hospital, Herlev",
+            [scored("Gentofte Hospital", 0.9), scored("Herlev Hospital", 0.8)],
+            ["Gentofte Hospital"],
+            id="and its town",
+        ),
+        pytest.param(
             "東京大学", [scored("The University of Tokyo", 0.9)], ["The University of Tokyo"],
             id="a name in another script",
         ),

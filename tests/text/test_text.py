@@ -61,3 +61,17 @@ def test_equal_texts_are_equal_whatever_was_worked_out() -> None:
     assert read == Text("Univ. of York")
     assert hash(read) == hash(Text("Univ. of York"))
     assert read != Text("Univ. of Oslo")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "expected"),
+    [
+        ("Bicêtre, APHP, Paris", "AP-HP", {1}),
+        ("Bicêtre, AP-HP, Paris", "AP-HP", {1, 2}),
+        ("Bicêtre, aphp, Paris", "AP-HP", set()),
+        ("Bicêtre, APHP, Paris", "Ap-Hp Clinic", set()),
+    ],
+    ids=["without its hyphen", "with it", "in small letters", "no acronym"],
+)
+def test_an_acronym_matches_without_its_hyphen(text: str, name: str, expected: set[int]) -> None:
+    assert Text(text).matched(Text(name)) == expected
