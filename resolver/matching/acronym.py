@@ -21,8 +21,8 @@ from resolver.text.text import Text, registry_text
 FULL = 0.8
 """From this share of its words on, those that join left out, a text has a name."""
 
-_BOUNDARY = re.compile(r"[,;:|()\[\]{}\n]")
-_JOIN = re.compile(r"[-\u2010\u2011\u2012\u2013\u2014/+&]")
+_BOUNDARY = re.compile(r"[,;:|/()\[\]{}\n]|\s[-\u2010-\u2014]\s")
+_JOIN = re.compile(r"[-\u2010-\u2014+&]")
 _RESEARCH_UNIT = re.compile(r"(?:umr|usr|upr|umi|ums|umrs|fre|ura|ea|ua|u|unit|unite)?_?[a-z]?\d*")
 """A word for a research unit, its number, or both: "UMR", "5558", "U1073"."""
 
@@ -38,14 +38,14 @@ class Standing(IntEnum):
     """Beside another word: "MRC Centre"."""
 
     JOINED = 2
-    """Joined to another word by a dash or slash: "CNRS-Université"."""
+    """Joined to another word by a hyphen or the like: "CNRS-Université"."""
 
     LISTED = 3
     """Beside other acronyms, the number of a research unit or words that join: "UMR 5558
     CNRS-INRA", "INRA and CNRS"."""
 
     ALONE = 4
-    """By itself between commas, brackets and the like."""
+    """By itself between commas, brackets, slashes and the like."""
 
 
 class Acronyms:

@@ -525,9 +525,9 @@ NAME_FEATURES: tuple[Feature[Shortlist], ...] = (
     ),
     Feature(
         "short_name_standing",
-        "how such a word stands in the text: 4 alone between commas, 3 beside other acronyms, the "
-        "number of a research unit or words that join, 2 joined to another word by a dash or "
-        "slash, 1 beside another word, 0 without such a word",
+        "how such a word stands in the text: 4 alone between commas, slashes and the like, 3 "
+        "beside other acronyms, the number of a research unit or words that join, 2 joined to "
+        "another word by a hyphen, 1 beside another word, 0 without such a word",
         _short_name_standing,
     ),
     Feature(

@@ -119,6 +119,8 @@ def test_short_names(text: str, candidate: Document, expected: list[int]) -> Non
         ("UMR 5558, CNRS, Lyon", Standing.ALONE),
         ("Laboratory (CNRS) Lyon", Standing.ALONE),
         ("CNRS", Standing.ALONE),
+        ("Université de Lyon/CNRS", Standing.ALONE),
+        ("Université de Lyon - CNRS", Standing.ALONE),
         ("UMR CNRS 5558, Lyon", Standing.LISTED),
         ("LBBE-INRA-CNRS, Lyon", Standing.LISTED),
         ("University of Lyon and CNRS, Lyon", Standing.LISTED),
