@@ -6,17 +6,46 @@ called otherwise is looked for there, and a link takes its acronym with it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from enum import IntEnum
 from functools import cached_property, lru_cache
 
 from resolver.registry.document import Document
 from resolver.text import vocabulary
 from resolver.text.acronyms import Acronym, not_acronyms
 from resolver.text.affiliation import Affiliation
+from resolver.text.alignment import WordKind, word_kind
 from resolver.text.text import Text, registry_text
 
 FULL = 0.8
 """From this share of its words on, those that join left out, a text has a name."""
+
+_BOUNDARY = re.compile(r"[,;:|/()\[\]{}\n]|\s[-\u2010-\u2014]\s")
+_JOIN = re.compile(r"[-\u2010-\u2014+&]")
+_RESEARCH_UNIT = re.compile(r"(?:umr|usr|upr|umi|ums|umrs|fre|ura|ea|ua|u|unit|unite)?_?[a-z]?\d*")
+"""A word for a research unit, its number, or both: "UMR", "5558", "U1073"."""
+
+_ANOTHER = 0.5
+"""From more than this share on of words that no name of an organisation matches, what an acronym is
+spelled out as is another one."""
+
+
+class Standing(IntEnum):
+    """How freely a word stands in a text, by that of its two neighbours that belongs to it more."""
+
+    AMONG_WORDS = 1
+    """Beside another word: "MRC Centre"."""
+
+    JOINED = 2
+    """Joined to another word by a hyphen or the like: "CNRS-Université"."""
+
+    LISTED = 3
+    """Beside other acronyms, the number of a research unit or words that join: "UMR 5558
+    CNRS-INRA", "INRA and CNRS"."""
+
+    ALONE = 4
+    """By itself between commas, brackets, slashes and the like."""
 
 
 class Acronyms:
@@ -42,8 +71,48 @@ class Acronyms:
         """Positions of the acronyms that the registry has for an organisation."""
         if not self.at:
             return _NONE
-        own = {_as_acronym(name) for name in (document.name, *document.other_names)} & self._units
+        own = _words_alone(document.name, document.other_names) & self._units
         return frozenset(p for p in self.at if self.affiliation.units[p] in own) if own else _NONE
+
+    def short_names(self, document: Document) -> frozenset[int]:
+        """Positions of the words that are a whole name of an organisation: its acronyms, also those
+        that are written as words ("Inserm").
+
+        What the text spells out as something else, and what cannot be an acronym, is left out.
+        """
+        names = _words_alone(document.name, document.other_names) & self._naming.keys()
+        return frozenset(
+            position
+            for unit in names
+            for position in self._naming[unit]
+            if self.otherwise(document, frozenset({position}), by_initials=True) <= _ANOTHER
+        )
+
+    @cached_property
+    def _naming(self) -> dict[str, list[int]]:
+        """The words that may be a name by themselves, each with its positions."""
+        naming: dict[str, list[int]] = {}
+        for position, unit in enumerate(self.affiliation.units):
+            if word_kind(unit) is WordKind.OWN and position not in self.none:
+                naming.setdefault(unit, []).append(position)
+        return naming
+
+    def standing(self, position: int) -> Standing:
+        """How the word at a position stands in its part of the text."""
+        text, spans = self.affiliation.text, self.affiliation.spans
+        start, end = spans[position]
+        before = text[spans[position - 1][1] : start] if position else ","
+        after = text[end : spans[position + 1][0]] if position + 1 < len(spans) else ","
+        return min(self._side(before, position - 1), self._side(after, position + 1))
+
+    def _side(self, between: str, beside: int) -> Standing:
+        """How a word stands towards the unit `beside` it; `between` is the text between the two."""
+        if _BOUNDARY.search(between):
+            return Standing.ALONE
+        unit = self.affiliation.units[beside]
+        if beside in self.at or unit in vocabulary.LINK or _RESEARCH_UNIT.fullmatch(unit):
+            return Standing.LISTED
+        return Standing.JOINED if _JOIN.search(between) else Standing.AMONG_WORDS
 
     def _spelled_out(self, matched: frozenset[int]) -> list[Acronym]:
         """The acronyms that a name matches; none where it matches anything else, or where the text
@@ -128,10 +197,10 @@ _NONE: frozenset[int] = frozenset()
 
 
 @lru_cache(maxsize=1 << 15)
-def _as_acronym(name: str) -> str:
-    """A name as it stands among the units of a text if it is an acronym; "" if it is none."""
-    units = registry_text(name).units if " " not in name else ()
-    return units[0] if len(units) == 1 else ""
+def _words_alone(name: str, other_names: tuple[str, ...]) -> frozenset[str]:
+    """Those names of an organisation that are one word, as it stands among the units of a text."""
+    units = (registry_text(n).units for n in (name, *other_names) if " " not in n)
+    return frozenset(unit[0] for unit in units if len(unit) == 1)
 
 
 def _names(document: Document) -> Iterator[Text]:

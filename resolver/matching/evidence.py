@@ -12,13 +12,22 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from resolver.matching.place import UNKNOWN_DISTANCE, NamedPlaces, Positions
-from resolver.matching.reading import Counts, Flags, Numbers, Reading, Relation, of_others
+from resolver.matching.reading import (
+    Counts,
+    Flags,
+    Numbers,
+    Reading,
+    Relation,
+    of_others,
+    relations,
+)
 from resolver.matching.remainder import Remainder
 from resolver.registry.document import Document
 from resolver.registry.organisation import OrganisationStatus
@@ -41,6 +50,9 @@ STRONG = 1.0
 
 NO_NAMESAKE = 10.0
 """Larger than any difference of two logits that bears on a decision."""
+
+NO_RELATED = -10.0
+"""Lower than any logit."""
 
 _SHORT = 2
 """Most units of a name that a word in capitals can stand for."""
@@ -70,7 +82,8 @@ class Shortlist:
     `positions` are theirs in the reading, in its order, and `logit` the reranker's scores.
     `rivals`, `namesakes` and `shared` are the reading's, of these candidates alone; `alignments`
     say how their names lie in the text, and `remainders` what is left around them. `all_names` are
-    those of the whole reading.
+    those of the whole reading, and `acronyms_named` the positions of acronyms that are a name of
+    any of its candidates.
     """
 
     def __init__(self, reading: Reading, positions: Sequence[int], logits: Sequence[float]) -> None:
@@ -84,6 +97,9 @@ class Shortlist:
         self.shared: npt.NDArray[np.int64] = reading.shared[these]
         self.affiliation = reading.affiliation
         self.acronyms = reading.acronyms
+        self.short_names = [reading.short_names[i] for i in positions]
+        self.short_name_share: Numbers = reading.short_name_shares[self.positions]
+        self.acronyms_named = self.acronyms.at.keys() & chain.from_iterable(reading.short_names)
         self.places = reading.places
         self.all_names = reading.names
         self.alignments = [reading.alignment(position) for position in positions]
@@ -107,6 +123,21 @@ class Shortlist:
         relation = np.zeros_like(self.rivals)
         for i, document in enumerate(self.documents):
             relation[i, [number[parent] for parent in document.parents if parent in number]] = True
+        return of_others(relation)
+
+    @cached_property
+    def related(self) -> Relation:
+        """Whether the registry relates the two candidates in any way, or one of them to what
+        followed the other."""
+        standing_for: dict[str, list[int]] = {}
+        for i, document in enumerate(self.documents):
+            for ror_id in {document.ror_id, *document.successors}:
+                standing_for.setdefault(ror_id, []).append(i)
+        relation = np.zeros_like(self.rivals)
+        for j, document in enumerate(self.documents):
+            for ror_id in chain(document.parents, document.successors, document.relatives):
+                for i in standing_for.get(ror_id, ()):
+                    relation[i, j] = relation[j, i] = True
         return of_others(relation)
 
     @cached_property
@@ -193,6 +224,18 @@ def _spelled_out_otherwise(shortlist: Shortlist, *, by_initials: bool) -> list[f
 def _acronym_confirmed(shortlist: Shortlist) -> Flags:
     confirmed = shortlist.acronyms.confirmed
     return _flags(map(confirmed, shortlist.documents, shortlist.matched))
+
+
+def _short_name_standing(shortlist: Shortlist) -> list[int]:
+    standing = shortlist.acronyms.standing
+    return [max(map(standing, short), default=0) for short in shortlist.short_names]
+
+
+def _other_short_names(shortlist: Shortlist) -> list[float]:
+    return [
+        math.log1p(len(shortlist.acronyms_named - short - matched))
+        for short, matched in zip(shortlist.short_names, shortlist.matched, strict=True)
+    ]
 
 
 def _no_acronym(shortlist: Shortlist) -> Flags:
@@ -301,10 +344,7 @@ def _names_around(shortlist: Shortlist) -> list[float]:
 
 
 def _relations(shortlist: Shortlist) -> list[float]:
-    return [
-        math.log1p(len(d.parents) + len(d.successors) + len(d.relatives))
-        for d in shortlist.documents
-    ]
+    return [math.log1p(relations(document)) for document in shortlist.documents]
 
 
 # What the reranker's scores add
@@ -329,6 +369,11 @@ def _within_better(shortlist: Shortlist) -> Numbers:
 def _namesake_gap(shortlist: Shortlist) -> Numbers:
     gap = shortlist.logit - best(shortlist.logit, shortlist.namesakes)
     return np.where(shortlist.namesakes.any(axis=1), gap, NO_NAMESAKE)
+
+
+def _related_logit(shortlist: Shortlist) -> Numbers:
+    among = shortlist.related & ~shortlist.rivals
+    return np.where(among.any(axis=1), best(shortlist.logit, among), NO_RELATED)
 
 
 def _is_parent_of(document: Document, others: Sequence[Document]) -> bool:
@@ -488,6 +533,25 @@ NAME_FEATURES: tuple[Feature[Shortlist], ...] = (
         "the name is nothing but an acronym, and what matches it in the text is none: a state, a "
         "degree, a word in small letters",
         _no_acronym,
+    ),
+    Feature(
+        "short_name_share",
+        "where a word of the text is a whole name of it, such as its acronym: its share of the "
+        "relations in the registry of all candidates with this name that are where the text says; "
+        "negative where it is elsewhere itself",
+        lambda s: s.short_name_share,
+    ),
+    Feature(
+        "short_name_standing",
+        "how such a word stands in the text: 4 alone between commas, slashes and the like, 3 "
+        "beside other acronyms, the number of a research unit or words that join, 2 joined to "
+        "another word by a hyphen, 1 beside another word, 0 without such a word",
+        _short_name_standing,
+    ),
+    Feature(
+        "other_short_names",
+        "ln(1 + other acronyms of the text that are a name of a candidate)",
+        _other_short_names,
     ),
     Feature(
         "place_beside",
@@ -655,6 +719,12 @@ RERANKER_FEATURES: tuple[Feature[Shortlist], ...] = (
         "namesake_gap",
         f"the logit minus the best of its namesakes'; {NO_NAMESAKE:g} without any",
         _namesake_gap,
+    ),
+    Feature(
+        "related_logit",
+        "the highest logit of the candidates on other words that the registry relates it to, or "
+        f"to what followed it; {NO_RELATED:g} without any",
+        _related_logit,
     ),
     Feature("parent_of_better", "it is a parent of a better candidate", _better_one(_is_parent_of)),
     Feature("child_of_better", "a better candidate is its parent", _better_one(_is_child_of)),

@@ -18,10 +18,11 @@ import numpy.typing as npt
 
 from resolver.matching.acronym import Acronyms
 from resolver.matching.candidate import Candidate
-from resolver.matching.place import NamedPlaces
+from resolver.matching.place import Agreement, NamedPlaces
 from resolver.matching.remainder import Remainder, Surroundings, remainder, sorts_of
 from resolver.registry.document import Document
 from resolver.registry.identifier import domains_in, numbers_in, written_identifiers
+from resolver.registry.organisation import OrganisationStatus
 from resolver.text.affiliation import Affiliation
 from resolver.text.alignment import Alignment, align
 from resolver.text.text import Text, registry_text
@@ -159,6 +160,56 @@ class Reading:
         return Acronyms(self.affiliation)
 
     @cached_property
+    def short_names(self) -> list[frozenset[int]]:
+        """For each candidate the positions of the words that are a whole name of it, such as its
+        acronyms."""
+        return [self.acronyms.short_names(document) for document in self.documents]
+
+    @cached_property
+    def short_name_shares(self) -> Numbers:
+        """How likely it is that a short name in the text means each candidate and no other: its
+        share, from 0 to 1, of the relations of all candidates with this name that are where the
+        text says. Each has one relation more than the registry knows.
+
+        1 where it is the only one, 0 without a short name in the text. The share is negative where
+        the text names another country, or the city of another candidate with this name. Relations
+        of organisations that have ended count for themselves alone.
+        """
+        bearing = [i for i, short in enumerate(self.short_names) if short]
+        in_city = {i for i in bearing if self._beside_short_name(i).city and self._is_active(i)}
+        placed = frozenset().union(*(self.short_names[i] for i in in_city))
+        there = {
+            i
+            for i in bearing
+            if i in in_city or not (self._is_away(i) or self.short_names[i] <= placed)
+        }
+        total: Counter[int] = Counter()
+        for i in there:
+            if self._is_active(i):
+                total.update(dict.fromkeys(self.short_names[i], 1 + relations(self.documents[i])))
+        shares = np.zeros(len(self))
+        for i in bearing:
+            mine = 1 + relations(self.documents[i])
+            further = 0 if i in there and self._is_active(i) else mine
+            share = max(mine / (total[position] + further) for position in self.short_names[i])
+            shares[i] = share if i in there else -share
+        return shares
+
+    def _beside_short_name(self, position: int) -> Agreement:
+        """What of its place is named beside the short name of the candidate at a position."""
+        return self.places.beside(self.documents[position], self.short_names[position])
+
+    def _is_active(self, position: int) -> bool:
+        return self.documents[position].status is OrganisationStatus.ACTIVE
+
+    def _is_away(self, position: int) -> bool:
+        """Whether places are named beside its short name, and none in its country."""
+        document, short = self.documents[position], self.short_names[position]
+        return self.places.elsewhere(document, short) or (
+            self.places.towns(document, short) < 0 and not any(self._beside_short_name(position))
+        )
+
+    @cached_property
     def identified(self) -> Flags:
         """Whether the text has an identifier of each one in a registry: its ROR id, GRID, ISNI …"""
         numbers = numbers_in(self.affiliation.text)
@@ -182,6 +233,11 @@ class Reading:
         """Whether the text names each one's city, region and country, shape (3, candidates)."""
         agreement = [self.places.agreement(document) for document in self.documents]
         return np.array(agreement, np.bool_).reshape(-1, 3).T
+
+
+def relations(document: Document) -> int:
+    """How many organisations the registry relates one to."""
+    return len(document.parents) + len(document.successors) + len(document.relatives)
 
 
 def identifier_positions(text: Text) -> frozenset[int]:

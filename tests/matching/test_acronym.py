@@ -1,6 +1,6 @@
 import pytest
 
-from resolver.matching.acronym import Acronyms
+from resolver.matching.acronym import Acronyms, Standing
 from resolver.registry.document import Document
 from resolver.text.affiliation import Affiliation
 
@@ -91,3 +91,44 @@ def test_a_link_claims_all_its_names(
 ) -> None:
     acronyms, positions = matched(text, linked)
     assert acronyms.claimed(linked, positions) == frozenset(expected)
+
+
+INSERM = document("Institut National de la Santé et de la Recherche Médicale", "Inserm")
+
+
+@pytest.mark.parametrize(
+    ("text", "candidate", "expected"),
+    [
+        ("UMR 5558, CNRS, Lyon", CNRS, [2]),
+        ("CNRS-Université, CNRS", CNRS, [0, 2]),
+        ("Inserm U1073, Rouen", INSERM, [0]),
+        ("Centre National de la Recherche Scientifique", CNRS, []),
+        ("Centre National de la Recherche Scientifique (CNRS)", CNRS, [6]),
+        ("Chinese Academy of Sciences (CAS)", document("Center for Active Study", "CAS"), []),
+        ("Kelmar, PA, USA", document("Kelmar Parents", "PA"), []),
+        ("Kelmar Institute", document("Institute"), []),
+    ],
+)
+def test_short_names(text: str, candidate: Document, expected: list[int]) -> None:
+    assert Acronyms(Affiliation.of(text)).short_names(candidate) == frozenset(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("UMR 5558, CNRS, Lyon", Standing.ALONE),
+        ("Laboratory (CNRS) Lyon", Standing.ALONE),
+        ("CNRS", Standing.ALONE),
+        ("Université de Lyon/CNRS", Standing.ALONE),
+        ("Université de Lyon - CNRS", Standing.ALONE),
+        ("UMR CNRS 5558, Lyon", Standing.LISTED),
+        ("LBBE-INRA-CNRS, Lyon", Standing.LISTED),
+        ("University of Lyon and CNRS, Lyon", Standing.LISTED),
+        ("CNRS-Pierre Fabre", Standing.JOINED),
+        ("CNRS Institute of Kelmar", Standing.AMONG_WORDS),
+        ("Kelmar Institute CNRS", Standing.AMONG_WORDS),
+    ],
+)
+def test_standing(text: str, expected: Standing) -> None:
+    affiliation = Affiliation.of(text)
+    assert Acronyms(affiliation).standing(affiliation.units.index("cnrs")) is expected

@@ -5,7 +5,14 @@ import pytest
 from support.paths import ROOT
 
 from resolver.matching.candidate import Candidate, Ranked
-from resolver.matching.evidence import FEATURES, NAMES, NO_NAMESAKE, documented, evidence
+from resolver.matching.evidence import (
+    FEATURES,
+    NAMES,
+    NO_NAMESAKE,
+    NO_RELATED,
+    documented,
+    evidence,
+)
 from resolver.matching.reading import Reading
 from resolver.registry.document import Document
 from resolver.registry.organisation import OrganisationStatus
@@ -272,3 +279,71 @@ def test_names_are_distinct_and_say_something() -> None:
 def test_the_docs_list_all_evidence() -> None:
     page = (ROOT / "docs/explain.md").read_text()
     assert documented() in page, f"put this into docs/explain.md:\n{documented()}"
+
+
+CNRS = candidate(
+    "CNRS",
+    ror_id="national",
+    acronym=True,
+    city="Paris",
+    country=("FR", "France"),
+    relatives=("laboratory", "a", "b", "c", "d", "e", "f"),
+)
+CNRS_LB = candidate(
+    "National Council for Scientific Research",
+    ror_id="lebanese",
+    city="Beirut",
+    country=("LB", "Lebanon"),
+    other_names=("CNRS",),
+)
+LABORATORY = candidate("Kelmar Laboratory", ror_id="laboratory", parents=("national",))
+
+
+@pytest.mark.parametrize(
+    ("text", "share", "standing", "others"),
+    [
+        ("Kelmar Laboratory, CNRS", [8 / 9, 1 / 9, 0], [4, 4, 0], [0, 0, 1]),
+        ("Kelmar Laboratory, CNRS, France", [1, -1 / 9, 0], [4, 4, 0], [0, 0, 1]),
+        ("Kelmar Laboratory, UMR CNRS 5558, Lyon", [1, -1 / 9, 0], [3, 3, 0], [0, 0, 1]),
+        ("CNRS Kelmar Laboratory, Beirut", [-8 / 9, 1, 0], [1, 1, 0], [0, 0, 1]),
+        ("Kelmar Laboratory, Lyon", [0, 0, 0], [0, 0, 0], [0, 0, 0]),
+    ],
+)
+def test_short_names(text: str, share: list[float], standing: list[int], others: list[int]) -> None:
+    values = features(text, CNRS, CNRS_LB, LABORATORY, logits=[0.0, 0.0, 2.0])
+    assert values["short_name_share"] == pytest.approx(share)
+    assert values["short_name_standing"].tolist() == standing
+    assert values["other_short_names"] == pytest.approx(np.log1p(others))
+
+
+def test_an_organisation_that_has_ended_takes_no_share_of_a_short_name() -> None:
+    ended = candidate("Old", other_names=("CNRS",), status=OrganisationStatus.WITHDRAWN)
+    values = features("CNRS", CNRS, ended, logits=[0.0, 0.0])
+    assert values["short_name_share"] == pytest.approx([1, 1 / 9])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Kelmar Laboratory, CNRS", [2.0, NO_RELATED, 0.5]),
+        ("Laboratory of CNRS", [2.0, NO_RELATED, 0.5]),
+    ],
+)
+def test_related_logit(text: str, expected: list[float]) -> None:
+    values = features(text, CNRS, CNRS_LB, LABORATORY, logits=[0.5, 1.0, 2.0])
+    assert values["related_logit"].tolist() == expected
+
+
+def test_a_laboratory_supports_what_came_before_its_parent() -> None:
+    ended = candidate("Old University", ror_id="old", successors=("new",))
+    laboratory = candidate("Kelmar Laboratory", parents=("new",))
+    text = "Kelmar Laboratory, Old University"
+    values = features(text, ended, laboratory, logits=[1.0, 2.0])
+    assert values["related_logit"].tolist() == [2.0, 1.0]
+
+
+def test_rivals_for_the_same_words_do_not_support_each_other() -> None:
+    parent = candidate("Kelmar", ror_id="parent", relatives=("child",))
+    child = candidate("Kelmar Hospital", ror_id="child", parents=("parent",))
+    values = features("Kelmar Hospital", parent, child, logits=[1.0, 2.0])
+    assert values["related_logit"].tolist() == [NO_RELATED, NO_RELATED]
