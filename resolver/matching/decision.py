@@ -246,15 +246,13 @@ class _Comparison:
         """
         mine, theirs = self.matched(s), self.matched(owner)
         stands = self._stands(s)
-        if stands and len(mine) > 1 and self._apart(mine, claimed - mine):
-            return True
         has_more = not mine <= claimed
-        if (
-            has_more
-            and mine & claimed
-            and self._in_one_part(mine)
-            and self._stands_without(owner, mine)
-        ):
+        if stands and len(mine) > 1 and self._apart(mine, claimed - mine):
+            # "University of Oslo, Oslo University Hospital": each has a part of its own.
+            return True
+        shares_one_part = has_more and mine & claimed and self._in_one_part(mine)
+        if shares_one_part and self._stands_without(owner, mine):
+            # "CNRS, Centre de Recherche Paul Pascal CNRS": the link has its name elsewhere too.
             return True
         if mine & (claimed - theirs) and not has_more:
             # An acronym or another name of the link.
@@ -265,6 +263,7 @@ class _Comparison:
         if owner.ror_id in s.document.parents and has_own:
             return True
         if has_own or s.ror_id in owner.document.parents:
+            # "Herlev and Gentofte Hospital": two names with their last words in common.
             return stands or self._joined(mine - theirs, theirs - mine)
         if mine == theirs:
             # The whole name of the one, and a piece of the other's.
