@@ -522,7 +522,11 @@ def _train_judge(
                 progress(f"strings by {model}", len(of_fold)) as report,
             ):
                 examples += training.examples(
-                    replace(matcher, reranker=reranker), of_fold, by_id, progress=report
+                    replace(matcher, reranker=reranker),
+                    of_fold,
+                    by_id,
+                    by_fold=True,
+                    progress=report,
                 )
         features = [example.features() for example in examples]
         with progress("fits", training.PARTS + 1) as report:

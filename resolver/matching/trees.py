@@ -4,7 +4,7 @@ Annals of Statistics 29, 2001)."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -47,6 +47,13 @@ class Trees:
             # A child comes after its parent, so that every walk ends at a leaf.
             if (child <= inner).any() or (child >= nodes).any():
                 raise ValueError(f"{name}: a child that does not come after its parent")
+
+    def calibrated(self, slope: float, intercept: float) -> Self:
+        """The trees whose log odds are those of these, times `slope`, plus `intercept`."""
+        value = slope * self.value
+        first = slice(0, self.roots[1] if len(self.roots) > 1 else None)
+        value[first] += intercept
+        return replace(self, value=value)
 
     def require_columns(self, columns: Sequence[str]) -> None:
         """Refuse a table of other columns, or of the same in another order: trees would read one

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ class Calibration:
     slope: float = 1.0
     intercept: float = 0.0
 
-    def probability(self, logits: Sequence[float] | npt.NDArray[np.float32]) -> list[float]:
+    def probability(self, logits: Sequence[float] | npt.NDArray[np.floating[Any]]) -> list[float]:
         """Probabilities in [0, 1], one for each logit."""
         log_odds = self.slope * np.asarray(logits, np.float64) + self.intercept
         return [float(value) for value in probability(log_odds)]

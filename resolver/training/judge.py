@@ -33,7 +33,10 @@ from resolver.matching.statement import JudgedStatement
 from resolver.matching.trees import Trees
 from resolver.registry.document import Document
 from resolver.registry.organisation import Organisation, OrganisationStatus
+from resolver.reranker import Calibration
+from resolver.reranker.odds import log_odds
 from resolver.text.affiliation import Affiliation
+from resolver.training import calibration
 from resolver.training.augmentation import in_their_scripts
 from resolver.training.pairs import Labelled, fold, split, verdict
 
@@ -87,6 +90,7 @@ class Example:
     are 1 (named in the statement), 0 (surely not) or None (it cannot be known, and is left out).
     Where the labels of the string are complete, precision and recall are measured, but not on
     examples that are `absent`: the organisations that these name were taken out of the candidates.
+    `by_fold` says that the reranker in use has seen the string, and one of its parts has scored it.
     """
 
     item: Labelled
@@ -96,6 +100,7 @@ class Example:
     logits: tuple[float, ...]
     verdicts: tuple[int | None, ...]
     absent: bool = False
+    by_fold: bool = False
 
     def without_named(self) -> Example | None:
         """The example as it were if the registry lacked the organisations that the string names.
@@ -173,6 +178,7 @@ def examples(
     gold: Sequence[Labelled],
     organisations: Mapping[str, Organisation],
     *,
+    by_fold: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> list[Example]:
     """The shortlists that `matcher` makes, with verdicts; statements without candidates are left
@@ -184,14 +190,15 @@ def examples(
     An organisation that a string of several statements names is right in the one where its logit is
     highest; in the others it cannot be known.
 
-    The matcher's reranker must not have seen these strings, or their organisations.
+    The matcher's reranker must not have seen these strings, or their organisations. `by_fold`: it
+    is not the one in use, but a part of it.
     """
     made = []
     for start in range(0, len(gold), BATCH):
         items = gold[start : start + BATCH]
         judgements = matcher.judgements([item.affiliation for item in items])
         for item, judgement in zip(items, judgements, strict=True):
-            of_string = _of_string(item, judgement, organisations)
+            of_string = _of_string(item, judgement, organisations, by_fold=by_fold)
             made += of_string
             if absent(item):
                 made += [e for e in (example.without_named() for example in of_string) if e]
@@ -210,7 +217,11 @@ def absent(item: Labelled) -> bool:
 
 
 def _of_string(
-    item: Labelled, judgement: Judgement, organisations: Mapping[str, Organisation]
+    item: Labelled,
+    judgement: Judgement,
+    organisations: Mapping[str, Organisation],
+    *,
+    by_fold: bool,
 ) -> list[Example]:
     reranked = [judged for judged in judgement.statements if judged.scored]
     logits = [{scored.ror_id: scored.score for scored in judged.scored} for judged in reranked]
@@ -230,6 +241,7 @@ def _of_string(
             tuple(shortlist),
             tuple(logit for _, logit in of_one),
             tuple(verdicts),
+            by_fold=by_fold,
         )
         for judged, shortlist, of_one, verdicts in zip(
             reranked, shortlists, scored, verdicts_of(item, scored, organisations), strict=True
@@ -324,7 +336,8 @@ def fit_judge(
     """The judge, with its precision and recall at each of the `THRESHOLDS`.
 
     `features` are the examples', in order. The operating points are cross-validated: each string is
-    decided by a judge that was fitted on others. `progress` is called with how many of the
+    decided by a judge that was fitted on others. Where some examples are `by_fold`, the judge is
+    calibrated on the others. `progress` is called with how many of the
     `PARTS` + 1 fits are done. The same arguments give the same trees.
 
     Raises:
@@ -344,7 +357,39 @@ def fit_judge(
     judge = _fit(table.x, table.y, table.weight)
     if progress:
         progress(PARTS + 1)
+    if any(example.by_fold for example in examples):
+        line = _calibration(examples, probabilities)
+        judge = TreeJudge(judge.trees.calibrated(line.slope, line.intercept))
+        probabilities = [
+            np.array(line.probability(log_odds(row)), np.float64) for row in probabilities
+        ]
     return judge, _operating(examples, probabilities)
+
+
+def _calibration(
+    examples: Sequence[Example], probabilities: Sequence[npt.NDArray[np.float64]]
+) -> Calibration:
+    """Slope and intercept of a judge that was fitted to the scores of the parts of a mean.
+
+    The mean errs less than its parts, so that the judge trusts it too little. What it should be
+    trusted is seen on real strings with complete labels that the mean itself has scored. There are
+    the more of them the more organisations a string names, since one that is held out is enough:
+    each counts by the share of an organisation.
+    """
+    rows = [
+        (probability, right == 1, example.item.weight / max(1, len(example.item.ror_ids)))
+        for example, row in zip(examples, probabilities, strict=True)
+        if example.item.complete and not (example.by_fold or example.item.certain)
+        for probability, right in zip(row.tolist(), example.verdicts, strict=True)
+        if right is not None
+    ]
+    if not rows:
+        raise ModelError(
+            "no string of a held-out organisation has complete labels",
+            remedy="name the sources with complete labels by --complete",
+        )
+    probability, right, weight = (np.array(column) for column in zip(*rows, strict=True))
+    return calibration.fit(log_odds(probability), right.astype(np.bool_), weight)
 
 
 def _strings(examples: Sequence[Example]) -> npt.NDArray[np.int64]:
