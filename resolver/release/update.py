@@ -11,7 +11,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from resolver.registry.change import ChangeKind, OrganisationChange
 from resolver.release import selection, switch
 from resolver.release.index import KEEP, Indexed, index_release, prune
 from resolver.release.load import load
+from resolver.release.progress import StepProgress, no_progress
 from resolver.service import parts
 from resolver.service.service import open_service
 from resolver.service.version import register, require_forms
@@ -41,17 +42,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-StepProgress = Callable[[str], AbstractContextManager[Callable[..., None]]]
-"""Takes the title of a step; gives a context whose value is called with (done, in all), as
-`resolver.cli.terminal.progress` does."""
-
 DueMessages = Iterable[tuple[int, Sequence[int]]]
 """(policy id, affiliation ids): answers that are due, as they are sent to workers."""
-
-
-def no_progress(title: str) -> AbstractContextManager[Callable[..., None]]:  # noqa: ARG001
-    """Progress of steps that is not shown."""
-    return nullcontext(lambda *_: None)
 
 
 @dataclass(frozen=True, slots=True)
