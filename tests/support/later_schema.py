@@ -7,10 +7,10 @@ from pathlib import Path
 
 from support.paths import ROOT
 
-BEFORE = "0008"
+BEFORE = "0009"
 """The newest of those of today."""
 
-REVISION = "0009"
+REVISION = "0010"
 
 INDEX = "ix_link_rank"
 """What it builds first, while others write."""
