@@ -28,6 +28,12 @@ UNBOUNDED = 100_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Control characters that a terminal would act on; tab and line feed are allowed."""
 
+
+def harmless(text: str) -> str:
+    """The text with a sign in place of each control character."""
+    return _CONTROL.sub("\ufffd", text)
+
+
 _LOOKALIKES = str.maketrans(
     {
         "–": "-", "—": "-", "−": "-", "‑": "-", "…": "...", "·": "*", "•": "*", "●": "*",
@@ -70,10 +76,10 @@ class Terminal(Console):
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
-            if not segment.control and _CONTROL.search(segment.text):
-                yield Segment(_CONTROL.sub("\ufffd", segment.text), segment.style)
-            else:
+            if segment.control:
                 yield segment
+            else:
+                yield Segment(harmless(segment.text), segment.style)
 
 
 console = Terminal()

@@ -129,6 +129,13 @@ def printed(table: Table, width: int) -> str:
     return file.getvalue()
 
 
+@pytest.mark.parametrize("cell", ["Oxford\x1b[31m, UK", Text("Oxford\x1b[31m, UK", "red")])
+def test_a_control_character_takes_the_place_of_nothing_else(cell: str | Text) -> None:
+    table = Table("affiliation")
+    table.add_row(cell)
+    assert "Oxford\ufffd[31m, UK" in printed(table, 80)
+
+
 def releases() -> Table:
     table = Table("in use", "version", "release", "encoder", "organisations", "names", "built")
     table.add_row("●", "v2.9-3f1c09aa17b2", "v2.9", "intfloat/multilingual-e5-small", "129,046",
