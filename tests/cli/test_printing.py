@@ -74,8 +74,13 @@ STYLES = re.compile(
     r"[a-z _]*\]|\[/\]"
 )
 PRINTING = {"print", "typer.echo", "typer.secho", "click.echo", "sys.stdout.write", "Console"}
-MODULES = {"rich.table": {"tables.py"}, "rich.markup": {"__init__.py"}, "rich": {"tables.py"}}
-"""What only these files import: the others take `Table` and `Text`, and write no markup."""
+MODULES = {
+    "rich.table": {"tables.py", "terminal.py"},
+    "rich.markup": {"__init__.py"},
+    "rich": {"tables.py"},
+}
+"""What only these files import: the others take `Table` and `Text`, and write no markup. `terminal`
+needs the columns of a progress bar."""
 
 
 def called(node: ast.expr) -> str:
