@@ -1,5 +1,5 @@
--- A scalar subquery is an index lookup for each organisation; Postgres would read all links for
--- NOT EXISTS.
+-- A scalar subquery is an index lookup for each organisation, whatever the planner expects of the
+-- number of links.
 CREATE VIEW never_linked AS
 SELECT
     o.ror_id,
