@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +22,15 @@ from resolver.network import addresses
 from resolver.workers import broker, poison
 from resolver.workers.app import create_app
 from resolver.workers.broker import CONNECT_TIMEOUT
-from resolver.workers.client import FORGET, REFRESH_CHUNK, RETRIES, UPDATE
+from resolver.workers.client import (
+    FORGET,
+    REFRESH_CHUNK,
+    RESOLVE_CHUNK,
+    RETRIES,
+    SENT_AT,
+    UPDATE,
+    WITHDRAW_CHUNK,
+)
 from resolver.workers.delivery import bury, forward
 from resolver.workers.queues import QUEUES, dead_queue, failures
 
@@ -65,6 +74,99 @@ class DeadLetter:
     first: tuple[str, str] | None
     error: str
     failed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LetterContent:
+    """A dead letter with what its message says.
+
+    `arguments` are those of the task by name; None where the message cannot be read. `body` is then
+    the beginning of what it is instead. `sent_at` is None where the message does not say.
+    """
+
+    letter: DeadLetter
+    sent_at: datetime | None
+    arguments: Mapping[str, object] | None
+    body: str
+    remedy: str
+
+
+ARGUMENTS = {
+    RESOLVE_CHUNK: ("records", "policy", "replace"),
+    WITHDRAW_CHUNK: ("records",),
+    REFRESH_CHUNK: ("affiliation_ids", "policy_id"),
+}
+"""The names of the arguments of each task, in their order (docs/tasks.md)."""
+
+MAX_BODY = 2_000
+"""Most characters that are shown of a message that cannot be read."""
+
+_DROP = "then drop this letter"
+_KILLS = (
+    "resolve its affiliations one by one to see which it is (resolver explain TEXT), report it, "
+    f"and retry after an upgrade; or send the others again, {_DROP}"
+)
+REMEDIES = (
+    (UPDATE, r"not done after", f"run: resolver update, which has no time limit; {_DROP}"),
+    (UPDATE, r"", f"remove the cause, and run: resolver update; {_DROP}"),
+    (FORGET, r"", f"remove the cause, and run: resolver forget; {_DROP}"),
+    (
+        None,
+        r"PolicyError",
+        f"send the records again with a policy that docs/tasks.md allows; {_DROP}",
+    ),
+    (
+        None,
+        r"IntakeError|MessageError",
+        f"mend the sender (docs/tasks.md), and send the records again; {_DROP}",
+    ),
+    (None, r"PoisonMessage|in each of \d+ processes|process died", _KILLS),
+    (
+        None,
+        r"no such task",
+        "a program of another version sent it: upgrade the workers and retry, or drop it",
+    ),
+    (
+        None,
+        r"the message has |the body |header \w+:|not a task message",
+        "another program writes to this queue: find it; this letter can only be dropped",
+    ),
+    (
+        None,
+        r"",
+        "the worker's log has more, at the time when it failed; remove the cause and retry",
+    ),
+)
+"""Task (None: any), pattern of the error, and what helps; the first that fits."""
+
+
+def letter_content(settings: Settings, id: str) -> LetterContent:
+    """One letter, with all of its message. It stays where it is.
+
+    Raises:
+        BrokerUnavailable: the broker does not answer.
+        SettingsError: no letter has this id.
+    """
+    content = None
+    with _letters(settings) as box:
+        for letter, message in box.take(box.count()):
+            if letter.id == id:
+                content = _whole(letter, message)
+            box.keep()
+    if content is None:
+        raise SettingsError(
+            f"no dead letter has the id {id}", remedy="see: resolver deadletters list"
+        )
+    return content
+
+
+def remedy(letter: DeadLetter) -> str:
+    """What helps against the error of a letter."""
+    return next(
+        helps
+        for task, pattern, helps in REMEDIES
+        if task in (None, letter.task) and re.search(pattern, letter.error)
+    )
 
 
 def letters(settings: Settings, *, most: int | None = None) -> tuple[list[DeadLetter], int]:
@@ -238,6 +340,35 @@ def _content(message: Message) -> tuple[int | None, tuple[str, str] | None]:
     except (TypeError, ValueError, RecursionError):
         pass
     return None, None
+
+
+def _whole(letter: DeadLetter, message: Message) -> LetterContent:
+    arguments: dict[str, object] | None = None
+    body = message.body
+    text = body.decode(errors="replace") if isinstance(body, bytes) else str(body)
+    try:
+        match json.loads(text):
+            case [list(given), dict(named), *_]:
+                names = ARGUMENTS.get(letter.task or "", ())
+                unnamed = [f"argument {n}" for n in range(len(names) + 1, len(given) + 1)]
+                arguments = {**dict(zip([*names, *unnamed], given, strict=False)), **named}
+    except (ValueError, RecursionError):
+        pass
+    return LetterContent(
+        letter=letter,
+        sent_at=_sent(message),
+        arguments=arguments,
+        body="" if arguments is not None else text[:MAX_BODY],
+        remedy=remedy(letter),
+    )
+
+
+def _sent(message: Message) -> datetime | None:
+    headers = message.headers if isinstance(message.headers, dict) else {}
+    try:
+        return datetime.fromtimestamp(float(headers[SENT_AT]), UTC)
+    except (LookupError, TypeError, ValueError, OverflowError, OSError):
+        return None
 
 
 def _first(items: Sequence[object]) -> tuple[str, str] | None:

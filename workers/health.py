@@ -191,7 +191,7 @@ def _of_database(health: Health, today: date) -> list[Problem]:
                 "run: resolver migrate",
             )
         ]
-    problems = []
+    problems = _of_last_update(overview)
     if overview.updating and not _in_step(overview):
         return [
             Problem(
@@ -204,7 +204,7 @@ def _of_database(health: Health, today: date) -> list[Problem]:
             )
         ]
     if overview.release is None:
-        return [Problem("no release of the registry is loaded", "run: resolver update")]
+        return [*problems, Problem("no release of the registry is loaded", "run: resolver update")]
     if overview.version is None:
         problems.append(
             Problem("no resolver version is in use", "run: resolver update, or start a worker")
@@ -245,6 +245,27 @@ def _of_database(health: Health, today: date) -> list[Problem]:
             )
         )
     return problems
+
+
+def _of_last_update(overview: Overview) -> list[Problem]:
+    """That it failed, until another one begins."""
+    run = overview.last_update
+    if run is None or overview.updating:
+        return []
+    update = (
+        f"the {'scheduled ' if run.scheduled else ''}update of {run.began_at:%Y-%m-%d %H:%M} UTC"
+    )
+    at_step = f" at step {run.step}" if run.step else ""
+    if run.problem is not None:
+        remedy = (
+            f"{run.remedy}; then run: resolver update" if run.remedy else "run: resolver update"
+        )
+        return [Problem(f"{update} failed{at_step}: {run.problem}", remedy)]
+    if run.ended_at is None:
+        return [
+            Problem(f"{update} broke off{at_step}: its process was killed", "run: resolver update")
+        ]
+    return []
 
 
 def _of_index(health: Health) -> list[Problem]:

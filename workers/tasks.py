@@ -100,6 +100,7 @@ def update() -> None:
         report = release_update.update(
             opened.installation,
             enqueue=lambda due: enqueue_refresh(due, settings=settings).records,
+            scheduled=True,
         )
     except UpdateRunning as error:
         logger.warning("%s; this one does nothing", error.problem)

@@ -1,6 +1,6 @@
 """tables, views, functions and roles
 
-The tables are those of 0001_tables.sql. The views and functions are read from their files
+The tables are those of 0001_tables.sql. The views and functions named below are read from their files
 (`resolver.database.definitions`).
 
 Roles belong to all databases of a server, so a role that is there already is taken as it is.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from alembic import op
 
-from resolver.database.definitions import FUNCTIONS, VIEWS, function, view
+from resolver.database.definitions import function, view
 
 revision = "0001"
 down_revision = None
@@ -43,6 +43,19 @@ TABLES = (
     "registry_release",
 )
 """In the order in which they can be dropped."""
+
+VIEWS = (
+    "organisations",
+    "resolved_links",
+    "unmatched",
+    "pending",
+    "link_history",
+    "outdated",
+    "override_problems",
+    "drift",
+)
+FUNCTIONS = ("resolved_links_at", "resolver_grants")
+"""In the order in which they can be created: a view after those that it reads."""
 
 REVOKES = r"""
 DROP FUNCTION resolver_grants();

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from resolver.cli.terminal import say
+from resolver.cli.terminal import progress, say
 from resolver.database import dumping, revision
 from resolver.errors import DatabaseOutdated
 from resolver.service.installation import Installation
@@ -28,5 +28,7 @@ def backup(
         engine = installation.engine_of_any_schema
         if revision.current(engine) is None:
             raise DatabaseOutdated("the database is empty", remedy="run: resolver migrate")
-        size = dumping.dump(engine, path)
+        with progress("bytes") as report:
+            size = dumping.dump(engine, path, progress=report)
+            report(size)
     say(f"{path}: {size / 1e6:,.1f} MB in {time.monotonic() - started:.1f} s")

@@ -79,7 +79,8 @@ def demo(
             manifest = index_release(installation, encoder, progress=report).manifest
         version = switch_to_index(installation, encoder, manifest)
         if version:
-            selection.select(installation, version, encoder=encoder)
+            with progress("select: affiliations") as report:
+                selection.select(installation, version, encoder=encoder, progress=report)
         say(f"  {manifest.organisations:,} organisations under {manifest.points:,} names")
 
         _step(4, "start a Celery worker")

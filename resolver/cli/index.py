@@ -37,8 +37,8 @@ def build(
     If a version of this encoder is in use, only changed names are embedded, and workers follow.
     """
     started = time.monotonic()
-    with Installation(load_settings()) as installation, progress("names") as report:
-        built = switch.build_index(installation, full=full, again=force, progress=report)
+    with Installation(load_settings()) as installation:
+        built = switch.build_index(installation, full=full, again=force, progress=progress)
     manifest, version, before = built.manifest, built.version, built.before
     say(
         f"index {manifest.version}: {manifest.organisations:,} organisations, "

@@ -43,8 +43,8 @@ def write_csv(file: IO[str], answer: QueryResult) -> None:
 def write_parquet(path: Path, answer: QueryResult) -> int:
     """Write a file, whole or not at all; returns the number of rows.
 
-    Numbers, booleans, dates and times keep their type, and so do arrays of them and of text. A
-    ``numeric`` of no fixed precision becomes a double. All else is text; JSON is JSON text.
+    Numbers, booleans, dates, times and bytes keep their type, and so do arrays of them and of text.
+    A ``numeric`` of no fixed precision becomes a double. All else is text; JSON is JSON text.
 
     Raises:
         SettingsError: pyarrow is not installed, or the file cannot be written.
@@ -96,16 +96,19 @@ def _type(column: Column) -> pyarrow.DataType:
 
     plain = {
         16: pyarrow.bool_(),
+        17: pyarrow.binary(),
         20: pyarrow.int64(),
         21: pyarrow.int16(),
         23: pyarrow.int32(),
         700: pyarrow.float32(),
         701: pyarrow.float64(),
         1082: pyarrow.date32(),
+        1083: pyarrow.time64("us"),
         1114: pyarrow.timestamp("us"),
         1184: pyarrow.timestamp("us", tz="UTC"),
     }
-    arrays = {1000: 16, 1016: 20, 1005: 21, 1007: 23, 1021: 700, 1022: 701}
+    arrays = {1000: 16, 1001: 17, 1016: 20, 1005: 21, 1007: 23, 1021: 700, 1022: 701,
+              1182: 1082, 1183: 1083, 1115: 1114, 1185: 1184}  # fmt: skip
     code = column.type_code
     if code == 1700:
         if column.precision is not None and column.precision <= 38 and (column.scale or 0) >= 0:

@@ -28,7 +28,8 @@ def restore(
     with Installation(load_settings()) as installation:
         started = time.monotonic()
         engine = installation.engine_of_any_schema
-        dumping.restore(engine, path)
+        with progress("database: bytes") as report:
+            dumping.restore(engine, path, progress=report)
         schema.upgrade(engine)
         say(f"database restored in {time.monotonic() - started:.1f} s")
         version = resolver_versions.current_resolver(engine)
@@ -37,7 +38,7 @@ def restore(
             return
         if index:
             started = time.monotonic()
-            with progress("names") as report:
+            with progress("index: names") as report:
                 restored = restore_version(installation, version, progress=report)
             seconds = time.monotonic() - started
             state = f"built in {seconds:.1f} s" if restored.made else "exists"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from decimal import Decimal
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from resolver.cli import query_files
 from resolver.cli.tables import rows_table
-from resolver.cli.terminal import console, say, stdout_for_programs
+from resolver.cli.terminal import console, progress, say, stdout_for_programs
 from resolver.database import querying
 from resolver.database.querying import QueryResult
 from resolver.errors import SettingsError
@@ -36,13 +37,28 @@ def sql(
         querying.asking(installation.engine, statement, typed=parquet is not None) as answer,
     ):
         if parquet:
-            written = query_files.write_parquet(parquet, answer)
-            say(f"{parquet}: {written:,} rows")
+            written = query_files.write_parquet(parquet, _counted(answer))
+            say(f"{parquet}: {written:,} {'row' if written == 1 else 'rows'}")
         elif as_csv:
             with stdout_for_programs() as file:
-                query_files.write_csv(file, answer)
+                query_files.write_csv(file, answer if console.watched else _counted(answer))
         else:
             _print(answer)
+
+
+def _counted(answer: QueryResult) -> QueryResult:
+    """The same rows, with a bar of progress; Postgres does not tell how many there will be."""
+
+    def rows() -> Iterator[tuple[Any, ...]]:
+        with progress("rows") as report:
+            done = 0
+            for done, row in enumerate(answer.rows, start=1):
+                yield row
+                if done % querying.PAGE == 0:
+                    report(done)
+            report(done)
+
+    return QueryResult(answer.columns, rows())
 
 
 def _print(answer: QueryResult) -> None:

@@ -50,6 +50,7 @@ def _print(checked: Health, problems: Sequence[Problem]) -> None:
     for name, line in (
         ("database", _database(checked.database)),
         ("registry", _registry(checked.database.state)),
+        ("last update", _last_update(checked.database.state)),
         ("resolver", _resolver(checked.database.state)),
         ("index", _index(checked.index)),
         ("answers due", _due(checked.database.state)),
@@ -62,7 +63,8 @@ def _print(checked: Health, problems: Sequence[Problem]) -> None:
     console.print()
     for problem in problems:
         mark = ("✗", "bold red") if problem.serious else ("!", "bold yellow")
-        console.print(Text.assemble(mark, f" {problem.problem}"), soft_wrap=True)
+        style = "red" if problem.serious else ""
+        console.print(Text.assemble(mark, (f" {problem.problem}", style)), soft_wrap=True)
         if problem.remedy:
             console.print(Text(f"  {problem.remedy}", style="dim"), soft_wrap=True)
     if not problems:
@@ -103,6 +105,20 @@ def _registry(overview: Overview | None) -> str | Text:
         f"{release.version}, {release.organisation_count:,} organisations, {age}"
         f"loaded {release.loaded_at:%Y-%m-%d %H:%M}"
     )
+
+
+def _last_update(overview: Overview | None) -> str | Text:
+    if overview is None or overview.last_update is None:
+        return NONE
+    run = overview.last_update
+    began = f"{run.began_at:%Y-%m-%d %H:%M} UTC, {'by schedule' if run.scheduled else 'by command'}"
+    if run.ended_at is None:
+        if overview.updating:
+            return f"{began}, under way: {run.step or 'begins'}"
+        return Text.assemble(f"{began}, ", ("broke off", "bold red"))
+    if run.problem is not None:
+        return Text.assemble(f"{began}, ", ("failed", "bold red"))
+    return f"{began}, done in {_ago((run.ended_at - run.began_at).total_seconds())}"
 
 
 def _resolver(overview: Overview | None) -> str:
@@ -189,6 +205,7 @@ def _as_object(checked: Health, problems: Sequence[Problem]) -> dict[str, Any]:
     database, broker, index = checked.database.state, checked.broker.state, checked.index.state
     release = database.release if database else None
     version = database.version if database else None
+    last_update = database.last_update if database else None
     return {
         "version": __version__,
         "database": database and {"schema": database.schema, "needed": database.needed},
@@ -198,6 +215,15 @@ def _as_object(checked: Health, problems: Sequence[Problem]) -> dict[str, Any]:
             "released_on": release.released_on,
             "loaded_at": release.loaded_at.isoformat(),
             "organisations": release.organisation_count,
+        },
+        "last_update": last_update
+        and {
+            "began_at": last_update.began_at.isoformat(),
+            "ended_at": last_update.ended_at and last_update.ended_at.isoformat(),
+            "scheduled": last_update.scheduled,
+            "step": last_update.step,
+            "problem": last_update.problem,
+            "remedy": last_update.remedy,
         },
         "resolver_version": version and {"id": version.id, "release": version.release},
         "index": index and index.version,

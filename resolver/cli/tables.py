@@ -18,7 +18,7 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from resolver.cli.terminal import UNBOUNDED
+from resolver.cli.terminal import UNBOUNDED, harmless
 
 SHORT = 24
 """Columns of at most this width are narrowed last: names of two words, times."""
@@ -37,6 +37,11 @@ class Table(rich.table.Table):
     def __init__(self, *headers: str, **options: Any) -> None:
         usual: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
         super().__init__(*headers, **usual | options)
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """Add a row. A control character takes no room, but the sign that is shown for it does, so
+        that the sign must be there before the widths are measured."""
+        super().add_row(*map(_harmless, cells), **options)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         room = options.max_width - self._frame(console, options)
@@ -131,6 +136,15 @@ def _grown(widths: list[int], most: Sequence[int], room: int) -> list[int]:
             return widths
         for number in short:
             widths[number] = min(widths[number] + share, most[number])
+
+
+def _harmless(cell: Any) -> Any:
+    if isinstance(cell, str):
+        return harmless(cell)
+    if isinstance(cell, Text) and (shown := harmless(cell.plain)) != cell.plain:
+        cell = cell.copy()
+        cell.plain = shown
+    return cell
 
 
 def _plain(cell: object) -> str:

@@ -17,22 +17,22 @@ from typing import TextIO
 
 import orjson
 from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task
 from rich.segment import Segment
+from rich.table import Column
+from rich.text import Text
 
 UNBOUNDED = 100_000
 """Width of a file or pipe: nothing there is ever cut or wrapped."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Control characters that a terminal would act on; tab and line feed are allowed."""
+
+
+def harmless(text: str) -> str:
+    """The text with a sign in place of each control character."""
+    return _CONTROL.sub("\ufffd", text)
+
 
 _LOOKALIKES = str.maketrans(
     {
@@ -76,10 +76,10 @@ class Terminal(Console):
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
-            if not segment.control and _CONTROL.search(segment.text):
-                yield Segment(_CONTROL.sub("\ufffd", segment.text), segment.style)
-            else:
+            if segment.control:
                 yield segment
+            else:
+                yield Segment(harmless(segment.text), segment.style)
 
 
 console = Terminal()
@@ -111,26 +111,95 @@ def _readable(error: UnicodeError) -> tuple[str | bytes, int]:
     return shown.encode("ascii", "backslashreplace").decode("ascii"), error.end
 
 
+class _Figures(ProgressColumn):
+    """What is left, how many a second, and how long it will take.
+
+    Where the total is not known: what is done, how many a second, and since when. In the end: all
+    that was done, how many a second, and how long it took.
+    """
+
+    def render(self, task: Task) -> Text:
+        bytes_counted = task.description.endswith("bytes")
+        number = _megabytes if bytes_counted else _count
+        done, elapsed = task.completed, task.finished_time or task.elapsed or 0.0
+        about = "about " if task.fields["about"] else ""
+        if task.total is None or task.finished:
+            rate = _rate(done / elapsed if elapsed else None, bytes_counted)
+            return Text.assemble(number(done), rate, (f"  in {_clock(elapsed)}", "yellow"))
+        left = task.remaining or 0.0
+        # Of the last half minute; where there were less than two reports in it, since the first.
+        speed = task.speed or task.fields["mean_speed"]
+        return Text.assemble(
+            f"{number(left)} of {about}{number(task.total)} left",
+            _rate(speed, bytes_counted),
+            (f"  {_clock(left / speed) if speed else '-:--'} to go", "cyan"),
+        )
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}"
+
+
+def _megabytes(number: float) -> str:
+    return f"{number / 1e6:,.1f} MB"
+
+
+def _rate(a_second: float | None, bytes_counted: bool) -> tuple[str, str]:
+    """A second, or a minute where that gives more than one."""
+    if not a_second:
+        return "", ""
+    if bytes_counted:
+        return f"  {_megabytes(a_second)}/s", "green"
+    number, unit = (a_second, "s") if a_second >= 1 else (60 * a_second, "min")
+    return f"  {number:,.{0 if number >= 10 else 1}f}/{unit}", "green"
+
+
+def _clock(seconds: float) -> str:
+    """1:02:03, or 2:03."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+class _Title(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(task.description)
+
+
 @contextmanager
 def progress(title: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """A progress bar while the block runs.
+    """A progress bar while the block runs: what is left, how many a second, and the time left.
 
-    Yields ``report(done, total=None)``; `done` counts from the beginning, not from the last call.
+    `title` says what is counted; of "bytes", megabytes are shown. Yields ``report(done, total=None,
+    about=False)``; `done` counts from the beginning, not from the last call, and `about` tells that
+    the total is an estimate.
     """
     columns = [
         SpinnerColumn("dots" if errors.encoding.startswith("utf") else "line"),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        _Title(Column(no_wrap=True)),
+        # It has the room that the others leave.
+        BarColumn(bar_width=None, table_column=Column(ratio=1)),
+        _Figures(Column(no_wrap=True)),
     ]
     # In a log a bar would be noise.
-    with Progress(*columns, console=errors, disable=not errors.watched) as bar:
-        task = bar.add_task(title, total=total)
+    with Progress(*columns, console=errors, disable=not errors.watched, expand=True) as bar:
+        bar.add_task(title, total=total, about=False, mean_speed=None)
+        (task,) = bar.tasks
+        first: tuple[float, int] | None = None
 
-        def report(done: int, total: int | None = None) -> None:
-            bar.update(task, completed=done, total=total)
+        def report(done: int, total: int | None = None, *, about: bool = False) -> None:
+            nonlocal first
+            now = errors.get_time()
+            began, before = first = first or (now, done)
+            if total is not None:
+                # Not by `update`, which would begin anew to measure the speed.
+                task.total = total
+            bar.update(
+                task.id,
+                completed=done,
+                about=about,
+                mean_speed=(done - before) / (now - began) if now > began else None,
+            )
 
         yield report
 

@@ -367,6 +367,7 @@ def _train_reranker(
             made.training,
             _organisations(settings),
             overwrite=overwrite,
+            progress=progress,
         )
         with Installation(settings) as installation:
             if hard:
@@ -461,9 +462,16 @@ def _calibrate(settings: Settings, gold: list[Path], out: Path) -> None:
     by_id = {organisation.ror_id: organisation for organisation in _organisations(settings)}
     _, held_out = split(item for path in gold for item in read_labelled(path))
     reranker = parts.load_reranker(settings)
-    with Installation(settings) as installation, installation.open_recall() as first_stage:
-        lists = shortlists(held_out, by_id, first_stage, depth=settings.rerank_depth)
-    logits, right = judged(lists, scores(lists, reranker))
+    with (
+        Installation(settings) as installation,
+        installation.open_recall() as first_stage,
+        progress("strings searched", len(held_out)) as report,
+    ):
+        lists = shortlists(
+            held_out, by_id, first_stage, depth=settings.rerank_depth, progress=report
+        )
+    with progress("shortlists scored", len(lists)) as report:
+        logits, right = judged(lists, scores(lists, reranker, progress=report))
     fitted = calibration.fit(logits, right)
     write_calibration(fitted, out)
     measured = reliability(zip(fitted.probability(logits), right.tolist(), strict=True))

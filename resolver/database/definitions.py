@@ -17,11 +17,17 @@ VIEWS = (
     "outdated",
     "override_problems",
     "drift",
+    "organisation_parents",
+    "organisation_topmost_parents",
+    "organisation_identifiers",
+    "organisation_places",
+    "linked_since",
+    "never_linked",
 )
 """In the order in which they can be created: each after those that it reads."""
 
 FUNCTIONS = ("resolved_links_at", "resolver_grants")
-"""To be created after the views."""
+"""To be created after the views that they read."""
 
 
 def view(name: str) -> str:

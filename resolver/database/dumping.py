@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
@@ -51,6 +51,12 @@ _NOT_TOLD = frozenset({"service", "servicefile", "client_encoding"})
 _IMPLIED = {"sslcertmode": "allow"}
 """What libpq sets by default; before Postgres 16 it does not know this parameter."""
 
+_LOOK = 0.5
+"""Seconds between two looks at how far pg_dump is."""
+
+_BLOCK = 2**20
+"""Bytes of a script that are handed on at a time."""
+
 _VERSION = re.compile(r"(\d+)(?:\.(\d+))?")
 
 _SETTING = re.compile(rb"SET (\w+) = ")
@@ -59,10 +65,11 @@ _PREAMBLE = re.compile(rb"\s*$|--|\\restrict |SET |SELECT pg_catalog\.set_config
 """Lines before the first statement that creates something."""
 
 
-def dump(engine: Engine, path: Path) -> int:
+def dump(engine: Engine, path: Path, *, progress: Callable[[int], None] | None = None) -> int:
     """Write the database to `path`, whole or not at all; returns the file's bytes.
 
-    It may be in use meanwhile: the file has the state of the moment when it began.
+    It may be in use meanwhile: the file has the state of the moment when it began. `progress` is
+    called with the bytes written so far, every `_LOOK` seconds; nobody knows how many it will be.
 
     Raises:
         SettingsError: no program fits the server, or the file cannot be written.
@@ -75,17 +82,28 @@ def dump(engine: Engine, path: Path) -> int:
         with _writing(path):
             # It holds what the database holds.
             part.touch(mode=0o600)
-        with server.connected() as (target, environment):
-            done = subprocess.run(
+        with server.connected() as (target, environment), tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen(
                 [
                     str(program), "--no-password", "--dbname", target,
                     "--format", "custom", "--file", str(part),
                 ],
-                env=environment, check=False, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                env=environment, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=errors,
             )  # fmt: skip
-        if done.returncode:
-            raise _failed("pg_dump", done.returncode, done.stderr, server)
+            try:
+                while True:
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        code = process.wait(_LOOK)
+                        break
+                    if progress:
+                        progress(part.stat().st_size)
+            finally:
+                process.kill()
+                process.wait()
+            if code:
+                errors.seek(0)
+                raise _failed("pg_dump", code, errors.read(), server)
         with _writing(path):
             with part.open("rb") as file:
                 os.fsync(file.fileno())
@@ -107,8 +125,11 @@ def _writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def restore(engine: Engine, path: Path) -> None:
+def restore(engine: Engine, path: Path, *, progress: Callable[[int], None] | None = None) -> None:
     """Fill an empty database with what `dump` wrote, in one transaction, and analyse it.
+
+    `progress` is called with the bytes of the script that the server has taken so far: several
+    times as many as the file has.
 
     The newest programs read the file, since an older one may not know its format. Settings at the
     beginning of their script that the server does not know are left out.
@@ -130,7 +151,7 @@ def restore(engine: Engine, path: Path) -> None:
     engine.dispose()
     folder = _for_restore()
     with server.connected() as (target, environment):
-        _play(folder, path, target, environment, server)
+        _play(folder, path, target, environment, server, progress or (lambda _: None))
     with transaction(engine) as connection:
         connection.execute(text("ANALYZE"))
 
@@ -206,7 +227,12 @@ def _tables(engine: Engine) -> int:
 
 
 def _play(
-    folder: Path, path: Path, target: str, environment: dict[str, str], server: _Server
+    folder: Path,
+    path: Path,
+    target: str,
+    environment: dict[str, str],
+    server: _Server,
+    progress: Callable[[int], None],
 ) -> None:
     """Pipe the script that ``pg_restore`` makes of the file to ``psql``, in one transaction.
 
@@ -237,7 +263,10 @@ def _play(
                 writer.stdin.write(b"BEGIN;\n")
                 for line in _fitting(reader.stdout, server.settings):
                     writer.stdin.write(line)
-                shutil.copyfileobj(reader.stdout, writer.stdin, 2**20)
+                written = 0
+                while block := reader.stdout.read(_BLOCK):
+                    writer.stdin.write(block)
+                    progress(written := written + len(block))
                 if reader.wait() == 0:
                     writer.stdin.write(b"\nCOMMIT;\n")
                 writer.stdin.flush()

@@ -14,10 +14,18 @@ from typing import TypeVar
 from psycopg.errors import QueryCanceled
 from sqlalchemy import Connection, Engine, event, text
 
-from resolver.database import due_answers, locks, releases, resolver_versions, revision
+from resolver.database import (
+    due_answers,
+    locks,
+    releases,
+    resolver_versions,
+    revision,
+    update_runs,
+)
 from resolver.database.connection import driver, transaction
 from resolver.database.releases import StoredRelease
 from resolver.database.resolver_versions import ResolverVersion
+from resolver.database.update_runs import UpdateRun
 from resolver.errors import DatabaseUnavailable
 
 WEEKS = 4
@@ -53,7 +61,8 @@ class Overview:
     approximate (`due_answers.about_due`).
 
     `updating`: a process takes in a release or switches versions. `before`: somebody went back, and
-    this version, of the release that is loaded, was in use before the present one.
+    this version, of the release that is loaded, was in use before the present one. `last_update` is
+    the update that began last.
     """
 
     schema: str | None
@@ -64,6 +73,7 @@ class Overview:
     counted: bool = True
     updating: bool = False
     before: int | None = None
+    last_update: UpdateRun | None = None
 
     @property
     def migrated(self) -> bool:
@@ -80,16 +90,27 @@ def overview(engine: Engine, *, seconds: float) -> Overview:
     if found != needed:
         return Overview(found, needed)
     release, version = releases.current_release(engine), resolver_versions.current_resolver(engine)
-    updating = locks.updating(engine)
+    updating, last_update = _last_update(engine)
     if version is None:
-        return Overview(found, needed, release, updating=updating)
+        return Overview(found, needed, release, updating=updating, last_update=last_update)
     limited = within(engine, seconds)
     number = version.id
     due = _in_time(lambda: due_answers.about_due(limited, number))
     before = None
     if release and release.id != version.release_id:
         before = resolver_versions.used_before(engine, version, release.id)
-    return Overview(found, needed, release, version, due, due is not None, updating, before)
+    return Overview(
+        found, needed, release, version, due, due is not None, updating, before, last_update
+    )
+
+
+def _last_update(engine: Engine) -> tuple[bool, UpdateRun | None]:
+    """Whether an update runs, and the one that began last."""
+    updating, run = locks.updating(engine), update_runs.last(engine)
+    if run is not None and run.ended_at is None and not updating:
+        # It was killed, unless it began or ended between the two questions.
+        updating, run = locks.updating(engine), update_runs.last(engine)
+    return updating, run
 
 
 def drift(engine: Engine, *, seconds: float, today: date | None = None) -> list[Drift] | None:

@@ -25,10 +25,10 @@ from resolver.errors import SettingsError
 PAGE = 1_000
 """Rows fetched at a time."""
 
-_AS_TEXT = ("json", "jsonb", "time", "timetz", "interval", "bytea")
+_AS_TEXT = ("json", "jsonb", "timetz", "interval")
 """Types whose values stay as Postgres writes them: JSON is JSON."""
 
-_DATES = ("date", "timestamp", "timestamptz")
+_AS_TEXT_OR_TYPED = ("date", "timestamp", "timestamptz", "time", "bytea")
 """Likewise, unless Python's types are asked for, which have no infinite date."""
 
 _WITHOUT_CURSOR = re.compile(rb"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*(?:EXPLAIN|SHOW)\b", re.I | re.S)
@@ -47,7 +47,7 @@ class QueryResult:
 def asking(engine: Engine, query: str, *, typed: bool = False) -> Iterator[QueryResult]:
     """The answer to a query, to be read inside the block.
 
-    JSON, times of day, intervals and bytes are text, as Postgres writes it; dates are, too, unless
+    JSON and intervals are text, as Postgres writes it; dates, times and bytes are, too, unless
     `typed` asks for Python's.
 
     Raises:
@@ -64,7 +64,7 @@ def asking(engine: Engine, query: str, *, typed: bool = False) -> Iterator[Query
     with translate(engine), engine.connect() as pooled:
         connection = driver(pooled)
         connection.read_only = True
-        for name in _AS_TEXT if typed else (*_AS_TEXT, *_DATES):
+        for name in _AS_TEXT if typed else (*_AS_TEXT, *_AS_TEXT_OR_TYPED):
             connection.adapters.register_loader(name, TextLoader)
         try:
             # If the transaction ended all the same, the next one would be read-only, too.

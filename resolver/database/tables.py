@@ -1,9 +1,10 @@
 """The tables, and what each column means. Change one, and a migration goes with it.
 
 The registry goes *registry_release → release_organisation → organisation_version*, and
-*release_change* has what each release changed. The answers go *source_record → affiliation →
-outcome → link*. A *resolver_version* is made of a release, two models and the settings: it says who
-gave an answer, and *policy* says what was asked for. *link_override* has the curators' decisions.
+*release_change* has what each release changed; *update_run* says how each update ended. The answers
+go *source_record → affiliation → outcome → link*. A *resolver_version* is made of a release, two
+models and the settings: it says who gave an answer, and *policy* says what was asked for.
+*link_override* has the curators' decisions.
 
 These tables have the present. What is replaced moves to *past_record*, *past_outcome* and
 *past_link*, with the time for which it held: half-open intervals, so that the end of one is the
@@ -171,6 +172,22 @@ Table(
     UniqueConstraint("ror_id", "content_hash"),
     CheckConstraint("status in ('active', 'inactive', 'withdrawn')", name="status"),
     comment="One state of one ROR record; never changed, shared by releases",
+)
+
+Table(
+    "update_run",
+    metadata,
+    _required("id", Integer, Identity(always=True), primary_key=True, comment="Key"),
+    _required(
+        "scheduled", Boolean, comment="Done by a worker, as the schedule asked; else by a command"
+    ),
+    _required("began_at", _Timestamp, server_default=func.now(), comment="When it began"),
+    Column("ended_at", _Timestamp, comment="When it ended; null: it runs, or it was killed"),
+    Column("step", Text, comment="The step that it is in, or ended in: fetch, load, index, …"),
+    Column("problem", Text, comment="Why it failed; null: it did not"),
+    Column("remedy", Text, comment="What helps against that, where it is known"),
+    CheckConstraint("problem is null or ended_at is not null", name="problem"),
+    comment="An update: a release that was taken in, or was not",
 )
 
 Table(

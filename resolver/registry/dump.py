@@ -112,6 +112,7 @@ class ReleaseFile:
     `version` is like "v2.9" (the stem of the file name where no name has a version), `date` the day
     of publication, `sha256` the hex digest of the file as given. `unfamiliar` counts the words that
     this version does not know, in the records read so far, with what was done about them.
+    `share_read` is how much of the file was read so far, 0 to 1.
     """
 
     path: Path
@@ -121,6 +122,7 @@ class ReleaseFile:
     _container: _Container
     _member: str | None
     unfamiliar: Counter[str] = field(default_factory=Counter, init=False)
+    share_read: float = field(default=0.0, init=False)
     _schema: tuple[int, ...] = field(default=(), init=False)
 
     @property
@@ -184,11 +186,15 @@ class ReleaseFile:
             )
 
     def _raw_records(self) -> Iterator[Any]:
-        with _reporting(self.path), _opened(self.path, self._container, self._member) as stream:
+        with (
+            _reporting(self.path),
+            _opened(self.path, self._container, self._member) as (stream, share),
+        ):
             text = _JsonText(stream, self.path, self._container)
             items = ijson.items(text, "item", use_float=True, buf_size=_READ_BYTES)
             for raw in items:
                 text.mark_record()
+                self.share_read = share()
                 yield raw
 
 
@@ -223,7 +229,7 @@ def open_release(path: Path) -> ReleaseFile:
         else:
             container = _Container.PLAIN
         # A file of another kind fails here, before anything is done with it.
-        with _opened(path, container, member) as stream:
+        with _opened(path, container, member) as (stream, _):
             _JsonText(stream, path, container)
     names = (_name(member), path.name) if member else (path.name,)
     return ReleaseFile(
@@ -291,22 +297,33 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _opened(path: Path, container: _Container, member: str | None) -> Iterator[_Stream]:
+def _opened(
+    path: Path, container: _Container, member: str | None
+) -> Iterator[tuple[_Stream, Callable[[], float]]]:
+    """The unpacked bytes, and how much of them was read so far, 0 to 1."""
     match container:
         case _Container.ZIP:
             assert member is not None
             with _archive(path) as archive, archive.open(member) as inner:
+                size = archive.getinfo(member).file_size
                 if member.lower().endswith(".gz"):
                     with gzip.open(inner) as unpacked:
-                        yield unpacked
+                        yield unpacked, lambda: _share(inner.tell(), size)
                 else:
-                    yield inner
+                    yield inner, lambda: _share(inner.tell(), size)
         case _Container.GZIP:
-            with gzip.open(path) as unpacked:
-                yield unpacked
+            size = path.stat().st_size
+            with path.open("rb") as packed, gzip.open(packed) as unpacked:
+                yield unpacked, lambda: _share(packed.tell(), size)
         case _Container.PLAIN:
+            size = path.stat().st_size
             with path.open("rb") as plain:
-                yield plain
+                yield plain, lambda: _share(plain.tell(), size)
+
+
+def _share(position: int, size: int) -> float:
+    """At most 1: a zip may claim to be smaller than it is."""
+    return min(position / size, 1.0) if size else 0.0
 
 
 @contextmanager
@@ -394,7 +411,7 @@ def _chosen(members: list[str], path: Path) -> list[str]:
 def _first_record(path: Path, member: str) -> dict[str, Any]:
     """The first record of a file in a zip; empty where it is no array of ROR records."""
     try:
-        with _opened(path, _Container.ZIP, member) as stream:
+        with _opened(path, _Container.ZIP, member) as (stream, _):
             text = _JsonText(stream, path, _Container.ZIP)
             first = next(ijson.items(text, "item", use_float=True, buf_size=_READ_BYTES), None)
     except (RegistryError, RuntimeError, *_UNREADABLE):

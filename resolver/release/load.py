@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from sqlalchemy import Engine
 
 from resolver.database.releases import LoadReport, ReleaseInfo, load_release
-from resolver.registry.dump import accepted, open_release
+from resolver.registry.dump import ReleaseFile, accepted, open_release
 from resolver.registry.organisation import Organisation
 from resolver.registry.rejects import RejectsFile
 
@@ -19,21 +20,27 @@ PROGRESS_STEP = 1_000
 """Organisations between two calls of `progress`."""
 
 
+class LoadProgress(Protocol):
+    """Called with the organisations read so far, and how many there will be: `about` tells that
+    this is an estimate, from the share of the file that was read."""
+
+    def __call__(self, done: int, total: int, *, about: bool) -> None: ...
+
+
 def load(
     engine: Engine,
     path: Path,
     *,
     rejects: Path,
     force: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: LoadProgress | None = None,
 ) -> LoadReport:
     """Load a release file and put it in use; refused records are written to `rejects`.
 
     What this program does not know, such as a new type of relation, is left out or refused, and
     logged as a warning. `force` loads a release that is older than the one in use.
 
-    `progress` is called with the number of organisations read so far, every `PROGRESS_STEP` and
-    once at the end.
+    `progress` is called every `PROGRESS_STEP` organisations and once at the end.
 
     Raises:
         RegistryError: the file cannot be used, too much of it is refused, or it is older and not
@@ -50,7 +57,7 @@ def load(
     with RejectsFile(rejects) as refused:
         organisations: Iterable[Organisation] = accepted(release.records(), rejects=refused)
         if progress is not None:
-            organisations = _counted(organisations, progress)
+            organisations = _counted(organisations, release, progress)
         report = load_release(
             engine,
             info,
@@ -70,11 +77,12 @@ def load(
 
 
 def _counted(
-    organisations: Iterable[Organisation], progress: Callable[[int], None]
+    organisations: Iterable[Organisation], release: ReleaseFile, progress: LoadProgress
 ) -> Iterator[Organisation]:
     count = 0
     for count, organisation in enumerate(organisations, start=1):
         yield organisation
         if count % PROGRESS_STEP == 0:
-            progress(count)
-    progress(count)
+            share = release.share_read
+            progress(count, round(count / share) if share else count, about=True)
+    progress(count, count, about=False)

@@ -17,6 +17,7 @@ from resolver.errors import IndexMissing, ModelError, SettingsError
 from resolver.registry.document import FORM
 from resolver.release import selection
 from resolver.release.index import Indexed, index_release, restore_index
+from resolver.release.progress import StepProgress, no_progress
 from resolver.service import parts
 from resolver.service.service import open_version
 from resolver.service.version import configured, has_these_forms, register, require_forms
@@ -230,7 +231,7 @@ def build_index(
     *,
     full: bool = False,
     again: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: StepProgress = no_progress,
 ) -> BuiltIndex:
     """Index the release that is loaded with the encoder of the settings, then switch to the index.
 
@@ -243,12 +244,14 @@ def build_index(
     engine = installation.engine
     encoder = parts.load_encoder(installation.settings)
     with updating_alone(engine):
-        manifest = index_release(
-            installation, encoder, full=full, again=again, progress=progress
-        ).manifest
+        with progress("index: names") as report:
+            manifest = index_release(
+                installation, encoder, full=full, again=again, progress=report
+            ).manifest
         before = resolver_versions.current_resolver(engine)
         if before and before.index_version not in (None, manifest.version):
-            selection.complete(installation, before)
+            with progress("select: affiliations") as report:
+                selection.complete(installation, before, progress=report)
         return BuiltIndex(manifest, switch_to_index(installation, encoder, manifest), before)
 
 

@@ -11,13 +11,20 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resolver.answering.refresh import RefreshReport, due_messages, refresh_due
-from resolver.database import due_answers, history, overrides, releases, resolver_versions
+from resolver.database import (
+    due_answers,
+    history,
+    overrides,
+    releases,
+    resolver_versions,
+    update_runs,
+)
 from resolver.database.history import Replacement
 from resolver.database.locks import updating_alone
 from resolver.registry import zenodo
@@ -25,6 +32,7 @@ from resolver.registry.change import ChangeKind, OrganisationChange
 from resolver.release import selection, switch
 from resolver.release.index import KEEP, Indexed, index_release, prune
 from resolver.release.load import load
+from resolver.release.progress import StepProgress, no_progress
 from resolver.service import parts
 from resolver.service.service import open_service
 from resolver.service.version import register, require_forms
@@ -41,17 +49,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-StepProgress = Callable[[str], AbstractContextManager[Callable[..., None]]]
-"""Takes the title of a step; gives a context whose value is called with (done, in all), as
-`resolver.cli.terminal.progress` does."""
-
 DueMessages = Iterable[tuple[int, Sequence[int]]]
 """(policy id, affiliation ids): answers that are due, as they are sent to workers."""
-
-
-def no_progress(title: str) -> AbstractContextManager[Callable[..., None]]:  # noqa: ARG001
-    """Progress of steps that is not shown."""
-    return nullcontext(lambda *_: None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +144,14 @@ def update(
     enqueue: Callable[[DueMessages], int] | None = None,
     keep: int = KEEP,
     progress: StepProgress = no_progress,
+    scheduled: bool = False,
 ) -> UpdateReport:
     """Take in the release of a file, or without `path` the newest that is published.
 
     `full` builds the index anew, with statistics of this release: then no answer is carried over.
     `force` takes in a release older than the one in use. Answers that are due are resolved here, or
     sent by `enqueue`, which returns how many it sent, or left, without `refresh`. `keep` index
-    versions stay.
+    versions stay. How it ends is recorded, with whether it was `scheduled`.
 
     The models are those of the version in use; the first time, those of the settings.
 
@@ -162,8 +162,11 @@ def update(
             from there.
     """
     settings, engine = installation.settings, installation.engine
-    steps = _StepTimer(progress)
-    with updating_alone(engine):
+    with (
+        updating_alone(engine),
+        update_runs.recorded(engine, scheduled=scheduled) as at_step,
+    ):
+        steps = _StepTimer(progress, at_step)
         if path is None:
             with steps("fetch", "bytes") as report:
                 path = zenodo.fetch(
@@ -255,15 +258,17 @@ def _next_version(
 
 
 class _StepTimer:
-    """Measures the seconds of each step, and shows its progress."""
+    """Measures the seconds of each step, shows its progress, and tells `at_step` of it."""
 
-    def __init__(self, progress: StepProgress) -> None:
+    def __init__(self, progress: StepProgress, at_step: Callable[[str], None]) -> None:
         self.seconds: dict[str, float] = {}
         self._progress = progress
+        self._at_step = at_step
 
     @contextmanager
     def __call__(self, name: str, counted: str) -> Iterator[Callable[..., None]]:
         began = time.monotonic()
+        self._at_step(name)
         with self._progress(f"{name}: {counted}") as report:
             yield report
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began

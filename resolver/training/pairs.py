@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -239,6 +239,7 @@ def pairs(
     reranker: Reranker | None = None,
     sieve: Sieve | None = None,
     batch: int = 256,
+    progress: Callable[[int], None] | None = None,
 ) -> Iterator[LabelledPair]:
     """For each string its organisations and at most `negatives` sure wrong candidates.
 
@@ -246,7 +247,8 @@ def pairs(
     are those that `reranker` scores highest, without one those that the first stage ranks highest.
     With a `sieve` the reranker scores only what it passes, as in use, and the others come after
     those: a sixth of the time. Held-out organisations never appear, on either side. The same
-    arguments give the same pairs in the same order.
+    arguments give the same pairs in the same order. `progress` is called with how many strings are
+    done.
     """
     rng = random.Random(seed)  # noqa: S311
     for start in range(0, len(gold), batch):
@@ -269,6 +271,8 @@ def pairs(
             yield from _right_pairs(item, candidates, organisations, rng)
             for document in _chosen(rejected, negatives, hardest, rng):
                 yield _pair(item, document, 0, rng)
+        if progress:
+            progress(start + len(items))
 
 
 def _pair(item: Labelled, document: Document, label: int, rng: random.Random) -> LabelledPair:

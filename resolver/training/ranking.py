@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,9 @@ from resolver.registry.organisation import Organisation
 from resolver.reranker import Pair, Reranker
 from resolver.text.affiliation import Affiliation
 from resolver.training.pairs import FirstStage, Labelled, verdict
+
+BATCH = 256
+"""Strings searched, or shortlists scored, between two reports of progress."""
 
 DEPTH = 20
 """Candidates of a string that are judged, as in deployment (`Settings.rerank_depth`)."""
@@ -36,27 +39,45 @@ def shortlists(
     first_stage: FirstStage,
     *,
     depth: int = DEPTH,
+    progress: Callable[[int], None] | None = None,
 ) -> list[LabelledShortlist]:
-    """The first stage's candidates for each string, in order; strings without any are left out."""
-    texts = [Affiliation.stored(item.affiliation) for item in gold]
-    found = first_stage.candidates(texts, depth=depth)
-    return [
-        LabelledShortlist(
-            tuple((item.affiliation, c.document.text) for c in candidates),
-            tuple(verdict(item, c.document, organisations) for c in candidates),
-        )
-        for item, candidates in zip(gold, found, strict=True)
-        if candidates
-    ]
+    """The first stage's candidates for each string, in order; strings without any are left out.
+
+    `progress` is called with how many strings are done.
+    """
+    lists = []
+    for start in range(0, len(gold), BATCH):
+        items = gold[start : start + BATCH]
+        texts = [Affiliation.stored(item.affiliation) for item in items]
+        found = first_stage.candidates(texts, depth=depth)
+        lists += [
+            LabelledShortlist(
+                tuple((item.affiliation, c.document.text) for c in candidates),
+                tuple(verdict(item, c.document, organisations) for c in candidates),
+            )
+            for item, candidates in zip(items, found, strict=True)
+            if candidates
+        ]
+        if progress:
+            progress(start + len(items))
+    return lists
 
 
-def scores(lists: Sequence[LabelledShortlist], reranker: Reranker) -> list[npt.NDArray[np.float32]]:
-    """The reranker's logits, one array a shortlist."""
-    if not lists:
-        return []
-    flat = reranker.score([pair for shortlist in lists for pair in shortlist.pairs])
-    ends = np.cumsum([len(shortlist.pairs) for shortlist in lists])[:-1]
-    return np.split(flat, ends)
+def scores(
+    lists: Sequence[LabelledShortlist],
+    reranker: Reranker,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> list[npt.NDArray[np.float32]]:
+    """The reranker's logits, one array a shortlist. `progress` is called with how many are done."""
+    scored: list[npt.NDArray[np.float32]] = []
+    for start in range(0, len(lists), BATCH):
+        batch = lists[start : start + BATCH]
+        flat = reranker.score([pair for shortlist in batch for pair in shortlist.pairs])
+        scored += np.split(flat, np.cumsum([len(shortlist.pairs) for shortlist in batch])[:-1])
+        if progress:
+            progress(len(scored))
+    return scored
 
 
 def ranking(

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import random
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -54,6 +55,14 @@ log = logging.getLogger(__name__)
 EXPORT_SAMPLE = 400
 """Pairs that fix the activation scales of the ONNX form: some 18,000 tokens."""
 
+ShownProgress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""Takes what is counted, and how many there are; gives a context whose value is called with how
+many are done, as `resolver.cli.terminal.progress` does."""
+
+
+def _not_shown(counted: str, total: int) -> AbstractContextManager[Callable[[int], None]]:  # noqa: ARG001
+    return nullcontext(lambda _: None)
+
 
 def prepare_reranker(
     data: Data,
@@ -64,11 +73,14 @@ def prepare_reranker(
     reranker: Reranker | None = None,
     sieve: Sieve | None = None,
     overwrite: bool = False,
+    progress: ShownProgress = _not_shown,
 ) -> None:
     """Mine the data that `finish_reranker` trains and measures on, into `options.out`.
 
     With a `reranker` the hardest wrong candidates are those that it scores highest, with a `sieve`
     of those that the sieve passes.
+
+    `progress` shows how far it is.
 
     Only the main process calls this. A run with the same options and data is continued: what it
     has mined is kept. Neither the registry nor the first stage is needed afterwards.
@@ -101,7 +113,10 @@ def prepare_reranker(
     if run.begin(options.out, started, overwrite=overwrite) is run.Stage.MINED:
         log.info("going on with the pairs mined before, in %s", options.out)
         return
-    run.save(options.out, _mine(data, options.seed, organisations, first_stage, reranker, sieve))
+    run.save(
+        options.out,
+        _mine(data, options.seed, organisations, first_stage, reranker, sieve, progress),
+    )
 
 
 def _mine(
@@ -111,6 +126,7 @@ def _mine(
     first_stage: FirstStage,
     reranker: Reranker | None,
     sieve: Sieve | None,
+    progress: ShownProgress,
 ) -> run.MinedData:
     active, by_id = _known(organisations)
     train, rest = split(_gold(data))
@@ -139,7 +155,8 @@ def _mine(
             (data.synthetic_negatives, seed + 2),
         )
     )
-    learnt = list(gold_pairs(train))
+    with progress("strings mined", len(train)) as report:
+        learnt = list(gold_pairs(train, progress=report))
     counts = {"training strings": len(train), "pairs from gold strings": len(learnt)}
     if data.synthetic_strings or data.joint_strings:
         material = _material(data)
@@ -147,7 +164,8 @@ def _mine(
             *joint(active, material, count=data.joint_strings, seed=seed),
             *synthetic(active, material, count=data.synthetic_strings, seed=seed),
         ]
-        learnt += islice(made_pairs(made), data.synthetic_pairs)
+        with progress("made-up strings mined", len(made)) as report:
+            learnt += islice(made_pairs(made, progress=report), data.synthetic_pairs)
         counts["pairs from made-up strings"] = len(learnt) - counts["pairs from gold strings"]
     together: list[LabelledPair] = []
     if data.affiliation_positives:

@@ -74,8 +74,13 @@ STYLES = re.compile(
     r"[a-z _]*\]|\[/\]"
 )
 PRINTING = {"print", "typer.echo", "typer.secho", "click.echo", "sys.stdout.write", "Console"}
-MODULES = {"rich.table": {"tables.py"}, "rich.markup": {"__init__.py"}, "rich": {"tables.py"}}
-"""What only these files import: the others take `Table` and `Text`, and write no markup."""
+MODULES = {
+    "rich.table": {"tables.py", "terminal.py"},
+    "rich.markup": {"__init__.py"},
+    "rich": {"tables.py"},
+}
+"""What only these files import: the others take `Table` and `Text`, and write no markup. `terminal`
+needs the columns of a progress bar."""
 
 
 def called(node: ast.expr) -> str:
@@ -127,6 +132,13 @@ def printed(table: Table, width: int) -> str:
     file = io.StringIO()
     Console(file=file, width=width, markup=False, emoji=False).print(table)
     return file.getvalue()
+
+
+@pytest.mark.parametrize("cell", ["Oxford\x1b[31m, UK", Text("Oxford\x1b[31m, UK", "red")])
+def test_a_control_character_takes_the_place_of_nothing_else(cell: str | Text) -> None:
+    table = Table("affiliation")
+    table.add_row(cell)
+    assert "Oxford\ufffd[31m, UK" in printed(table, 80)
 
 
 def releases() -> Table:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 from support.command_line import Run, run_in
+from support.paths import ROOT
 
 from resolver.database import querying
 from resolver.database.connection import connect, transaction
@@ -199,7 +201,7 @@ def test_parquet(ask: Run, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     done = ask("--parquet", "x.parquet", VALUES)
     assert done.returncode == 0, done.stderr
-    assert "x.parquet: 1 rows" in done.stderr
+    assert done.stderr == "x.parquet: 1 row\n"
     [found] = parquet.read_table(tmp_path / "x.parquet").to_pylist()
     assert json.loads(found.pop("evidence")) == {"a": {"b": [1, "x"]}}
     assert json.loads(found.pop("pair")) == ["1", "x"]
@@ -207,8 +209,51 @@ def test_parquet(ask: Run, tmp_path: Path) -> None:
         "number": 1, "money": Decimal("0.10"), "share": 2.5, "score": 1.5, "good": True,
         "nothing": None, "place": 'Köln, "am" Rhein', "day": date(2026, 10, 1),
         "moment": datetime(2026, 10, 1, 10, tzinfo=UTC), "names": ["ETH", None, "a,b"],
-        "ranks": [1, 2], "bytes": "\\x0aff",
+        "ranks": [1, 2], "bytes": b"\x0a\xff",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "kept", "type_"),
+    [
+        ("1::smallint", 1, "int16"),
+        ("1::bigint", 1, "int64"),
+        ("1.5::real", 1.5, "float"),
+        ("TIME '12:30'", time(12, 30), "time64[us]"),
+        ("TIMESTAMP '2026-10-01 12:00'", datetime(2026, 10, 1, 12), "timestamp[us]"),
+        ("ARRAY[DATE '2026-10-01', NULL]", [date(2026, 10, 1), None], "list<element: date32[day]>"),
+        ("ARRAY[0.5::real]", [0.5], "list<element: float>"),
+        ("ARRAY[true, false]", [True, False], "list<element: bool>"),
+        ("INTERVAL '1 day'", "1 day", "string"),
+        ("NULL::bytea", None, "binary"),
+    ],
+)
+def test_a_column_keeps_its_type_in_parquet(
+    ask: Run, tmp_path: Path, value: str, kept: object, type_: str
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    done = ask("--parquet", "x.parquet", f"SELECT {value} AS value")
+    assert done.returncode == 0, done.stderr
+    table = parquet.read_table(tmp_path / "x.parquet")
+    assert (table["value"].to_pylist(), str(table.schema.field("value").type)) == ([kept], type_)
+
+
+def test_a_result_without_rows_is_a_file_with_columns(ask: Run, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    assert ask("--parquet", "x.parquet", "SELECT 1 AS one WHERE false").returncode == 0
+    table = parquet.read_table(tmp_path / "x.parquet")
+    assert (table.num_rows, table.column_names) == (0, ["one"])
+
+
+def test_without_pyarrow_it_says_what_to_install(ask: Run, tmp_path: Path) -> None:
+    missing = tmp_path / "missing" / "pyarrow.py"
+    missing.parent.mkdir()
+    missing.write_text("raise ImportError('No module named pyarrow')")
+    path = os.pathsep.join([str(missing.parent), str(ROOT)])
+    done = ask("--parquet", "x.parquet", "SELECT 1", env={"PYTHONPATH": path})
+    assert done.returncode == 1
+    assert "needs pyarrow" in done.stderr
+    assert "pip install 'affiliation-resolver[parquet]'" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -253,21 +298,28 @@ from resolver.database import querying
 from resolver.database.connection import connect
 engine = connect(sys.stdin.readline().strip())
 query = "SELECT n, repeat('x', 200) FROM generate_series(1, {rows}) AS n"
-with querying.asking(engine, query) as answer, open("out.csv", "w") as file:
-    query_files.write_csv(file, answer)
+with querying.asking(engine, query, typed={parquet}) as answer:
+    if {parquet}:
+        query_files.write_parquet(Path("out.parquet"), answer)
+    else:
+        with open("out.csv", "w") as file:
+            query_files.write_csv(file, answer)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
 
-def test_memory_does_not_grow_with_the_rows(database_url: str, tmp_path: Path) -> None:
-    """MB at most; the larger result is of 80 MB."""
+@pytest.mark.parametrize(("parquet", "few"), [(False, 1_000), (True, 60_000)])
+def test_memory_does_not_grow_with_the_rows(
+    database_url: str, tmp_path: Path, parquet: bool, few: int
+) -> None:
+    """MB at most; the larger result is of 80 MB. A Parquet file is written by 20,000 rows."""
     taken = [
         int(
             subprocess.run(
-                [sys.executable, "-c", MEMORY.format(rows=rows)], input=f"{database_url}\n",
+                [sys.executable, "-c", MEMORY.format(rows=rows, parquet=parquet)], input=f"{database_url}\n",
                 cwd=tmp_path, capture_output=True, text=True, check=True,
             ).stdout
         )
-        for rows in (1_000, 400_000)
+        for rows in (few, 400_000)
     ]  # fmt: skip
     assert taken[1] < taken[0] + 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.command_line import Run, run_in
+from sqlalchemy import Engine, text
+from support.command_line import Run, in_a_terminal, run_in, without_colours
 
+from resolver.database.connection import transaction
 from resolver.observing import heartbeat
 
 
@@ -40,6 +43,44 @@ def test_status_where_nothing_was_set_up(resolver_anew: Run) -> None:
     assert "✗ there is no database yet" in done.stdout
     assert "resolver migrate" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+FAILED_RUN = """
+    INSERT INTO update_run (scheduled, began_at, ended_at, step, problem, remedy)
+    VALUES (true, '2026-11-30 03:00+00', '2026-11-30 03:01+00', 'fetch', 'no answer from Zenodo',
+            'set RESOLVER_REGISTRY_URL to a mirror')
+"""
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_failed_scheduled_update_is_red(
+    engine: Engine, database_url: str, tmp_path: Path, columns: int
+) -> None:
+    with transaction(engine) as connection:
+        connection.execute(text(FAILED_RUN))
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RESOLVER_")}
+    environment |= {
+        "RESOLVER_HOME": str(tmp_path),
+        "RESOLVER_DATABASE_URL": database_url,
+    }
+    command = [sys.executable, "-m", "resolver.cli", "status"]
+    code, shown = in_a_terminal(command, columns=columns, env=environment, colours=True)
+    assert code == 1
+    assert re.search(r"2026-11-30 03:00 UTC, by schedule, .\[1;31mfailed", shown)
+    plain = " ".join(without_colours(shown).split())
+    assert (
+        "✗ the scheduled update of 2026-11-30 03:00 UTC failed at step fetch: no answer from Zenodo "
+        "set RESOLVER_REGISTRY_URL to a mirror; then run: resolver update"
+    ) in plain
+    assert "\x1b[31m the scheduled update" in shown
+    told = json.loads(run_in(tmp_path, "status", "--json", env=environment).stdout)
+    assert told["last_update"] == {
+        "began_at": "2026-11-30T03:00:00+00:00", "ended_at": "2026-11-30T03:01:00+00:00",
+        "scheduled": True, "step": "fetch", "problem": "no answer from Zenodo",
+        "remedy": "set RESOLVER_REGISTRY_URL to a mirror",
+    }  # fmt: skip
+    assert told["problems"][0]["serious"] is True
+    assert "scheduled update" in told["problems"][0]["problem"]
 
 
 def test_healthy_looks_at_the_heartbeat(resolver_anew: Run, tmp_path: Path) -> None:

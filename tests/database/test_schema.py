@@ -61,6 +61,19 @@ def test_down_leaves_nothing_behind(empty: Engine) -> None:
     assert current(empty) is None
 
 
+def test_the_way_back_to_the_first_schema_takes_the_later_views_and_no_row(empty: Engine) -> None:
+    upgrade(empty, "0001")
+    first = set(inspect(empty).get_view_names())
+    migrate(empty)
+    assert set(inspect(empty).get_view_names()) - first == {
+        *("organisation_parents", "organisation_topmost_parents", "organisation_identifiers"),
+        *("organisation_places", "linked_since", "never_linked"),
+    }
+    assert not losses(empty, "0001")
+    migrate(empty, "0001")
+    assert set(inspect(empty).get_view_names()) == first
+
+
 def test_migrate_goes_up_and_down(empty: Engine) -> None:
     migrate(empty)
     assert current(empty) == head()
@@ -178,7 +191,7 @@ STORED = """
     ("revision", "rows", "values"),
     [
         ("head", {}, {}),
-        ("0001", {"link": 1}, {f"link.{later_schema.COLUMN}": 2}),
+        (later_schema.BEFORE, {"link": 1}, {f"link.{later_schema.COLUMN}": 2}),
         (
             "base",
             {
@@ -234,7 +247,7 @@ def test_a_database_of_a_later_version_is_left_alone(engine: Engine) -> None:
 
 @pytest.mark.usefixtures("later")
 def test_a_database_of_an_earlier_version_asks_for_the_migration(engine: Engine) -> None:
-    with pytest.raises(DatabaseOutdated, match=r"has schema 0001.*needs 0002.*run: resolver mig"):
+    with pytest.raises(DatabaseOutdated, match=r"has schema 0009.*needs 0010.*run: resolver mig"):
         require_schema(engine)
     upgrade(engine)
     require_schema(engine)
@@ -295,7 +308,7 @@ def test_two_migrations_at_once_do_not_wait_for_each_other_for_ever(
     empty: Engine, empty_database_url: str, apart: Callable[[], Connection], later: Path
 ) -> None:
     """One that builds an index waits for all transactions, also of one that waits for the lock."""
-    upgrade(empty, "0001")
+    upgrade(empty, later_schema.BEFORE)
     reader, watcher = apart(), apart()
     reader.execution_options(isolation_level="REPEATABLE READ")
     reader.execute(text("SELECT count(*) FROM link"))
@@ -355,7 +368,7 @@ def test_a_first_migration_that_broke_off_has_left_nothing(
 def test_a_later_migration_that_broke_off_is_completed_by_the_next(
     empty: Engine, apart: Callable[[], Connection]
 ) -> None:
-    upgrade(empty, "0001")
+    upgrade(empty, later_schema.BEFORE)
     with transaction(empty) as connection:
         connection.exec_driver_sql(STORED)
     reader = apart()
@@ -363,7 +376,7 @@ def test_a_later_migration_that_broke_off_is_completed_by_the_next(
     with pytest.raises(DatabaseUnavailable):
         upgrade(empty)  # the index is there, and the column must wait
     reader.rollback()
-    assert current(empty) == "0001"
+    assert current(empty) == later_schema.BEFORE
     upgrade(empty)
     assert current(empty) == head()
     with transaction(empty) as connection:
@@ -402,7 +415,7 @@ def test_one_thing_has_one_name_in_tables_and_views(engine: Engine) -> None:
     keyed = {name: found for name, found in columns.items() if "position" in found}
     assert set(keyed) == {
         *("source_record", "past_record", "refused_record"),
-        *("resolved_links", "unmatched", "pending", "link_history", "outdated"),
+        *("resolved_links", "unmatched", "pending", "link_history", "outdated", "linked_since"),
     }
     for name, found in {**keyed, "resolved_links_at": set(arguments)}.items():
         assert {"source", "external_id", "position"} <= found, name

@@ -32,6 +32,7 @@ from resolver.matching.outcome import (
 from resolver.matching.override import Override, Verdict
 from resolver.matching.policy import Level, Policy, Succession
 from resolver.registry.organisation import (
+    Identifier,
     Name,
     NameKind,
     Organisation,
@@ -48,24 +49,46 @@ QUERIES = dict(
 
 
 def organisation(
-    ror_id: str, name: str, place: Place, *relations: Relation, status: str = "active"
+    ror_id: str,
+    name: str,
+    place: Place,
+    *relations: Relation,
+    status: str = "active",
+    identifiers: tuple[Identifier, ...] = (),
 ) -> Organisation:
     return Organisation(
         ror_id=ror_id,
         status=OrganisationStatus(status),
         names=(Name(name, frozenset({NameKind.DISPLAY})),),
         places=(place,),
+        types=("education",),
         relations=relations,
+        identifiers=identifiers,
     )
 
 
 SWITZERLAND = Place("CH", "Switzerland", "Zurich")
-BRITAIN = Place("GB", "United Kingdom", "Oxford")
-OXFORD = organisation("052gg0110", "University of Oxford", BRITAIN)
+BRITAIN = Place("GB", "United Kingdom", "Oxford", None, 51.75222, -1.25596, 2640729)
+OXFORD = organisation(
+    "052gg0110",
+    "University of Oxford",
+    BRITAIN,
+    identifiers=(
+        Identifier("grid", ("grid.4991.5",), "grid.4991.5"),
+        Identifier("isni", ("0000 0004 1936 8948",), None),
+        Identifier("wikidata", ("Q34433", "Q5260389"), "Q34433"),
+    ),
+)
 ETH = organisation(
     "05a28rw58", "ETH Zurich", SWITZERLAND, Relation(RelationKind.CHILD, "03eh3y714", "PSI")
 )
-PSI = organisation("03eh3y714", "Paul Scherrer Institute", SWITZERLAND)
+PSI = organisation(
+    "03eh3y714",
+    "Paul Scherrer Institute",
+    SWITZERLAND,
+    Relation(RelationKind.PARENT, "05a28rw58", "ETH Zurich"),
+)
+LEIDEN = organisation("027bh9e22", "Leiden University", Place("NL", "The Netherlands", "Leiden"))
 RUTHERFORD = organisation(
     "03gq8fr08",
     "Rutherford Laboratory",
@@ -162,7 +185,7 @@ def version(engine: Engine, release_id: int) -> int:
 @pytest.fixture
 def filled(engine: Engine) -> Engine:
     """Answered with v2.8 on 15 September 2026, and with v2.9 today but for one that is carried."""
-    resolver = version(engine, load(engine, "v2.8", [OXFORD, ETH, RUTHERFORD_BEFORE]))
+    resolver = version(engine, load(engine, "v2.8", [OXFORD, ETH, LEIDEN, RUTHERFORD_BEFORE]))
     records = [
         SourceRecord(source, id, text, position)
         for position, (source, id, text, _) in enumerate(SENT)
@@ -176,10 +199,11 @@ def filled(engine: Engine) -> Engine:
         for past in (
             "UPDATE source_record SET received_at = '2026-09-15'",
             "UPDATE outcome SET resolved_at = '2026-09-15'",
+            "UPDATE link SET since = '2026-09-15'",
         ):
             connection.exec_driver_sql(past)
 
-    resolver = version(engine, load(engine, "v2.9", [OXFORD, ETH, PSI, RUTHERFORD]))
+    resolver = version(engine, load(engine, "v2.9", [OXFORD, ETH, PSI, LEIDEN, RUTHERFORD]))
     withdraw(engine, [("datacite", "10.5555/h", None)])
     oxford = [a.id for a in stored if a.text == "Oxford, UK"]
     mark_page(engine, resolver, Page(0, max(oxford), ()), oxford)
@@ -327,8 +351,44 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
     "Organisations with the most children": lambda r: (
         [(x["name"], x["children"]) for x in r] == [("ETH Zurich", 1)]
     ),
+    "Parents of an organisation": lambda r: (
+        [tuple(x.values()) for x in r] == [(1, "ETH Zurich", "https://ror.org/05a28rw58", "active")]
+    ),
     "Links of an organisation and its children together": lambda r: (
-        [x["organisation"] for x in r] == ["ETH Zurich", "Paul Scherrer Institute"]
+        [(x["organisation"], x["links"]) for x in r]
+        == [("ETH Zurich", 2), ("Paul Scherrer Institute", 1)]
+    ),
+    "Links by topmost parent": lambda r: (
+        [(x["parent"], x["links"], x["organisations"]) for x in r]
+        == [
+            ("ETH Zurich", 3, 2),
+            ("University of Oxford", 3, 1),
+            ("Rutherford Laboratory", 1, 1),
+        ]
+    ),
+    "Links with the identifiers of another registry": lambda r: (
+        [(x["organisation"], x["wikidata"]) for x in r if x["external_id"] == "10.1234/physics.7"]
+        == [
+            ("University of Oxford", "Q34433"),
+            ("ETH Zurich", None),
+            ("Paul Scherrer Institute", None),
+        ]
+        and len(r) == 7
+    ),
+    "Which organisation has an identifier": lambda r: (
+        [(x["scheme"], x["organisation"], x["preferred"]) for x in r]
+        == [
+            ("grid", "University of Oxford", True),
+            ("isni", "University of Oxford", False),
+            ("wikidata", "University of Oxford", True),
+        ]
+    ),
+    "Linked organisations on a map": lambda r: (
+        [tuple(x.values())[2:] for x in r]
+        == [(51.75222, -1.25596, 2640729, 3), (51.75222, -1.25596, 2640729, 1)]
+    ),
+    "Organisations that were never linked": lambda r: (
+        r == [{"country": "The Netherlands", "organisations": 1, "example": "Leiden University"}]
     ),
     "What a release changed": lambda r: (
         [(x["kind"], x["organisation"], x["fields"], x["successors"]) for x in r]
@@ -363,6 +423,19 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
             ("Paul Scherrer Institute", "new", None, False),
         ]
         and r[1]["valid_from"] == date(2026, 9, 15)
+    ),
+    "Since when a link holds": lambda r: (
+        [
+            (x["external_id"], x["organisation"], x["linked_since_release"])
+            for x in r
+            if x["linked_since"] == date(2026, 9, 15)
+        ]
+        == [
+            ("10.1234/physics.7", "University of Oxford", "v2.8"),
+            ("10.1234/physics.7", "ETH Zurich", "v2.8"),
+            ("10.1234/physics.8", "University of Oxford", "v2.8"),
+        ]
+        and [x["linked_since_reason"] for x in r] == [*["source sent"] * 3, "registry release"]
     ),
     "Which links a release brought": lambda r: (
         [(x["external_id"], x["organisation"]) for x in r]

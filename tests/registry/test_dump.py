@@ -53,6 +53,29 @@ def zipped(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFL
             archive.writestr(name, content)
 
 
+@pytest.mark.parametrize("form", ["json", "json.gz", "zip", "gz in zip"])
+def test_how_much_of_the_file_was_read_is_known(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "v2.9-ror-data.json"
+    many = [record(f"0{n:06}00") for n in range(5_000)]
+    content = json.dumps(many).encode()
+    match form:
+        case "json":
+            path.write_bytes(content)
+        case "json.gz":
+            path.write_bytes(gzip.compress(content))
+        case "zip":
+            zipped(path, {"v2.9-ror-data.json": content})
+        case _:
+            zipped(path, {"v2.9-ror-data.json.gz": gzip.compress(content)})
+    release = open_release(path)
+    assert release.share_read == 0
+    shares = [release.share_read for _ in release.records()]
+    assert shares == sorted(shares)
+    # Some blocks are read ahead.
+    assert 0.3 < shares[len(shares) // 2] < 0.8
+    assert shares[-1] == pytest.approx(1, abs=0.01)
+
+
 def read_ids(path: Path) -> list[str]:
     organisations = list(open_release(path).records())
     assert all(isinstance(organisation, Organisation) for organisation in organisations)

@@ -13,6 +13,7 @@ from support.ror_ids import valid_ids
 
 from resolver.database.releases import current_release, find, organisations
 from resolver.errors import DatabaseOutdated, RegistryError
+from resolver.release import load as loading
 from resolver.release.load import load
 
 
@@ -45,12 +46,12 @@ def written(folder: Path, records: list[dict[str, Any]], name: str = "v2.9-2026-
 
 
 def test_a_file_becomes_the_release_in_use(engine: Engine, tmp_path: Path) -> None:
-    seen: list[int] = []
+    seen: list[tuple[int, int, bool]] = []
     report = load(
         engine,
         written(tmp_path, [OXFORD, ETH]),
         rejects=tmp_path / "rejects.jsonl",
-        progress=seen.append,
+        progress=lambda done, total, *, about: seen.append((done, total, about)),
     )
     stored = current_release(engine)
     assert stored is not None
@@ -61,9 +62,28 @@ def test_a_file_becomes_the_release_in_use(engine: Engine, tmp_path: Path) -> No
     )
     assert stored.source == "v2.9-2026-10-01-ror-data.json.gz"
     assert (report.total, report.new, report.rejected) == (2, 2, 0)
-    assert seen == [2]
+    assert seen == [(2, 2, False)]
     assert not (tmp_path / "rejects.jsonl").exists()
     assert str(report).startswith("release v2.9: 2 organisations, 2 new, ")
+
+
+def test_how_many_there_will_be_is_known_from_the_beginning(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "PROGRESS_STEP", 100)
+    path = tmp_path / "v2.9-ror-data.json"
+    path.write_text(json.dumps([record(ror_id, "University") for ror_id in valid_ids(1_000)]))
+    seen: list[tuple[int, int, bool]] = []
+    load(
+        engine,
+        path,
+        rejects=tmp_path / "rejects.jsonl",
+        progress=lambda done, total, *, about: seen.append((done, total, about)),
+    )
+    assert [done for done, _, _ in seen] == [*range(100, 1_001, 100), 1_000]
+    # Some of the file is read ahead.
+    assert all(600 < total <= 1_000 for done, total, about in seen if about and done > 300)
+    assert seen[-1] == (1_000, 1_000, False)
 
 
 def test_a_refused_record_is_reported_and_the_others_are_loaded(

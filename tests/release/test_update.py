@@ -21,7 +21,14 @@ from support.next_release import (
 from resolver import sample
 from resolver.answering.chunk import resolve_chunk
 from resolver.answering.refresh import refresh_chunk, refresh_due
-from resolver.database import due_answers, history, overrides, releases, resolver_versions
+from resolver.database import (
+    due_answers,
+    history,
+    overrides,
+    releases,
+    resolver_versions,
+    update_runs,
+)
 from resolver.database.locks import updating_alone
 from resolver.errors import RegistryError, UpdateRunning
 from resolver.matching.override import Override, Verdict
@@ -320,6 +327,10 @@ def test_a_file_that_cannot_be_used_changes_nothing(
     assert resolver_versions.current_resolver(engine) == before
     assert len(answered.store.versions()) == 1
     assert releases.require_release(engine).version == "registry"
+    run = update_runs.last(engine)
+    assert run is not None
+    assert (run.scheduled, run.step, run.ended_at is None) == (False, "load", False)
+    assert str(release) in (run.problem or "")
 
 
 @pytest.mark.slowest

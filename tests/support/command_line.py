@@ -35,10 +35,15 @@ def run_in(home: Path, *arguments: str, **options: object) -> subprocess.Complet
 
 
 def in_a_terminal(
-    command: Sequence[str], *, columns: int, env: Mapping[str, str], cwd: Path | None = None
+    command: Sequence[str],
+    *,
+    columns: int,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    colours: bool = False,
 ) -> tuple[int, str]:
-    """The exit code, and what a command shows in a real terminal of so many columns, without its
-    colours."""
+    """The exit code, and what a command shows in a real terminal of so many columns, with or without
+    its colours."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     environment = {**env, "TERM": "xterm"}
@@ -54,4 +59,10 @@ def in_a_terminal(
             break
         shown += piece
     os.close(ours)
-    return process.wait(), re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", shown.decode(errors="replace"))
+    text = shown.decode(errors="replace")
+    return process.wait(), text if colours else without_colours(text)
+
+
+def without_colours(shown: str) -> str:
+    """What a terminal shows, without the sequences that move its cursor and set its colours."""
+    return re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", shown)

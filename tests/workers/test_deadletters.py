@@ -19,7 +19,8 @@ from resolver.cli import app as command
 from resolver.errors import BrokerUnavailable, SettingsError
 from resolver.settings import Settings
 from resolver.workers.app import create_app
-from resolver.workers.deadletters import LOOKS, drop, letters, retry
+from resolver.workers.client import FORGET, RESOLVE_CHUNK, UPDATE
+from resolver.workers.deadletters import LOOKS, DeadLetter, drop, letters, remedy, retry
 from resolver.workers.delivery import bury
 
 
@@ -230,6 +231,95 @@ def test_commands(run: Callable[..., Any], settings: Settings) -> None:
     assert run("drop", "--all", "--yes").exit_code == 0
     assert run("list", "--json").stdout == ""
     assert "nothing has failed" in run("list").output
+
+
+def test_a_letter_is_shown_with_its_message_and_what_helps(
+    run: Callable[..., Any], settings: Settings
+) -> None:
+    records = [
+        {"source": "crossref", "id": "10.1/1", "position": 3, "affiliation": "Oxford\x1b[31m, UK"},
+        {"id": 5, "affiliation": None},
+        "no record",
+    ]
+    body = json.dumps([[records, {"level": "top"}], {"replace": [["crossref", "10.1/1"]]}, {}])
+    headers = {"task": "resolver.resolve_chunk", "id": "letter-1", "sent_at": 1795000000.0}
+    _bury(settings, 1, body=body.encode(), headers=headers)
+    _bury(settings, 2)
+    shown = run("show", "letter-1")
+    assert shown.exit_code == 0
+    lines = [" ".join(line.split()) for line in shown.stdout.splitlines()]
+    for line in (
+        "id letter-1",
+        "queue interactive",
+        "task resolver.resolve_chunk",
+        "sent 2026-11-18 11:06:40 UTC",
+        "records 3",
+        'policy {"level":"top"}',
+        'replace [["crossref","10.1/1"]]',
+        "error ValueError: the 1th",
+        "crossref 10.1/1 3 Oxford\ufffd[31m, UK",
+        "– 5 – –",
+        "– – – no record",
+        "resolver deadletters retry letter-1",
+    ):
+        assert line in lines
+    assert any(line.startswith("what helps: the worker's log") for line in lines)
+    assert "2 more records" in run("show", "letter-1", "--limit", "1").output
+    told = json.loads(run("show", "letter-1", "--json").stdout)
+    assert told["arguments"] == {
+        "records": records, "policy": {"level": "top"}, "replace": [["crossref", "10.1/1"]],
+    }  # fmt: skip
+    assert (told["id"], told["body"]) == ("letter-1", None)
+    assert letters(settings)[1] == 2
+    assert "has the id letter-9" in str(run("show", "letter-9").exception)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "line"),
+    [
+        pytest.param(b"\xff{", {}, "\ufffd{", id="no JSON"),
+        pytest.param(
+            b"[[[5, 6], 1], {}, {}]",
+            {"task": "resolver.refresh_chunk", "id": "x"},
+            "affiliation ids [5,6]",
+            id="affiliations that are due",
+        ),
+        pytest.param(
+            b'[[1, 2], {"x": 3}, {}]', {"task": "y", "id": "x"}, "argument 2 2", id="another task"
+        ),
+    ],
+)
+def test_whatever_a_letter_is_it_is_shown(
+    run: Callable[..., Any], settings: Settings, body: bytes, headers: dict[str, Any], line: str
+) -> None:
+    _bury(settings, 1, body=body, headers=headers, content_type="text/plain")
+    [letter], _ = letters(settings)
+    shown = run("show", letter.id)
+    assert shown.exit_code == 0, shown.exception
+    assert line in [" ".join(each.split()) for each in shown.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("task", "error", "helps"),
+    [
+        (UPDATE, "FetchError: no answer — wait", "run: resolver update; then drop"),
+        (UPDATE, "not done after 21600 s", "no time limit"),
+        (FORGET, "ValueError: x", "resolver forget"),
+        (RESOLVE_CHUNK, "PolicyError: level: 'x' is none of", "with a policy that"),
+        (RESOLVE_CHUNK, "MessageError: the arguments do not fit: x", "mend the sender"),
+        (RESOLVE_CHUNK, "IntakeError: x", "mend the sender"),
+        (RESOLVE_CHUNK, "PoisonMessage: its process died 4 times", "one by one"),
+        (RESOLVE_CHUNK, "ValueError: x (in each of 4 processes)", "one by one"),
+        (RESOLVE_CHUNK, "its process died each time", "one by one"),
+        ("other.task", "no such task: other.task", "upgrade the workers"),
+        (None, "the message has no headers", "only be dropped"),
+        (None, "the body is not [arguments, keyword arguments, {}]", "only be dropped"),
+        (None, "header id: not a string of 1 to 255 characters", "only be dropped"),
+        (RESOLVE_CHUNK, "it was refused; the worker's log has the reason", "the worker's log"),
+    ],
+)
+def test_each_kind_of_error_has_a_remedy(task: str | None, error: str, helps: str) -> None:
+    assert helps in remedy(DeadLetter("x", "bulk", task, 1, None, error, None))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from resolver.database.monitoring import Drift, Overview
 from resolver.database.releases import StoredRelease
 from resolver.database.resolver_versions import ResolverVersion
 from resolver.database.revision import head
+from resolver.database.update_runs import UpdateRun
 from resolver.errors import BrokerUnavailable, DatabaseUnavailable, IndexUnavailable
 from resolver.index import Manifest
 from resolver.observing.metrics import SystemMetrics
@@ -50,6 +51,14 @@ VERSION = ResolverVersion(
     None,
     NOW,
     True,
+)
+RUN = UpdateRun(
+    scheduled=True,
+    began_at=datetime(2026, 11, 22, 3, tzinfo=UTC),
+    ended_at=datetime(2026, 11, 22, 3, 1, tzinfo=UTC),
+    step="fetch",
+    problem=None,
+    remedy=None,
 )
 OVERVIEW = Overview("0005", "0005", RELEASE, VERSION, due=0)
 MANIFEST = Manifest(**{  # type: ignore[arg-type]
@@ -137,6 +146,50 @@ CASES: dict[str, tuple[Health, list[tuple[str, str | None, bool]]]] = {
         ],
     ),
     "an update that has nothing to do": (of_database(updating=True), []),
+    "the last update is done": (of_database(last_update=RUN), []),
+    "a scheduled update that failed": (
+        of_database(last_update=replace(RUN, problem="no answer from Zenodo", remedy="wait")),
+        [
+            (
+                "the scheduled update of 2026-11-22 03:00 UTC failed at step fetch: no answer from Zenodo",
+                "wait; then run: resolver update",
+                True,
+            )
+        ],
+    ),
+    "an update by hand that failed": (
+        of_database(last_update=replace(RUN, scheduled=False, step=None, problem="no room")),
+        [("the update of 2026-11-22 03:00 UTC failed: no room", "run: resolver update", True)],
+    ),
+    "a scheduled update that was killed": (
+        of_database(last_update=replace(RUN, ended_at=None, step="index")),
+        [
+            (
+                "the scheduled update of 2026-11-22 03:00 UTC broke off at step index: its process "
+                "was killed",
+                "run: resolver update",
+                True,
+            )
+        ],
+    ),
+    "a failed one, and one that runs after it": (
+        of_database(updating=True, last_update=replace(RUN, ended_at=None)), [],
+    ),
+    "a failed first one": (
+        replace(
+            WELL,
+            database=Component(Overview("0005", "0005", last_update=replace(RUN, problem="no room"))),
+            index=Component(),
+        ),
+        [
+            (
+                "the scheduled update of 2026-11-22 03:00 UTC failed at step fetch: no room",
+                "run: resolver update",
+                True,
+            ),
+            ("no release of the registry is loaded", "run: resolver update", True),
+        ],
+    ),
     "an old release": (
         of_database(release=replace(RELEASE, released_on=date(2026, 8, 1))),
         [("release v2.9 is 113 days old", "run: resolver update, or set RESOLVER_UPDATE_SCHEDULE", False)],
