@@ -50,7 +50,7 @@ from resolver.text.affiliation import Affiliation
 from resolver.text.parts import only_roles
 from resolver.text.text import registry_text
 
-FORM = 2
+FORM = 3
 """Form of the decision. Raise it with every change after which the same evidence and probabilities
 could give other links, another reason, or links with other evidence: here, in
 `resolver.matching.reason`, `resolver.matching.lineage`, or in what they rest on.

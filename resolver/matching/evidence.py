@@ -35,7 +35,7 @@ from resolver.text.alignment import Alignment, own_words_missing
 from resolver.text.text import registry_text
 from resolver.text.words import CJK
 
-FORM = 2
+FORM = 3
 """Form of the evidence. Raise it with every change after which the same affiliation, the same
 registry and the same models could give other numbers: a kind of evidence added, moved, removed or
 computed in another way, here or in what it rests on (how a text is normalised and cut into words

@@ -379,7 +379,7 @@ def _calibration(
     rows = [
         (probability, right == 1, example.item.weight / max(1, len(example.item.ror_ids)))
         for example, row in zip(examples, probabilities, strict=True)
-        if example.item.complete and not (example.by_fold or example.item.certain)
+        if example.item.complete and not (example.by_fold or example.absent or example.item.certain)
         for probability, right in zip(row.tolist(), example.verdicts, strict=True)
         if right is not None
     ]
