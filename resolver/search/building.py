@@ -89,9 +89,6 @@ def records_schema() -> tantivy.Schema:
             builder.add_float_field(key, indexed=True, fast=True)
         else:
             builder.add_unsigned_field(key, indexed=True, fast=True)
-    builder.add_text_field("any_text", tokenizer_name=ANALYZER, index_option="position")
-    builder.add_text_field("any_keyword", tokenizer_name="raw", index_option="basic")
-    builder.add_text_field("present", tokenizer_name="raw", index_option="basic")
     builder.add_unsigned_field("number", fast=True)
     return builder.build()
 
@@ -187,19 +184,13 @@ def _record(number: int, organisation: Organisation) -> tantivy.Document:
     document.add_unsigned("number", number)
     for name, kind, entries in values(organisation):
         key = field_key(name)
-        document.add_text("present", name)
         for value in entries:
             if kind is Kind.TEXT:
-                text = composed(str(value))
-                document.add_text(key, text)
-                document.add_text("any_text", text)
+                document.add_text(key, composed(str(value)))
             elif kind is Kind.KEYWORD:
                 document.add_text(key, str(value))
-                document.add_text("any_keyword", str(value))
             elif kind is Kind.DEGREES:
                 document.add_float(key, float(value))
             else:
                 document.add_unsigned(key, int(value))
-                if kind is Kind.WHOLE:
-                    document.add_text("any_keyword", str(value))
     return document

@@ -34,11 +34,17 @@ is there scores 3 to 12, a rare one most."""
 PATTERN_SCORE = 3.0
 """Score of a name that has a word of a pattern."""
 
+_MOST_DIGITS = 18
+_MOST_DEGREES = 360.0
+"""Bounds of the numbers that are looked up."""
+
 _LONGEST_FUZZY = 60
 """Characters of a word that it is compared by: the automaton of the comparison grows with them."""
 
 LEAST_MENDED = 4
 """Letters of a word from which on words like it are searched where no name has it."""
+
+_SHOULD = tantivy.Occur.Should
 
 _OCCUR = {
     Occur.MUST: tantivy.Occur.Must,
@@ -118,11 +124,10 @@ def _in_fields(engine: Engine, query: Query, field: str | None) -> Translated:
             return _joined(query, lambda inner: _in_fields(engine, inner, field))
     if field is None or field == "*":
         return _in_any_field(engine, query)
-    queries = [_in_field(engine, query, name) for name in named(field)]
-    if not queries:
+    names = named(field)
+    if not names:
         return tantivy.Query.empty_query()
-    found = [translated for translated in queries if translated is not None]
-    return tantivy.Query.disjunction_max_query(found) if found else None
+    return _best(_in_field(engine, query, name) for name in names)
 
 
 def _exists(engine: Engine, query: Query) -> tantivy.Query:
@@ -132,25 +137,33 @@ def _exists(engine: Engine, query: Query) -> tantivy.Query:
         names = named("".join(p.value if isinstance(p, Wildcard) else p for p in query.pieces))
     else:
         raise QueryError("after '_exists_:' stands the name of a field")
-    found = _any(_term(engine.schema, "present", name) for name in names)
-    return found or tantivy.Query.empty_query()
+    return _any(_has(engine, name) for name in names) or tantivy.Query.empty_query()
+
+
+def _has(engine: Engine, name: str) -> tantivy.Query:
+    """Records that have the field."""
+    key, kind = field_key(name), FIELDS[name]
+    if kind in (Kind.TEXT, Kind.KEYWORD):
+        return _regex(engine.schema, key, ".*")
+    if kind is Kind.DEGREES:
+        return _range(engine.schema, key, tantivy.FieldType.Float, -_MOST_DEGREES, None)
+    return _range(engine.schema, key, tantivy.FieldType.Unsigned, 0, None)
 
 
 def _in_any_field(engine: Engine, query: Word | Fuzzy | Pattern | Phrase | Range) -> Translated:
-    schema = engine.schema
     if isinstance(query, Range):
         raise QueryError("a range needs a field: field:[from TO to]")
     if isinstance(query, Pattern):
         if set(query.pieces) == {Wildcard.ANY}:
             return tantivy.Query.all_query()
-        text = _text_pattern(engine, "any_text", query.pieces, every=True)
-        return _any([text, _keyword_pattern(schema, "any_keyword", query.pieces)])
-    text = _in_text(engine, query, "any_text")
-    names = _in_text(engine, query, field_key("names.value"))
-    keyword = _term(schema, "any_keyword", query.text)
-    if text is None and not query.text.strip():
-        return None
-    return _any([text, names, keyword])
+        kinds = {Kind.TEXT, Kind.KEYWORD}
+    else:
+        if not query.text.strip():
+            return None
+        kinds = {Kind.TEXT, Kind.KEYWORD}
+        if query.text.isascii() and query.text.isdigit() and len(query.text) < _MOST_DIGITS:
+            kinds.add(Kind.WHOLE)
+    return _best(_in_field(engine, query, name) for name in FIELDS if FIELDS[name] in kinds)
 
 
 def _in_field(
@@ -158,7 +171,7 @@ def _in_field(
 ) -> Translated:
     schema, key, kind = engine.schema, field_key(name), FIELDS[name]
     if isinstance(query, Pattern) and set(query.pieces) == {Wildcard.ANY}:
-        return _term(schema, "present", name)
+        return _has(engine, name)
     if kind is Kind.TEXT:
         return _in_text(engine, query, key)
     if kind is Kind.KEYWORD:
@@ -206,7 +219,7 @@ def _in_numbers(
     if isinstance(query, Pattern):
         raise QueryError(f"the field {name} holds a {kind.value}, which has no wildcards")
     low, high = _read(name, kind, query.text)
-    return _range(schema, key, of_kind, low, high, True, True)
+    return _range(schema, key, of_kind, low, high)
 
 
 def _read(name: str, kind: Kind, text: str) -> tuple[int | float, int | float]:
@@ -219,11 +232,11 @@ def _read(name: str, kind: Kind, text: str) -> tuple[int | float, int | float]:
     try:
         if kind is Kind.DEGREES:
             degrees = float(text)
-            if abs(degrees) <= 360:
+            if abs(degrees) <= _MOST_DEGREES:
                 return degrees, degrees
         else:
             number = int(text)
-            if 0 <= number < 2**63:
+            if 0 <= number < 10**_MOST_DIGITS:
                 return number, number
     except ValueError:
         pass
@@ -256,7 +269,7 @@ def _term(schema: tantivy.Schema, key: str, text: str) -> tantivy.Query:
 
 
 def _any(queries: Iterable[Translated]) -> Translated:
-    return _of([query for query in queries if query is not None], tantivy.Occur.Should)
+    return _of([query for query in queries if query is not None], _SHOULD)
 
 
 def _all(queries: Iterable[Translated]) -> Translated:
@@ -267,6 +280,12 @@ def _of(queries: Sequence[tantivy.Query], occur: tantivy.Occur) -> Translated:
     if len(queries) <= 1:
         return queries[0] if queries else None
     return tantivy.Query.boolean_query([(occur, query) for query in queries])
+
+
+def _best(queries: Iterable[Translated]) -> Translated:
+    """Any of them, by the best score."""
+    found = [query for query in queries if query is not None]
+    return tantivy.Query.disjunction_max_query(found) if len(found) > 1 else _of(found, _SHOULD)
 
 
 def _phrase(engine: Engine, key: str, text: str, slop: int) -> Translated:
@@ -359,8 +378,8 @@ def _range(
     kind: tantivy.FieldType,
     low: float | None,
     high: float | None,
-    with_low: bool,
-    with_high: bool,
+    with_low: bool = True,
+    with_high: bool = True,
 ) -> tantivy.Query:
     if low is None and high is None:
         return tantivy.Query.all_query()

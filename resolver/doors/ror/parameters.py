@@ -43,7 +43,7 @@ ENCODINGS = 2
 def ror_id_of(text: str) -> str | None:
     """The nine characters of a ROR id, bare or as an address; None for what has not its form.
 
-    As with ROR, upper case is refused and check digits are not looked at.
+    As with ROR, an id in upper case is another one, and check digits are not looked at.
     """
     for _ in range(ENCODINGS):
         text = unquote(text)
