@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from resolver.database import releases
 from resolver.doors.ror.affiliation import Matched, Named, items, unescaped
-from resolver.doors.ror.api import POLICY, RorApi
+from resolver.doors.ror.api import RorApi, policy
 from resolver.doors.ror.parameters import ListRequest, read, ror_id_of
 from resolver.doors.ror.record import published
 from resolver.doors.ror.routes import router
@@ -58,8 +58,8 @@ def api(prepared: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
             return {ror_id: known[ror_id] for ror_id in ror_ids if ror_id in known}
 
         async def match(affiliation: str) -> Matched:
-            policy = service.policy(dict(POLICY))
-            (judgement,) = service.matcher.judgements([affiliation], policy)
+            chosen = service.policy(policy(settings))
+            (judgement,) = service.matcher.judgements([affiliation], chosen)
             return Matched.of(release_id, judgement.outcome, judgement.scored)
 
         yield RorApi(search, organisations, match)

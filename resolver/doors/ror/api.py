@@ -19,6 +19,7 @@ from resolver.errors import QueryError, ResolverError
 from resolver.registry.organisation import Organisation
 from resolver.registry.ror_id import ROR_URL
 from resolver.search.search import Matches, OrganisationSearch
+from resolver.settings import Settings
 
 Organisations = Callable[[int, Collection[str]], Awaitable[Mapping[str, Organisation]]]
 """What a release, by its key, has of these organisations, by the nine characters of their ids."""
@@ -29,14 +30,11 @@ Searches = Callable[[], Awaitable[tuple[int, OrganisationSearch]]]
 Match = Callable[[str], Awaitable[Matched]]
 """An affiliation, as it came, is matched."""
 
-TARGET_PRECISION = 0.95
-"""Precision that this door asks of its links: the bar of ROR's own tests of its matching."""
 
-POLICY: Mapping[str, object] = {
-    "target_precision": TARGET_PRECISION,
-    "succession": "roll-forward",
-}
-"""Choices of a policy to match with: ROR matches with active organisations alone."""
+def policy(settings: Settings) -> dict[str, object]:
+    """Choices of a policy to match with: ROR matches with active organisations alone."""
+    return {"target_precision": settings.ror_precision, "succession": "roll-forward"}
+
 
 FACET = 10
 """Most buckets of a facet (ROR's API)."""
