@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from resolver.database import due_answers, releases, resolver_versions
 from resolver.errors import IndexMismatch, IndexMissing, RegistryError
 from resolver.index import build
-from resolver.registry.document import FORM
+from resolver.registry.document import FORM, documents
 
 if TYPE_CHECKING:
     from resolver.database.releases import StoredRelease
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from resolver.encoder import Encoder
     from resolver.encoder.statistics import Statistics
     from resolver.index import IndexStore, Manifest
+    from resolver.registry.change import Change
     from resolver.service.installation import Installation
 
 log = logging.getLogger(__name__)
@@ -117,7 +118,11 @@ def _derived(
     except RegistryError:
         log.warning("release %s is not in the database: the index is built in full", base.release)
         return None
-    changed = releases.changed_organisations(engine, before.id, release.id)
+    changed = [
+        change
+        for change in releases.changed_organisations(engine, before.id, release.id)
+        if _is_indexed_otherwise(change)
+    ]
     if len(changed) > MOST_CHANGED * release.organisation_count:
         log.warning(
             "%d organisations differ from release %s: the index is built in full",
@@ -135,6 +140,14 @@ def _derived(
         encoder=encoder,
         progress=progress,
     )
+
+
+def _is_indexed_otherwise(change: Change) -> bool:
+    """Whether anything differs that the index holds; of dates and links it holds nothing."""
+    before, after = change
+    if before is None or after is None:
+        return True
+    return list(documents(before)) != list(documents(after))
 
 
 def restore_index(
