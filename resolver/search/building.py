@@ -72,9 +72,12 @@ def names_schema() -> tantivy.Schema:
     return builder.build()
 
 
+_KEYS = {name: name.replace(".", "_") for name in FIELDS}
+
+
 def field_key(name: str) -> str:
     """The name of a field in the index."""
-    return name.replace(".", "_")
+    return _KEYS[name]
 
 
 def records_schema() -> tantivy.Schema:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from enum import Enum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from resolver.registry.organisation import Edit, Organisation, Place
 from resolver.registry.ror_id import ROR_URL
@@ -93,18 +94,13 @@ def values(organisation: Organisation) -> Iterator[tuple[str, Kind, list[Value]]
     """Each field that the organisation has, with its distinct values. Dates are as `day` gives
     them; what cannot be read as a date is left out."""
     for name, (kind, read) in _FIELDS.items():
-        found: dict[Value, None] = {}
-        for value in read(organisation):
-            if value is None or value == "":
-                continue
-            if kind is Kind.DATE:
-                days = day(str(value))
-                if days is None:
-                    continue
-                value = days[0]
-            found[value] = None
+        distinct = dict.fromkeys(value for value in read(organisation) if value not in (None, ""))
+        found: list[Value] = [value for value in distinct if value is not None]
+        if kind is Kind.DATE:
+            days = [day(str(value)) for value in found]
+            found = [first for first, _ in filter(None, days)]
         if found:
-            yield name, kind, list(found)
+            yield name, kind, found
 
 
 def named(pattern: str) -> list[str]:
@@ -115,6 +111,7 @@ def named(pattern: str) -> list[str]:
 _DATE = re.compile(r"(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:[T ].*)?)?)?", re.ASCII)
 
 
+@lru_cache(maxsize=10_000)
 def day(text: str) -> tuple[int, int] | None:
     """The first and the last day of a date, a month ("2026-03") or a year, as ordinals
     (`datetime.date.toordinal`); None for what is none of these."""
