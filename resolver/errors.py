@@ -16,6 +16,8 @@
     │   ├── IndexMismatch             built from another release, encoder or document form
     │   ├── IndexBusy                 the embedded index is open in another process
     │   └── IndexUnavailable          the Qdrant server does not answer
+    ├── SearchError                   what the full-text search reads is missing or damaged
+    ├── QueryError                    a query of the full-text search cannot be read
     ├── DatabaseProblem
     │   ├── DatabaseUnavailable       Postgres does not answer, or takes no writes
     │   ├── DatabaseForbidden         the user lacks a grant
@@ -115,6 +117,14 @@ class IndexBusy(IndexProblem):
 
 class IndexUnavailable(IndexProblem):
     """The Qdrant server does not answer, or answers with an error."""
+
+
+class SearchError(ResolverError):
+    """What the full-text search reads is missing or damaged."""
+
+
+class QueryError(ResolverError):
+    """A query of the full-text search cannot be read, or asks for too much; says where."""
 
 
 class DatabaseProblem(ResolverError):

@@ -208,6 +208,13 @@ class Settings(BaseSettings):
         default=64, description="Affiliations that go through a stage of the matcher together."
     )
 
+    ror_precision: Annotated[float, Field(ge=0.5, le=0.999)] = Field(
+        default=0.95, description="Share of links to be right that ROR's API matches for."
+    )
+    ror_chosen: Literal["all", "one"] = Field(
+        default="all", description="Links of an affiliation that ROR's API calls chosen."
+    )
+
     log_format: Literal["text", "json"] = Field(
         default="text", description="How workers log: text for a person, json for a collector."
     )

@@ -202,6 +202,19 @@ def find_release(engine: Engine, version: str, sha256: str | None = None) -> Sto
     return stored
 
 
+def release_of(engine: Engine, release_id: int) -> StoredRelease:
+    """The release with this key.
+
+    Raises:
+        RegistryError: there is none.
+    """
+    with transaction(engine) as connection:
+        stored = _release(connection, "id = :release", release=release_id)
+    if stored is None:
+        raise RegistryError(f"there is no release with the key {release_id}")
+    return stored
+
+
 def diff(engine: Engine, before_id: int, after_id: int) -> list[OrganisationChange]:
     """The organisations that differ between two releases, by ROR id; either may be the older
     one."""

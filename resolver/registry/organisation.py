@@ -52,7 +52,8 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an organisation is. `country_code` is ISO 3166-1 alpha-2; degrees are WGS 84."""
+    """Where an organisation is. `country_code` is ISO 3166-1 alpha-2, `continent_code` GeoNames's
+    ("EU"), `region_code` the second half of ISO 3166-2 ("ZH"); degrees are WGS 84."""
 
     country_code: str | None = None
     country: str | None = None
@@ -61,6 +62,9 @@ class Place:
     latitude: float | None = None
     longitude: float | None = None
     geonames_id: int | None = None
+    region_code: str | None = None
+    continent_code: str | None = None
+    continent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,14 @@ class Identifier:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """When ROR wrote a record (`date`: "2026-03-04"), and in which version of its schema."""
+
+    date: str | None = None
+    schema_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Organisation:
     """A record of the registry, whatever version of the schema it came in.
 
@@ -99,6 +111,9 @@ class Organisation:
     domains: tuple[str, ...] = ()
     websites: tuple[str, ...] = ()
     established: int | None = None
+    wikipedia: tuple[str, ...] = ()
+    created: Edit | None = None
+    last_modified: Edit | None = None
 
     @property
     def display_name(self) -> str:

@@ -31,6 +31,7 @@ from pydantic import (
 from resolver.errors import RecordError, RegistryError
 from resolver.registry.organisation import (
     TYPES,
+    Edit,
     Identifier,
     Name,
     NameKind,
@@ -125,9 +126,12 @@ class _Name(_Entry):
 
 
 class _GeonamesDetails(_Entry):
+    continent_code: Text | None = None
+    continent_name: Text | None = None
     country_code: Annotated[Text, AfterValidator(_country_code)] | None = None
     country_name: Text | None = None
     name: Text | None = None
+    country_subdivision_code: Text | None = None
     country_subdivision_name: Text | None = None
     lat: Degrees | None = Field(default=None, ge=-90, le=90)
     lng: Degrees | None = Field(default=None, ge=-180, le=180)
@@ -162,7 +166,17 @@ class _Link(_Entry):
     @field_validator("value")
     @classmethod
     def _read(cls, value: object, entry: ValidationInfo) -> str | None:
-        return _word(value) if entry.data.get("type") == "website" else None
+        return _word(value) if entry.data.get("type") in _LINK_KINDS else None
+
+
+class _Edit(_Entry):
+    date: Text | None = None
+    schema_version: Text | None = None
+
+
+class _Admin(_Entry):
+    created: _Edit | None = None
+    last_modified: _Edit | None = None
 
 
 class _Record(_Entry):
@@ -176,6 +190,7 @@ class _Record(_Entry):
     domains: Array[Word] = Field(default=[], fail_fast=True)
     links: Array[_Link] = Field(default=[], fail_fast=True)
     established: int | None = Field(default=None, ge=0, le=LATEST_YEAR)
+    admin: _Admin | None = None
 
     @field_validator("names")
     @classmethod
@@ -206,6 +221,7 @@ def parse(raw: object, *, index: int) -> Organisation:
         record = _Record.model_validate(raw)
     except ValidationError as error:
         raise _refused(raw, error, index) from None
+    admin = record.admin or _Admin()
     places = [(entry, entry.geonames_details or _GeonamesDetails()) for entry in record.locations]
     return Organisation(
         ror_id=record.id,
@@ -228,6 +244,9 @@ def parse(raw: object, *, index: int) -> Organisation:
                 latitude=details.lat,
                 longitude=details.lng,
                 geonames_id=location.geonames_id,
+                region_code=details.country_subdivision_code or None,
+                continent_code=details.continent_code or None,
+                continent=details.continent_name or None,
             )
             for location, details in places
         ),
@@ -241,9 +260,22 @@ def parse(raw: object, *, index: int) -> Organisation:
             for entry in record.external_ids
         ),
         domains=tuple(record.domains),
-        websites=tuple(entry.value for entry in record.links if isinstance(entry.value, str)),
+        websites=_links(record, "website"),
         established=record.established,
+        wikipedia=_links(record, "wikipedia"),
+        created=_edit(admin.created),
+        last_modified=_edit(admin.last_modified),
     )
+
+
+def _links(record: _Record, kind: str) -> tuple[str, ...]:
+    return tuple(
+        entry.value for entry in record.links if entry.type == kind and isinstance(entry.value, str)
+    )
+
+
+def _edit(entry: _Edit | None) -> Edit | None:
+    return Edit(entry.date or None, entry.schema_version or None) if entry else None
 
 
 def _refused(raw: object, error: ValidationError, index: int) -> RecordError:
@@ -303,14 +335,16 @@ def dump_record(organisation: Organisation) -> dict[str, Any]:
 
 def _compact(fields: dict[str, Any]) -> dict[str, Any]:
     return {
-        "id" if name == "ror_id" else name: (
-            [_compact(item) if isinstance(item, dict) else item for item in value]
-            if isinstance(value, list)
-            else value
-        )
+        "id" if name == "ror_id" else name: _compact_value(value)
         for name, value in fields.items()
         if value is not None and value != []
     }
+
+
+def _compact_value(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_compact_value(item) for item in value]
+    return _compact(value) if isinstance(value, dict) else value
 
 
 def load_record(stored: Mapping[str, Any]) -> Organisation:

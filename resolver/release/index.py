@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from resolver.database import due_answers, releases, resolver_versions
 from resolver.errors import IndexMismatch, IndexMissing, RegistryError
 from resolver.index import build
-from resolver.registry.document import FORM
+from resolver.registry.document import FORM, documents
 
 if TYPE_CHECKING:
     from resolver.database.releases import StoredRelease
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from resolver.encoder import Encoder
     from resolver.encoder.statistics import Statistics
     from resolver.index import IndexStore, Manifest
+    from resolver.registry.change import Change
     from resolver.service.installation import Installation
 
 log = logging.getLogger(__name__)
@@ -55,7 +57,7 @@ def index_release(
     It is derived from the index in use where that has the same encoder and document form, and most
     organisations are the same; then the statistics stay. `full` builds it with statistics of its
     own; `again` builds it even where it is there already. `progress` is called with (names done,
-    names in all).
+    names in all). The full-text search of the release is built with an embedded index.
 
     Raises:
         RegistryError: no release is loaded.
@@ -76,7 +78,16 @@ def index_release(
             progress=progress,
             force=again,
         )
+    if installation.settings.qdrant_url is None and _has_search():
+        from resolver.service import searching
+
+        searching.build_search(engine, installation.settings, release)
     return Indexed(manifest, manifest.version not in before)
+
+
+def _has_search() -> bool:
+    """Whether the search's engine is installed: it comes with what `resolver serve` needs."""
+    return find_spec("tantivy") is not None
 
 
 def _base(installation: Installation, encoder: Encoder) -> Manifest | None:
@@ -107,7 +118,11 @@ def _derived(
     except RegistryError:
         log.warning("release %s is not in the database: the index is built in full", base.release)
         return None
-    changed = releases.changed_organisations(engine, before.id, release.id)
+    changed = [
+        change
+        for change in releases.changed_organisations(engine, before.id, release.id)
+        if _is_indexed_otherwise(change)
+    ]
     if len(changed) > MOST_CHANGED * release.organisation_count:
         log.warning(
             "%d organisations differ from release %s: the index is built in full",
@@ -125,6 +140,14 @@ def _derived(
         encoder=encoder,
         progress=progress,
     )
+
+
+def _is_indexed_otherwise(change: Change) -> bool:
+    """Whether anything differs that the index holds; of dates and links it holds nothing."""
+    before, after = change
+    if before is None or after is None:
+        return True
+    return list(documents(before)) != list(documents(after))
 
 
 def restore_index(
@@ -214,7 +237,8 @@ def prune(installation: Installation, *, keep: int = KEEP) -> list[str]:
     """Drop the oldest index versions beyond `keep`; returns their names.
 
     The active one stays, and those of the version in use and of the one before it. A resolver
-    version whose index is gone loses its marks of answers that are due, too.
+    version whose index is gone loses its marks of answers that are due, too. Of the full-text
+    searches here those stay whose release has an index.
     """
     engine, store = installation.engine, installation.store
     wanted = (
@@ -226,4 +250,11 @@ def prune(installation: Installation, *, keep: int = KEEP) -> list[str]:
     kept = {manifest.version for manifest in store.versions()}
     versions = resolver_versions.resolvers(engine)
     due_answers.prune(engine, [v.id for v in versions if v.is_current or v.index_version in kept])
+    if _has_search():
+        from resolver.service import searching
+
+        indexed = {manifest.release_sha256 for manifest in store.versions()}
+        searching.prune_searches(
+            installation.settings, [r for r in releases.releases(engine) if r.sha256 in indexed]
+        )
     return pruned

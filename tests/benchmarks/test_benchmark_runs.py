@@ -180,3 +180,14 @@ def test_millions(tmp_path: Path) -> None:
     assert due["before the release"] == due["rolled back"] == 0 < due["selected"]
     assert asked["selected"]["due, the first page"]["answer"] == min(due["selected"], 256)
     assert "| due, by cause | 0 |" in printed
+
+
+def test_search(tmp_path: Path) -> None:
+    found, printed = run("search", tmp_path, "--names", "60", "--postgres")
+    assert found["build"]["organisations"] == 313
+    ours, others = found["engines"]["tantivy"], found["engines"]["Postgres"]
+    assert ours["recall"]["all"]["names"] == 60
+    assert ours["recall"]["all"]["R@5"] > 0.9
+    # What is misspelt it does not find.
+    assert others["recall"]["typing error"]["R@5"] < ours["recall"]["typing error"]["R@5"]
+    assert "ROR's bars" in printed

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from resolver.errors import RecordError, RegistryError
 from resolver.registry.organisation import (
+    Edit,
     Identifier,
     Name,
     NameKind,
@@ -107,7 +108,20 @@ def test_full_record() -> None:
             Name("Swiss Federal Institute of Technology", frozenset({NameKind.ALIAS}), "en"),
         ),
         types=("education", "funder"),
-        places=(Place("CH", "Switzerland", "Zürich", "Zurich", 47.36667, 9.0, 2657896),),
+        places=(
+            Place(
+                "CH",
+                "Switzerland",
+                "Zürich",
+                "Zurich",
+                47.36667,
+                9.0,
+                2657896,
+                "ZH",
+                "EU",
+                "Europe",
+            ),
+        ),
         relations=(
             Relation(RelationKind.CHILD, "02crff812", "Collegium Helveticum"),
             Relation(RelationKind.RELATED, "02x681a42", "Empa"),
@@ -119,6 +133,9 @@ def test_full_record() -> None:
         domains=("ethz.ch",),
         websites=("https://ethz.ch",),
         established=1855,
+        wikipedia=("https://en.wikipedia.org/wiki/ETH_Zurich",),
+        created=Edit("2018-11-14", "1.0"),
+        last_modified=Edit("2024-12-11", "2.1"),
     )
 
 
@@ -140,7 +157,20 @@ def test_full_record() -> None:
         pytest.param(
             changed("locations.0.geonames_details.lat", 47),
             "places",
-            (Place("CH", "Switzerland", "Zürich", "Zurich", 47.0, 9.0, 2657896),),
+            (
+                Place(
+                    "CH",
+                    "Switzerland",
+                    "Zürich",
+                    "Zurich",
+                    47.0,
+                    9.0,
+                    2657896,
+                    "ZH",
+                    "EU",
+                    "Europe",
+                ),
+            ),
             id="whole degrees",
         ),
         pytest.param(
@@ -366,6 +396,9 @@ ORGANISATIONS = st.builds(
             latitude=DEGREES,
             longitude=DEGREES,
             geonames_id=st.none() | st.integers(1, 2**31 - 1),
+            region_code=MAYBE,
+            continent_code=MAYBE,
+            continent=MAYBE,
         ),
         max_size=2,
     ).map(tuple),
@@ -379,6 +412,9 @@ ORGANISATIONS = st.builds(
     domains=STRINGS,
     websites=STRINGS,
     established=st.none() | st.integers(0, 9999),
+    wikipedia=STRINGS,
+    created=st.none() | st.builds(Edit, MAYBE, MAYBE),
+    last_modified=st.none() | st.builds(Edit, MAYBE, MAYBE),
 )
 
 

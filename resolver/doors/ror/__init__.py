@@ -1,0 +1,5 @@
+"""ROR's own API, version 2: a program that was written for api.ror.org works with another address.
+
+`RorApi` answers parsed parameters and knows no web framework; `routes` puts it behind FastAPI.
+docs/ror-api.md says what is the same as with ROR, and what is not.
+"""
