@@ -29,7 +29,8 @@ FormatOption = Annotated[
     typer.Option(
         "--format",
         metavar="FORM",
-        help="auto (by name and first line), jsonl, csv, tsv, parquet or txt.",
+        help="auto (by name and content), jsonl, csv, tsv, parquet, txt, crossref, datacite or "
+        "openalex.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -37,6 +38,7 @@ AffiliationColumn = Annotated[
     str,
     typer.Option(
         "--affiliation-column",
+        "--column",
         metavar="NAME",
         help="The column of the affiliations.",
         rich_help_panel=PANEL,
