@@ -121,11 +121,16 @@ def read(
         format=format,
         source=source,
         columns=columns,
-        delimiter="\t" if delimiter in ("tab", "\\t") else delimiter,
+        delimiter=separator(delimiter),
         quoted=quoted,
         encoding=encoding,
         blank=blank,
     )
+
+
+def separator(given: str | None) -> str | None:
+    """What --delimiter means: a tab may be written as a word."""
+    return "\t" if given in ("tab", "\\t") else given
 
 
 @dataclass
@@ -140,10 +145,13 @@ class Refusals:
         for row in rows:
             if isinstance(row, SourceRecord):
                 yield row
-                continue
-            self.count += 1
-            if len(self.first) < MOST_PRINTED:
-                self.first.append(row)
+            else:
+                self.add(row)
+
+    def add(self, error: IntakeError) -> None:
+        self.count += 1
+        if len(self.first) < MOST_PRINTED:
+            self.first.append(error)
 
     def print(self) -> None:
         for error in self.first:
