@@ -20,7 +20,7 @@ from resolver.cli.affiliation_files import (
     Quoted,
     SourceColumn,
 )
-from resolver.cli.outcomes import as_object, for_a_person
+from resolver.cli.outcomes import as_object, for_a_person, linked_organisations
 from resolver.cli.policy_options import Choices, policy_options
 from resolver.cli.terminal import console, say, write_json
 from resolver.errors import SettingsError
@@ -84,10 +84,11 @@ def resolve(
     ):
         for chunk in _chunks(records, 1 if sys.stdin.isatty() and not affiliations else CHUNK):
             outcomes = matcher.resolve([record.affiliation for record in chunk])
+            organisations = linked_organisations(matcher.recall.index, outcomes)
             for record, outcome in zip(chunk, outcomes, strict=True):
                 key = _key(record) if identified else {}
                 if as_json:
-                    write_json(key | as_object(outcome))
+                    write_json(key | as_object(outcome, organisations))
                 else:
                     console.print(for_a_person(outcome, str(key.get("id", ""))))
             sys.stdout.flush()
