@@ -110,7 +110,7 @@ def read_file(
             columns=columns,
             given=source,
             source=source or (_stem(path) if path else "stdin"),
-            encoding=_encoding(start, form, encoding),
+            encoding=file_encoding(start, form, encoding),
             recognised=format is Format.AUTO,
             delimiter=delimiter,
             quoted=quoted,
@@ -121,7 +121,7 @@ def read_file(
         return reading.keep(files.pop_all())
 
 
-def _encoding(start: Opened, form: Format, given: str | None) -> str | None:
+def file_encoding(start: Opened, form: Format, given: str | None) -> str | None:
     """The encoding of a text; for files of works, which have each their own, as given."""
     if form is Format.PARQUET:
         return None
