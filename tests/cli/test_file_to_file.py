@@ -101,11 +101,8 @@ def read(path: Path, delimiter: str = ",") -> list[dict[str, Any]]:
     ("source", "out", "delimiter"),
     [
         ("in.csv", "out.csv", ";"),
-        ("in.csv", "out.parquet", ""),
-        ("in.tsv", "out.jsonl", ""),
+        ("in.tsv", "out.parquet", ""),
         ("in.jsonl", "out.csv", ","),
-        ("in.jsonl", "out.parquet", ""),
-        ("in.parquet", "out.tsv", "\t"),
         ("in.parquet", "out.parquet", ""),
         ("in.txt", "out.jsonl", ""),
     ],
@@ -259,18 +256,18 @@ def test_killed_and_interrupted_it_goes_on_and_the_result_is_the_same(
     resolver: Run, sample_home: Path, tmp_path: Path
 ) -> None:
     source, out, whole = (tmp_path / name for name in ("in.csv", "out.csv", "whole.csv"))
-    many(source, 1_200)
+    many(source, 700)
     killed, _ = broken_off(sample_home, source, out, signal.SIGKILL)
     assert killed == -signal.SIGKILL
     assert not out.exists()
     stopped, said = broken_off(sample_home, source, out, signal.SIGINT)
     assert stopped == 130
-    assert "going on: 512 of 2,400 rows were answered before" in said
+    assert "going on: 512 of 1,400 rows were answered before" in said
     assert "run the same command again to go on" in said
     assert not out.exists()
     done = resolver("resolve", str(source), "--out", str(out))
     assert done.returncode == 0, done.stderr
-    assert "of 2,400 rows were answered before" in done.stderr
+    assert "of 1,400 rows were answered before" in done.stderr
     assert resolver("resolve", str(source), "--out", str(whole)).returncode == 0
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv", "whole.csv"]
@@ -280,7 +277,7 @@ def test_answers_of_another_policy_are_given_anew(
     resolver: Run, sample_home: Path, tmp_path: Path
 ) -> None:
     source, out = tmp_path / "in.csv", tmp_path / "out.csv"
-    many(source, 600)
+    many(source, 400)
     broken_off(sample_home, source, out, signal.SIGKILL)
     done = resolver("resolve", str(source), "--out", str(out), "--countries", "CH")
     assert "earlier answers were given by another index, model or policy" in done.stderr
