@@ -76,7 +76,7 @@ class InputColumns:
         for key, cell in zip(self.keys(row), row.cells, strict=True):
             kinds = self.kinds.setdefault(key, set())
             if cell is not None:
-                kinds.add(type(cell))
+                kinds.add(object if isinstance(cell, list) and not _of_texts(cell) else type(cell))
 
     def keys(self, row: WholeRow) -> list[tuple[str, int]]:
         if row.names is not self._last:
@@ -151,8 +151,18 @@ def _write_table(path: Path, rows: Answered, columns: InputColumns, source: RowF
             added = [
                 SEPARATOR.join(_in_list(link[key]) for link in links) for key in LINKED.values()
             ]
-            own = map(shown, columns.cells(row))
+            own = map(_cell, columns.cells(row))
             writer.writerow([*own, *added, answer["reason"] or ""])
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list) and _of_texts(value):
+        return SEPARATOR.join(map(_in_list, value))
+    return shown(value)
+
+
+def _of_texts(values: Iterable[object]) -> bool:
+    return all(isinstance(value, str) for value in values)
 
 
 def _in_list(value: object) -> str:
@@ -220,6 +230,8 @@ def _type(kinds: set[type]) -> Any:
 
     if kinds == {bool}:
         return pyarrow.bool_()
+    if kinds == {list}:
+        return pyarrow.list_(pyarrow.string())
     if kinds and kinds <= {int, float}:
         return pyarrow.float64() if float in kinds else pyarrow.int64()
     return pyarrow.string()

@@ -41,7 +41,7 @@ class AssertedLabels:
         yield from self.file.remarks()
         yield (
             f"{self.asserted:,} of {self.affiliations:,} affiliations have a ROR id beside them; "
-            f"{len(self.labels):,} of them differ, and are evaluated"
+            f"{len(self.labels):,} different ones are evaluated"
         )
         if self.invalid:
             yield f"{self.invalid:,} ids are no ROR ids, and were left out"

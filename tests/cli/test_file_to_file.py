@@ -177,6 +177,10 @@ def test_works_are_completed_with_the_ids_they_assert(resolver: Run, tmp_path: P
     assert "1 rows refused; they are not in the output" in done.stderr
     rows = read(out)
     assert len(rows) == 5
+    table = tmp_path / "out.csv"
+    resolver("resolve", str(sample.OPENALEX), "--out", str(table))
+    header, row, *_ = csv.reader(io.StringIO(table.read_text()))
+    assert dict(zip(header, row, strict=True))["asserted_ror_ids"] == "https://ror.org/05a28rw58"
     assert rows[0]["id"] == "10.5555/sample.2024.001"
     assert [(row["position"], row["asserted_ror_ids"], row["ror_ids"]) for row in rows[:2]] == [
         (0, ["https://ror.org/05a28rw58"], ["05a28rw58"]),

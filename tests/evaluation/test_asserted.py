@@ -38,7 +38,7 @@ def test_ids_beside_affiliations_are_labels(tmp_path: Path) -> None:
     assert [error.reason.split(", ")[1] for error in found.refused] == ["line 3: DOI: None is no DOI"]  # fmt: skip
     assert list(found.remarks()) == [
         "read as works of Crossref (recognised by its content): 2 works",
-        "3 of 5 affiliations have a ROR id beside them; 2 of them differ, and are evaluated",
+        "3 of 5 affiliations have a ROR id beside them; 2 different ones are evaluated",
         "1 ids are no ROR ids, and were left out",
         "what is asserted may be one organisation of several: a link that counts as wrong here "
         "may be right",
