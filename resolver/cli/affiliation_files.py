@@ -37,10 +37,10 @@ FormatOption = Annotated[
 AffiliationColumn = Annotated[
     str,
     typer.Option(
-        "--affiliation-column",
         "--column",
+        "--affiliation-column",
         metavar="NAME",
-        help="The column of the affiliations.",
+        help="The column of the affiliations; also written --affiliation-column.",
         rich_help_panel=PANEL,
     ),
 ]
