@@ -216,7 +216,7 @@ class RowConverter:
         if names.affiliation not in header:
             raise SettingsError(
                 f"{self.name}: no column {names.affiliation!r}; there are: {_listed(header)}",
-                remedy="name the column of the affiliations (--affiliation-column), or what is "
+                remedy="name the column of the affiliations (--column), or what is "
                 "between the columns (--delimiter)",
             )
         if missing := names.missing(header):
