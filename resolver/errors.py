@@ -192,15 +192,17 @@ class IntakeError(ResolverError):
 
 
 class FileBroken(ResolverError):
-    """A file that is read line by line ends in the middle; what came before was read.
+    """A file ends in the middle, or cannot be read further; what came before was read.
 
-    `line` is where, counted from 1 (in Parquet a row).
+    `line` is where, counted from 1 (in Parquet a row, of works a work, as `unit` says).
     """
 
-    def __init__(self, name: str, *, line: int, reason: str) -> None:
+    def __init__(self, name: str, *, line: int, reason: str, unit: str = "line") -> None:
         self.line = line
+        self.unit = unit
+        self.reason = reason
         super().__init__(
-            f"{name}, line {line}: the file breaks off: {reason}",
+            f"{name}, {unit} {line}: the file breaks off: {reason}",
             remedy="get the whole file, and send it again",
         )
 

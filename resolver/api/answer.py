@@ -19,8 +19,8 @@ class LinkedOrganisation:
     is how sure the link is; `score` the cross-encoder's logit. `rank` counts from 1, the most
     probable first.
 
-    `country_code` (ISO 3166-1 alpha-2), `country`, `city` and `types` are the registry's, None or
-    empty where it has none.
+    `country_code` (ISO 3166-1 alpha-2), `country`, `city`, `types` and `website` are the
+    registry's, None or empty where it has none.
 
     `matched_text` is the part of `Answer.text` that the name stands on, from character `start` to
     before `end`; "", 0 and 0 where the name is written otherwise, as in another script.
@@ -43,6 +43,7 @@ class LinkedOrganisation:
     start: int
     end: int
     stands_for: tuple[str, ...] = ()
+    website: str | None = None
 
     @property
     def ror_url(self) -> str:
@@ -89,4 +90,5 @@ def _linked(link: Link, document: Document | None) -> LinkedOrganisation:
         start=evidence.start if evidence else 0,
         end=evidence.end if evidence else 0,
         stands_for=link.stands_for,
+        website=document.website if document else None,
     )

@@ -31,6 +31,7 @@ COLUMNS = {
     "country": "text",
     "city": "text",
     "types": "text",
+    "website": "text",
     "matched_text": "text",
     "start": "whole",
     "end": "whole",
@@ -43,7 +44,7 @@ were given, from 0; `text`, `rank` and the others are as `Answer` and `LinkedOrg
 them, `types` with commas between them."""
 
 _OF_LINK = ("rank", "ror_id", "ror_url", "name", "matched_name", "probability", "score",
-            "country_code", "country", "city")  # fmt: skip
+            "country_code", "country", "city", "website")  # fmt: skip
 
 _PANDAS = {"whole": "Int64", "text": "string", "number": "float64"}
 

@@ -150,9 +150,9 @@ class Resolver:
 
         Columns: `row`, `text` (the affiliation as it was read), `rank`, `ror_id`, `ror_url`,
         `name`, `matched_name`, `probability`, `score`, `country_code`, `country`, `city`, `types`
-        (with commas between them), `matched_text`, `start`, `end`, `reason`: see `Answer` and
-        `LinkedOrganisation`. Where there is no link all but `row`, `text` and `reason` are missing;
-        in a row that is a link the reason is.
+        (with commas between them), `website`, `matched_text`, `start`, `end`, `reason`: see
+        `Answer` and `LinkedOrganisation`. Where there is no link all but `row`, `text` and `reason`
+        are missing; in a row that is a link the reason is.
 
         Raises:
             AffiliationsError: it is no Series of pandas or polars.

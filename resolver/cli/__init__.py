@@ -2,7 +2,8 @@
 
 A command reads its options, calls the core, and prints. The other modules here are what several of
 them share: options (`policy_options`, `affiliation_files`) and output (`terminal`, `tables`,
-`outcomes`, `evaluation_tables`, `query_files`).
+`outcomes`, `evaluation_tables`, `query_files`). `resolve --out` is made of `file_to_file`,
+`answer_store` and `completed_files`.
 """
 
 from __future__ import annotations

@@ -29,16 +29,18 @@ FormatOption = Annotated[
     typer.Option(
         "--format",
         metavar="FORM",
-        help="auto (by name and first line), jsonl, csv, tsv, parquet or txt.",
+        help="auto (by name and content), jsonl, csv, tsv, parquet, txt, crossref, datacite or "
+        "openalex.",
         rich_help_panel=PANEL,
     ),
 ]
 AffiliationColumn = Annotated[
     str,
     typer.Option(
+        "--column",
         "--affiliation-column",
         metavar="NAME",
-        help="The column of the affiliations.",
+        help="The column of the affiliations; also written --affiliation-column.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -119,11 +121,16 @@ def read(
         format=format,
         source=source,
         columns=columns,
-        delimiter="\t" if delimiter in ("tab", "\\t") else delimiter,
+        delimiter=separator(delimiter),
         quoted=quoted,
         encoding=encoding,
         blank=blank,
     )
+
+
+def separator(given: str | None) -> str | None:
+    """What --delimiter means: a tab may be written as a word."""
+    return "\t" if given in ("tab", "\\t") else given
 
 
 @dataclass
@@ -138,10 +145,13 @@ class Refusals:
         for row in rows:
             if isinstance(row, SourceRecord):
                 yield row
-                continue
-            self.count += 1
-            if len(self.first) < MOST_PRINTED:
-                self.first.append(row)
+            else:
+                self.add(row)
+
+    def add(self, error: IntakeError) -> None:
+        self.count += 1
+        if len(self.first) < MOST_PRINTED:
+            self.first.append(error)
 
     def print(self) -> None:
         for error in self.first:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import orjson
 import typer
 from rich.text import Text
 
-from resolver.cli.outcomes import as_object
+from resolver.cli.outcomes import as_object, linked_organisations
 from resolver.cli.policy_options import Choices, policy_options
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, progress
@@ -25,6 +25,7 @@ from resolver.errors import SettingsError
 from resolver.evaluation.comparison import Comparison, Difference
 from resolver.evaluation.comparison import compare as compare_outcomes
 from resolver.matching.outcome import Outcome
+from resolver.registry.document import Document
 from resolver.service.installation import Installation
 from resolver.service.service import open_version
 from resolver.settings import load_settings
@@ -44,11 +45,13 @@ CHUNK = 256
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What a version answered, and the seconds that it took, without opening it."""
+    """What a version answered, the seconds that it took, without opening it, and what its index
+    says of the linked organisations."""
 
     name: str
     outcomes: Sequence[Outcome]
     seconds: float
+    organisations: Mapping[str, Document]
 
 
 @policy_options
@@ -137,7 +140,9 @@ def _resolved(
             chunk = list(map(Affiliation.stored, texts[start : start + CHUNK]))
             outcomes += matcher.resolve(chunk, overrides=applying)
             report(len(outcomes))
-        return _Run(shown, outcomes, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        organisations = linked_organisations(matcher.recall.index, outcomes)
+        return _Run(shown, outcomes, seconds, organisations)
 
 
 def _as_object(
@@ -159,8 +164,8 @@ def _as_object(
             {
                 "affiliation": pair.first.affiliation,
                 "difference": pair.difference,
-                "a": as_object(pair.first),
-                "b": as_object(pair.second),
+                "a": as_object(pair.first, runs[0].organisations),
+                "b": as_object(pair.second, runs[1].organisations),
             }
             for pair in comparison.pairs
         ],

@@ -31,11 +31,18 @@ from resolver.workers import client
 def enqueue(
     file: Annotated[
         Path | None,
-        typer.Argument(help="jsonl, csv, tsv, txt or parquet, also .gz; none or - is stdin."),
+        typer.Argument(
+            help="jsonl, csv, tsv, txt or parquet, or works of Crossref, DataCite or OpenAlex "
+            "(also .tar); each also .gz. None or - is stdin."
+        ),
     ] = None,
     queue: Annotated[str, typer.Option(help="bulk, or interactive for urgent records.")] = "bulk",
     source: Annotated[
-        str | None, typer.Option(help="Source of records without one; by default the file's name.")
+        str | None,
+        typer.Option(
+            help="Source of records without one; by default the file's name, or crossref, datacite "
+            "or openalex."
+        ),
     ] = None,
     replace: Annotated[
         bool,

@@ -3,32 +3,57 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from resolver.cli import evaluation_tables
+from resolver.cli import affiliation_files, evaluation_tables
 from resolver.cli.policy_options import Choices, policy_options
 from resolver.cli.terminal import console, progress, say, write_json
 from resolver.disk import writing
 from resolver.evaluation import mistake_file
 from resolver.evaluation import plot as plotting
-from resolver.evaluation.gold import read_gold
+from resolver.evaluation.asserted import has_works, read_asserted
+from resolver.evaluation.gold import Gold, read_gold
 from resolver.evaluation.measurement import Evaluation, measure, pooled, resolve_set, work
 from resolver.evaluation.stage import Stage
 from resolver.hardware import Hardware, hardware
+from resolver.intake.format import Format
 from resolver.matching.matcher import Matcher
 from resolver.service.installation import Installation
 from resolver.settings import load_settings
 
 
+class LabelFormat(StrEnum):
+    """How a file of labels is written."""
+
+    AUTO = "auto"
+    GOLD = "gold"
+    CROSSREF = "crossref"
+    DATACITE = "datacite"
+    OPENALEX = "openalex"
+
+
 @policy_options
 def evaluate(
     files: Annotated[
-        list[Path], typer.Argument(help='JSON lines of {"affiliation", "ror_ids": [...]}.')
+        list[Path],
+        typer.Argument(
+            help='JSON lines of {"affiliation", "ror_ids": [...]}, or works of Crossref, DataCite '
+            "or OpenAlex with ROR ids in them."
+        ),
     ],
+    format: Annotated[
+        LabelFormat,
+        typer.Option(
+            "--format",
+            metavar="FORM",
+            help="auto (by content), gold, crossref, datacite or openalex.",
+        ),
+    ] = LabelFormat.AUTO,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a set instead of tables.")
     ] = False,
@@ -54,22 +79,25 @@ def evaluate(
     *,
     choices: Choices,
 ) -> None:
-    """Measure the matcher on labelled affiliations, by set and overall (docs/evaluation.md)."""
+    """Measure the matcher on labelled affiliations, by set and overall (docs/evaluation.md).
+
+    In a file of works the labels are the ROR ids beside affiliations. Bad works are printed and
+    left out, with exit code 2.
+    """
     settings = choices.over(load_settings())
     # All input is read and checked first, so that an error comes at once, not after minutes.
     if errors:
         mistake_file.require_writable(errors)
     if plot:
         plotting.require_plottable(plot)
-    sets = [(path, read_gold(path)) for path in files]
+    refused = affiliation_files.Refusals()
+    sets = [_read(path, format, refused) for path in files]
     machine = hardware(settings.threads)
     with Installation(settings) as installation, installation.open_matcher() as matcher:
         resolved = []
-        for path, gold in sets:
-            with progress(path.stem, work(gold, latency)) as report:
-                resolved.append(
-                    resolve_set(matcher, path.stem, gold, latency=latency, progress=report)
-                )
+        for name, gold in sets:
+            with progress(name, work(gold, latency)) as report:
+                resolved.append(resolve_set(matcher, name, gold, latency=latency, progress=report))
         setting = _setting(matcher)
     reports = [measure(each, resamples=bootstrap) for each in resolved]
     # Before the sets are pooled: each mistake is written once.
@@ -91,6 +119,25 @@ def evaluate(
             write_json(row)
     else:
         _print(reports, setting, machine, show_reliability)
+    if refused.count:
+        refused.print()
+        say(f"{refused.count:,} works refused; the others were evaluated")
+        raise typer.Exit(2)
+
+
+def _read(
+    path: Path, format: LabelFormat, refused: affiliation_files.Refusals
+) -> tuple[str, list[Gold]]:
+    """The name of a set and its labels; bad works are added to `refused`."""
+    automatic = format is LabelFormat.AUTO
+    if format is LabelFormat.GOLD or (automatic and not has_works(path)):
+        return path.stem, read_gold(path)
+    found = read_asserted(path, Format(format))
+    for error in found.refused:
+        refused.add(error)
+    for remark in found.remarks():
+        say(Text.assemble((path.name, "dim"), f" {remark}"))
+    return f"{path.name.partition('.')[0]} (asserted)", found.labels
 
 
 def _setting(matcher: Matcher) -> dict[str, object]:

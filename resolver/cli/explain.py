@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Annotated
@@ -17,7 +17,7 @@ from rich.padding import Padding
 from rich.rule import Rule
 from rich.text import Text
 
-from resolver.cli.outcomes import REASONS, as_object
+from resolver.cli.outcomes import REASONS, as_object, linked_organisations
 from resolver.cli.policy_options import Choices, policy_options
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, write_json
@@ -107,7 +107,8 @@ def explain(
     ):
         (judgement,) = matcher.judgements([read], overrides=overrides)
         if as_json:
-            write_json(story(judgement, matcher.policy))
+            organisations = linked_organisations(matcher.recall.index, [judgement.outcome])
+            write_json(story(judgement, matcher.policy, organisations))
         else:
             tell(judgement, matcher.policy, console, shown=candidates)
 
@@ -142,13 +143,15 @@ def changes(raw: str) -> list[str]:
     return [change for change, made in found.items() if made]
 
 
-def story(judgement: Judgement, policy: Policy) -> dict[str, object]:
+def story(
+    judgement: Judgement, policy: Policy, organisations: Mapping[str, Document]
+) -> dict[str, object]:
     """The JSON form: all that `tell` shows, of all candidates."""
     raw = judgement.outcome.affiliation
     affiliation = judgement.affiliation
     documents = [s.document for s in judgement.scored]
     return {
-        **as_object(judgement.outcome),
+        **as_object(judgement.outcome, organisations),
         "normalised": affiliation.text,
         "changes": changes(raw),
         "statements": [

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
 from rich.console import Group
 from rich.text import Text
 
 from resolver.cli.tables import Table
+from resolver.index import Index
 from resolver.matching.outcome import LinkEvidence, Outcome, Reason
+from resolver.registry.document import Document
 
 REASONS = {
     Reason.EMPTY: "there is no text",
@@ -30,8 +33,13 @@ def in_words(reason: Reason) -> str:
     return f"{reason}: {REASONS[reason]}"
 
 
-def as_object(outcome: Outcome) -> dict[str, object]:
-    """The JSON form of an outcome."""
+def linked_organisations(index: Index, outcomes: Iterable[Outcome]) -> Mapping[str, Document]:
+    """What the index says of the organisations that are linked, by ROR id."""
+    return index.organisations({link.ror_id for outcome in outcomes for link in outcome.links})
+
+
+def as_object(outcome: Outcome, organisations: Mapping[str, Document]) -> dict[str, object]:
+    """The JSON form of an outcome. `organisations` are those of `linked_organisations`."""
     return {
         # JSON has no lone surrogates.
         "affiliation": outcome.affiliation.encode("utf-8", "replace").decode(),
@@ -41,6 +49,7 @@ def as_object(outcome: Outcome) -> dict[str, object]:
             {
                 "ror_id": link.ror_id,
                 "name": link.name,
+                **place_of(organisations.get(link.ror_id)),
                 "matched_name": link.matched_name,
                 "probability": round(link.probability, 4),
                 "score": None if link.score is None else round(link.score, 4),
@@ -50,6 +59,14 @@ def as_object(outcome: Outcome) -> dict[str, object]:
             }
             for link in outcome.links
         ],
+    }
+
+
+def place_of(organisation: Document | None) -> dict[str, str | None]:
+    """Country, city and website; null where the registry has none."""
+    return {
+        name: getattr(organisation, name, None)
+        for name in ("country", "country_code", "city", "website")
     }
 
 

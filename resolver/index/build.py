@@ -194,8 +194,10 @@ def derive(
             stored = held.get(point)
             same_words = translated.get(_key(document)) == translated_before.get(_key(document))
             if stored != document or not same_words:
-                # The names of its organisation beside its own are in no vector.
-                kept = stored and replace(stored, other_names=document.other_names) == document
+                # The organisation's other names and its website are in no vector.
+                kept = stored and document == replace(
+                    stored, other_names=document.other_names, website=document.website
+                )
                 (rewritten if kept and same_words else written).append(document)
         rewritten += [
             shared.counted(document)

@@ -81,7 +81,7 @@ def payload(document: Document) -> dict[str, Any]:
         value["display_name"] = document.display_name
     if document.is_acronym:
         value["is_acronym"] = True
-    for key in ("city", "region", "country_code", "country"):
+    for key in ("city", "region", "country_code", "country", "website"):
         part = getattr(document, key)
         if part is not None:
             value[key] = part
@@ -115,6 +115,7 @@ def document(value: Mapping[str, Any] | None) -> Document:
         region=get("region"),
         country_code=get("country_code"),
         country=get("country"),
+        website=get("website"),
         status=OrganisationStatus(get("status", OrganisationStatus.ACTIVE)),
         namesakes=get("namesakes", 1),
         **{key: tuple(get(key, ())) for key in _LISTS},

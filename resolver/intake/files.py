@@ -2,7 +2,7 @@
 
 A file may lack what a message has (ids, sources, positions): `read_file` fills that in, and
 `AffiliationFile.remarks` says what was filled in. Each format has a module: `json_lines`, `table`,
-`parquet`, `plain_text`.
+`parquet`, `plain_text`; those of works share `work_files`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from itertools import chain
 from pathlib import Path
 
 from resolver.errors import IntakeError
-from resolver.intake import json_lines, parquet, plain_text, table
+from resolver.intake import json_lines, parquet, plain_text, table, work_files
 from resolver.intake.columns import Columns
-from resolver.intake.format import Format, format_of
+from resolver.intake.format import WORKS, Format, format_of
 from resolver.intake.lines import Opened, opened
 from resolver.intake.positions import Positions
 from resolver.intake.record import SourceRecord
@@ -30,11 +30,11 @@ class AffiliationFile(Iterator["SourceRecord | IntakeError"]):
     """
 
     def __init__(self, converter: RowConverter, records: Records) -> None:
-        self.form = converter.form
         self._converter = converter
         self._open = ExitStack()
         # Reads the header now, so that a wrong one is reported before anything is sent.
         first = next(records, None)
+        self.form = converter.form
         self._records = records if first is None else chain([first], records)
 
     def keep(self, files: ExitStack) -> AffiliationFile:
@@ -71,13 +71,16 @@ def read_file(
 ) -> AffiliationFile:
     """The records of a file in order, an `IntakeError` in the place of each bad one.
 
-    Reads JSON lines, CSV or TSV with a header, Parquet, and plain text with one affiliation a line;
-    each may be gzipped. `path` None is standard input. The file is read in a stream: memory does
-    not grow with it.
+    Reads JSON lines, CSV or TSV with a header, Parquet, plain text with one affiliation a line, and
+    works of Crossref, DataCite and OpenAlex, also in a tar archive; each may be gzipped. `path`
+    None is standard input. The file is read in a stream: memory does not grow with it.
 
     `AUTO` goes by the name of the file. Where that is .txt, and for standard input, the first line
     decides: one that names the column of the affiliations begins a table, one that begins with
-    ``{"`` begins JSON lines. Parquet is recognised by its first bytes.
+    ``{"`` begins JSON lines. Parquet and tar archives are recognised by their first bytes, works by
+    keys of their own (`resolver.intake.json_shape.WORK_KEYS`). The affiliations of works are
+    `AssertedRecord`s, and their source is ``crossref``, ``datacite`` or ``openalex`` if none is
+    given.
 
     Text is UTF-8, or as its byte order mark says, or in `encoding`. `delimiter` stands between the
     columns of a table; without it, it is the one by which the header has the column of the
@@ -107,7 +110,8 @@ def read_file(
             columns=columns,
             given=source,
             source=source or (_stem(path) if path else "stdin"),
-            encoding=None if form is Format.PARQUET else start.encoding(encoding),
+            encoding=file_encoding(start, form, encoding),
+            recognised=format is Format.AUTO,
             delimiter=delimiter,
             quoted=quoted,
             blank=blank,
@@ -115,6 +119,13 @@ def read_file(
         )
         reading = AffiliationFile(converter, _READERS[form](start, converter))
         return reading.keep(files.pop_all())
+
+
+def file_encoding(start: Opened, form: Format, given: str | None) -> str | None:
+    """The encoding of a text; for files of works, which have each their own, as given."""
+    if form is Format.PARQUET:
+        return None
+    return given if form is Format.AUTO or form in WORKS else start.encoding(given)
 
 
 def _stem(path: Path) -> str:
@@ -127,4 +138,5 @@ _READERS: Mapping[Format, Callable[[Opened, RowConverter], Records]] = {
     Format.TSV: table.read,
     Format.PARQUET: parquet.read,
     Format.TXT: plain_text.read,
+    **dict.fromkeys((Format.AUTO, *WORKS), work_files.read),
 }

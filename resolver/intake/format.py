@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from resolver.errors import SettingsError
-from resolver.intake import delimited
+from resolver.intake import delimited, json_shape
 from resolver.intake.columns import Columns
 from resolver.intake.lines import PARQUET, Opened
 
@@ -15,7 +15,7 @@ _FROM_JSON = re.compile(r'\s*\{\s*["}]')
 
 
 class Format(StrEnum):
-    """How a file of affiliations is written; `AUTO` goes by its name and its first line."""
+    """How a file of affiliations is written; `AUTO` goes by its name and how it begins."""
 
     AUTO = "auto"
     JSONL = "jsonl"
@@ -23,6 +23,13 @@ class Format(StrEnum):
     TSV = "tsv"
     PARQUET = "parquet"
     TXT = "txt"
+    CROSSREF = "crossref"
+    DATACITE = "datacite"
+    OPENALEX = "openalex"
+
+
+WORKS = frozenset({Format.CROSSREF, Format.DATACITE, Format.OPENALEX})
+"""The formats whose records are works."""
 
 
 def format_or_text(path: Path | None, start: Opened) -> Format:
@@ -44,6 +51,9 @@ def format_of(
 ) -> Format:
     """How a file is written: as `asked`, or for `AUTO` as its beginning and its name show.
 
+    `AUTO` is the answer for an archive (tar): its files hold works, and the first one shows of
+    whom.
+
     Raises:
         SettingsError: the name shows no format, or what was asked does not fit the file.
     """
@@ -53,8 +63,17 @@ def format_of(
                 f"{start.name} is a Parquet file, not {asked}", remedy="leave out --format"
             )
         return Format.PARQUET
+    if start.is_tar and asked not in (Format.AUTO, *WORKS):
+        raise SettingsError(
+            f"{start.name} is a tar archive, not {asked}",
+            remedy="leave out --format; archives of works (crossref, datacite, openalex) are read",
+        )
     form = asked
     if asked is Format.AUTO:
+        if start.is_tar:
+            return Format.AUTO
+        if (written := _by_json(path, start, columns.affiliation)) is not None:
+            return written
         form = Format.TXT if path is None else _by_name(path)
         if form is Format.TXT:
             form = _by_first_line(
@@ -76,9 +95,25 @@ def _by_name(path: Path) -> Format:
     if form is None:
         raise SettingsError(
             f"{path}: its name does not tell its format",
-            remedy="give it (--format jsonl, csv, tsv, parquet or txt)",
+            remedy="give it (--format jsonl, csv, tsv, parquet, txt, crossref, datacite or "
+            "openalex)",
         )
     return form
+
+
+def _by_json(path: Path | None, start: Opened, column: str) -> Format | None:
+    """The format of a file that begins like JSON, by the keys of its first records; None where they
+    do not show it, or its name says that it is something else."""
+    suffix = path.suffix.lower() if path else ""
+    if suffix in _SUFFIXES and _SUFFIXES[suffix] not in (Format.JSONL, Format.TXT):
+        return None
+    if not json_shape.begins(start.head):
+        return None
+    # What is typed or piped in our own form is known by its first line: the next may be slow.
+    if json_shape.first_line_has(start.head, column):
+        return Format.JSONL
+    shape = json_shape.shape_of(start.ahead(json_shape.LOOK))
+    return Format(shape.of) if shape.of else None
 
 
 _SUFFIXES = {

@@ -19,7 +19,7 @@ def read(start: Opened, converter: RowConverter) -> Records:
             continue
         position += 1
         try:
-            row = _json_object(converter.text(line), converter.columns)
+            row = json_object(converter.text(line), converter.columns)
         except ValueError as error:
             yield converter.refusal(str(error), position=position, line=number)
             continue
@@ -29,7 +29,13 @@ def read(start: Opened, converter: RowConverter) -> Records:
         yield converter.record(row, position=position, line=number)
 
 
-def _json_object(text: str, columns: Columns) -> dict[str, object]:
+def json_object(text: str, columns: Columns) -> dict[str, object]:
+    """The object on a line.
+
+    Raises:
+        ValueError: it is none, or has two values for one of the columns that are read.
+    """
+
     def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
         row = dict(pairs)
         if len(row) < len(pairs):

@@ -27,6 +27,10 @@ HEAD = 2**16
 
 PARQUET = b"PAR1"
 
+_TAR = b"ustar"
+_TAR_AT = 257
+"""What a tar archive has, and where (POSIX.1-1988, "ustar")."""
+
 _GZIP = b"\x1f\x8b"
 
 _OTHERS = (
@@ -63,6 +67,17 @@ class Opened:
     stream: IO[bytes]
     head: bytes
     sought: bool
+
+    @property
+    def is_tar(self) -> bool:
+        return self.head[_TAR_AT:].startswith(_TAR)
+
+    def ahead(self, size: int) -> bytes:
+        """The first `size` bytes, or all if there are fewer; reading begins before them still.
+
+        To be called before anything is read. Waits for the other end of a pipe.
+        """
+        return cast(Any, self.stream).raw.ahead(size)  # type: ignore[no-any-return]
 
     def encoding(self, given: str | None = None) -> str:
         """The encoding: as `given`, or else as the byte order mark says, or else UTF-8.
@@ -148,24 +163,36 @@ def opened(path: Path | None) -> Iterator[Opened]:
 
     Raises:
         SettingsError: it is missing, or of a kind that holds no text.
+        FileBroken: its beginning cannot be unpacked.
     """
     with ExitStack() as files:
         name = str(path or "standard input")
         try:
             stream: Any = sys.stdin.buffer if path is None else files.enter_context(path.open("rb"))
             sought = path is not None and bool(stream.seekable())
-            head, stream = _looked_at(stream)
-            if head.startswith(_GZIP):
-                head, stream = _looked_at(files.enter_context(gzip.GzipFile(fileobj=stream)))
-                sought = False
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise FileBroken(name, line=1, reason=str(error)) from error
+            start = unpacked(name, stream, sought=sought)
         except OSError as error:
             raise SettingsError(f"{name}: {error.strerror or error}") from error
         for magic, what, remedy in _OTHERS:
-            if head.startswith(magic):
+            if start.head.startswith(magic):
                 raise SettingsError(f"{name} is {what}", remedy=remedy)
-        yield Opened(name, stream, head, sought)
+        yield start
+
+
+def unpacked(name: str, stream: Any, *, sought: bool = False) -> Opened:
+    """A stream of bytes, unpacked if it is gzipped.
+
+    Raises:
+        FileBroken: its beginning cannot be unpacked.
+    """
+    try:
+        head, stream = _looked_at(stream)
+        if head.startswith(_GZIP):
+            head, stream = _looked_at(gzip.GzipFile(fileobj=stream))
+            sought = False
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FileBroken(name, line=1, reason=str(error)) from error
+    return Opened(name, stream, head, sought)
 
 
 def _looked_at(stream: Any) -> tuple[bytes, IO[bytes]]:
@@ -185,14 +212,26 @@ class _Rejoined(io.RawIOBase):
     def __init__(self, head: bytes, rest: Any) -> None:
         self._head = head
         self._rest = rest
+        self._error: Exception | None = None
 
     def readable(self) -> bool:
         return True
+
+    def ahead(self, size: int) -> bytes:
+        """The first bytes, which are still to be read. An error waits until they are."""
+        try:
+            while len(self._head) < size and (more := self._rest.read1(size - len(self._head))):
+                self._head += more
+        except Exception as error:  # noqa: BLE001
+            self._error = error
+        return self._head
 
     def readinto(self, buffer: Any) -> int:
         size = len(buffer)
         if self._head:
             data, self._head = self._head[:size], self._head[size:]
+        elif self._error is not None:
+            raise self._error
         else:
             data = self._rest.read1(size)
         buffer[: len(data)] = data

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +20,27 @@ _BATCH = 4096
 
 
 def read(start: Opened, converter: RowConverter) -> Records:
+    with opened(start, converter) as table:
+        names = list(table.schema_arrow.names)
+        converter.require_columns(names)
+        converter.begin(names)
+        wanted = set(converter.columns.all())
+        position = -1
+        for batch in batches(table, converter, [name for name in names if name in wanted]):
+            for row in _rows(batch):
+                position += 1
+                yield converter.record(
+                    _numbers(row, converter.columns), position=position, line=position + 1
+                )
+
+
+@contextmanager
+def opened(start: Opened, converter: RowConverter) -> Iterator[Any]:
+    """The file as a `pyarrow.parquet.ParquetFile`.
+
+    Raises:
+        SettingsError: pyarrow is not installed, or the file is none of Parquet.
+    """
     try:
         import pyarrow
         from pyarrow import parquet
@@ -46,22 +68,24 @@ def read(start: Opened, converter: RowConverter) -> Records:
             table = parquet.ParquetFile(stream)
         except (pyarrow.ArrowException, OSError) as error:
             raise SettingsError(f"{converter.name}: not a Parquet file: {error}") from error
-        names = list(table.schema_arrow.names)
-        converter.require_columns(names)
-        converter.begin(names)
-        wanted = set(converter.columns.all())
-        position = -1
-        try:
-            for batch in table.iter_batches(
-                _BATCH, columns=[name for name in names if name in wanted]
-            ):
-                for row in _rows(batch):
-                    position += 1
-                    yield converter.record(
-                        _numbers(row, converter.columns), position=position, line=position + 1
-                    )
-        except (pyarrow.ArrowException, OSError) as error:
-            raise converter.broken(error, line=position + 2) from error
+        yield table
+
+
+def batches(table: Any, converter: RowConverter, columns: list[str] | None = None) -> Iterator[Any]:
+    """The rows of a file in `pyarrow.RecordBatch`es, with these columns or all.
+
+    Raises:
+        FileBroken: the file cannot be read further.
+    """
+    import pyarrow
+
+    read = 0
+    try:
+        for batch in table.iter_batches(_BATCH, columns=columns):
+            yield batch
+            read += batch.num_rows
+    except (pyarrow.ArrowException, OSError) as error:
+        raise converter.broken(error, line=read + 1) from error
 
 
 def _numbers(row: dict[str, object], columns: Columns) -> dict[str, object]:

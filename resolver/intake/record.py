@@ -27,6 +27,16 @@ class SourceRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class AssertedRecord(SourceRecord):
+    """An affiliation that came with ROR ids beside it: `asserted`, as the source wrote them.
+
+    They are evidence for evaluation, and are neither sent to a worker nor stored.
+    """
+
+    asserted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RefusedRecord:
     """An incoming record that cannot be taken; `payload` is what came, as far as it is text."""
 

@@ -45,6 +45,48 @@ class Counts:
 
 
 @dataclass(slots=True)
+class WorkCounts:
+    """Works seen so far, of the format `form`; `recognised` by their content, or asked for."""
+
+    form: Format
+    recognised: bool
+    works: int = 0
+    without: int = 0
+    """Works without an affiliation."""
+
+    unwritten: int = 0
+    """Affiliations that are an id of an organisation without a text."""
+
+    repeating: int = 0
+    """Works with the id of an earlier one."""
+
+    skipped: int = 0
+    """Files of an archive that are no JSON."""
+
+    def remarks(self) -> Iterator[str]:
+        how = "recognised by its content" if self.recognised else "as asked"
+        yield f"read as {_OF[self.form]} ({how}): {self.works:,} works"
+        if self.without:
+            yield f"{self.without:,} works have no affiliation"
+        if self.unwritten:
+            yield (
+                f"{self.unwritten:,} affiliations are an id without a text: there is nothing to "
+                "resolve"
+            )
+        if self.repeating:
+            yield f"{self.repeating:,} works come again, and replace what came before"
+        if self.skipped:
+            yield f"{self.skipped:,} files of the archive are no JSON, and were left out"
+
+
+_OF = {
+    Format.CROSSREF: "works of Crossref",
+    Format.DATACITE: "works of DataCite",
+    Format.OPENALEX: "works of OpenAlex",
+}
+
+
+@dataclass(slots=True)
 class RowConverter:
     """Makes records of the rows of one file, and counts what a user should hear of.
 
@@ -52,7 +94,8 @@ class RowConverter:
     says whether numbers of lines serve as ids (None until the columns are known), `sourced` whether
     the file has a column of sources, `fractions` whether ids are whole numbers that became
     fractions, `separated` what stands between the columns where that is unusual. `other_columns`
-    are those that nothing is read from.
+    are those that nothing is read from. `recognised` says that the format was taken from the
+    content, `works` counts the works in a file of these.
     """
 
     name: str
@@ -65,6 +108,7 @@ class RowConverter:
     quoted: bool | None
     blank: bool
     positions: Positions
+    recognised: bool = False
     numbered: bool | None = None
     sourced: bool = False
     fractions: bool = False
@@ -72,12 +116,18 @@ class RowConverter:
     other_columns: tuple[str, ...] = ()
     last: tuple[str, str] | None = None
     counts: Counts = field(default_factory=Counts)
+    works: WorkCounts | None = None
 
     def begin(self, names: Sequence[str]) -> None:
         """Take note of the columns of the file; of JSON lines, of the keys of the first record."""
         self.numbered = self.columns.id not in names and self.columns.id == Columns().id
         self.sourced = self.columns.source in names
         self.other_columns = tuple(name for name in names if name not in self.columns.all())
+
+    def begin_works(self, works: WorkCounts) -> None:
+        """Take note that the file holds works: they have ids, and the source is known."""
+        self.form, self.works, self.numbered = works.form, works, False
+        self.source = self.given or works.form.value
 
     def record(
         self, row: Mapping[str, object], *, position: int, line: int
@@ -166,7 +216,7 @@ class RowConverter:
         if names.affiliation not in header:
             raise SettingsError(
                 f"{self.name}: no column {names.affiliation!r}; there are: {_listed(header)}",
-                remedy="name the column of the affiliations (--affiliation-column), or what is "
+                remedy="name the column of the affiliations (--column), or what is "
                 "between the columns (--delimiter)",
             )
         if missing := names.missing(header):
@@ -184,6 +234,8 @@ class RowConverter:
 
     def remarks(self) -> list[str]:
         """What a user should know of how the file is read, so far."""
+        if self.works is not None:
+            return list(self.works.remarks())
         remarks, counts, names = [], self.counts, self.columns
         if self.separated is not None:
             remarks.append(f"columns are separated by {self.separated}")

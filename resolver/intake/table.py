@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 
 from resolver.errors import SettingsError
@@ -24,7 +25,23 @@ _SCIENTIFIC = re.compile(r"\d(\.\d+)?[eE]\+\d+")
 """A long number as Excel and pandas write it: its last digits are lost."""
 
 
-def read(start: Opened, converter: RowConverter) -> Records:
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table whose header was read. `rows` are those below it; `quoted` says whether cells may be
+    in quotes."""
+
+    header: list[str]
+    rows: Iterator[Row | BadRow]
+    delimiter: str
+    quoted: bool
+
+
+def opened(start: Opened, converter: RowConverter) -> Table:
+    """A table up to its header.
+
+    Raises:
+        SettingsError: the header lacks a column, or cannot be read.
+    """
     assert converter.encoding is not None
     usual = "\t" if converter.form is Format.TSV else ","
     first = start.first_line(converter.encoding)
@@ -49,16 +66,26 @@ def read(start: Opened, converter: RowConverter) -> Records:
     converter.require_columns(header or [])
     assert header is not None
     converter.begin(header)
+    return Table(header, rows, delimiter, quoted)
+
+
+def bad_row_reason(row: BadRow) -> str:
+    """Why a line is no row, with what helps."""
+    if "quote" in row.reason:
+        return f"{row.reason}; double it, or say that quotes are part of the text (--unquoted)"
+    return row.reason
+
+
+def read(start: Opened, converter: RowConverter) -> Records:
+    table = opened(start, converter)
+    header, rows, quoted = table.header, table.rows, table.quoted
     position = -1
     for row in _with_whole_ids(rows, header, converter):
         if isinstance(row, Row) and not any(row.cells):
             continue
         position += 1
         if isinstance(row, BadRow):
-            reason = row.reason
-            if "quote" in reason:
-                reason += "; double it, or say that quotes are part of the text (--unquoted)"
-            yield converter.refusal(reason, position=position, line=row.line)
+            yield converter.refusal(bad_row_reason(row), position=position, line=row.line)
             continue
         if row.lines > 1:
             converter.counts.spread += 1

@@ -19,7 +19,7 @@ from resolver.registry.organisation import (
 )
 from resolver.text.affiliation import normalise
 
-FORM = 4
+FORM = 5
 """Version of the document form and of the words by which it is searched, kept in every manifest of
 an index."""
 
@@ -33,7 +33,8 @@ class Document:
     aside, this one included. `parents` and `successors` are ROR ids, in the order of the record,
     `relatives` those of all other relations. `identifiers` are its identifiers as
     `resolver.registry.identifier` writes them, sorted. `other_names` are the names of the
-    organisation beside this one, sorted.
+    organisation beside this one, sorted. `website` is the first one of the record, in the document
+    of the display name alone.
     """
 
     ror_id: str
@@ -52,6 +53,7 @@ class Document:
     relatives: tuple[str, ...] = ()
     identifiers: tuple[str, ...] = ()
     other_names: tuple[str, ...] = ()
+    website: str | None = None
 
     @property
     def text(self) -> str:
@@ -89,6 +91,7 @@ def documents(organisation: Organisation) -> Iterator[Document]:
         )
     )
     identifiers = identifiers_of(organisation)
+    website = next(iter(organisation.websites), None)
     names: dict[str, Name] = {}
     for name in sorted(organisation.names, key=lambda name: NameKind.DISPLAY not in name.kinds):
         value = normalise(name.value)
@@ -111,4 +114,5 @@ def documents(organisation: Organisation) -> Iterator[Document]:
             relatives=relatives,
             identifiers=identifiers,
             other_names=tuple(sorted(o.value for k, o in names.items() if k != key)),
+            website=website if name.value == display_name else None,
         )

@@ -11,6 +11,9 @@ one line for each distinct string of those, ``{"affiliation", "ror_ids"}``, and 
 where none of these organisations is named. An organisation that has ended is itself the
 answer; for a withdrawn record the answer is its successor. A parent counts only if it is
 written beside its child, not as a part of the child's own name.
+
+`CROSSREF`, `DATACITE` and `OPENALEX` are invented works in the forms of these three, with ROR ids
+beside some affiliations. One work of `CROSSREF` is broken.
 """
 
 from __future__ import annotations
@@ -24,5 +27,8 @@ _FOLDER = Path(str(resources.files(__name__)))
 REGISTRY = _FOLDER / "registry.json"
 AFFILIATIONS = _FOLDER / "affiliations.jsonl"
 GOLD = _FOLDER / "gold.jsonl"
+CROSSREF = _FOLDER / "crossref.json"
+DATACITE = _FOLDER / "datacite.jsonl"
+OPENALEX = _FOLDER / "openalex.json"
 QUERIES = (_FOLDER / "links.sql", _FOLDER / "unmatched.sql")
 """What the demo shows: both stand in docs/sql.md too."""

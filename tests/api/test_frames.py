@@ -37,7 +37,7 @@ def test_a_row_is_a_link_or_the_reason_for_none(
         "row": 0, "text": TEXTS[0], "rank": 2, "ror_id": "05a28rw58",
         "ror_url": "https://ror.org/05a28rw58", "name": "ETH Zurich", "matched_name": "ETH Zurich",
         "probability": 0.9, "score": 3.5, "country_code": "CH", "country": "Switzerland",
-        "city": "Zurich", "types": "education, funder", "matched_text": "ETH Zurich", "start": 0,
+        "city": "Zurich", "types": "education, funder", "website": "https://ethz.ch", "matched_text": "ETH Zurich", "start": 0,
         "end": 10, "reason": None,
     }  # fmt: skip
     assert rows[2] == dict.fromkeys(COLUMNS) | {"row": 1, "text": "", "reason": "empty"}

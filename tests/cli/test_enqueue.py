@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 from support.command_line import Run
 
+from resolver import sample
 from resolver.database.records import intake
 from resolver.intake.record import SourceRecord
 from resolver.service.installation import open_database
@@ -161,3 +162,13 @@ def test_withdraw_refuses_what_is_no_id(resolver: Run, sent: Settings) -> None:
     assert "line 1: id: 501 characters; 500 is the most" in done.stderr
     assert "1 lines refused" in done.stderr
     assert "10.1/b" not in _stored(sent)
+
+
+def test_enqueue_reads_works_and_says_whose_they_are(resolver: Run) -> None:
+    done = resolver("enqueue", str(sample.CROSSREF))
+    assert done.returncode == 2
+    assert "5 records in 1 messages" in done.stderr
+    assert "read as works of Crossref (recognised by its content): 3 works" in done.stderr
+    assert "crossref.json, work 3: affiliation: is a string, not an object" in done.stderr
+    assert "1 records refused; the others were sent" in done.stderr
+    assert resolver("enqueue", "--format", "datacite", str(sample.DATACITE)).returncode == 0

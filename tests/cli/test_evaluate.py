@@ -203,3 +203,16 @@ def test_evaluate_names_a_bad_line(
     done = resolver("evaluate", str(file))
     assert done.returncode == 1
     assert said in done.stderr.replace("\n", "")
+
+
+def test_links_are_compared_with_the_ids_in_works(resolver: Run) -> None:
+    done = resolver("evaluate", "--json", "--latency", "0", str(sample.CROSSREF))
+    assert done.returncode == 2
+    assert "crossref.json, work 3: affiliation: is a string, not an object" in done.stderr
+    assert "read as works of Crossref (recognised by its content): 3 works" in done.stderr
+    (report,) = objects(done.stdout)
+    assert report["file"] == "crossref (asserted)"
+    assert report["strings"] == 3
+    assert report["recall"] == 1.0
+    wrong = resolver("evaluate", "--latency", "0", "--format", "openalex", str(sample.CROSSREF))
+    assert "no id of an OpenAlex work" in wrong.stderr

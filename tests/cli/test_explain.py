@@ -124,7 +124,7 @@ def test_namesakes_are_told_with_their_places() -> None:
 
 def test_the_story_is_json() -> None:
     judgement = judged("Univ. of York, UK", YORK, TORONTO)
-    found = json.loads(json.dumps(story(judgement, Policy())))
+    found = json.loads(json.dumps(story(judgement, Policy(), {})))
     assert [c["step"] for c in found["candidates"]] == ["linked", "other_country"]
     assert found["candidates"][0]["weighed"] == {"logit": 2.0, "city": 0.5, "country": -0.25}
     assert found["links"][0]["evidence"]["text"] == "Univ. of York"
@@ -157,7 +157,7 @@ def test_what_a_person_said_is_told_before_what_the_model_found() -> None:
         "said by ada, 2026-03-01: their own page",
     ):
         assert expected in shown
-    whole = json.loads(orjson.dumps(story(judgement, Policy())))
+    whole = json.loads(orjson.dumps(story(judgement, Policy(), {})))
     assert whole["said"][0]["verdict"] == "is"
     assert whole["links"][0]["evidence"]["override"] == {
         "id": 1, "author": "ada", "note": "their own page", "date": "2026-03-01",
@@ -178,7 +178,7 @@ def test_a_text_of_15_mb_is_told_as_soon_as_any() -> None:
     judgement = Judgement(Outcome("\ufdfa" * 5_000_000, reason=Reason.TOO_LONG))
     began = time.process_time()
     shown = told(judgement)
-    story(judgement, Policy())
+    story(judgement, Policy(), {})
     assert time.process_time() - began < 2
     assert "compatibility characters folded" in shown
     assert len(shown) < 2_000

@@ -31,8 +31,12 @@ def test_resolve_json_has_the_promised_form(resolver: Run) -> None:
     assert (linked["affiliation"], linked["status"], linked["reason"]) == (BONN, "linked", None)
     (link,) = linked["links"]  # type: ignore[misc]
     assert link.keys() == {
-        "ror_id", "name", "matched_name", "probability", "score", "rank", "stands_for", "evidence",
+        "ror_id", "name", "country", "country_code", "city", "website", "matched_name",
+        "probability", "score", "rank", "stands_for", "evidence",
     }  # fmt: skip
+    assert [link[key] for key in ("country", "country_code", "city", "website")] == [
+        "United Kingdom", "GB", "Oxford", "https://www.ox.ac.uk",
+    ]  # fmt: skip
     assert link["ror_id"] == "052gg0110"
     assert link["stands_for"] == []
     assert link["evidence"]["text"] == "Univ. of Oxford"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -314,6 +315,17 @@ def test_only_what_is_new_is_embedded(store: ServerStore, change: str, embedded:
     )
     assert encoder.texts == embedded
     assert told[-1] == (len(embedded), len(embedded))
+
+
+def test_a_website_is_written_without_embedding(store: ServerStore) -> None:
+    base = built(store, BASE)
+    encoder = Counting()
+    ror_id = min(BASE)
+    changed = dataclasses.replace(BASE[ror_id], websites=("https://ministry.example/about",))
+    made = derived(store, base, BASE, {**BASE, ror_id: changed}, encoder=encoder)
+    assert encoder.texts == []
+    with closing(store.open(made.version)) as index:
+        assert index.organisations([ror_id])[ror_id].website == "https://ministry.example/about"
 
 
 def test_statistics_are_those_of_the_first_full_build(store: ServerStore) -> None:

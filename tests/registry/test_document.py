@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from resolver.registry.document import Document, documents
@@ -24,6 +26,12 @@ def test_one_document_for_each_distinct_name() -> None:
         "Eidgenössische Technische Hochschule Zürich",
     ]
     assert [document.is_acronym for document in documents(ETH)] == [False, True, False]
+
+
+def test_the_display_name_s_document_has_the_website() -> None:
+    organisation = replace(ETH, websites=("https://ethz.ch", "https://ethz.example"))
+    websites = [document.website for document in documents(organisation)]
+    assert websites == ["https://ethz.ch", None, None]
 
 
 def test_a_document_knows_the_other_names() -> None:
