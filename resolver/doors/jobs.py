@@ -329,7 +329,7 @@ def router(door: Jobs) -> APIRouter:
         "/jobs/{job_id}/results",
         name="job_results",
         summary="The results of a finished job, one a line, in order",
-        response_class=Streamed,
+        response_class=Response,
         responses={
             200: {"content": {NDJSON: {"schema": {"type": "string"}}}},
             **documented(404, 409, 503),
