@@ -40,7 +40,10 @@ async def _until(condition: Callable[[], bool]) -> None:
 
 
 def run(
-    test: Callable[[Batcher[str, str], Recorder], Awaitable[Any]], *, largest: int = 4, room: int = 100
+    test: Callable[[Batcher[str, str], Recorder], Awaitable[Any]],
+    *,
+    largest: int = 4,
+    room: int = 100,
 ) -> Recorder:
     work = Recorder()
 
