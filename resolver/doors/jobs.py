@@ -262,9 +262,7 @@ def router(door: Jobs) -> APIRouter:
             "requestBody": {
                 "required": True,
                 "content": {
-                    JSON: {
-                        "schema": {"$ref": "#/components/schemas/MatchRequest"}
-                    },
+                    JSON: {"schema": {"$ref": "#/components/schemas/MatchRequest"}},
                     NDJSON: {"schema": {"type": "string"}},
                 },
             }

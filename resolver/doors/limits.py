@@ -137,11 +137,19 @@ class Rates:
         return seconds
 
 
+_SOCKET = "redis+socket://"
+
+
 def _storage(settings: Settings) -> Storage:
     """Redis where the settings name one, else this process's memory."""
     secret = settings.serve_rate_url or settings.broker_url
     url = secret.get_secret_value() if secret else ""
-    if not url.startswith(("redis://", "rediss://")):
+    if url.startswith(_SOCKET):
+        # As Celery writes it.
+        path, _, query = url.removeprefix(_SOCKET).partition("?")
+        database = parse_qs(query).get("virtual_host", ["0"])[0]
+        url = f"redis+unix://{path}?db={database}"
+    if not url.startswith(("redis://", "rediss://", "redis+unix://")):
         if settings.serve_rate_url:
             raise SettingsError(
                 "RESOLVER_SERVE_RATE_URL: not Redis", remedy="write it as redis://host:6379/1"

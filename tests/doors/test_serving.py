@@ -9,14 +9,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Engine
+from sqlalchemy import Engine, make_url, text
 from support.deployment import until
 from support.next_release import ICELAND, write_next_release
 from support.serving import command, free_port, serving
@@ -84,10 +85,8 @@ def test_keys_and_rates(settings: Settings, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_rates_are_counted_in_redis_for_all_servers(settings: Settings, redis_url: str) -> None:
-    if not redis_url.startswith("redis://"):
-        pytest.skip("a Redis server that listens on a port is needed")
     limited = settings.model_copy(
-        update={"serve_rate": "2/minute", "serve_rate_url": SecretStr(redis_url)}
+        update={"serve_rate": "2/minute", "broker_url": SecretStr(redis_url)}
     )
     statuses = []
     for _ in range(2):
@@ -271,26 +270,41 @@ def test_a_new_release_is_followed_between_two_requests(settings: Settings, engi
     assert link["ror_id"] == f"https://ror.org/{ICELAND}"
 
 
-@pytest.mark.slow
-def test_without_its_database_it_says_when_to_come_back(settings: Settings, engine: Engine) -> None:
-    from sqlalchemy import text
+@pytest.fixture
+def maintenance(_maintenance: Engine) -> Engine:
+    """The maintenance database of the server."""
+    return _maintenance
 
-    name = engine.url.database
-    other = engine.url.set(database="postgres")
+
+@contextmanager
+def away(maintenance: Engine, database: str) -> Iterator[None]:
+    """The database takes no connections, and has none."""
+
+    def allow(value: str) -> None:
+        with maintenance.connect() as connection:
+            connection.execute(text(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS {value}'))
+
+    allow("false")
+    try:
+        with maintenance.connect() as connection:
+            connection.execute(
+                text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :d"),
+                {"d": database},
+            )
+        yield
+    finally:
+        allow("true")
+
+
+@pytest.mark.slow
+def test_without_its_database_it_says_when_to_come_back(
+    settings: Settings, database_url: str, maintenance: Engine
+) -> None:
+    name = make_url(database_url).database
+    assert name
     with serving(settings) as (client, _):
         assert client.post("/match", json=TEXT).status_code == 200
-        from resolver.database.connection import connect
-
-        maintenance = connect(other.render_as_string(hide_password=False)).execution_options(
-            isolation_level="AUTOCOMMIT"
-        )
-        try:
-            with maintenance.connect() as connection:
-                connection.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false'))
-                connection.execute(
-                    text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                         " WHERE datname = :name"), {"name": name}
-                )  # fmt: skip
+        with away(maintenance, name):
             for path in ("/match", "/jobs"):
                 answer = client.post(path, json=TEXT)
                 assert answer.status_code == 503, answer.text
@@ -302,10 +316,6 @@ def test_without_its_database_it_says_when_to_come_back(settings: Settings, engi
             answer = client.post("/reconcile", data={"queries": queries})
             assert answer.status_code == 429
             assert int(answer.headers["retry-after"]) > 0
-        finally:
-            with maintenance.connect() as connection:
-                connection.execute(text(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true'))
-            maintenance.dispose()
         assert client.post("/match", json=TEXT).status_code == 200
 
 

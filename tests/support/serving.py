@@ -19,7 +19,8 @@ from fastapi import FastAPI
 from resolver.doors.app import create_app
 from resolver.settings import Settings
 
-START_SECONDS = 60
+START_SECONDS = 120
+"""Two shared cores may need them."""
 
 
 @contextmanager
