@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from resolver.doors.app import create_app
 from resolver.settings import Settings
 
-START_SECONDS = 120
+START_SECONDS = 300
 """Two shared cores may need them."""
 
 
