@@ -19,7 +19,6 @@ from resolver.doors.batching import TextFailed
 from resolver.doors.lines import JSON, NDJSON, Asked, asked_lines, content_type, json_body, read
 from resolver.doors.matching import Answered, Choices
 from resolver.doors.problems import Problem, documented, problem_of
-from resolver.matching.outcome import Reason
 from resolver.registry.organisation import Organisation
 from resolver.registry.record import dump_record
 from resolver.registry.ror_id import ROR_URL
@@ -32,7 +31,6 @@ Detail = Literal["none", "brief", "full"]
 
 POLICY_NUMBERS = ("accept_probability", "target_precision", "ambiguity_margin")
 POLICY_LISTS = ("types", "countries")
-POLICY_WORDS = ("max_links", "level", "succession")
 
 
 class Affiliation(BaseModel):
@@ -529,7 +527,3 @@ def _marple(answer: Answered | TextFailed, strategy: str) -> dict[str, Any]:
             ]
         },
     }
-
-
-REASONS = tuple(reason.value for reason in Reason)
-"""Reasons of ``no_match``."""
