@@ -98,7 +98,7 @@ def measured(
     alone = texts[:ALONE]
     rounds: list[dict[str, Any]] = []
     with Installation(load_settings()) as installation, installation.open_matcher() as matcher:
-        asyncio.run(asked(port, texts, 64))
+        asyncio.run(asked(port, texts[:64], 64))
         matcher.resolve(texts[:64])
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds} …", file=sys.stderr, flush=True)
