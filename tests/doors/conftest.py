@@ -34,6 +34,8 @@ def served_settings(
         database_url=SecretStr(copied_database(url)),
         broker_url=SecretStr(redis_server_url),
         threads=1,
+        # Cores that others use too should fail no test.
+        serve_seconds=300,
     )
 
 

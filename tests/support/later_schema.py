@@ -7,7 +7,10 @@ from pathlib import Path
 
 from support.paths import ROOT
 
-REVISION = "0002"
+BEFORE = "0010"
+"""The newest of those of today."""
+
+REVISION = "0011"
 
 INDEX = "ix_link_rank"
 """What it builds first, while others write."""
@@ -18,14 +21,14 @@ COLUMN = "later"
 _MIGRATION = f'''"""one more
 
 Revision ID: {REVISION}
-Revises: 0001
+Revises: {BEFORE}
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "{REVISION}"
-down_revision = "0001"
+down_revision = "{BEFORE}"
 
 
 def upgrade():

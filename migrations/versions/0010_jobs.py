@@ -1,12 +1,12 @@
 """jobs: affiliations that `resolver serve` takes in bulk
 
-Revision ID: 0009
+Revision ID: 0010
 Revises: 0001
 """
 
 from alembic import op
 
-revision = "0009"
+revision = "0010"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
