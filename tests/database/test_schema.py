@@ -178,7 +178,7 @@ STORED = """
     ("revision", "rows", "values"),
     [
         ("head", {}, {}),
-        ("0001", {"link": 1}, {f"link.{later_schema.COLUMN}": 2}),
+        (later_schema.BEFORE, {"link": 1}, {f"link.{later_schema.COLUMN}": 2}),
         (
             "base",
             {
@@ -234,7 +234,7 @@ def test_a_database_of_a_later_version_is_left_alone(engine: Engine) -> None:
 
 @pytest.mark.usefixtures("later")
 def test_a_database_of_an_earlier_version_asks_for_the_migration(engine: Engine) -> None:
-    with pytest.raises(DatabaseOutdated, match=r"has schema 0001.*needs 0011.*run: resolver mig"):
+    with pytest.raises(DatabaseOutdated, match=r"has schema 0010.*needs 0011.*run: resolver mig"):
         require_schema(engine)
     upgrade(engine)
     require_schema(engine)
@@ -295,7 +295,7 @@ def test_two_migrations_at_once_do_not_wait_for_each_other_for_ever(
     empty: Engine, empty_database_url: str, apart: Callable[[], Connection], later: Path
 ) -> None:
     """One that builds an index waits for all transactions, also of one that waits for the lock."""
-    upgrade(empty, "0001")
+    upgrade(empty, later_schema.BEFORE)
     reader, watcher = apart(), apart()
     reader.execution_options(isolation_level="REPEATABLE READ")
     reader.execute(text("SELECT count(*) FROM link"))
@@ -355,7 +355,7 @@ def test_a_first_migration_that_broke_off_has_left_nothing(
 def test_a_later_migration_that_broke_off_is_completed_by_the_next(
     empty: Engine, apart: Callable[[], Connection]
 ) -> None:
-    upgrade(empty, "0001")
+    upgrade(empty, later_schema.BEFORE)
     with transaction(empty) as connection:
         connection.exec_driver_sql(STORED)
     reader = apart()
@@ -363,7 +363,7 @@ def test_a_later_migration_that_broke_off_is_completed_by_the_next(
     with pytest.raises(DatabaseUnavailable):
         upgrade(empty)  # the index is there, and the column must wait
     reader.rollback()
-    assert current(empty) == "0001"
+    assert current(empty) == later_schema.BEFORE
     upgrade(empty)
     assert current(empty) == head()
     with transaction(empty) as connection:
