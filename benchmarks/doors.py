@@ -5,11 +5,11 @@
         --count 640 --rounds 3
 
 The installation is that of the settings; `resolver serve` runs on it as a process. Each client
-sends one string a request over a connection that stays open, and the next when it has the answer. In each
-round the strings go through `resolver resolve --file` and then through each number of clients, so
-that what else the machine does is in all of them. The rate of the file counts from its first
-answers on, without the start. *Matcher* is a string alone in this process, without HTTP: what a
-single client's time is to be compared with.
+sends one string a request over a connection that stays open, and the next when it has the answer.
+In each round the strings go through `resolver resolve --file` and then through each number of
+clients, so that what else the machine does is in all of them. The rate of the file counts from
+its first answers on, without the start. *Matcher* is a string alone in this process, without
+HTTP: what a single client's time is to be compared with.
 """
 
 from __future__ import annotations
