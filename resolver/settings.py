@@ -228,6 +228,46 @@ class Settings(BaseSettings):
         default="127.0.0.1", description="Address that /metrics and /healthz listen on."
     )
 
+    serve_keys: Path | None = Field(
+        default=None,
+        description="A file of the keys that resolver serve asks for; unset: it asks for none.",
+    )
+    serve_rate: str | None = Field(
+        default=None,
+        description="Requests that a key, or an address without one, may send: 100/minute; unset: "
+        "any number.",
+    )
+    serve_rate_url: SecretStr | None = Field(
+        default=None,
+        description="redis://… that counts them for all processes; unset: a broker that is Redis, "
+        "else each process counts its own.",
+    )
+    serve_rate_url_file: Path | None = Field(
+        default=None, description="A file that holds serve_rate_url."
+    )
+    serve_url: str | None = Field(
+        default=None,
+        description="Address that resolver serve is reached by: https://host/path ; unset: that of "
+        "each request.",
+    )
+    serve_proxies: Listed = Field(
+        default=frozenset({"127.0.0.1", "::1"}),
+        description="Addresses of the proxies that say whom a request is from.",
+    )
+    serve_waiting: Annotated[int, Field(ge=1)] = Field(
+        default=1000, description="Affiliations that wait, in a process, before it refuses more."
+    )
+    serve_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=50.0, description="Seconds that the answer to a request may take."
+    )
+    serve_leave_seconds: Annotated[float, Field(ge=0)] = Field(
+        default=2.0,
+        description="Seconds, after SIGTERM, that new requests are taken and /readyz is 503.",
+    )
+    serve_jobs_days: Annotated[int, Field(ge=1)] = Field(
+        default=7, description="Days that a job and its results are kept."
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _secrets_from_files(cls, values: Any) -> Any:
@@ -245,7 +285,7 @@ class Settings(BaseSettings):
             read[name] = _secret(name, Path(path))
         return read
 
-    @field_validator("qdrant_url", "registry_url")
+    @field_validator("qdrant_url", "registry_url", "serve_url")
     @classmethod
     def _without_password(cls, value: str | None) -> str | None:
         if value is None:
@@ -258,7 +298,7 @@ class Settings(BaseSettings):
             raise ValueError("the URL holds a user or a password, which would be shown")
         return value
 
-    @field_validator("ca_file", "broker_certificate", "broker_key")
+    @field_validator("ca_file", "broker_certificate", "broker_key", "serve_keys")
     @classmethod
     def _is_file(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_file():

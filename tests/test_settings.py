@@ -13,10 +13,14 @@ from resolver.settings import Settings, load_settings
 DOCS = ROOT / "docs/settings.md"
 
 
+def shown(default: object) -> str:
+    return ",".join(sorted(default)) if isinstance(default, frozenset) else str(default)
+
+
 def test_every_setting_is_documented_with_its_default() -> None:
     rows = dict(re.findall(r"^\| `RESOLVER_(\w+)` \| `?([^`|]*?)`? \|", DOCS.read_text(), re.M))
     defaults = {
-        name.upper(): "–" if field.default in (None, frozenset()) else str(field.default)
+        name.upper(): "–" if field.default in (None, frozenset()) else shown(field.default)
         for name, field in Settings.model_fields.items()
     }
     assert rows == {name: value.removesuffix(".0") for name, value in defaults.items()}

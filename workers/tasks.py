@@ -11,7 +11,7 @@ from celery.utils.log import get_task_logger
 from celery.utils.time import get_exponential_backoff_interval
 
 from resolver.answering import chunk, refresh
-from resolver.database import forgetting
+from resolver.database import forgetting, jobs
 from resolver.database.forgetting import Ages
 from resolver.database.revision import require_schema
 from resolver.errors import DatabaseOutdated, MessageError, ResolverSuperseded, UpdateRunning
@@ -58,7 +58,7 @@ def resolve_chunk(records: object, policy: object = None, replace: object = None
             opened.engine,
             opened.matcher,
             opened.version.id,
-            records,
+            jobs.wanted(opened.engine, records),
             opened.policy(policy),
             replace,
         )

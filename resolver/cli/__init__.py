@@ -40,6 +40,7 @@ COMMANDS = {
     "withdraw": "withdraw.withdraw",
     "forget": "forget.forget",
     "worker": "worker.worker",
+    "serve": "serve.serve",
     "update": "update.update",
     "refresh": "refresh.refresh",
     "schedule": "schedule.schedule",

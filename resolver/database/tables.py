@@ -792,3 +792,53 @@ Table(
     Index(None, "external_id", "source", "position"),
     comment="An affiliation as a source had sent it, before it changed or withdrew it",
 )
+
+# What comes by HTTP
+
+Table(
+    "job",
+    metadata,
+    _required(
+        "id",
+        Text,
+        primary_key=True,
+        comment="Key; source_record.source of its affiliations is this after job:",
+    ),
+    Column(
+        "request_key",
+        BYTEA,
+        unique=True,
+        comment="SHA-256 of the Idempotency-Key and who sent it; null: none",
+    ),
+    _required("request_hash", BYTEA, comment="SHA-256 of the request, to know it again"),
+    _required(
+        "body", BYTEA, comment="The affiliations, gzip of a JSON list a line: id, text, refusal"
+    ),
+    _required("policy", JSONB, comment="The choices that differ from the workers' settings"),
+    _required(
+        "organizations",
+        Text,
+        comment="What the results say of organisations: none, brief or full",
+    ),
+    _required("received", Integer, comment="Affiliations in it"),
+    _required("refused", Integer, comment="Of these, those that cannot be read"),
+    _required(
+        "sent",
+        Integer,
+        server_default=text("0"),
+        comment="Affiliations that the queue has for certain",
+    ),
+    _required("created_at", _Timestamp, server_default=func.now(), comment="When it was received"),
+    _required(
+        "expires_at",
+        _Timestamp,
+        index=True,
+        comment="When it is deleted, and its affiliations withdrawn",
+    ),
+    Column("sent_at", _Timestamp, comment="When the queue had all; null: not yet"),
+    Column("finished_at", _Timestamp, comment="When all were seen to be answered; null: not yet"),
+    Column("cancelled_at", _Timestamp, comment="When it was cancelled; null: it was not"),
+    Column("failure", Text, comment="Why it cannot be sent to the queue; null: it can"),
+    CheckConstraint("organizations in ('none', 'brief', 'full')", name="organizations"),
+    comment="Affiliations that were sent by HTTP to be resolved in bulk",
+)

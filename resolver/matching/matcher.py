@@ -168,9 +168,15 @@ class Matcher:
         affiliations: Sequence[str | Affiliation],
         policy: Policy | None = None,
         overrides: Overrides = NO_OVERRIDES,
+        *,
+        explained: bool = True,
     ) -> list[Judgement]:
-        """Like `resolve`, with candidates and scores."""
-        return self._judged(affiliations, policy or self.policy, overrides, explained=True)[0]
+        """Like `resolve`, with candidates and scores.
+
+        What each kind of evidence added is worked out for all candidates with `explained`, else for
+        those that could be linked."""
+        policy = policy or self.policy
+        return self._judged(affiliations, policy, overrides, explained=explained)[0]
 
     def _judged(
         self,

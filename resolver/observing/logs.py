@@ -33,10 +33,10 @@ MAX_TRACEBACK = 20_000
 _QUIET = ("httpx", "httpcore", "alembic", "amqp")
 """Libraries that log a line for each request at INFO, which only debugging needs."""
 
-_FIELDS = frozenset({"chunk"})
+_FIELDS = frozenset({"chunk", "request"})
 """Keys of a record's ``extra`` that go into the line."""
 
-_FOR_MACHINES = frozenset({"chunk", "logger", "task", "records", "resolver_version"})
+_FOR_MACHINES = frozenset({"chunk", "logger", "task", "records", "request", "resolver_version"})
 """Fields that a line of text leaves out."""
 
 
@@ -145,11 +145,12 @@ def _of_celery(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 
 def _spread(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """The figures of a chunk as fields of their own, instead of in the sentence."""
-    chunk = event.pop("chunk", None)
-    if isinstance(chunk, Mapping):
-        event["event"] = "chunk done"
-        event.update(chunk)
+    """The figures of a chunk or a request as fields of their own, instead of in the sentence."""
+    for name in _FIELDS:
+        figures = event.pop(name, None)
+        if isinstance(figures, Mapping):
+            event["event"] = f"{name} done"
+            event.update(figures)
     return event
 
 

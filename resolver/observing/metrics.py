@@ -1,6 +1,7 @@
 """The metrics that dashboards and alerts may rely on, each named in one place.
 
-`WorkMetrics` belong to one worker: they count what its processes did since it started.
+`WorkMetrics` belong to one worker, `DoorMetrics` to one ``resolver serve``: they count what its
+processes did since it started.
 `SystemMetrics` describe the whole installation; ``resolver monitor`` looks them up and serves them.
 Labels have values from fixed lists (stages, reasons, queues, error classes); sources, whose names
 are free, are limited by `resolver.database.monitoring`.
@@ -8,6 +9,7 @@ are free, are limited by `resolver.database.monitoring`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from math import nan
@@ -21,8 +23,10 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    generate_latest,
 )
 from prometheus_client.metrics_core import HistogramMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from resolver import __version__
@@ -35,6 +39,10 @@ CHUNK_SECONDS = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1200)
 
 WAIT_SECONDS = (0.1, 1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 24 * 3600)
 """From a delay that nobody notices to a day."""
+
+
+REQUEST_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60)
+"""From a look at the health to a large request."""
 
 
 class _Registry(CollectorRegistry):
@@ -150,6 +158,55 @@ class _Probabilities(Collector):
         family = HistogramMetricFamily(self.NAME, "Probability of a link")
         family.add_metric([], [*buckets, ("+Inf", float(below))], self._sum)
         yield family
+
+
+class DoorMetrics:
+    """What the processes of one `resolver serve` did.
+
+    With ``PROMETHEUS_MULTIPROC_DIR`` in the environment when prometheus_client is imported, the
+    figures of all its processes are in files there, and `exposed` adds them up.
+    """
+
+    def __init__(self) -> None:
+        self.registry = registry = _Registry()
+        self.seconds = Histogram(
+            "resolver_http_request_seconds",
+            "Seconds from a request to the end of its answer",
+            ["door", "status"],
+            buckets=REQUEST_SECONDS,
+            registry=registry,
+        )
+        self.in_work = Gauge(
+            "resolver_http_requests_in_work",
+            "Requests that are being answered",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.texts = Counter(
+            "resolver_http_affiliations", "Affiliations that were answered", registry=registry
+        )
+        self.batches = Counter(
+            "resolver_http_batches", "Calls of the matcher that answered them", registry=registry
+        )
+        self.waiting = Gauge(
+            "resolver_http_affiliations_waiting",
+            "Affiliations that wait for the matcher",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+
+    def batch(self, texts: int) -> None:
+        """Count a batch of so many texts."""
+        self.batches.inc()
+        self.texts.inc(texts)
+
+    def exposed(self) -> bytes:
+        """In Prometheus' text format."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self.registry)
+        registry = _Registry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
 
 
 class SystemMetrics:

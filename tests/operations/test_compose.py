@@ -39,7 +39,7 @@ WORKERS = {"worker-cpu", "worker-gpu", "worker-registry"}
 ONCE = {"migrate", "cli"}
 OUTSIDE = {"cli", "worker-gpu", "worker-registry"}
 """What fetches releases or models."""
-DOOR = {"postgres", "rabbitmq", "prometheus"}
+DOOR = {"postgres", "rabbitmq", "prometheus", "serve"}
 """What can be reached from this machine."""
 BUILDERS = {"cli", "worker-registry"}
 """What builds, switches and drops indexes."""
@@ -402,7 +402,8 @@ def test_prometheus_asks_the_containers_that_there_are() -> None:
         for name, service in SERVICES.items()
         if "RESOLVER_METRICS_PORT" in service.get("environment", {})
     }
-    assert asked == told
+    # It answers Prometheus on the port of its doors.
+    assert asked == told | {("serve", 8000)}
 
 
 def test_every_setting_named_is_one() -> None:
@@ -522,7 +523,8 @@ def test_every_package_of_an_image_has_its_version_named() -> None:
     }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["parquet"], *extras["models"], "setuptools"]
+    wanted = [*project["dependencies"], *extras["parquet"], *extras["http"],
+              *extras["models"], "setuptools"]  # fmt: skip
     needed: set[str] = set()
     while wanted:
         requirement = Requirement(wanted.pop())

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from support.paths import ROOT
 
-BEFORE = "0009"
+BEFORE = "0010"
 """The newest of those of today."""
 
-REVISION = "0010"
+REVISION = "0011"
 
 INDEX = "ix_link_rank"
 """What it builds first, while others write."""

@@ -1,0 +1,357 @@
+"""Jobs: affiliations that were sent by HTTP to be resolved in bulk.
+
+A job is kept whole, so that nothing of it is lost when the server that took it, or the queue, ends.
+Its affiliations are records of the source ``job:ID``; their ids are their numbers in the job, from
+0.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Engine, text
+
+from resolver.database import records
+from resolver.database.connection import transaction
+
+SOURCE = "job:"
+"""What the source of a job's records begins with."""
+
+Row = tuple[str | int | None, str | None, str | None]
+"""An affiliation of a job: the sender's id, the text, or why there is none."""
+
+BATCH = 1_000
+"""Results read at a time."""
+
+_LOCK = 7_305_117
+"""First key of the advisory locks by which one process alone sends a job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job with `received` affiliations: `refused` of them cannot be read, and `sent` of them the
+    queue has for certain."""
+
+    id: str
+    policy: Mapping[str, object]
+    organizations: str
+    received: int
+    refused: int
+    sent: int
+    created_at: datetime
+    expires_at: datetime
+    sent_at: datetime | None
+    finished_at: datetime | None
+    cancelled_at: datetime | None
+    failure: str | None
+
+    @property
+    def source(self) -> str:
+        """The source of its records."""
+        return SOURCE + self.id
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLink:
+    """A link of a stored answer."""
+
+    ror_id: str
+    name: str
+    probability: float
+    matched_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """The present answer to an affiliation of a job: links, most probable first, or the reason."""
+
+    reason: str | None
+    links: Sequence[StoredLink]
+    version_id: int
+    release_id: int
+    release: str
+
+
+_COLUMNS = (
+    "id, policy, organizations, received, refused, sent, created_at, expires_at, sent_at,"
+    " finished_at, cancelled_at, failure"
+)
+
+
+class RequestDiffers(ValueError):
+    """A request has the Idempotency-Key of an earlier one, and is another."""
+
+
+def create(
+    engine: Engine,
+    rows: Sequence[Row],
+    *,
+    policy: Mapping[str, object],
+    organizations: str,
+    days: int,
+    request_hash: bytes,
+    request_key: bytes | None = None,
+) -> Job:
+    """Keep a job; or, when a request of the same key was kept, that one's.
+
+    Raises:
+        RequestDiffers: the key is that of another request.
+    """
+    with transaction(engine) as connection:
+        row = connection.execute(
+            text(
+                "INSERT INTO job (id, request_key, request_hash, body, policy, organizations,"  # noqa: S608
+                " received, refused, expires_at)"
+                " VALUES (:id, :key, :hash, :body, CAST(:policy AS jsonb), :organizations,"
+                " :received, :refused, now() + make_interval(days => :days))"
+                " ON CONFLICT (request_key) DO NOTHING"
+                f" RETURNING {_COLUMNS}"
+            ),
+            {
+                "id": uuid.uuid4().hex,
+                "key": request_key,
+                "hash": request_hash,
+                "body": _packed(rows),
+                "policy": orjson.dumps(policy).decode(),
+                "organizations": organizations,
+                "received": len(rows),
+                "refused": sum(1 for _, affiliation, _ in rows if affiliation is None),
+                "days": days,
+            },
+        ).one_or_none()
+        if row is not None:
+            return Job(*row)
+        earlier = connection.execute(
+            text(f"SELECT request_hash, {_COLUMNS} FROM job WHERE request_key = :key"),  # noqa: S608
+            {"key": request_key},
+        ).one()
+    if bytes(earlier[0]) != request_hash:
+        raise RequestDiffers
+    return Job(*earlier[1:])
+
+
+def find(engine: Engine, job_id: str) -> Job | None:
+    """A job that has not expired."""
+    with transaction(engine) as connection:
+        row = connection.execute(
+            text(f"SELECT {_COLUMNS} FROM job WHERE id = :id AND expires_at > now()"),  # noqa: S608
+            {"id": job_id},
+        ).one_or_none()
+    return None if row is None else Job(*row)
+
+
+def rows(engine: Engine, job: Job) -> list[Row]:
+    """The affiliations of a job, in order."""
+    with transaction(engine) as connection:
+        body = connection.execute(
+            text("SELECT body FROM job WHERE id = :id"), {"id": job.id}
+        ).scalar_one()
+    return [tuple(orjson.loads(line)) for line in gzip.decompress(bytes(body)).splitlines()]
+
+
+def answered(engine: Engine, job: Job) -> int:
+    """How many of its affiliations have an answer. When all have, the job is finished from then."""
+    if job.finished_at:
+        return job.received - job.refused
+    with transaction(engine) as connection:
+        # By the primary key of the records: no index begins with their source.
+        count = connection.execute(
+            text(
+                "SELECT count(*) FROM generate_series(0, :received - 1) AS number"
+                " JOIN source_record s ON s.external_id = CAST(number AS text)"
+                " AND s.source = :source AND s.position = 0"
+                " JOIN outcome o USING (affiliation_id, policy_id)"
+            ),
+            {"received": job.received, "source": job.source},
+        ).scalar_one()
+        if count == job.received - job.refused and job.cancelled_at is None:
+            connection.execute(
+                text("UPDATE job SET finished_at = now() WHERE id = :id AND finished_at IS NULL"),
+                {"id": job.id},
+            )
+    return int(count)
+
+
+def answers(engine: Engine, job: Job, first: int, last: int) -> dict[int, StoredAnswer]:
+    """The answers to its affiliations of these numbers, `last` not included; none where there is
+    none (yet)."""
+    with transaction(engine) as connection:
+        found = connection.execute(
+            text(
+                "SELECT number, o.reason, o.resolver_version_id, v.release_id, r.version,"
+                " l.ror_id, l.name, l.probability, substr(a.text, l.text_start + 1,"
+                " l.text_end - l.text_start) AS matched"
+                " FROM generate_series(CAST(:first AS integer), CAST(:last AS integer) - 1) number"
+                " JOIN source_record s ON s.external_id = CAST(number AS text)"
+                " AND s.source = :source AND s.position = 0"
+                " JOIN affiliation a ON a.id = s.affiliation_id"
+                " JOIN outcome o USING (affiliation_id, policy_id)"
+                " JOIN resolver_version v ON v.id = o.resolver_version_id"
+                " JOIN registry_release r ON r.id = v.release_id"
+                " LEFT JOIN link l USING (affiliation_id, policy_id)"
+                " ORDER BY number, l.rank"
+            ),
+            {"first": first, "last": last, "source": job.source},
+        ).all()
+    by_number: dict[int, StoredAnswer] = {}
+    for (
+        number,
+        reason,
+        version_id,
+        release_id,
+        release,
+        ror_id,
+        name,
+        probability,
+        matched,
+    ) in found:
+        link = [StoredLink(ror_id, name, probability, matched or "")] if ror_id else []
+        earlier = by_number.get(number)
+        links = [*earlier.links, *link] if earlier else link
+        by_number[number] = StoredAnswer(reason, links, version_id, release_id, release)
+    return by_number
+
+
+def cancel(engine: Engine, job: Job) -> None:
+    """Cancel a job: what of it was answered is withdrawn, and what still waits in the queue is not
+    resolved (`wanted`). A second time changes nothing."""
+    with transaction(engine) as connection:
+        connection.execute(
+            text("UPDATE job SET cancelled_at = now() WHERE id = :id AND cancelled_at IS NULL"),
+            {"id": job.id},
+        )
+    _withdraw(engine, job)
+
+
+def wanted(engine: Engine, chunk: object) -> object:
+    """The records of a message without those of jobs that were cancelled or have expired."""
+    if not isinstance(chunk, list):
+        return chunk
+    ids = {
+        source.removeprefix(SOURCE)
+        for record in chunk
+        if isinstance(record, Mapping)
+        and isinstance(source := record.get("source"), str)
+        and source.startswith(SOURCE)
+    }
+    if not ids:
+        return chunk
+    with transaction(engine) as connection:
+        kept = {
+            SOURCE + job_id
+            for (job_id,) in connection.execute(
+                text("SELECT id FROM job WHERE id = ANY(:ids) AND cancelled_at IS NULL"),
+                {"ids": list(ids)},
+            )
+        }
+    left = {SOURCE + job_id for job_id in ids} - kept
+    return [
+        record
+        for record in chunk
+        if not (isinstance(record, Mapping) and record.get("source") in left)
+    ]
+
+
+@contextmanager
+def sending(engine: Engine) -> Iterator[Job | None]:
+    """A job that the queue does not have whole, for this process alone as long as the block lasts;
+    None where there is none, or others have them all."""
+    with transaction(engine) as connection:
+        yield _unsent(connection)
+
+
+def _unsent(connection: Connection) -> Job | None:
+    waiting = connection.execute(
+        text(
+            f"SELECT {_COLUMNS} FROM job WHERE sent_at IS NULL AND cancelled_at IS NULL"  # noqa: S608
+            " AND failure IS NULL AND expires_at > now() ORDER BY created_at"
+        )
+    ).all()
+    for row in waiting:
+        job = Job(*row)
+        lock = int.from_bytes(hashlib.sha256(job.id.encode()).digest()[:4], signed=True)
+        locked = connection.execute(
+            text("SELECT pg_try_advisory_xact_lock(:all, :one)"), {"all": _LOCK, "one": lock}
+        ).scalar_one()
+        if locked:
+            # It may have been sent between the two statements.
+            return _again(connection, job)
+    return None
+
+
+def _again(connection: Connection, job: Job) -> Job | None:
+    row = connection.execute(
+        text(
+            f"SELECT {_COLUMNS} FROM job WHERE id = :id"  # noqa: S608
+            " AND sent_at IS NULL AND cancelled_at IS NULL"
+        ),
+        {"id": job.id},
+    ).one_or_none()
+    return None if row is None else Job(*row)
+
+
+def note_sent(engine: Engine, job: Job, sent: int, *, failure: str | None = None) -> None:
+    """Keep how many of its affiliations the queue has, and what keeps the others from it for
+    good."""
+    with transaction(engine) as connection:
+        connection.execute(
+            text(
+                "UPDATE job SET sent = :sent, failure = :failure,"
+                " sent_at = CASE WHEN :sent = received THEN now() END WHERE id = :id"
+            ),
+            {"sent": sent, "failure": failure, "id": job.id},
+        )
+
+
+def is_cancelled(engine: Engine, job: Job) -> bool:
+    """Whether it was cancelled by now, or deleted."""
+    with transaction(engine) as connection:
+        found = connection.execute(
+            text("SELECT cancelled_at IS NULL FROM job WHERE id = :id"), {"id": job.id}
+        ).scalar()
+    return not found
+
+
+def delete_expired(engine: Engine) -> int:
+    """Delete the jobs that have expired, and withdraw their affiliations; returns how many."""
+    with transaction(engine) as connection:
+        expired = connection.execute(
+            text(f"SELECT {_COLUMNS} FROM job WHERE expires_at <= now()")  # noqa: S608
+        ).all()
+    for row in expired:
+        job = Job(*row)
+        _withdraw(engine, job)
+        with transaction(engine) as connection:
+            connection.execute(text("DELETE FROM job WHERE id = :id"), {"id": job.id})
+    return len(expired)
+
+
+def _withdraw(engine: Engine, job: Job) -> None:
+    records.withdraw(engine, ((job.source, str(number), None) for number in range(job.received)))
+
+
+def _packed(rows: Collection[Row]) -> bytes:
+    lines = b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+    return gzip.compress(lines, compresslevel=5, mtime=0)
+
+
+def fingerprint(*parts: bytes) -> bytes:
+    """SHA-256 of these, each with its length."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8))
+        digest.update(part)
+    return digest.digest()
+
+
+def as_json(moment: datetime | None) -> Any:
+    """A time as RFC 3339 writes it in UTC; None stays."""
+    return moment and moment.isoformat(timespec="seconds").replace("+00:00", "Z")

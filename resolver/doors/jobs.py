@@ -1,0 +1,454 @@
+"""``/jobs``: more affiliations than a request should wait for. Workers resolve them (the queue
+``bulk``), and their answers are read from the database.
+
+A job is stored before it is accepted. Any process of any server then sends it to the queue, and
+goes on where another one ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Header, Request
+from pydantic import BaseModel, Field
+from sqlalchemy import Engine
+from starlette.responses import Response
+
+from resolver.database import jobs
+from resolver.database.jobs import Job, Row
+from resolver.doors.backend import Backend
+from resolver.doors.lines import JSON, NDJSON, Asked, Lines, content_type, read, read_line
+from resolver.doors.match import (
+    Streamed,
+    described,
+    detail_of,
+    policy_in_query,
+)
+from resolver.doors.problems import UNAVAILABLE, Problem, documented
+from resolver.errors import ResolverError
+from resolver.registry.organisation import Organisation
+from resolver.registry.ror_id import ROR_URL
+from resolver.validation import json_kind
+from resolver.workers.client import enqueue
+
+log = logging.getLogger(__name__)
+
+MAX_AFFILIATIONS = 100_000
+"""Most affiliations of a job."""
+
+POLL_SECONDS = 5
+"""What a client is told to wait before it looks at its job again."""
+
+LOOK_SECONDS = 2.0
+"""Between two looks for jobs that the queue does not have."""
+
+PURGE_SECONDS = 600
+"""Between two looks for jobs that have expired."""
+
+State = Literal["queued", "running", "finished", "failed", "cancelled"]
+
+
+class JobDocument(BaseModel):
+    """A job: `done` of the `received` affiliations are answered; `failed` cannot be read."""
+
+    id: str
+    state: State
+    received: Annotated[int, Field(ge=0)]
+    done: Annotated[int, Field(ge=0)]
+    failed: Annotated[int, Field(ge=0)]
+    created_at: datetime
+    expires_at: datetime
+    results_url: str | None = Field(description="Where the results are, once it is finished")
+    reason: str | None = Field(None, description="Why it failed")
+
+
+class _Stop(Exception):
+    """The server stops, or the job was cancelled, while it is sent."""
+
+
+@dataclass(slots=True)
+class Jobs:
+    """Takes jobs, and sends them to the queue in a thread of its own."""
+
+    backend: Backend
+    _came: asyncio.Event = field(default_factory=asyncio.Event)
+    _stopping: threading.Event = field(default_factory=threading.Event)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Jobs are sent and deleted as long as the block lasts."""
+        self._stopping.clear()
+        tasks = [asyncio.create_task(self._send_all()), asyncio.create_task(self._purge())]
+        try:
+            yield
+        finally:
+            self._stopping.set()
+            self._came.set()
+            tasks[1].cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.gather(*tasks)
+
+    async def create(
+        self,
+        rows: Sequence[Row],
+        *,
+        policy: dict[str, object],
+        organizations: str,
+        request_hash: bytes,
+        request_key: bytes | None,
+    ) -> Job:
+        """Keep a job and let it be sent.
+
+        Raises:
+            Problem: 422, the key is that of another request.
+            DatabaseUnavailable: it was not kept.
+        """
+        try:
+            job = await asyncio.to_thread(
+                jobs.create,
+                self.backend.matching.engine,
+                rows,
+                policy=policy,
+                organizations=organizations,
+                days=self.backend.settings.serve_jobs_days,
+                request_hash=request_hash,
+                request_key=request_key,
+            )
+        except jobs.RequestDiffers as error:
+            raise Problem(422, "Idempotency-Key: another request was sent with this key") from error
+        self._came.set()
+        return job
+
+    async def find(self, job_id: str) -> Job:
+        """A job.
+
+        Raises:
+            Problem: 404, there is none, or it has expired.
+        """
+        job = await asyncio.to_thread(jobs.find, self.backend.matching.engine, job_id)
+        if job is None:
+            raise Problem(404, "there is no such job, or it has expired")
+        return job
+
+    async def document(self, job: Job, request: Request) -> dict[str, Any]:
+        """The job as `JobDocument`."""
+        done = await asyncio.to_thread(jobs.answered, self.backend.matching.engine, job)
+        state = state_of(job, done)
+        url = str(request.url_for("job_results", job_id=job.id))
+        return {
+            "id": job.id,
+            "state": state,
+            "received": job.received,
+            "done": done,
+            "failed": job.refused,
+            "created_at": jobs.as_json(job.created_at.astimezone(UTC)),
+            "expires_at": jobs.as_json(job.expires_at.astimezone(UTC)),
+            "results_url": url if state == "finished" else None,
+            "reason": job.failure,
+        }
+
+    async def _send_all(self) -> None:
+        """Send what the queue does not have, until the server stops."""
+        while not self._stopping.is_set():
+            self._came.clear()
+            try:
+                while await asyncio.to_thread(self._send_one):
+                    pass
+            except UNAVAILABLE as error:
+                log.warning("jobs wait: %s", error)
+            except Exception:
+                log.exception("a job cannot be sent")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._came.wait(), LOOK_SECONDS)
+
+    def _send_one(self) -> bool:
+        """Send a job to the queue, or the rest of one; whether there may be another.
+
+        Raises:
+            BrokerUnavailable, QueueFull: not all of it was sent; how much is kept.
+        """
+        if self._stopping.is_set():
+            return False
+        engine = self.backend.matching.engine
+        with jobs.sending(engine) as job:
+            if job is None:
+                return False
+            sent, failure = job.sent, None
+            rows = jobs.rows(engine, job)[job.sent :]
+            texts = [
+                (number, text)
+                for number, (_, text, _) in enumerate(rows, start=job.sent)
+                if text is not None
+            ]
+
+            def progress(records: int) -> None:
+                nonlocal sent
+                sent = texts[records - 1][0] + 1
+                if self._stopping.is_set() or jobs.is_cancelled(engine, job):
+                    raise _Stop
+
+            try:
+                enqueue(
+                    (
+                        {"source": job.source, "id": str(number), "affiliation": text}
+                        for number, text in texts
+                    ),
+                    settings=self.backend.settings,
+                    policy=job.policy,
+                    progress=progress,
+                )
+                sent = job.received
+            except _Stop:
+                return not self._stopping.is_set()
+            except UNAVAILABLE:
+                raise
+            except ResolverError as error:
+                log.error("job %s cannot be sent: %s", job.id, error)
+                failure = error.problem
+            finally:
+                jobs.note_sent(engine, job, sent, failure=failure)
+        return True
+
+    async def _purge(self) -> None:
+        """Delete what has expired, from time to time."""
+        while True:
+            try:
+                await asyncio.to_thread(jobs.delete_expired, self.backend.matching.engine)
+            except ResolverError as error:
+                log.warning("expired jobs are not deleted yet: %s", error)
+            await asyncio.sleep(PURGE_SECONDS)
+
+
+def state_of(job: Job, done: int) -> State:
+    if job.cancelled_at:
+        return "cancelled"
+    if done >= job.received - job.refused:
+        return "finished"
+    if job.failure:
+        return "failed"
+    return "running" if done or job.sent else "queued"
+
+
+def router(door: Jobs) -> APIRouter:
+    """The routes below ``/jobs``."""
+    routes = APIRouter(tags=["jobs"])
+
+    def engine() -> Engine:
+        return door.backend.matching.engine
+
+    @routes.post(
+        "/jobs",
+        status_code=202,
+        summary="Have many affiliations resolved",
+        response_model=JobDocument,
+        responses={
+            202: {
+                "headers": {
+                    "Location": {"schema": {"type": "string"}},
+                    "Retry-After": {"schema": {"type": "integer"}},
+                }
+            },
+            **documented(400, 413, 415, 422, 503),
+        },
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    JSON: {"schema": {"$ref": "#/components/schemas/MatchRequest"}},
+                    NDJSON: {"schema": {"type": "string"}},
+                },
+            }
+        },
+    )
+    async def create_job(
+        request: Request,
+        idempotency_key: Annotated[
+            str | None,
+            Header(
+                max_length=255,
+                description="The same key with the same body gets the same job",
+            ),
+        ] = None,
+    ) -> Response:
+        """The body is that of `POST /match`, with 100,000 affiliations or 64 MiB."""
+        kind = content_type(request)
+        body = await request.body()
+        query = dict(request.query_params)
+        query.pop("api_key", None)
+        asked, policy, detail = await asyncio.to_thread(_read_body, kind, body, query)
+        door.backend.choices(policy)
+        if not asked:
+            raise Problem(422, "there is no affiliation in it")
+        holder = getattr(request.state, "holder", None) or ""
+        job = await door.create(
+            [(entry.id, entry.text, entry.refusal) for entry in asked],
+            policy=policy,
+            organizations=detail,
+            request_hash=jobs.fingerprint(kind.encode(), orjson.dumps(sorted(query.items())), body),
+            request_key=jobs.fingerprint(holder.encode(), idempotency_key.encode())
+            if idempotency_key is not None
+            else None,
+        )
+        return Response(
+            orjson.dumps(await door.document(job, request)),
+            202,
+            headers={
+                "Location": str(request.url_for("job", job_id=job.id)),
+                "Retry-After": str(POLL_SECONDS),
+            },
+            media_type=JSON,
+        )
+
+    @routes.get(
+        "/jobs/{job_id}",
+        name="job",
+        summary="How far a job is",
+        response_model=JobDocument,
+        responses=documented(404, 503),
+    )
+    async def job(request: Request, job_id: str) -> Response:
+        document = await door.document(await door.find(job_id), request)
+        waits = document["state"] in ("queued", "running")
+        return Response(
+            orjson.dumps(document),
+            headers={"Retry-After": str(POLL_SECONDS)} if waits else None,
+            media_type=JSON,
+        )
+
+    @routes.get(
+        "/jobs/{job_id}/results",
+        name="job_results",
+        summary="The results of a finished job, one a line, in order",
+        response_class=Response,
+        responses={
+            200: {"content": {NDJSON: {"schema": {"type": "string"}}}},
+            **documented(404, 409, 503),
+        },
+    )
+    async def results(request: Request, job_id: str) -> Response:
+        found = await door.find(job_id)
+        document = await door.document(found, request)
+        if document["state"] != "finished":
+            raise Problem(
+                409,
+                f"the job is {document['state']}: {document['done']:,} of {found.received:,} done",
+                headers={"Retry-After": str(POLL_SECONDS)},
+            )
+        rows = await asyncio.to_thread(jobs.rows, engine(), found)
+        return Streamed(_result_lines(door.backend, found, rows))
+
+    @routes.delete(
+        "/jobs/{job_id}",
+        status_code=204,
+        response_class=Response,
+        summary="Cancel a job",
+        responses=documented(404, 503),
+    )
+    async def cancel(job_id: str) -> Response:
+        """What was answered is withdrawn, what waits is not resolved."""
+        await asyncio.to_thread(jobs.cancel, engine(), await door.find(job_id))
+        return Response(status_code=204)
+
+    return routes
+
+
+def _read_body(
+    kind: str, body: bytes, query: dict[str, str]
+) -> tuple[list[Asked], dict[str, object], str]:
+    """The affiliations, the policy and the detail of a request.
+
+    Raises:
+        Problem: it cannot be read.
+    """
+    if kind == NDJSON:
+        detail = detail_of(query.pop("organizations", "none"))
+        policy = policy_in_query(query)
+        lines = Lines()
+        asked = [
+            read_line(index, line) for index, line in enumerate([*lines.add(body), *lines.end()])
+        ]
+    else:
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise Problem(400, f"the body is not JSON: {error.msg}") from error
+        if not isinstance(document, dict) or not isinstance(document.get("affiliations"), list):
+            raise Problem(422, "affiliations: not a list")
+        if unknown := sorted(document.keys() - {"affiliations", "policy", "organizations"}):
+            raise Problem(422, f"{unknown[0][:80]}: no such key")
+        given = document.get("policy")
+        if given is not None and not isinstance(given, dict):
+            raise Problem(422, f"policy: is {json_kind(given)}, not an object")
+        policy = given or {}
+        detail = detail_of(document.get("organizations", "none"))
+        asked = [read(index, value) for index, value in enumerate(document["affiliations"])]
+    if len(asked) > MAX_AFFILIATIONS:
+        raise Problem(
+            413, f"{len(asked):,} affiliations; {MAX_AFFILIATIONS:,} are the most of a job"
+        )
+    return asked, policy, detail
+
+
+async def _result_lines(backend: Backend, job: Job, rows: Sequence[Row]) -> AsyncIterator[bytes]:
+    engine = backend.matching.engine
+    for first in range(0, len(rows), jobs.BATCH):
+        piece = rows[first : first + jobs.BATCH]
+        answers = await asyncio.to_thread(jobs.answers, engine, job, first, first + len(piece))
+        described_by: dict[int, dict[str, Organisation]] = {}
+        if job.organizations != "none":
+            wanted: dict[int, set[str]] = {}
+            for answer in answers.values():
+                of_release = wanted.setdefault(answer.release_id, set())
+                of_release.update(link.ror_id for link in answer.links)
+            for release_id, ror_ids in wanted.items():
+                described_by[release_id] = await backend.organisations(release_id, ror_ids)
+        lines = []
+        for number, (identifier, text, refusal) in enumerate(piece, start=first):
+            result: dict[str, Any] = {
+                "index": number,
+                "id": identifier,
+                "status": "refused",
+                "links": [],
+                "reason": refusal,
+            }
+            if text is not None:
+                stored = answers.get(number)
+                if stored is None:
+                    result |= {"status": "failed", "reason": "its answer was withdrawn"}
+                else:
+                    organisations = described_by.get(stored.release_id, {})
+                    result |= {
+                        "status": "linked" if stored.links else "no_match",
+                        "links": [
+                            {
+                                "ror_id": ROR_URL + link.ror_id,
+                                "name": link.name,
+                                "probability": round(link.probability, 4),
+                                "matched_text": link.matched_text,
+                            }
+                            | _organisation(organisations, link.ror_id, job.organizations)
+                            for link in stored.links
+                        ],
+                        "reason": stored.reason,
+                        "release": stored.release,
+                        "resolver_version": str(stored.version_id),
+                    }
+            lines.append(orjson.dumps(result, option=orjson.OPT_APPEND_NEWLINE))
+        yield b"".join(lines)
+
+
+def _organisation(
+    organisations: dict[str, Organisation], ror_id: str, detail: str
+) -> dict[str, Any]:
+    if detail == "none":
+        return {}
+    organisation = organisations.get(ror_id)
+    return {"organization": organisation and described(organisation, detail_of(detail))}

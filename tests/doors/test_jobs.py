@@ -1,0 +1,186 @@
+"""``/jobs``: stored, sent to the queue, answered by a worker, read, cancelled."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Engine, text
+from support.deployment import Deployment, until
+from support.serving import serving
+
+from resolver.database import jobs
+from resolver.settings import Settings
+
+NDJSON = {"content-type": "application/x-ndjson"}
+OXFORD = "https://ror.org/052gg0110"
+
+
+@pytest.fixture
+def deployment(
+    tmp_path: Path,
+    database_url: str,
+    engine: Engine,
+    redis_url: str,
+    sample_installed: Callable[[Path], None],
+) -> Deployment:
+    """The sample with a database and a broker of its own: no other server sends its jobs."""
+    settings = Settings(  # type: ignore[call-arg]
+        _env_file=None,
+        home=tmp_path,
+        database_url=SecretStr(database_url),
+        broker_url=SecretStr(redis_url),
+        threads=1,
+    )
+    sample_installed(settings.home)
+    return Deployment(settings, engine, tmp_path)
+
+
+def until_state(client: httpx.Client, job_id: str, *states: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 90
+    while True:
+        document: dict[str, Any] = client.get(f"/jobs/{job_id}").json()
+        if document["state"] in states:
+            return document
+        assert time.monotonic() < deadline, document
+        time.sleep(0.2)
+
+
+@pytest.mark.slow
+def test_a_job_is_accepted_worked_and_read(deployment: Deployment) -> None:
+    lines = [
+        json.dumps(
+            {"id": f"row {number}", "affiliation": f"Univ. of Oxford, UK, room {number % 7}"}
+        )
+        for number in range(300)
+    ]
+    lines[1:1] = ["{broken", '"University of York"']
+    with serving(deployment.settings) as (client, _), deployment.worker("-Q", "bulk"):
+        answer = client.post(
+            "/jobs?organizations=brief&max_links=1", content="\n".join(lines), headers=NDJSON
+        )
+        assert answer.status_code == 202, answer.text
+        accepted = answer.json()
+        assert answer.headers["location"].endswith(f"/jobs/{accepted['id']}")
+        assert int(answer.headers["retry-after"]) > 0
+        assert (accepted["received"], accepted["failed"]) == (302, 1)
+        done = until_state(client, accepted["id"], "finished")
+        assert done["done"] == 301
+        got = [json.loads(line) for line in client.get(done["results_url"]).text.splitlines()]
+    assert [result["index"] for result in got] == list(range(302))
+    assert got[0]["id"] == "row 0"
+    assert got[0]["status"] == "linked"
+    assert got[0]["links"][0]["ror_id"] == OXFORD
+    assert got[0]["links"][0]["matched_text"] == "Univ. of Oxford"
+    assert got[0]["links"][0]["organization"]["country_code"] == "GB"
+    assert got[0]["release"]
+    assert (got[1]["status"], got[1]["links"]) == ("refused", [])
+    assert got[2]["links"][0]["organization"]["name"] == "University of York"
+    [(records,)] = deployment.rows(
+        f"SELECT count(*) FROM source_record WHERE source = 'job:{accepted['id']}'"
+    )
+    assert records == 301
+
+
+@pytest.mark.slow
+def test_a_job_survives_the_servers_and_the_broker(deployment: Deployment) -> None:
+    """What one server stored while the broker was away another one sends."""
+    away = deployment.settings.model_copy(update={"broker_url": SecretStr("redis://127.0.0.1:1/0")})
+    with serving(away) as (client, _):
+        job_id = client.post("/jobs", json={"affiliations": ["Univ. of Oxford"]}).json()["id"]
+        assert until_state(client, job_id, "queued")["done"] == 0
+    with serving(deployment.settings) as (client, _), deployment.worker("-Q", "bulk"):
+        assert until_state(client, job_id, "finished")["done"] == 1
+
+
+def test_results_are_409_before_the_end(client: httpx.Client) -> None:
+    answer = client.post("/jobs", json={"affiliations": ["Univ. of Oxford"]})
+    results = client.get(f"/jobs/{answer.json()['id']}/results")
+    assert results.status_code == 409
+    assert results.headers["content-type"] == "application/problem+json"
+    assert int(results.headers["retry-after"]) > 0
+
+
+def test_the_same_key_gets_the_same_job_and_another_body_is_refused(client: httpx.Client) -> None:
+    key = {"Idempotency-Key": "k1"}
+    first = client.post("/jobs", json={"affiliations": ["a"]}, headers=key)
+    again = client.post("/jobs", json={"affiliations": ["a"]}, headers=key)
+    other = client.post("/jobs", json={"affiliations": ["b"]}, headers=key)
+    another = client.post("/jobs", json={"affiliations": ["a"]}, headers={"Idempotency-Key": "k2"})
+    assert first.json()["id"] == again.json()["id"] != another.json()["id"]
+    assert other.status_code == 422
+    assert "Idempotency-Key" in other.json()["detail"]
+
+
+@pytest.mark.slow
+def test_a_cancelled_job_is_not_worked_and_its_answers_are_withdrawn(
+    deployment: Deployment,
+) -> None:
+    texts = [f"University of York, room {number}" for number in range(5)]
+    with serving(deployment.settings) as (client, _):
+        job_id = client.post("/jobs", json={"affiliations": texts}).json()["id"]
+        until_state(client, job_id, "running")
+        assert client.delete(f"/jobs/{job_id}").status_code == 204
+        assert client.delete(f"/jobs/{job_id}").status_code == 204
+        assert client.get(f"/jobs/{job_id}").json()["state"] == "cancelled"
+        assert client.get(f"/jobs/{job_id}/results").status_code == 409
+        other = client.post("/jobs", json={"affiliations": texts}).json()["id"]
+        with deployment.worker("-Q", "bulk"):
+            until_state(client, other, "finished")
+        count = "SELECT count(*) FROM source_record WHERE source = 'job:{}'"
+        assert deployment.rows(count.format(job_id)) == [(0,)]
+        assert deployment.rows(count.format(other)) == [(5,)]
+        client.delete(f"/jobs/{other}")
+        until(lambda: deployment.rows(count.format(other)) == [(0,)], "withdrawn")
+
+
+def test_an_expired_job_is_gone_with_its_records(
+    client: httpx.Client, served_engine: Engine
+) -> None:
+    job_id = client.post("/jobs", json={"affiliations": ["a"]}).json()["id"]
+    with served_engine.begin() as connection:
+        connection.execute(text("UPDATE job SET expires_at = now() WHERE id = :id"), {"id": job_id})
+    assert client.get(f"/jobs/{job_id}").status_code == 404
+    assert jobs.delete_expired(served_engine) == 1
+    assert jobs.delete_expired(served_engine) == 0
+    assert jobs.wanted(served_engine, [{"source": f"job:{job_id}", "id": "0"}]) == []
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [None, "text", [17, {"source": "crossref"}, {"source": 5}], [{"id": "1"}]],
+)
+def test_records_of_others_are_left_alone(served_engine: Engine, chunk: object) -> None:
+    assert jobs.wanted(served_engine, chunk) == chunk
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status", "says"),
+    [
+        ("", "application/x-ndjson", 422, "no affiliation"),
+        ('{"affiliations": 1}', "application/json", 422, "not a list"),
+        ("{", "application/json", 400, "not JSON"),
+        ('{"affiliations": ["x"], "policy": {"a": 1}}', "application/json", 422, "no such choice"),
+        ("x", "text/csv", 415, "send application/json"),
+        ('""\n' * 100_001, "application/x-ndjson", 413, "100,000 are the most"),
+    ],
+    ids=["empty", "no list", "no JSON", "policy", "kind", "too many"],
+)
+def test_what_cannot_be_a_job(
+    client: httpx.Client, content: str, kind: str, status: int, says: str
+) -> None:
+    answer = client.post("/jobs", content=content, headers={"content-type": kind})
+    assert answer.status_code == status
+    assert says in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/jobs/none", "/jobs/none/results"])
+def test_an_unknown_job_is_404(client: httpx.Client, path: str) -> None:
+    assert client.get(path).status_code == 404
+    assert client.delete("/jobs/none").status_code == 404
