@@ -1,13 +1,13 @@
 """jobs: affiliations that `resolver serve` takes in bulk
 
 Revision ID: 0010
-Revises: 0001
+Revises: 0009
 """
 
 from alembic import op
 
 revision = "0010"
-down_revision = "0001"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
