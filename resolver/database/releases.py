@@ -344,25 +344,6 @@ def find_organisations(
     return {ror_id: load_record(record) for ror_id, record in rows}
 
 
-def find_by_prefix(
-    engine: Engine, release_id: int, prefix: str, *, skip: int = 0, limit: int = 20
-) -> list[Organisation]:
-    """Active organisations of a release whose display name begins with a text, in whatever case;
-    the shortest names first."""
-    escaped = re.sub(r"([\\%_])", r"\\\1", prefix.replace("\0", ""))
-    with transaction(engine) as connection:
-        rows = connection.execute(
-            text(
-                "SELECT v.record FROM release_organisation m"
-                " JOIN organisation_version v ON v.id = m.organisation_version_id"
-                " WHERE m.release_id = :release AND v.status = 'active' AND v.name ILIKE :pattern"
-                " ORDER BY length(v.name), m.ror_id OFFSET :skip LIMIT :limit"
-            ),
-            {"release": release_id, "pattern": f"{escaped}%", "skip": skip, "limit": limit},
-        )
-        return [load_record(record) for (record,) in rows]
-
-
 def _release(connection: Connection, condition: str, **values: object) -> StoredRelease | None:
     row = connection.execute(
         text(f"SELECT {_RELEASE_COLUMNS} FROM registry_release WHERE {condition}"),  # noqa: S608

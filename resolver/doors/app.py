@@ -22,6 +22,7 @@ from resolver.doors.limits import Bodies, Gate, Keys, Rates
 from resolver.doors.problems import ProblemDocument
 from resolver.doors.reconcile import routes as reconcile
 from resolver.doors.requests import REQUEST_ID, Requests
+from resolver.doors.ror import door as ror
 from resolver.errors import ResolverError
 from resolver.observing.metrics import DoorMetrics
 from resolver.settings import Settings
@@ -80,6 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
         match.router(backend),
         jobs.router(jobs_door),
         reconcile.router(backend),
+        ror.door(backend),
     ):
         app.include_router(router)
     problems.install(app)

@@ -10,6 +10,8 @@ from resolver.doors.batching import Batcher, TextFailed
 from resolver.doors.matching import NO_CHOICES, Answered, Choices, Matching, choices_of
 from resolver.errors import PolicyError, ResolverSuperseded, SettingsError
 from resolver.registry.organisation import Organisation
+from resolver.search.search import OrganisationSearch
+from resolver.service.searching import Searches
 from resolver.settings import Settings
 from resolver.workers import client
 
@@ -29,6 +31,7 @@ class Backend:
     settings: Settings
     matching: Matching
     batcher: Batcher[Choices, Answered]
+    _searches: Searches | None = None
 
     @classmethod
     def of(cls, settings: Settings, *, done: Callable[[int], None]) -> Backend:
@@ -46,12 +49,15 @@ class Backend:
         )
 
     async def open(self) -> None:
-        """Open the version in use; nothing is answered before.
+        """Open the version in use and the search of its release, which is built if it is missing;
+        nothing is answered before.
 
         Raises:
             ResolverError: it cannot be opened here.
         """
         await self.batcher.in_thread(self.matching.open)
+        self._searches = Searches(self.matching.engine, self.settings)
+        await self.search()
         self.batcher.start()
 
     async def close(self) -> None:
@@ -59,6 +65,8 @@ class Backend:
         try:
             await self.batcher.close()
         finally:
+            if self._searches is not None:
+                await asyncio.to_thread(self._searches.close)
             self.matching.close()
 
     async def batch(
@@ -114,6 +122,17 @@ class Backend:
         if not ror_ids:
             return {}
         return await asyncio.to_thread(self.matching.organisations, release_id, ror_ids)
+
+    async def search(self) -> tuple[int, OrganisationSearch]:
+        """The search over the release in use, with the key of that release; over the one before
+        while it is built.
+
+        Raises:
+            ResolverError: it cannot be built or opened.
+        """
+        if self._searches is None:
+            raise RuntimeError("the search is not open")
+        return await asyncio.to_thread(self._searches.of, self.release_id)
 
     @property
     def release_id(self) -> int:

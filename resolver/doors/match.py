@@ -19,8 +19,8 @@ from resolver.doors.batching import TextFailed
 from resolver.doors.lines import JSON, NDJSON, Asked, asked_lines, content_type, json_body, read
 from resolver.doors.matching import Answered, Choices
 from resolver.doors.problems import Problem, documented, problem_of
+from resolver.doors.ror.record import published
 from resolver.registry.organisation import Organisation
-from resolver.registry.record import dump_record
 from resolver.registry.ror_id import ROR_URL
 from resolver.validation import json_kind
 
@@ -480,9 +480,9 @@ def _result(
 
 
 def described(organisation: Organisation, detail: Detail) -> dict[str, Any]:
-    """An organisation as `BriefOrganisation`, or the whole record."""
+    """An organisation as `BriefOrganisation`, or as ROR's API gives it."""
     if detail == "full":
-        return dict(dump_record(organisation))
+        return published(organisation)
     place = organisation.place
     return {
         "id": ROR_URL + organisation.ror_id,

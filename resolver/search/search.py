@@ -16,7 +16,7 @@ from resolver.errors import QueryError, SearchError
 from resolver.search import building
 from resolver.search.building import ARRAYS, NAMES, RECORDS
 from resolver.search.columns import Column, Numbers, load_arrays, read_columns
-from resolver.search.syntax import Clauses, parse
+from resolver.search.syntax import Clauses, escaped, parse
 from resolver.search.translation import Engine, fields_query, names_query
 
 _CACHED_BYTES = 32 * 1024 * 1024
@@ -102,6 +102,15 @@ class OrganisationSearch:
             QueryError: the query cannot be read.
         """
         return self._found("names", text, self._names.search)
+
+    def beginning(self, text: str) -> Matches:
+        """By names that have all words of a text, the last of them as the beginning of a word.
+
+        Raises:
+            QueryError: there are more words than are read.
+        """
+        words = [escaped(word) for word in text.split()]
+        return self.query(" AND ".join(words) + "*") if words else self.everything()
 
     def advanced(self, text: str) -> Matches:
         """By all fields, or those that the query names; a record must hold all of the query.

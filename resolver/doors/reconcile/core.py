@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from resolver.database import releases
 from resolver.doors.backend import Backend
 from resolver.doors.batching import TextFailed
 from resolver.doors.matching import Answered
+from resolver.errors import QueryError
 from resolver.matching.decision import Scored
 from resolver.matching.outcome import CountryAgreement, Link
 from resolver.registry.organisation import TYPES, Organisation, OrganisationStatus
@@ -36,9 +36,6 @@ LEAST_PROBABILITY = 0.01
 
 BEHIND_LINK = 0.1
 """How far below a link's score, of 100, the others are kept: clients look at the highest."""
-
-Search = Callable[[str, int, int], Awaitable[Sequence[Organisation]]]
-"""Organisations whose name begins with a text: (text, how many to leave out, how many at most)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,20 +253,17 @@ def bare_id(value: object) -> str | None:
         return None
 
 
-def by_name(backend: Backend) -> Search:
-    """The organisations of the release in use whose display name begins with a text."""
-
-    async def search(text: str, skip: int, limit: int) -> Sequence[Organisation]:
-        return await asyncio.to_thread(
-            releases.find_by_prefix,
-            backend.matching.engine,
-            backend.release_id,
-            text,
-            skip=skip,
-            limit=limit,
-        )
-
-    return search
+async def beginning(backend: Backend, text: str, skip: int, limit: int) -> Sequence[Organisation]:
+    """The active organisations whose name has the words of a text, the last one as the beginning
+    of a word."""
+    release_id, search = await backend.search()
+    try:
+        matches = search.beginning(text).having("status", {"active"})
+    except QueryError:
+        return []
+    ror_ids = matches.ror_ids(skip, skip + limit)
+    known = await backend.organisations(release_id, ror_ids)
+    return [known[ror_id] for ror_id in ror_ids if ror_id in known]
 
 
 KNOWN_TYPES: Mapping[str, str] = {

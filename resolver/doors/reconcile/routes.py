@@ -25,7 +25,7 @@ from resolver.doors.batching import TextFailed
 from resolver.doors.lines import JSON
 from resolver.doors.problems import UNAVAILABLE, Problem, documented
 from resolver.doors.reconcile import core
-from resolver.doors.reconcile.core import KNOWN_TYPES, ORGANIZATION, Candidate, Search
+from resolver.doors.reconcile.core import KNOWN_TYPES, ORGANIZATION, Candidate
 from resolver.doors.reconcile.properties import BY_ID, PROPERTIES, Entity, Property, Value
 from resolver.registry.organisation import TYPES, Organisation
 from resolver.registry.ror_id import ROR_URL
@@ -60,9 +60,8 @@ _EXTEND = 'A JSON object: {"ids": ["0..."], "properties": [{"id": "city"}]}'
 Callback = Annotated[str | None, Query(description="A function's name, for JSONP")]
 
 
-def router(backend: Backend, search: Search | None = None) -> APIRouter:
-    """The routes below ``/reconcile``; `search` finds organisations by the beginning of a name."""
-    search = search or core.by_name(backend)
+def router(backend: Backend) -> APIRouter:
+    """The routes below ``/reconcile``."""
     routes = APIRouter(prefix="/reconcile", tags=["reconcile"])
     errors = documented(400, 413, 429)
 
@@ -111,9 +110,7 @@ def router(backend: Backend, search: Search | None = None) -> APIRouter:
         cursor: Annotated[int, Query(ge=0, le=10_000)] = 0,
         callback: Callback = None,
     ) -> Response:
-        return _answer(
-            {"result": await _entities(backend, search, prefix.strip(), cursor)}, callback
-        )
+        return _answer({"result": await _entities(backend, prefix.strip(), cursor)}, callback)
 
     @routes.get("/suggest/property", summary="Properties by the beginning of a name",
                 responses=errors)  # fmt: skip
@@ -373,15 +370,13 @@ def _cell(value: Value) -> dict[str, Any]:
     return {"str": value}
 
 
-async def _entities(
-    backend: Backend, search: Search, prefix: str, cursor: int
-) -> list[dict[str, Any]]:
+async def _entities(backend: Backend, prefix: str, cursor: int) -> list[dict[str, Any]]:
     try:
         if ror_id := core.bare_id(prefix):
             known = await backend.organisations(backend.release_id, [ror_id])
             found: Sequence[Organisation] = list(known.values())
         else:
-            found = await search(prefix[:200], cursor, MAX_SUGGESTED)
+            found = await core.beginning(backend, prefix[:200], cursor, MAX_SUGGESTED)
     except UNAVAILABLE as error:
         raise _later() from error
     return [
