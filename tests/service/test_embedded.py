@@ -125,6 +125,18 @@ def test_a_leftover_pid_of_another_process_is_not_taken_for_the_server(home: Pat
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+def test_a_copy_of_a_running_home_has_a_server_of_its_own(home: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    with embedded.postgres(home) as url, psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+        connection.execute("CHECKPOINT")
+        subprocess.run(["cp", "-a", home, copy], check=True)
+        with embedded.postgres(copy) as other, psycopg.connect(other) as copied:
+            assert other != url
+            copied.execute("DROP TABLE kept")
+        assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
+
+
 def test_two_users_in_one_process_share_a_server(home: Path) -> None:
     with embedded.redis(home) as first:
         with embedded.redis(home) as second:
