@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -16,11 +17,17 @@ from resolver.errors import QueryError, SearchError
 from resolver.search import building
 from resolver.search.building import ARRAYS, NAMES, RECORDS
 from resolver.search.columns import Column, Numbers, load_arrays, read_columns
-from resolver.search.syntax import Clauses, escaped, parse
+from resolver.search.syntax import Clauses, parse
 from resolver.search.translation import Engine, fields_query, names_query
 
 _CACHED_BYTES = 32 * 1024 * 1024
 """Of results that are kept: the pages of a result are asked for one after another."""
+
+
+_WORD = re.compile(r"\w+")
+
+MOST_WORDS = 20
+"""Words of a text that is typed; those after them narrow nothing further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +111,12 @@ class OrganisationSearch:
         return self._found("names", text, self._names.search)
 
     def beginning(self, text: str) -> Matches:
-        """By names that have all words of a text, the last of them as the beginning of a word.
+        """By names that have, for each word of a text, a word that begins with it."""
+        words = _WORD.findall(text)[:MOST_WORDS]
+        return self.query(" AND ".join(f"{word}*" for word in words)) if words else self._none()
 
-        Raises:
-            QueryError: there are more words than are read.
-        """
-        words = [escaped(word) for word in text.split()]
-        return self.query(" AND ".join(words) + "*") if words else self.everything()
+    def _none(self) -> Matches:
+        return Matches(np.empty(0, dtype=np.int32), self)
 
     def advanced(self, text: str) -> Matches:
         """By all fields, or those that the query names; a record must hold all of the query.

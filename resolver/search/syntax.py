@@ -112,7 +112,6 @@ _BOUNDS = re.compile(
     r"""("(?:[^"\\]|\\.)*"|(?:[^\s\]}"\\]|\\.)+)\s*[\]}]""",
     re.DOTALL,
 )
-_MEANING = re.compile(r"[^\w\s]|\b(?:AND|OR|NOT)\b")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 
 
@@ -136,11 +135,6 @@ def parse(text: str, *, every: bool, fields: bool) -> Clauses:
 def unescaped(text: str) -> str:
     """The text without backslashes that make the next character stand for itself."""
     return _ESCAPE.sub(lambda m: _character(m[1]) if m[1] else m[2], text)
-
-
-def escaped(text: str) -> str:
-    """The text with a backslash before each character that would mean something in a query."""
-    return _MEANING.sub(r"\\\g<0>", text)
 
 
 def _character(code: str) -> str:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from resolver.doors.backend import Backend
 from resolver.doors.batching import TextFailed
 from resolver.doors.matching import Answered
-from resolver.errors import QueryError
 from resolver.matching.decision import Scored
 from resolver.matching.outcome import CountryAgreement, Link
 from resolver.registry.organisation import TYPES, Organisation, OrganisationStatus
@@ -254,13 +253,9 @@ def bare_id(value: object) -> str | None:
 
 
 async def beginning(backend: Backend, text: str, skip: int, limit: int) -> Sequence[Organisation]:
-    """The active organisations whose name has the words of a text, the last one as the beginning
-    of a word."""
+    """The active organisations with a name whose words begin as those of a text."""
     release_id, search = await backend.search()
-    try:
-        matches = search.beginning(text).having("status", {"active"})
-    except QueryError:
-        return []
+    matches = search.beginning(text).having("status", {"active"})
     ror_ids = matches.ror_ids(skip, skip + limit)
     known = await backend.organisations(release_id, ror_ids)
     return [known[ror_id] for ror_id in ror_ids if ror_id in known]
