@@ -38,9 +38,8 @@ AffiliationColumn = Annotated[
     str,
     typer.Option(
         "--column",
-        "--affiliation-column",
         metavar="NAME",
-        help="The column of the affiliations; also written --affiliation-column.",
+        help="The column of the affiliations.",
         rich_help_panel=PANEL,
     ),
 ]

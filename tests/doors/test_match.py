@@ -61,7 +61,7 @@ def test_a_list_comes_back_in_order_with_ids_and_refusals(client: httpx.Client) 
     [
         ("none", None),
         ("brief", {"id", "name", "city", "country", "country_code", "types", "status", "website"}),
-        ("full", {"id", "names", "places", "websites"}),
+        ("full", {"id", "names", "locations", "links"}),
     ],
 )
 def test_organizations_come_as_they_are_asked_for(

@@ -277,7 +277,7 @@ def test_entities_are_suggested_by_the_beginning_of_their_names(client: httpx.Cl
 
     assert OXFORD in suggested("university of ox")
     assert suggested(f"https://ror.org/{OXFORD}") == [OXFORD]
-    assert suggested("100%_") == suggested("\\") == []
+    assert suggested("100%_") == suggested("\\") == suggested("") == []
     first, later = suggested("univ"), suggested("univ", 1)
     assert later[: len(first) - 1] == first[1:]
 

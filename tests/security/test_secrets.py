@@ -34,6 +34,7 @@ VALUES = {
     "broker_url": f"amqp://ada:{SECRET}@mq.invalid:5672//",
     "qdrant_api_key": SECRET,
     "reranker_api_key": SECRET,
+    "serve_rate_url": f"redis://:{SECRET}@redis.invalid:6379/1",
 }
 
 

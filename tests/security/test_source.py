@@ -90,6 +90,7 @@ ALLOWED = {
     ("resolver/database/sampling.py", "SQL"): "one of two operators, constants there",
     ("resolver/database/copying.py", "SQL"): "names of temporary tables, constants of the callers",
     ("resolver/database/schema.py", "SQL"): "the name of a function, a constant there",
+    ("resolver/database/jobs.py", "SQL"): "columns, a constant there",
     ("resolver/database/overrides.py", "SQL"): "columns and conditions, constants there",
     ("resolver/database/releases.py", "SQL"): "names of tables, constants there",
     ("resolver/database/resolver_versions.py", "SQL"): "columns and conditions, constants there",
