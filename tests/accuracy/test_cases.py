@@ -26,27 +26,27 @@ CASES = SHARED / "cases/affiliations.jsonl"
 RIGHT = {
     "LaTeX accents": 2,  # of 2
     "OCR noise, missing or extra spaces": 3,  # of 3
-    "US state or other region with the name of a country": 5,  # of 5
+    "US state or other region with the name of a country": 4,  # of 5
     "acronym + place": 3,  # of 3
     "acronym alone": 5,  # of 6
-    "acronym of a laboratory or department, borne by another organisation": 1,  # of 7
+    "acronym of a laboratory or department, borne by another organisation": 2,  # of 7
     "another country in the organisation’s own name": 2,  # of 2
     "campus of a system": 6,  # of 8
     "capitals, lower case, Web of Science abbreviations": 4,  # of 4
     "company and its subsidiaries": 6,  # of 7
-    "exact name, address in another country than the registry’s": 4,  # of 6
+    "exact name, address in another country than the registry’s": 3,  # of 6
     "funder or government": 2,  # of 3
-    "generic or short name": 8,  # of 8
+    "generic or short name": 6,  # of 8
     "hospital, medical school, university": 1,  # of 3
     "identifier in the string": 3,  # of 3
     "long or prose form": 1,  # of 1
     "markup, entities, footnote marks": 5,  # of 5
     "mojibake, spacing accents, lost accents": 3,  # of 4
-    "near name of another organisation": 5,  # of 10
+    "near name of another organisation": 6,  # of 10
     "non-Latin script": 7,  # of 9
     "one name, several organisations": 3,  # of 5
     "own acronym in brackets is linked to another organisation": 7,  # of 8
-    "person, role, status or remark": 6,  # of 8
+    "person, role, status or remark": 8,  # of 8
     "place only": 7,  # of 7
     "postal or state code read as an acronym": 4,  # of 4
     "renamed, merged, withdrawn": 3,  # of 4
