@@ -21,7 +21,8 @@ def serve(
     ] = 1,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> None:
-    """Answer affiliations over HTTP: in bulk (/match, /jobs) and for OpenRefine (/reconcile).
+    """Answer over HTTP: affiliations in bulk (/match, /jobs), ROR's API (/v2/organizations), and
+    OpenRefine (/reconcile).
 
     Ctrl-C or SIGTERM lets the requests in work finish. /docs describes all requests.
     """
