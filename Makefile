@@ -15,7 +15,7 @@ TORCH ?= torch==2.13.0
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-fast lint format types imports licences audit sbom fuzz benchmark chaos memory secrets alerts clean
+.PHONY: help demo test test-all test-fast lint format types imports docs licences audit sbom fuzz benchmark chaos memory secrets alerts clean
 
 help:  ## Show this list
 	@awk -F':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
@@ -80,6 +80,9 @@ imports: $(VENV)/.full  ## Direction of imports
 	@$(BIN)/lint-imports
 
 ##@ What is installed
+
+docs: $(VENV)/.full  ## The documentation as a site, in .site; a broken link fails
+	@$(BIN)/zensical build --clean --strict
 
 licences: $(VENV)/.full  ## Licences of all that is needed; fails for one that is not in .ci/licences.toml
 	@$(BIN)/python .ci/licences.py

@@ -124,5 +124,13 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         known = schema.setdefault("components", {}).setdefault("schemas", {})
         for name, definition in definitions["$defs"].items():
             known.setdefault(name, definition)
+        # What FastAPI says of parameters that cannot be read is a problem here, too.
+        unread = problems.documented(422)[422]
+        for operations in schema["paths"].values():
+            for operation in operations.values():
+                if "422" in operation["responses"]:
+                    operation["responses"]["422"] = unread
+        for name in ("HTTPValidationError", "ValidationError"):
+            known.pop(name, None)
         app.openapi_schema = schema
     return app.openapi_schema

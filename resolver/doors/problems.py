@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -105,10 +106,18 @@ def problem_of(error: Exception) -> Problem:
         case ResolverError():
             log.error("%s", error)
             return unavailable("this server cannot answer at present; its log says why", seconds=60)
+        case RequestValidationError():
+            return Problem(422, "; ".join(map(_of_parameter, error.errors())))
         case HTTPException():
             return Problem(error.status_code, error.detail, headers=error.headers)
     log.error("a request failed", exc_info=error)
     return Problem(500, "an error in this server; its log says more")
+
+
+def _of_parameter(error: Mapping[str, Any]) -> str:
+    """ "cursor: Input should be a valid integer"."""
+    *_, name = error["loc"]
+    return f"{name}: {error['msg']}"
 
 
 def install(app: FastAPI) -> None:
@@ -117,7 +126,7 @@ def install(app: FastAPI) -> None:
     async def answer(_request: Request, error: Exception) -> Response:
         return problem_of(error).response()
 
-    for kind in (Problem, ResolverError, HTTPException, TimeoutError):
+    for kind in (Problem, ResolverError, RequestValidationError, HTTPException, TimeoutError):
         app.add_exception_handler(kind, answer)
 
 

@@ -42,12 +42,13 @@ def test_the_guide_prints_what_it_shows(
             assert printed.getvalue() == expected, code
 
 
-def test_the_reference_is_made_from_the_docstrings() -> None:
+@pytest.mark.parametrize("of", ["python", "http"])
+def test_the_reference_is_made_from_the_code(of: str) -> None:
     done = subprocess.run(
-        [sys.executable, ".ci/python_reference.py"],
+        [sys.executable, f".ci/{of}_reference.py"],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    written = (ROOT / "docs/python-reference.md").read_text()
-    assert done.stdout == written, "run: python .ci/python_reference.py > docs/python-reference.md"
+    page = f"docs/{of}-reference.md"
+    assert done.stdout == (ROOT / page).read_text(), f"run: python .ci/{of}_reference.py > {page}"

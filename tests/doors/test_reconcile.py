@@ -300,3 +300,10 @@ def test_properties_and_types_are_suggested(
 
 def test_a_preview_of_nothing_is_404(client: httpx.Client) -> None:
     assert client.get("/reconcile/preview", params={"id": "x"}).status_code == 404
+
+
+def test_a_parameter_that_cannot_be_read_is_a_problem_in_words(client: httpx.Client) -> None:
+    answer = client.get("/reconcile/suggest/entity", params={"cursor": "far"})
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"].startswith("cursor: ")
