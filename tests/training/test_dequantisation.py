@@ -63,7 +63,7 @@ def test_the_built_in_reranker_scores_like_its_own_form(tmp_path: Path) -> None:
         floats = load(str(checkpoint), "cpu").score(pairs)
     form = load("builtin", None).score(pairs)
     # 8 bits against floats: the same that the export itself costs.
-    assert np.abs(floats - form).mean() < 0.2
+    assert np.abs(floats - form).mean() < 0.3
     assert np.corrcoef(floats, form)[0, 1] > 0.99
 
 
