@@ -87,8 +87,12 @@ def listening(host: str, port: int) -> socket.socket:
         SettingsError: it cannot.
     """
     try:
-        (family, _, _, _, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        (family, kind, protocol, _, address), *_ = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )
+        # With its protocol: asyncio sends at once (TCP_NODELAY) on sockets that say they are TCP
+        # alone, and an answer in two pieces would wait 40 ms for the client's acknowledgement.
+        listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(BACKLOG)

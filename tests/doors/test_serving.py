@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from support.next_release import ICELAND, write_next_release
 from support.serving import command, free_port, serving
 
 from resolver.doors.limits import Keys
+from resolver.doors.serving import listening
 from resolver.errors import SettingsError
 from resolver.release.update import update
 from resolver.service.installation import Installation
@@ -93,6 +95,12 @@ def test_rates_are_counted_in_redis_for_all_servers(settings: Settings, redis_ur
         with serving(limited) as (client, _app):
             statuses += [client.get("/reconcile").status_code for _ in range(2)]
     assert statuses == [200, 200, 429, 429]
+
+
+def test_answers_are_sent_at_once() -> None:
+    # asyncio sets TCP_NODELAY on sockets of this protocol alone; else a request takes 40 ms longer.
+    with listening("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_nobody_is_refused_while_redis_is_away(settings: Settings) -> None:
