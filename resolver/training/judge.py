@@ -157,8 +157,8 @@ def unseen(
     `left_out` of `folds` (None: of none); all `further` ones; and strings made in the scripts of
     held-out organisations.
     """
-    rest, held = split(labelled)
-    of_one = [item for item in rest if fold(item.affiliation, folds) == left_out]
+    _, held = split(labelled)
+    of_one = [] if left_out is None else of_fold(labelled, left_out, folds)
     active = [o for o in organisations if o.status is OrganisationStatus.ACTIVE]
     made = in_their_scripts(active, count=IN_THEIR_SCRIPTS, seed=seed)
     every = [*held, *of_one, *further, *made]
