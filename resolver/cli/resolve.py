@@ -120,7 +120,8 @@ def resolve(
     ):
         for chunk in _chunks(records, 1 if sys.stdin.isatty() and not affiliations else CHUNK):
             outcomes = matcher.resolve([record.affiliation for record in chunk])
-            organisations = linked_organisations(matcher.recall.index, outcomes)
+            # The table for people shows no places.
+            organisations = linked_organisations(matcher.recall.index, outcomes) if as_json else {}
             for record, outcome in zip(chunk, outcomes, strict=True):
                 key = _key(record) if identified else {}
                 if as_json:
