@@ -26,6 +26,15 @@ def test_a_row_goes_down_every_tree(row: tuple[float, float], odds: float) -> No
     assert TREES.odds(np.array([row]))[0] == pytest.approx(odds)
 
 
+def test_calibrated_odds_are_on_a_line() -> None:
+    table = np.array([[-1.0, 1.0], [0.1, 0.5], [9.0, 0.6]])
+    calibrated = TREES.calibrated(1.5, -0.25)
+    assert calibrated.odds(table) == pytest.approx(1.5 * TREES.odds(table) - 0.25)
+    steps = [added for _, added in TREES.steps(table)]
+    for (_, added), before in zip(calibrated.steps(table), steps, strict=True):
+        assert added == pytest.approx(1.5 * before)
+
+
 def test_no_rows() -> None:
     assert TREES.odds(np.empty((0, 2))).shape == (0,)
 
