@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,20 +23,23 @@ from sqlalchemy import Engine
 from starlette.responses import Response
 
 from resolver.database import jobs
-from resolver.database.jobs import Job, Row
+from resolver.database.jobs import Job, Row, StoredAnswer
 from resolver.doors.backend import Backend
-from resolver.doors.lines import JSON, NDJSON, Asked, Lines, content_type, read, read_line
+from resolver.doors.lines import JSON, NDJSON, Asked, Lines, content_type, json_of, read, read_line
 from resolver.doors.match import (
+    Detail,
     Streamed,
-    described,
     detail_of,
+    link_of,
+    organisations_of,
     policy_in_query,
+    read_document,
+    result_of,
+    unanswered,
 )
 from resolver.doors.problems import UNAVAILABLE, Problem, documented
 from resolver.errors import ResolverError
 from resolver.registry.organisation import Organisation
-from resolver.registry.ror_id import ROR_URL
-from resolver.validation import json_kind
 from resolver.workers.client import enqueue
 
 log = logging.getLogger(__name__)
@@ -362,7 +365,7 @@ def router(door: Jobs) -> APIRouter:
 
 def _read_body(
     kind: str, body: bytes, query: dict[str, str]
-) -> tuple[list[Asked], dict[str, object], str]:
+) -> tuple[list[Asked], dict[str, object], Detail]:
     """The affiliations, the policy and the detail of a request.
 
     Raises:
@@ -376,20 +379,8 @@ def _read_body(
             read_line(index, line) for index, line in enumerate([*lines.add(body), *lines.end()])
         ]
     else:
-        try:
-            document = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise Problem(400, f"the body is not JSON: {error.msg}") from error
-        if not isinstance(document, dict) or not isinstance(document.get("affiliations"), list):
-            raise Problem(422, "affiliations: not a list")
-        if unknown := sorted(document.keys() - {"affiliations", "policy", "organizations"}):
-            raise Problem(422, f"{unknown[0][:80]}: no such key")
-        given = document.get("policy")
-        if given is not None and not isinstance(given, dict):
-            raise Problem(422, f"policy: is {json_kind(given)}, not an object")
-        policy = given or {}
-        detail = detail_of(document.get("organizations", "none"))
-        asked = [read(index, value) for index, value in enumerate(document["affiliations"])]
+        affiliations, policy, detail = read_document(json_of(body))
+        asked = [read(index, value) for index, value in enumerate(affiliations)]
     if len(asked) > MAX_AFFILIATIONS:
         raise Problem(
             413, f"{len(asked):,} affiliations; {MAX_AFFILIATIONS:,} are the most of a job"
@@ -399,56 +390,41 @@ def _read_body(
 
 async def _result_lines(backend: Backend, job: Job, rows: Sequence[Row]) -> AsyncIterator[bytes]:
     engine = backend.matching.engine
+    detail = detail_of(job.organizations)
     for first in range(0, len(rows), jobs.BATCH):
         piece = rows[first : first + jobs.BATCH]
         answers = await asyncio.to_thread(jobs.answers, engine, job, first, first + len(piece))
-        described_by: dict[int, dict[str, Organisation]] = {}
-        if job.organizations != "none":
-            wanted: dict[int, set[str]] = {}
-            for answer in answers.values():
-                of_release = wanted.setdefault(answer.release_id, set())
-                of_release.update(link.ror_id for link in answer.links)
-            for release_id, ror_ids in wanted.items():
-                described_by[release_id] = await backend.organisations(release_id, ror_ids)
-        lines = []
-        for number, (identifier, text, refusal) in enumerate(piece, start=first):
-            result: dict[str, Any] = {
-                "index": number,
-                "id": identifier,
-                "status": "refused",
-                "links": [],
-                "reason": refusal,
-            }
-            if text is not None:
-                stored = answers.get(number)
-                if stored is None:
-                    result |= {"status": "failed", "reason": "its answer was withdrawn"}
-                else:
-                    organisations = described_by.get(stored.release_id, {})
-                    result |= {
-                        "status": "linked" if stored.links else "no_match",
-                        "links": [
-                            {
-                                "ror_id": ROR_URL + link.ror_id,
-                                "name": link.name,
-                                "probability": round(link.probability, 4),
-                                "matched_text": link.matched_text,
-                            }
-                            | _organisation(organisations, link.ror_id, job.organizations)
-                            for link in stored.links
-                        ],
-                        "reason": stored.reason,
-                        "release": stored.release,
-                        "resolver_version": str(stored.version_id),
-                    }
-            lines.append(orjson.dumps(result, option=orjson.OPT_APPEND_NEWLINE))
-        yield b"".join(lines)
+        organisations = await organisations_of(
+            backend,
+            (
+                (answer.release_id, [link.ror_id for link in answer.links])
+                for answer in answers.values()
+            ),
+            detail,
+        )
+        results = (
+            _result(Asked(number, *row), answers.get(number), organisations, detail)
+            for number, row in enumerate(piece, start=first)
+        )
+        yield b"".join(orjson.dumps(result, option=orjson.OPT_APPEND_NEWLINE) for result in results)
 
 
-def _organisation(
-    organisations: dict[str, Organisation], ror_id: str, detail: str
+def _result(
+    asked: Asked,
+    answer: StoredAnswer | None,
+    organisations: Mapping[int, Mapping[str, Organisation]],
+    detail: Detail,
 ) -> dict[str, Any]:
-    if detail == "none":
-        return {}
-    organisation = organisations.get(ror_id)
-    return {"organization": organisation and described(organisation, detail_of(detail))}
+    if asked.text is None:
+        return unanswered(asked, "refused", asked.refusal)
+    if answer is None:
+        return unanswered(asked, "failed", "its answer was withdrawn")
+    of_release = organisations.get(answer.release_id)
+    links = [
+        link_of(link.ror_id, link.name, link.probability, link.matched_text, of_release, detail)
+        for link in answer.links
+    ]
+    return result_of(asked, "linked" if links else "no_match", links, answer.reason) | {
+        "release": answer.release,
+        "resolver_version": str(answer.version_id),
+    }

@@ -131,13 +131,12 @@ async def asked_lines(request: Request) -> AsyncIterator[list[Asked]]:
         receiving.cancel()
 
 
-async def json_body(request: Request) -> Any:
-    """The body as JSON.
+def json_of(body: bytes) -> Any:
+    """A body as JSON.
 
     Raises:
         Problem: 400, it is none.
     """
-    body = await request.body()
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:

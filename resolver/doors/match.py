@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args
 
 import orjson
@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from resolver.doors.backend import LARGEST_BATCH, Backend
 from resolver.doors.batching import TextFailed
-from resolver.doors.lines import JSON, NDJSON, Asked, asked_lines, content_type, json_body, read
+from resolver.doors.lines import JSON, NDJSON, Asked, asked_lines, content_type, json_of, read
 from resolver.doors.matching import Answered, Choices
 from resolver.doors.problems import Problem, documented, problem_of
 from resolver.doors.ror.record import published
@@ -231,7 +231,7 @@ def router(backend: Backend) -> APIRouter:
         _require_task(task)
         if content_type(request) != JSON:
             raise Problem(415, f"send {JSON}")
-        body = await json_body(request)
+        body = json_of(await request.body())
         inputs = body.get("inputs") if isinstance(body, dict) else None
         if not isinstance(inputs, list) or not all(isinstance(text, str) for text in inputs):
             raise Problem(422, "inputs: not a list of strings")
@@ -263,8 +263,12 @@ async def _in_time(
         return await backend.answers(texts, choices)
 
 
-async def _match_json(backend: Backend, request: Request) -> Response:
-    body = await json_body(request)
+def read_document(body: object) -> tuple[list[Any], dict[str, object], Detail]:
+    """The affiliations, the policy and the detail of a `MatchRequest`.
+
+    Raises:
+        Problem: 422, it is none. The policy's choices are checked by `Backend.choices`.
+    """
     if not isinstance(body, dict):
         raise Problem(422, f"the body is {json_kind(body)}, not an object with affiliations")
     if unknown := sorted(body.keys() - {"affiliations", "policy", "organizations"}):
@@ -272,12 +276,16 @@ async def _match_json(backend: Backend, request: Request) -> Response:
     affiliations = body.get("affiliations")
     if not isinstance(affiliations, list):
         raise Problem(422, f"affiliations: is {json_kind(affiliations)}, not a list")
-    _require_few(affiliations)
     policy = body.get("policy")
     if policy is not None and not isinstance(policy, dict):
         raise Problem(422, f"policy: is {json_kind(policy)}, not an object")
-    choices = backend.choices(policy or {})
-    detail = detail_of(body.get("organizations", "none"))
+    return affiliations, policy or {}, detail_of(body.get("organizations", "none"))
+
+
+async def _match_json(backend: Backend, request: Request) -> Response:
+    affiliations, policy, detail = read_document(json_of(await request.body()))
+    _require_few(affiliations)
+    choices = backend.choices(policy)
     asked = [read(index, value) for index, value in enumerate(affiliations)]
     texts = [entry.text for entry in asked if entry.text is not None]
     async with asyncio.timeout(backend.settings.serve_seconds):
@@ -331,7 +339,7 @@ async def match_stream(
             if not sent:
                 raise
             reason = problem_of(error).detail
-            return b"".join(_line(_unanswered(entry, "failed", reason)) for entry in entries)
+            return b"".join(_line(unanswered(entry, "failed", reason)) for entry in entries)
 
     try:
         try:
@@ -351,7 +359,7 @@ async def match_stream(
                 raise
             while in_work:
                 yield await in_work.popleft()
-            yield _line(_unanswered(Asked(index, None, None), "failed", problem.detail))
+            yield _line(unanswered(Asked(index, None, None), "failed", problem.detail))
         while in_work:
             lines = await in_work.popleft()
             sent = True
@@ -418,37 +426,83 @@ async def results_of(
     detail: Detail,
 ) -> list[dict[str, Any]]:
     """The result of each entry; `answers` has one for each that has a text."""
-    organisations: dict[int, dict[str, Organisation]] = {}
-    if detail != "none":
-        linked: dict[int, set[str]] = {}
-        for answer in answers:
-            if isinstance(answer, Answered):
-                links = {link.ror_id for link in answer.outcome.links}
-                linked.setdefault(answer.release_id, set()).update(links)
-        for release_id, ror_ids in linked.items():
-            organisations[release_id] = await backend.organisations(release_id, ror_ids)
+    organisations = await organisations_of(
+        backend,
+        (
+            (answer.release_id, [link.ror_id for link in answer.outcome.links])
+            for answer in answers
+            if isinstance(answer, Answered)
+        ),
+        detail,
+    )
     left = iter(answers)
     results = []
     for entry in asked:
         if entry.text is None:
-            results.append(_unanswered(entry, "refused", entry.refusal))
+            results.append(unanswered(entry, "refused", entry.refusal))
             continue
         answer = next(left)
         if isinstance(answer, TextFailed):
-            results.append(_unanswered(entry, "failed", answer.problem))
+            results.append(unanswered(entry, "failed", answer.problem))
         else:
             results.append(_result(entry, answer, organisations.get(answer.release_id), detail))
     return results
 
 
-def _unanswered(asked: Asked, status: str, reason: str | None) -> dict[str, Any]:
+async def organisations_of(
+    backend: Backend, linked: Iterable[tuple[int, Iterable[str]]], detail: str
+) -> dict[int, dict[str, Organisation]]:
+    """The organisations that answers link, by release; none where no detail is asked for.
+
+    `linked` has the key of the release and the ROR ids of each answer.
+    """
+    wanted: dict[int, set[str]] = {}
+    if detail != "none":
+        for release_id, ror_ids in linked:
+            wanted.setdefault(release_id, set()).update(ror_ids)
+    return {
+        release_id: await backend.organisations(release_id, ror_ids)
+        for release_id, ror_ids in wanted.items()
+    }
+
+
+def unanswered(asked: Asked, status: str, reason: str | None) -> dict[str, Any]:
+    """The result of an affiliation that was refused, or that failed."""
+    return result_of(asked, status, [], reason)
+
+
+def result_of(
+    asked: Asked, status: str, links: Sequence[dict[str, Any]], reason: str | None
+) -> dict[str, Any]:
+    """The result of an affiliation, as `Result`."""
     return {
         "index": asked.index,
         "id": asked.id,
         "status": status,
-        "links": [],
+        "links": links,
         "reason": reason,
     }
+
+
+def link_of(
+    ror_id: str,
+    name: str,
+    probability: float,
+    matched_text: str,
+    organisations: Mapping[str, Organisation] | None,
+    detail: Detail,
+) -> dict[str, Any]:
+    """A link of a result; `organisations` are those of its release, if any detail is asked for."""
+    link: dict[str, Any] = {
+        "ror_id": ROR_URL + ror_id,
+        "name": name,
+        "probability": round(probability, 4),
+        "matched_text": matched_text,
+    }
+    if detail != "none":
+        organisation = (organisations or {}).get(ror_id)
+        link["organization"] = organisation and described(organisation, detail)
+    return link
 
 
 def _result(
@@ -458,25 +512,19 @@ def _result(
     detail: Detail,
 ) -> dict[str, Any]:
     outcome = answer.outcome
-    links = []
-    for link in outcome.links:
-        entry: dict[str, Any] = {
-            "ror_id": ROR_URL + link.ror_id,
-            "name": link.name,
-            "probability": round(link.probability, 4),
-            "matched_text": link.evidence.text if link.evidence else "",
-        }
-        if organisations is not None:
-            organisation = organisations.get(link.ror_id)
-            entry["organization"] = organisation and described(organisation, detail)
-        links.append(entry)
-    return {
-        "index": asked.index,
-        "id": asked.id,
-        "status": outcome.status.value,
-        "links": links,
-        "reason": outcome.reason.value if outcome.reason else None,
-    }
+    links = [
+        link_of(
+            link.ror_id,
+            link.name,
+            link.probability,
+            link.evidence.text if link.evidence else "",
+            organisations,
+            detail,
+        )
+        for link in outcome.links
+    ]
+    reason = outcome.reason.value if outcome.reason else None
+    return result_of(asked, outcome.status.value, links, reason)
 
 
 def described(organisation: Organisation, detail: Detail) -> dict[str, Any]:
