@@ -21,6 +21,7 @@ from sqlalchemy import Connection, Engine, text
 
 from resolver.database import records
 from resolver.database.connection import transaction
+from resolver.matching.outcome import Link
 
 SOURCE = "job:"
 """What the source of a job's records begins with."""
@@ -61,18 +62,21 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class StoredLink:
-    """A link of a stored answer."""
+    """A link of a stored answer, without its evidence but for the part of the text that has the
+    name: from character `start` to before `end`, both 0 where no part has it."""
 
-    ror_id: str
-    name: str
-    probability: float
-    matched_text: str
+    link: Link
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """The present answer to an affiliation of a job: links, most probable first, or the reason."""
+    """The present answer to an affiliation of a job: links, most probable first, or the reason.
 
+    `text` is the affiliation as it was read."""
+
+    text: str
     reason: str | None
     links: Sequence[StoredLink]
     version_id: int
@@ -186,9 +190,9 @@ def answers(engine: Engine, job: Job, first: int, last: int) -> dict[int, Stored
     with transaction(engine) as connection:
         found = connection.execute(
             text(
-                "SELECT number, o.reason, o.resolver_version_id, v.release_id, r.version,"
-                " l.ror_id, l.name, l.probability, substr(a.text, l.text_start + 1,"
-                " l.text_end - l.text_start) AS matched"
+                "SELECT number, a.text, o.reason, o.resolver_version_id, v.release_id, r.version,"
+                " l.ror_id, l.name, l.matched_name, l.score, l.probability, l.rank, l.stands_for,"
+                " l.text_start, l.text_end"
                 " FROM generate_series(CAST(:first AS integer), CAST(:last AS integer) - 1) number"
                 " JOIN source_record s ON s.external_id = CAST(number AS text)"
                 " AND s.source = :source AND s.position = 0"
@@ -202,22 +206,29 @@ def answers(engine: Engine, job: Job, first: int, last: int) -> dict[int, Stored
             {"first": first, "last": last, "source": job.source},
         ).all()
     by_number: dict[int, StoredAnswer] = {}
-    for (
-        number,
-        reason,
-        version_id,
-        release_id,
-        release,
-        ror_id,
-        name,
-        probability,
-        matched,
-    ) in found:
-        link = [StoredLink(ror_id, name, probability, matched or "")] if ror_id else []
-        earlier = by_number.get(number)
-        links = [*earlier.links, *link] if earlier else link
-        by_number[number] = StoredAnswer(reason, links, version_id, release_id, release)
+    for number, affiliation, reason, version_id, release_id, release, *columns in found:
+        links = list(by_number[number].links) if number in by_number else []
+        if columns[0] is not None:
+            links.append(_stored_link(*columns))
+        by_number[number] = StoredAnswer(
+            affiliation, reason, links, version_id, release_id, release
+        )
     return by_number
+
+
+def _stored_link(
+    ror_id: str,
+    name: str,
+    matched_name: str,
+    score: float | None,
+    probability: float,
+    rank: int,
+    stands_for: Sequence[str],
+    start: int | None,
+    end: int | None,
+) -> StoredLink:
+    link = Link(ror_id, name, matched_name, score, probability, rank, stands_for=tuple(stands_for))
+    return StoredLink(link, start or 0, end or 0)
 
 
 def cancel(engine: Engine, job: Job) -> None:

@@ -397,7 +397,7 @@ async def _result_lines(backend: Backend, job: Job, rows: Sequence[Row]) -> Asyn
         organisations = await organisations_of(
             backend,
             (
-                (answer.release_id, [link.ror_id for link in answer.links])
+                (answer.release_id, [stored.link.ror_id for stored in answer.links])
                 for answer in answers.values()
             ),
             detail,
@@ -421,10 +421,13 @@ def _result(
         return unanswered(asked, "failed", "its answer was withdrawn")
     of_release = organisations.get(answer.release_id)
     links = [
-        link_of(link.ror_id, link.name, link.probability, link.matched_text, of_release, detail)
-        for link in answer.links
+        link_of(stored.link, answer.text, (stored.start, stored.end), of_release, detail)
+        for stored in answer.links
     ]
-    return result_of(asked, "linked" if links else "no_match", links, answer.reason) | {
+    status = "linked" if links else "no_match"
+    return result_of(asked, status, answer.text, links, answer.reason) | {
+        # Whoever reads the results need not be who sent the job.
+        "affiliation": asked.text,
         "release": answer.release,
         "resolver_version": str(answer.version_id),
     }

@@ -20,6 +20,7 @@ from resolver.doors.lines import JSON, NDJSON, Asked, asked_lines, content_type,
 from resolver.doors.matching import Answered, Choices
 from resolver.doors.problems import Problem, documented, problem_of
 from resolver.doors.ror.record import published
+from resolver.matching import outcome
 from resolver.registry.organisation import Organisation
 from resolver.registry.ror_id import ROR_URL
 from resolver.validation import json_kind
@@ -71,8 +72,21 @@ class Link(BaseModel):
 
     ror_id: str
     name: str
+    matched_name: str = Field(description="The name of the organisation that the affiliation has")
     probability: Annotated[float, Field(ge=0, le=1)]
-    matched_text: str = Field(description="The part of the affiliation that the name stands on")
+    score: float | None = Field(
+        description="The cross-encoder's logit; null where a curator decided and it was not read"
+    )
+    matched_text: str = Field(
+        description="The part of `text` that the name stands on; empty where the name is written "
+        "otherwise, as in another script"
+    )
+    start: Annotated[int, Field(ge=0, description="Where `matched_text` begins in `text`, from 0")]
+    end: Annotated[int, Field(ge=0, description="Where it ends")]
+    stands_for: list[str] = Field(
+        description="ROR ids of what the affiliation names, where this organisation was put in "
+        "their place, as `level` and `succession` ask for"
+    )
     organization: dict[str, Any] | None = None
 
 
@@ -86,6 +100,10 @@ class Result(BaseModel):
     index: Annotated[int, Field(ge=0)]
     id: str | int | None
     status: Literal["linked", "no_match", "refused", "failed"]
+    text: str | None = Field(
+        description="The affiliation as it was read: entities, tags and white space resolved, "
+        "damage mended; null where it was refused or failed"
+    )
     links: list[Link]
     reason: str | None
 
@@ -468,41 +486,52 @@ async def organisations_of(
 
 def unanswered(asked: Asked, status: str, reason: str | None) -> dict[str, Any]:
     """The result of an affiliation that was refused, or that failed."""
-    return result_of(asked, status, [], reason)
+    return result_of(asked, status, None, [], reason)
 
 
 def result_of(
-    asked: Asked, status: str, links: Sequence[dict[str, Any]], reason: str | None
+    asked: Asked,
+    status: str,
+    text: str | None,
+    links: Sequence[dict[str, Any]],
+    reason: str | None,
 ) -> dict[str, Any]:
     """The result of an affiliation, as `Result`."""
     return {
         "index": asked.index,
         "id": asked.id,
         "status": status,
+        "text": text,
         "links": links,
         "reason": reason,
     }
 
 
 def link_of(
-    ror_id: str,
-    name: str,
-    probability: float,
-    matched_text: str,
+    link: outcome.Link,
+    text: str,
+    span: tuple[int, int],
     organisations: Mapping[str, Organisation] | None,
     detail: Detail,
 ) -> dict[str, Any]:
-    """A link of a result; `organisations` are those of its release, if any detail is asked for."""
-    link: dict[str, Any] = {
-        "ror_id": ROR_URL + ror_id,
-        "name": name,
-        "probability": round(probability, 4),
-        "matched_text": matched_text,
+    """A link of a result, as `Link`. The name stands on the part `span` of `text`, the affiliation
+    as it was read; `organisations` are those of its release, if any detail is asked for."""
+    start, end = span
+    shown: dict[str, Any] = {
+        "ror_id": ROR_URL + link.ror_id,
+        "name": link.name,
+        "matched_name": link.matched_name,
+        "probability": round(link.probability, 4),
+        "score": None if link.score is None else round(link.score, 4),
+        "matched_text": text[start:end],
+        "start": start,
+        "end": end,
+        "stands_for": [ROR_URL + ror_id for ror_id in link.stands_for],
     }
     if detail != "none":
-        organisation = (organisations or {}).get(ror_id)
-        link["organization"] = organisation and described(organisation, detail)
-    return link
+        organisation = (organisations or {}).get(link.ror_id)
+        shown["organization"] = organisation and described(organisation, detail)
+    return shown
 
 
 def _result(
@@ -511,20 +540,20 @@ def _result(
     organisations: Mapping[str, Organisation] | None,
     detail: Detail,
 ) -> dict[str, Any]:
-    outcome = answer.outcome
     links = [
         link_of(
-            link.ror_id,
-            link.name,
-            link.probability,
-            link.evidence.text if link.evidence else "",
+            link,
+            answer.text,
+            (link.evidence.start, link.evidence.end) if link.evidence else (0, 0),
             organisations,
             detail,
         )
-        for link in outcome.links
+        for link in answer.outcome.links
     ]
-    reason = outcome.reason.value if outcome.reason else None
-    return result_of(asked, outcome.status.value, links, reason)
+    reason = answer.outcome.reason
+    return result_of(
+        asked, answer.outcome.status.value, answer.text, links, reason and reason.value
+    )
 
 
 def described(organisation: Organisation, detail: Detail) -> dict[str, Any]:

@@ -48,8 +48,11 @@ def choices_of(policy: dict[str, object]) -> Choices:
 
 @dataclass(frozen=True)
 class Answered:
-    """An affiliation's judgement, with the policy and the resolver version that it was made by."""
+    """An affiliation's judgement, with the policy and the resolver version that it was made by.
 
+    `text` is the affiliation as it was read (`resolver.text.affiliation.Affiliation.text`)."""
+
+    text: str
     judgement: Judgement
     policy: Policy
     version_id: int
@@ -118,8 +121,10 @@ class Matching:
         applying = overrides.applying(service.engine, normalised) if normalised else {}
         judgements = service.matcher.judgements(read, policy, applying, explained=False)
         return [
-            Answered(judgement, policy, version.id, version.release_id, version.release)
-            for judgement in judgements
+            Answered(
+                affiliation.text, judgement, policy, version.id, version.release_id, version.release
+            )
+            for affiliation, judgement in zip(read, judgements, strict=True)
         ]
 
     def organisations(self, release_id: int, ror_ids: Collection[str]) -> dict[str, Organisation]:

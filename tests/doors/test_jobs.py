@@ -77,7 +77,11 @@ def test_a_job_is_accepted_worked_and_read(deployment: Deployment) -> None:
     assert got[0]["id"] == "row 0"
     assert got[0]["status"] == "linked"
     assert got[0]["links"][0]["ror_id"] == OXFORD
-    assert got[0]["links"][0]["matched_text"] == "Univ. of Oxford"
+    assert got[0]["affiliation"] == got[0]["text"] == "Univ. of Oxford, UK, room 0"
+    link = got[0]["links"][0]
+    assert link["matched_text"] == "Univ. of Oxford" == got[0]["text"][: link["end"]]
+    assert (link["matched_name"], link["start"], link["stands_for"]) == ("University of Oxford", 0, [])
+    assert isinstance(link["score"], float)
     assert got[0]["links"][0]["organization"]["country_code"] == "GB"
     assert got[0]["release"]
     assert (got[1]["status"], got[1]["links"]) == ("refused", [])

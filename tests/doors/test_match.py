@@ -52,8 +52,21 @@ def test_a_list_comes_back_in_order_with_ids_and_refusals(client: httpx.Client) 
     ]
     link = body["results"][0]["links"][0]
     assert link["name"] == "University of Oxford"
+    assert link["matched_name"]
     assert link["matched_text"] == "Univ. of Oxford"
+    assert body["results"][0]["text"][link["start"] : link["end"]] == link["matched_text"]
     assert 0.5 <= link["probability"] <= 1
+    assert isinstance(link["score"], float)
+    assert [r["text"] and r["text"][:5] for r in body["results"]] == [
+        "Univ.", "", None, "Unive", None, "xxxxx",
+    ]  # fmt: skip
+
+
+def test_what_stands_for_another_says_so(client: httpx.Client) -> None:
+    body = {"affiliations": ["King's College London"], "policy": {"level": "top-parent"}}
+    (link,) = client.post("/match", json=body).json()["results"][0]["links"]
+    assert link["ror_id"] == "https://ror.org/04cw6st05"
+    assert link["stands_for"] == ["https://ror.org/0220mzb33"]
 
 
 @pytest.mark.parametrize(
