@@ -27,8 +27,12 @@ from sqlalchemy import Engine, make_url, text
 from support import postgres_servers
 
 if TYPE_CHECKING:
+    import httpx
+    from fastapi import FastAPI
+
     from resolver.matching.matcher import Matcher
     from resolver.registry.organisation import Organisation
+    from resolver.settings import Settings
 
 IN_CI = bool(os.environ.get("CI"))
 
@@ -266,6 +270,41 @@ def prepared(
     with Installation(settings) as made:
         load_and_index(made)
     return url, home
+
+
+@pytest.fixture(scope="session")
+def served_settings(
+    prepared: tuple[str, Path],
+    copied_database: Callable[[str | None], str],
+    redis_server_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Settings:
+    """The sample, loaded and indexed, with a broker that no worker listens to."""
+    from pydantic import SecretStr
+
+    from resolver.settings import Settings
+
+    url, home = prepared
+    copy = tmp_path_factory.mktemp("served")
+    shutil.copytree(home, copy, symlinks=True, dirs_exist_ok=True)
+    return Settings(  # type: ignore[call-arg]
+        _env_file=None,
+        home=copy,
+        database_url=SecretStr(copied_database(url)),
+        broker_url=SecretStr(redis_server_url),
+        threads=1,
+        # Cores that others use too should fail no test.
+        serve_seconds=300,
+    )
+
+
+@pytest.fixture(scope="session")
+def served(served_settings: Settings) -> Iterator[tuple[httpx.Client, FastAPI]]:
+    """A server on the sample, and its application."""
+    from support.serving import serving
+
+    with serving(served_settings) as served:
+        yield served
 
 
 @pytest.fixture
