@@ -19,8 +19,8 @@ import resolver
 from resolver import errors
 
 ORDER = (
-    "Resolver", "Answer", "LinkedOrganisation", "Reason", "PolicyChoices", "enqueue", "withdraw",
-    "EnqueueReport", "Settings", "ResolverError",
+    "Resolver", "Answer", "LinkedOrganisation", "Reason", "PolicyChoices", "AsyncResolver", "Job",
+    "enqueue", "withdraw", "EnqueueReport", "Settings", "ResolverError",
 )  # fmt: skip
 
 HEAD = """\
@@ -29,6 +29,8 @@ HEAD = """\
 What `from resolver import …` gives, made from the docstrings by `.ci/python_reference.py`;
 [docs/python.md](python.md) shows how it is used. `resolver.__version__` is the version.
 """
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 WIDTH = 92
 """Characters of a signature in one line."""
@@ -45,7 +47,7 @@ def section(name: str) -> Iterator[str]:
     value = getattr(resolver, name)
     [node] = ast.parse(textwrap.dedent(inspect.getsource(value))).body
     yield from (f"## `{name}`", "")
-    if isinstance(node, ast.FunctionDef):
+    if isinstance(node, Function):
         yield from code(signature(node))
         yield from markdown(value.__doc__)
     elif isinstance(node, ast.ClassDef):
@@ -70,7 +72,7 @@ def declaration(node: ast.ClassDef, value: type) -> Iterator[str]:
 def methods(node: ast.ClassDef) -> Iterator[str]:
     overloads: list[str] = []
     for member in node.body:
-        if not isinstance(member, ast.FunctionDef) or member.name.startswith("_"):
+        if not isinstance(member, Function) or member.name.startswith("_"):
             continue
         decorators = [source(decorator) for decorator in member.decorator_list]
         if "overload" in decorators:
@@ -96,7 +98,7 @@ def values(node: ast.ClassDef, kind: type[Enum]) -> Iterator[str]:
     yield ""
 
 
-def signature(node: ast.FunctionDef, *, name: str | None = None, returns: bool = True) -> str:
+def signature(node: Function, *, name: str | None = None, returns: bool = True) -> str:
     """As it is written in the source, without `self`; over several lines where it is long."""
     arguments = node.args
     plain = [*arguments.posonlyargs, *arguments.args]
@@ -108,11 +110,17 @@ def signature(node: ast.FunctionDef, *, name: str | None = None, returns: bool =
     if arguments.kwarg:
         parts.append(f"**{parameter(arguments.kwarg, None)}")
     result = f" -> {source(node.returns)}" if returns and node.returns else ""
-    start = f"{name or node.name}("
+    awaited = "async " if isinstance(node, ast.AsyncFunctionDef) and not _streams(node) else ""
+    start = f"{awaited}{name or node.name}("
     line = f"{start}{', '.join(parts)}){result}"
     if len(line) <= WIDTH:
         return line
     return "\n".join([start, *(f"    {part}," for part in parts), f"){result}"])
+
+
+def _streams(node: Function) -> bool:
+    """Whether it is called without ``await``, in ``async for``."""
+    return any(isinstance(part, ast.Yield) for part in ast.walk(node))
 
 
 def parameter(argument: ast.arg, default: ast.expr | None) -> str:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from resolver.api.answer import Answer, LinkedOrganisation
+    from resolver.api.async_resolver import AsyncResolver
     from resolver.api.choices import PolicyChoices
+    from resolver.api.job import Job
     from resolver.api.resolver import Resolver
     from resolver.errors import ResolverError
     from resolver.matching.outcome import Reason
@@ -25,7 +27,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Answer",
+    "AsyncResolver",
     "EnqueueReport",
+    "Job",
     "LinkedOrganisation",
     "PolicyChoices",
     "Reason",
@@ -39,7 +43,9 @@ __all__ = [
 
 _MODULES = {
     "Answer": "resolver.api.answer",
+    "AsyncResolver": "resolver.api.async_resolver",
     "EnqueueReport": "resolver.workers.client",
+    "Job": "resolver.api.job",
     "LinkedOrganisation": "resolver.api.answer",
     "PolicyChoices": "resolver.api.choices",
     "Reason": "resolver.matching.outcome",

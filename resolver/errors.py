@@ -28,6 +28,11 @@
     ├── QueueFull                     a queue has as many messages as it may
     ├── MessageError                  a task message as a whole cannot be used
     ├── AffiliationsError             what is given to a Resolver is no list of texts
+    ├── ServerProblem                 resolver serve answers an AsyncResolver in an unknown form
+    │   ├── ServerUnavailable         it does not answer, is full or stops, whatever is tried
+    │   ├── RequestRefused            it refuses a request: its key, its policy, its size
+    │   ├── JobFailed                 a job failed or was cancelled
+    │   └── JobIncomplete             a job is finished, and some affiliations have no answer
     ├── IntakeError                   one incoming record is refused
     ├── FileBroken                    a file of affiliations ends in the middle
     ├── GoldError                     a labelled file for evaluation or training cannot be read
@@ -38,6 +43,9 @@ ever turned into "no match".
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class ResolverError(Exception):
@@ -177,6 +185,59 @@ class MessageError(ResolverError):
 
 class AffiliationsError(ResolverError, TypeError):
     """What is given to a `Resolver` is no list of texts."""
+
+
+class ServerProblem(ResolverError):
+    """A server (`resolver serve`) cannot be used as an `AsyncResolver` uses it.
+
+    `status` is that of its answer, None where there was none.
+    """
+
+    def __init__(
+        self, problem: str, *, remedy: str | None = None, status: int | None = None
+    ) -> None:
+        self.status = status
+        super().__init__(problem, remedy=remedy)
+
+
+class ServerUnavailable(ServerProblem):
+    """The server does not answer, is full or stops; `wait` has the seconds that it asks to wait."""
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        remedy: str | None = None,
+        status: int | None = None,
+        wait: float | None = None,
+    ) -> None:
+        self.wait = wait
+        super().__init__(problem, remedy=remedy, status=status)
+
+
+class RequestRefused(ServerProblem):
+    """The server refuses a request, and would refuse it again."""
+
+
+class JobFailed(ServerProblem):
+    """A job failed or was cancelled."""
+
+
+class JobIncomplete(ServerProblem):
+    """A job is finished, and some of its affiliations have no answer.
+
+    `answers` has the `Answer` of each affiliation, in order, None where there is none; `failures`
+    says why, by the position of the affiliation from 0.
+    """
+
+    def __init__(self, job_id: str, *, answers: Sequence[Any], failures: Mapping[int, str]) -> None:
+        self.answers = answers
+        self.failures = failures
+        position, reason = next(iter(failures.items()))
+        super().__init__(
+            f"job {job_id}: {len(failures):,} of {len(answers):,} affiliations have no answer; "
+            f"the first, at position {position}: {reason}"
+        )
 
 
 class IntakeError(ResolverError):

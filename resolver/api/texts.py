@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from numbers import Number
 
 from resolver.api.frames import is_frame
@@ -19,6 +19,32 @@ def texts_of(affiliations: Iterable[str | None]) -> list[str]:
         AffiliationsError: it is one string, or nothing that has an order; or a value in it is no
             string: names its position, counted from 0, and its type.
     """
+    _require_list(affiliations)
+    return [_text(position, value) for position, value in enumerate(affiliations)]
+
+
+def each_text(
+    affiliations: Iterable[str | None] | AsyncIterable[str | None],
+) -> Iterator[str] | AsyncIterator[str]:
+    """As `texts_of`, one at a time while they come, which may be asynchronously.
+
+    Raises:
+        AffiliationsError: as `texts_of`; for a value, when it is its turn.
+    """
+    if isinstance(affiliations, AsyncIterable):
+        return _each_that_comes(affiliations)
+    _require_list(affiliations)
+    return (_text(position, value) for position, value in enumerate(affiliations))
+
+
+async def _each_that_comes(affiliations: AsyncIterable[str | None]) -> AsyncIterator[str]:
+    position = 0
+    async for value in affiliations:
+        yield _text(position, value)
+        position += 1
+
+
+def _require_list(affiliations: object) -> None:
     if isinstance(affiliations, str):
         raise AffiliationsError(
             f"a list of affiliations is wanted, not one string: {_shown(affiliations)}",
@@ -35,7 +61,6 @@ def texts_of(affiliations: Iterable[str | None]) -> list[str]:
             f"a list of affiliations is wanted, not {_kind(affiliations)}",
             remedy="give a list, a tuple, a generator, or a Series of pandas or polars",
         )
-    return [_text(position, value) for position, value in enumerate(affiliations)]
 
 
 def _text(position: int, value: object) -> str:

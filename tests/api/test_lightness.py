@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from support.paths import ROOT
 
 HEAVY = {
@@ -59,10 +61,11 @@ IMPORTS = {
     "from resolver import *": (450, SENDING),
     "from resolver import Answer, LinkedOrganisation, Reason, ResolverError": (300, SMALL),
     "from resolver import Resolver, Settings, PolicyChoices": (300, SMALL),
+    "from resolver import AsyncResolver, Job": (300, SMALL | {"httpx"}),
     "from resolver import enqueue, withdraw, EnqueueReport": (450, SENDING),
 }
-"""An import, the most modules that it may load (measured: 5, 341, 34, 237 and 334), and what it must
-not."""
+"""An import, the most modules that it may load (measured: 5, 360, 99, 250, 171 and 347), and what it
+must not."""
 
 
 @pytest.mark.parametrize("program", IMPORTS)
@@ -79,6 +82,25 @@ from resolver import Resolver
 with Resolver(sys.argv[1]) as resolver:
     assert resolver.resolve(["Univ. of York, UK"])[0].links
 """
+
+
+_ASK = """
+import asyncio
+from resolver import AsyncResolver
+async def main():
+    async with AsyncResolver(sys.argv[1]) as resolver:
+        assert (await resolver.resolve(["Univ. of York, UK"]))[0].links
+asyncio.run(main())
+"""
+
+
+def test_asking_a_server_loads_nothing_that_resolves(
+    served: tuple[httpx.Client, FastAPI],
+) -> None:
+    report = observed(_ASK, str(served[0].base_url))
+    # Rich comes with httpx, for its command line.
+    assert not (HEAVY - {"pydantic", "rich"}) & {*report["loaded"]}
+    assert report["changed"] == []
 
 
 def test_resolving_needs_no_torch_and_no_celery_and_changes_nothing(home: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +12,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from resolver.api.texts import texts_of
+from resolver.api.texts import each_text, texts_of
 from resolver.errors import AffiliationsError, ResolverError
 
 MISSING = {
@@ -89,9 +91,38 @@ REFUSED = {
 }
 
 
+def one_by_one(given: Any) -> list[str]:
+    texts = each_text(given)
+    assert isinstance(texts, Iterator)
+    return list(texts)
+
+
+def coming(given: Any) -> list[str]:
+    async def source() -> AsyncIterator[str | None]:
+        for value in given:
+            yield value
+
+    async def texts() -> list[str]:
+        texts = each_text(source())
+        assert isinstance(texts, AsyncIterator)
+        return [text async for text in texts]
+
+    return asyncio.run(texts())
+
+
+@pytest.mark.parametrize("read", [one_by_one, coming])
+def test_texts_come_one_by_one(read: Callable[[Any], list[str]]) -> None:
+    assert read([*TEXTS, pd.NA]) == ["Univ. of York", "", "ETH Zürich", ""]
+    with pytest.raises(AffiliationsError, match="position 1 is no string but int"):
+        read(["a", 7])
+
+
+@pytest.mark.parametrize("read", [texts_of, one_by_one])
 @pytest.mark.parametrize(("given", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_is_no_list_of_texts_is_refused(given: Any, message: str) -> None:
+def test_what_is_no_list_of_texts_is_refused(
+    given: Any, message: str, read: Callable[[Any], list[str]]
+) -> None:
     with pytest.raises(AffiliationsError, match=message) as caught:
-        texts_of(given)
+        read(given)
     assert isinstance(caught.value, ResolverError)
     assert isinstance(caught.value, TypeError)

@@ -7,7 +7,18 @@ from typing import Any, assert_type
 import pandas as pd
 import polars as pl
 
-from resolver import Answer, EnqueueReport, LinkedOrganisation, Reason, Resolver, enqueue, withdraw
+from resolver import (
+    Answer,
+    AsyncResolver,
+    EnqueueReport,
+    Job,
+    LinkedOrganisation,
+    Reason,
+    Resolver,
+    enqueue,
+    withdraw,
+)
+from resolver.api.job import State
 
 
 def program(resolver: Resolver, column: pd.Series[str], other: pl.Series) -> None:
@@ -30,6 +41,21 @@ def program(resolver: Resolver, column: pd.Series[str], other: pl.Series) -> Non
 
     with Resolver("home", max_links=1) as opened:
         assert_type(opened, Resolver)
+
+    async def asynchronous() -> None:
+        async with AsyncResolver("http://host", key="key", max_links=1) as server:
+            assert_type(server, AsyncResolver)
+            assert_type(await server.resolve(column, countries={"GB"}), list[Answer])
+            assert_type(await server.frame(column, progress=True), pd.DataFrame)
+            assert_type(await server.frame(other), pl.DataFrame)
+            async for answer in server.stream(text for text in ["a", None]):
+                assert_type(answer, Answer)
+            job = await server.submit(["a"], idempotency_key="key", level="both")
+            assert_type(job, Job)
+            assert_type((await server.wait(job.id)).state, State)
+            assert_type(await server.results(job.id), list[Answer])
+            await server.resolve([7])  # type: ignore[list-item]
+            await server.resolve(["a"], max_link=1)  # type: ignore[call-arg]
 
     # Each of these is an error; mypy tells of a comment that silences none.
     resolver.resolve([7])  # type: ignore[list-item]

@@ -80,7 +80,11 @@ def test_a_job_is_accepted_worked_and_read(deployment: Deployment) -> None:
     assert got[0]["affiliation"] == got[0]["text"] == "Univ. of Oxford, UK, room 0"
     link = got[0]["links"][0]
     assert link["matched_text"] == "Univ. of Oxford" == got[0]["text"][: link["end"]]
-    assert (link["matched_name"], link["start"], link["stands_for"]) == ("University of Oxford", 0, [])
+    assert (link["matched_name"], link["start"], link["stands_for"]) == (
+        "University of Oxford",
+        0,
+        [],
+    )
     assert isinstance(link["score"], float)
     assert got[0]["links"][0]["organization"]["country_code"] == "GB"
     assert got[0]["release"]

@@ -55,10 +55,15 @@ def free_port() -> int:
 
 @contextmanager
 def command(
-    home: Path, *options: str, environment: Mapping[str, str] | None = None, log: Path
+    home: Path,
+    *options: str,
+    environment: Mapping[str, str] | None = None,
+    log: Path,
+    port: int | None = None,
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """``resolver serve`` as a process that is ready, and its address."""
-    port = free_port()
+    """``resolver serve`` as a process that is ready, and its address, on a free port unless one is
+    named."""
+    port = port or free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "resolver.cli", "serve", "--port", str(port), *options],
