@@ -325,6 +325,26 @@ def sample_installed(
 
 
 @pytest.fixture
+def installation(
+    tmp_path: Path, database_url: str, redis_url: str, sample_installed: Callable[[Path], None]
+) -> Settings:
+    """The sample with a database and a broker of its own, for one test."""
+    from pydantic import SecretStr
+
+    from resolver.settings import Settings
+
+    home = tmp_path / "home"
+    sample_installed(home)
+    return Settings(  # type: ignore[call-arg]
+        _env_file=None,
+        home=home,
+        database_url=SecretStr(database_url),
+        broker_url=SecretStr(redis_url),
+        threads=1,
+    )
+
+
+@pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """An engine on `database_url`."""
     from resolver.database.connection import connect

@@ -16,7 +16,6 @@ import polars as pl
 import pytest
 import trustme
 from fastapi import FastAPI
-from pydantic import SecretStr
 from sqlalchemy import Engine
 from support.deployment import Deployment
 from support.serving import command, free_port, serving
@@ -57,21 +56,6 @@ TEXTS = [
 @pytest.fixture
 def url(served: tuple[httpx.Client, FastAPI]) -> str:
     return str(served[0].base_url)
-
-
-@pytest.fixture
-def installation(
-    tmp_path: Path, database_url: str, redis_url: str, sample_installed: Callable[[Path], None]
-) -> Settings:
-    """The sample with a database and a broker of its own."""
-    sample_installed(tmp_path / "home")
-    return Settings(  # type: ignore[call-arg]
-        _env_file=None,
-        home=tmp_path / "home",
-        database_url=SecretStr(database_url),
-        broker_url=SecretStr(redis_url),
-        threads=1,
-    )
 
 
 @pytest.fixture
