@@ -12,8 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine
+from support.deployment import Deployment
 from support.paths import ROOT
 from support.sample_index import build_sample_index
+from support.serving import serving
+
+from resolver.settings import Settings
 
 GUIDE = ROOT / "docs/python.md"
 BLOCKS = re.findall(
@@ -21,13 +26,21 @@ BLOCKS = re.findall(
 )
 """Code, and what it prints."""
 
+SERVER = "http://127.0.0.1:8000"
+"""The server that the guide asks; here it has another port."""
+
 
 @pytest.mark.slow
 def test_the_guide_prints_what_it_shows(
-    tmp_path: Path, services_home: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    services_home: Path,
+    installation: Settings,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """All blocks in order, in one namespace. The embedded Redis needs a short path."""
-    assert len(BLOCKS) >= 8
+    """All blocks in order, in one namespace, with a server and a worker. The embedded Redis needs a
+    short path."""
+    assert len(BLOCKS) >= 12
     for name in os.environ:
         if name.startswith("RESOLVER_"):
             monkeypatch.delenv(name)
@@ -35,11 +48,13 @@ def test_the_guide_prints_what_it_shows(
     home.mkdir()
     (tmp_path / ".demo").symlink_to(build_sample_index(home))
     namespace: dict[str, Any] = {"__name__": "__main__"}
-    with chdir(tmp_path):
+    deployment = Deployment(installation, engine, tmp_path)
+    with chdir(tmp_path), serving(installation) as (client, _), deployment.worker("-Q", "bulk"):
+        url = str(client.base_url)
         for code, expected in BLOCKS:
             with redirect_stdout(StringIO()) as printed:
-                exec(compile(code, GUIDE.name, "exec"), namespace)
-            assert printed.getvalue() == expected, code
+                exec(compile(code.replace(SERVER, url), GUIDE.name, "exec"), namespace)
+            assert printed.getvalue().replace(url, SERVER) == expected, code
 
 
 @pytest.mark.parametrize("of", ["python", "http"])
