@@ -214,7 +214,8 @@ class Server:
         if status in PASSING:
             wait = asked_wait(response.headers.get("Retry-After", ""))
             return ServerUnavailable(problem, status=status, wait=wait)
-        return RequestRefused(problem, status=status)
+        remedy = "give one of the server's keys as key=…" if status == 401 else None
+        return RequestRefused(problem, status=status, remedy=remedy)
 
 
 def _detail(response: httpx.Response) -> str:

@@ -232,6 +232,23 @@ def test_a_stream_that_is_left_leaves_nothing_behind(url: str, small_parts: None
     assert asked(url, ask, in_flight=40) == 1
 
 
+def test_a_call_that_takes_too_long_for_its_caller_leaves_nothing_behind(url: str) -> None:
+    async def ask(resolver: AsyncResolver) -> int:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await resolver.resolve(rooms(2000))
+        return len(asyncio.all_tasks())
+
+    assert asked(url, ask) == 1
+
+
+def test_nothing_is_answered_by_nothing(url: str) -> None:
+    async def ask(resolver: AsyncResolver) -> list[Answer]:
+        return [answer async for answer in resolver.stream(())]
+
+    assert asked(url, ask) == resolved(url, []) == []
+
+
 def test_an_error_of_the_source_comes_through(url: str, small_parts: None) -> None:
     def source() -> Iterator[str]:
         yield from rooms(30)
@@ -393,6 +410,7 @@ def test_keys_and_rates(installation: Settings, tmp_path: Path) -> None:
             with pytest.raises(RequestRefused, match=says) as refused:
                 resolved(url, key=key)
             assert refused.value.status == 401
+            assert str(refused.value).endswith(" — give one of the server's keys as key=…")
 
         async def ask(resolver: AsyncResolver, times: int) -> None:
             for _ in range(times):
