@@ -15,9 +15,9 @@ class Job:
     """A job as the server described it: `done` of the `received` affiliations are answered.
 
     `state` is ``queued`` or ``running`` as long as there is something to wait for, then
-    ``finished``, ``failed`` or ``cancelled``. `failed` affiliations cannot be read, which does not
-    happen to texts that `AsyncResolver.submit` sent. The job and its results are deleted at
-    `expires_at`. `reason` says why it failed. Both times are in UTC.
+    ``finished``, ``failed`` or ``cancelled``. `failed` affiliations have no answer and get none by
+    waiting; the results say why. `reason` says why the job failed. It is deleted, with its results,
+    at `expires_at`. Both times are in UTC.
     """
 
     id: str
