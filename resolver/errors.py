@@ -28,7 +28,7 @@
     ├── QueueFull                     a queue has as many messages as it may
     ├── MessageError                  a task message as a whole cannot be used
     ├── AffiliationsError             what is given to a Resolver is no list of texts
-    ├── ServerProblem                 resolver serve answers an AsyncResolver in an unknown form
+    ├── ServerProblem                 resolver serve cannot be used as AsyncResolver uses it
     │   ├── ServerUnavailable         it does not answer, is full or stops, whatever is tried
     │   ├── RequestRefused            it refuses a request: its key, its policy, its size
     │   ├── JobFailed                 a job failed or was cancelled

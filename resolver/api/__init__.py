@@ -1,4 +1,5 @@
-"""The package as a library for other programs: texts in, answers or a frame out.
+"""The package as a library for other programs: texts in, answers or a frame out,
+from an index here or from a server.
 
-What it exports stands in `resolver`; nothing else imports it.
+What it exports is listed in `resolver/__init__.py`; no other package imports it.
 """

@@ -15,9 +15,9 @@ class LinkedOrganisation:
     """An organisation that an affiliation names.
 
     `ror_id` is the nine characters of the ROR id, `ror_url` the id in full. `name` is the
-    organisation's display name, `matched_name` the name of it that was met. `probability`, 0 to 1,
-    is how sure the link is; `score` the cross-encoder's logit. `rank` counts from 1, the most
-    probable first.
+    organisation's display name, `matched_name` the one of its names that fits the text best.
+    `probability`, 0 to 1, is how sure the link is; `score` the cross-encoder's logit. `rank` counts
+    from 1, the most probable first.
 
     `country_code` (ISO 3166-1 alpha-2), `country`, `city`, `types` and `website` are the
     registry's, None or empty where it has none.
@@ -67,8 +67,8 @@ class Answer:
 
 
 def answer_of(outcome: Outcome, text: str, documents: Mapping[str, Document]) -> Answer:
-    """The answer of an outcome; `text` is the affiliation as normalised, `documents` has what the
-    index says of the linked organisations, by ROR id."""
+    """The answer that an outcome is; `text` is the normalised affiliation, `documents` has the
+    index's documents of the linked organisations, by ROR id."""
     links = tuple(_linked(link, documents.get(link.ror_id)) for link in outcome.links)
     return Answer(outcome.affiliation, text, links, outcome.reason)
 

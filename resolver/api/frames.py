@@ -1,7 +1,7 @@
 """Answers as a frame of pandas or polars, whichever the texts came in.
 
 Neither is needed: a value of theirs is known by where its class was defined, and the library is
-imported only once there is such a value.
+imported only when there is such a value.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def is_frame(value: object) -> bool:
 def frame_maker(
     series: object,
 ) -> Callable[[Sequence[Answer]], polars.DataFrame | pandas.DataFrame]:
-    """What makes a frame of the answers, in the library that the Series is of.
+    """The function that makes a frame of the answers, in the library that the Series is of.
 
     Raises:
         AffiliationsError: it is a Series of neither pandas nor polars.

@@ -1,4 +1,4 @@
-"""How far a call is, told to a function or shown as a bar."""
+"""The progress of a call, reported to a function or shown as a bar."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def reporting(progress: Report | bool) -> Iterator[Report]:
 
 
 def _unreported(done: int, total: int) -> None:
-    """Nobody asked."""
+    """Report nothing: no progress was asked for."""
 
 
 @contextmanager

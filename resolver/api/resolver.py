@@ -49,8 +49,8 @@ class Resolver:
     It may be used with ``with`` or without. Until `close`, or the end of the process, it holds the
     models and the index in memory, and the index version on the disk or the connection to the
     server; so `resolver index prune` does not remove an embedded version that is open. A version
-    that becomes active meanwhile is not followed: open another one for it. Calls from several
-    threads wait for each other; each process needs one of its own, opened after a fork.
+    that becomes active meanwhile is not used: open another Resolver for it. Calls from several
+    threads wait for each other; each process needs a Resolver of its own, opened after a fork.
 
     Raises:
         IndexMissing: there is no index; says how to make one.
@@ -222,7 +222,7 @@ class Resolver:
 
 
 class _Opened(NamedTuple):
-    """The matcher, and what a target precision is looked up in."""
+    """The matcher, and the table that gives the threshold of a target precision."""
 
     matcher: Matcher
     operating: Operating
@@ -230,7 +230,7 @@ class _Opened(NamedTuple):
 
 @contextmanager
 def _open(settings: Settings) -> Iterator[_Opened]:
-    """All that this package takes from the service: loaded here, for the import to stay light."""
+    """Open what the settings name. The service is imported here, for this module to stay light."""
     from resolver.matching.judge_file import load_operating
     from resolver.service.installation import Installation
 

@@ -39,7 +39,7 @@ def lines_of(texts: Iterable[str]) -> bytes:
 def merged(base: PolicyChoices, choices: PolicyChoices) -> dict[str, object]:
     """The choices of a policy: those of a call in place of those of `base`, without what is None.
 
-    Of the two thresholds a call's own one takes the place of the other.
+    If a call sets one of the two thresholds, that replaces either of `base`.
     """
     made = {name: value for name, value in choices.items() if value is not None}
     kept = {

@@ -1,4 +1,4 @@
-"""A server (`resolver serve`) as a program asks it: requests, tries, and what the errors say."""
+"""Requests to a server (`resolver serve`): sent, sent again, and their failures as errors."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ CONNECT_SECONDS = 10.0
 """Longest that a connection may take to be made."""
 
 PASSING = frozenset({429, 502, 503, 504})
-"""The statuses that pass when one waits; 502 and 504 are those of a proxy whose server is away."""
+"""Statuses of failures that may pass; 502 and 504 are a proxy's whose server is away."""
 
 SHOWN = 300
 """Most characters shown of an answer that is no problem document."""
 
 
 class Retries:
-    """When a request is sent again, and when no longer: `seconds` after the last progress."""
+    """The tries of a request: when it is sent again, for `seconds` after the last progress."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self.progress()
 
     def progress(self) -> None:
-        """Something was answered: all of the time is left again."""
+        """Something was answered: the time and the pauses begin anew."""
         self._end = time.monotonic() + self._seconds
         self._pause = FIRST_PAUSE
 
@@ -75,9 +75,9 @@ class Retries:
 class Server:
     """The server at `url`, whose connections stay open until `close`.
 
-    Of one event loop. `timeout` is the longest, in seconds, that the server may be silent;
-    `retry_seconds` how long a request that failed for a while is sent again, from its last
-    progress.
+    It belongs to the event loop that makes the first request. `timeout` is the longest, in seconds,
+    that the server may be silent; `retry_seconds` how long a request whose failure may pass is sent
+    again, from its last progress.
 
     Raises:
         SettingsError: the address, the key or a number cannot be used.
@@ -119,8 +119,8 @@ class Server:
         return Retries(self._retry_seconds)
 
     async def request(self, method: str, path: str, **content: Any) -> httpx.Response:
-        """The answer to a request, which is sent again where it fails for a while; `content` is as
-        for `opened`.
+        """The whole answer to a request, which is sent again while its failure may pass; `content`
+        is as for `opened`.
 
         Raises:
             RequestRefused: the server refuses it.
