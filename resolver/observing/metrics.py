@@ -188,6 +188,9 @@ class DoorMetrics:
         self.batches = Counter(
             "resolver_http_batches", "Calls of the matcher that answered them", registry=registry
         )
+        self.jobs_failed = Counter(
+            "resolver_http_jobs_failed", "Jobs that were set aside as failed", registry=registry
+        )
         self.waiting = Gauge(
             "resolver_http_affiliations_waiting",
             "Affiliations that wait for the matcher",
