@@ -108,7 +108,7 @@ def create(
     request_hash: bytes,
     request_key: bytes | None = None,
 ) -> Job:
-    """Keep a job; or, when a request of the same key was kept, that one's.
+    """Keep a job. A request with the key of an earlier one that is kept gets that one's job.
 
     Raises:
         RequestDiffers: the key is that of another request.
@@ -211,15 +211,15 @@ def dead_letters(engine: Engine, job: Job) -> dict[int, str]:
     """The ids of the dead letters, by the numbers of the affiliations that have no answer because
     of them."""
     with transaction(engine) as connection:
-        found = connection.execute(text(_DEAD), {"id": job.id, "source": job.source}).all()
-    return {number: letter_id for number, letter_id in found}  # noqa: C416 - rows are no pairs to mypy
+        dead = connection.execute(text(_DEAD), {"id": job.id, "source": job.source}).all()
+    return {number: letter_id for number, letter_id in dead}  # noqa: C416 - rows are no pairs to mypy
 
 
 def answers(engine: Engine, job: Job, first: int, last: int) -> dict[int, StoredAnswer]:
     """The answers to its affiliations of these numbers, `last` not included; none where there is
     none (yet)."""
     with transaction(engine) as connection:
-        found = connection.execute(
+        linked = connection.execute(
             text(
                 "SELECT number, o.reason, o.resolver_version_id, v.release_id, r.version,"
                 " l.ror_id, l.name, l.probability, substr(a.text, l.text_start + 1,"
@@ -247,7 +247,7 @@ def answers(engine: Engine, job: Job, first: int, last: int) -> dict[int, Stored
         name,
         probability,
         matched,
-    ) in found:
+    ) in linked:
         link = [StoredLink(ror_id, name, probability, matched or "")] if ror_id else []
         earlier = by_number.get(number)
         links = [*earlier.links, *link] if earlier else link
@@ -420,10 +420,10 @@ def retry(engine: Engine, job: Job) -> None:
 def is_cancelled(engine: Engine, job: Job) -> bool:
     """Whether it was cancelled by now, or deleted."""
     with transaction(engine) as connection:
-        found = connection.execute(
+        wanted = connection.execute(
             text("SELECT cancelled_at IS NULL FROM job WHERE id = :id"), {"id": job.id}
         ).scalar()
-    return not found
+    return not wanted
 
 
 def delete_expired(engine: Engine) -> int:

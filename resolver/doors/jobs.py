@@ -90,7 +90,7 @@ def _ignored() -> None:
 
 @dataclass(slots=True)
 class Jobs:
-    """Takes jobs, and sends them to the queue in a thread of its own."""
+    """Takes jobs, and sends them to the queue in a thread beside the requests."""
 
     backend: Backend
     set_aside: Callable[[], None] = _ignored
@@ -377,7 +377,7 @@ def router(door: Jobs) -> APIRouter:
         response_model=JobDocument,
         responses=documented(404, 503),
     )
-    async def job(request: Request, job_id: str) -> Response:
+    async def show(request: Request, job_id: str) -> Response:
         document = await door.document(await door.find(job_id), request)
         waits = document["state"] in ("queued", "running")
         return Response(
@@ -397,16 +397,16 @@ def router(door: Jobs) -> APIRouter:
         },
     )
     async def results(request: Request, job_id: str) -> Response:
-        found = await door.find(job_id)
-        document = await door.document(found, request)
+        job = await door.find(job_id)
+        document = await door.document(job, request)
         if document["state"] != "finished":
             raise Problem(
                 409,
-                f"the job is {document['state']}: {document['done']:,} of {found.received:,} done",
+                f"the job is {document['state']}: {document['done']:,} of {job.received:,} done",
                 headers={"Retry-After": str(POLL_SECONDS)},
             )
-        rows = await asyncio.to_thread(jobs.rows, engine(), found)
-        return Streamed(_result_lines(door.backend, found, rows))
+        rows = await asyncio.to_thread(jobs.rows, engine(), job)
+        return Streamed(_result_lines(door.backend, job, rows))
 
     @routes.post(
         "/jobs/{job_id}/retry",
@@ -418,11 +418,11 @@ def router(door: Jobs) -> APIRouter:
     async def retry(request: Request, job_id: str) -> Response:
         """A job that failed, or of which affiliations failed, is sent again; what is answered stays
         as it is."""
-        found = await door.find(job_id)
-        if found.cancelled_at:
+        job = await door.find(job_id)
+        if job.cancelled_at:
             raise Problem(409, "the job is cancelled")
         return Response(
-            orjson.dumps(await door.document(await door.retry(found), request)),
+            orjson.dumps(await door.document(await door.retry(job), request)),
             202,
             headers={"Retry-After": str(POLL_SECONDS)},
             media_type=JSON,
