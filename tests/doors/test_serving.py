@@ -128,6 +128,26 @@ def test_a_file_of_keys_that_cannot_be_used(tmp_path: Path, content: str, says: 
         Keys(path)
 
 
+def test_a_changed_file_of_keys_is_read_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"ada {KEY}\n")
+    keys = Keys(path)
+    assert keys.holder(KEY) == "ada"
+    path.write_text("grace fedcba9876543210\n")
+    assert (keys.holder(KEY), keys.holder("fedcba9876543210")) == (None, "grace")
+    for break_it in (lambda: path.write_text("grace short\n"), path.unlink):
+        break_it()
+        assert keys.holder("fedcba9876543210") == "grace"
+        assert keys.holder("fedcba9876543210") == "grace"
+    # Once for each change.
+    errors = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
+    assert [error.partition(":")[0] for error in errors] == ["the keys stay as they were"] * 2
+    path.write_text(f"ada {KEY}\n")
+    assert keys.holder(KEY) == "ada"
+
+
 # Health, logs, headers
 
 
