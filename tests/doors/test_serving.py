@@ -281,6 +281,28 @@ def test_processes_share_a_port_and_one_that_dies_is_replaced(
     assert not any(child.is_running() for child in children)
 
 
+@pytest.mark.slow
+def test_processes_end_with_their_parent_and_leave_the_port(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with command(
+        settings.home, "--processes", "2", environment=environment(settings), log=tmp_path / "log"
+    ) as (process, url):
+        port = int(url.rpartition(":")[2])
+
+        def is_free() -> bool:
+            try:
+                listening("127.0.0.1", port).close()
+            except SettingsError:
+                return False
+            return True
+
+        assert not is_free()
+        process.kill()
+        process.wait(60)
+        until(is_free, "the port is free")
+
+
 # What changes, or goes away, under it
 
 
