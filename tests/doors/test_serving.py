@@ -158,6 +158,7 @@ def test_health_and_figures(client: httpx.Client) -> None:
     figures = client.get("/metrics").text
     assert 'resolver_http_request_seconds_count{door="match",status="2xx"}' in figures
     assert "resolver_http_affiliations_total" in figures
+    assert "resolver_http_ready 1.0" in figures
 
 
 @pytest.mark.parametrize(
@@ -366,6 +367,10 @@ def test_without_its_database_it_says_when_to_come_back(
             answer = client.post("/reconcile", data={"queries": queries})
             assert answer.status_code == 429
             assert int(answer.headers["retry-after"]) > 0
+            figures = client.get("/metrics").text
+            assert "resolver_http_ready 0.0" in figures
+            for labels in ('door="match",status="503"', 'door="reconcile",status="429"'):
+                assert f"resolver_http_requests_refused_total{{{labels}}} 1.0" in figures
         assert client.post("/match", json=TEXT).status_code == 200
 
 
