@@ -15,7 +15,7 @@ TORCH ?= torch==2.13.0
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-fast lint format types imports docs licences audit sbom fuzz benchmark chaos memory secrets alerts clean
+.PHONY: help demo test test-all test-fast lint format types imports docs licences audit sbom fuzz benchmark chaos chaos-serve memory secrets alerts clean
 
 help:  ## Show this list
 	@awk -F':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} \
@@ -114,6 +114,9 @@ benchmark: $(VENV)/.full  ## The figures of docs/benchmarks.md (REGISTRY=path)
 
 chaos: $(VENV)/.full  ## Faults under load: is anything lost or doubled? (CHAOS_ARGS=--quick)
 	@$(BIN)/python -m benchmarks.chaos $(CHAOS_ARGS)
+
+chaos-serve: $(VENV)/.full  ## Faults under requests: is any answered wrongly, or any job damaged? (CHAOS_ARGS=--quick)
+	@$(BIN)/python -m benchmarks.chaos_serve $(CHAOS_ARGS)
 
 memory: $(VENV)/.full  ## Memory of a worker over many strings (MEMORY_ARGS)
 	@$(BIN)/python -m benchmarks.memory $(MEMORY_ARGS)

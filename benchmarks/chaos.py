@@ -159,7 +159,7 @@ class Postgres:
     def kill(self) -> None:
         """Without a warning, as the kernel or a power cut would."""
         first = (self.home / "postgres" / "postmaster.pid").read_text().split("\n")[0]
-        _kill(int(first))
+        kill(int(first))
 
     def again(self) -> None:
         """Start it, whether it still runs or not."""
@@ -187,7 +187,7 @@ class RedisServer:
         from redis import Redis
 
         path = self.url.removeprefix("redis+socket://").replace("%2F", "/")
-        _kill(int(Redis(unix_socket_path=path).info("server")["process_id"]))
+        kill(int(Redis(unix_socket_path=path).info("server")["process_id"]))
 
     def close(self) -> None:
         self._running.close()
@@ -230,7 +230,7 @@ class RabbitServer:
 
     def kill(self) -> None:
         assert self._process is not None
-        _kill(*[child.pid for child in psutil.Process(self._process.pid).children(recursive=True)])
+        kill(*[child.pid for child in psutil.Process(self._process.pid).children(recursive=True)])
         self._process.kill()
         self._process.wait()
 
@@ -253,7 +253,7 @@ def _quiet(*command: str) -> bool:
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _kill(*processes: int) -> None:
+def kill(*processes: int) -> None:
     """``kill -9``; returns when they are gone."""
     found = []
     for number in processes:
@@ -276,7 +276,9 @@ def _runs(process: psutil.Process) -> bool:
 class Workers:
     """Workers, and what a supervisor does for them: it starts one again that ended."""
 
-    def __init__(self, settings: Settings, folder: Path, qdrant: str) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, qdrant: str, number: int = WORKERS
+    ) -> None:
         assert settings.broker_url is not None
         assert settings.database_url is not None
         self.away = folder / "qdrant-is-away"
@@ -295,12 +297,13 @@ class Workers:
             "OMP_NUM_THREADS": "1",
         }
         self._log = folder / "workers.log"
+        self._number = number
         self._running: list[subprocess.Popen[bytes]] = []
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._supervise, daemon=True)
 
     def start(self) -> None:
-        self._running = [self._started() for _ in range(WORKERS)]
+        self._running = [self._started() for _ in range(self._number)]
         self._watch.start()
 
     def _started(self) -> subprocess.Popen[bytes]:
@@ -324,7 +327,7 @@ class Workers:
         """
         held: dict[int, int] = {}
         deadline = time.monotonic() + BUSY
-        while len(held) < WORKERS and time.monotonic() < deadline:
+        while len(held) < self._number and time.monotonic() < deadline:
             for child, parent in self._processes():
                 if child not in held and self._stopped(child):
                     held[child] = parent
@@ -652,13 +655,13 @@ POISONED = 1
 def processes(run: Run) -> None:
     """processes of workers killed in mid-chunk."""
     with run.workers.in_mid_chunk() as held:
-        _kill(*(child for child, _ in held))
+        kill(*(child for child, _ in held))
 
 
 def whole(run: Run) -> None:
     """workers killed whole in mid-chunk."""
     with run.workers.in_mid_chunk() as held:
-        _kill(*(number for pair in held for number in pair))
+        kill(*(number for pair in held for number in pair))
 
 
 def broker(run: Run) -> None:

@@ -30,12 +30,13 @@ from celery.worker.request import Request
 from kombu import Message, Queue
 from kombu.exceptions import OperationalError
 
+from resolver.database import jobs
 from resolver.errors import IntakeError, MessageError, PairError, PolicyError, ResolverError
 from resolver.workers import poison, telemetry
 from resolver.workers.broker import CONFIRM_TIMEOUT
-from resolver.workers.client import SENT_AT
+from resolver.workers.client import RESOLVE_CHUNK, SENT_AT
 from resolver.workers.poison import DELIVERY_LIMIT, PoisonMessage
-from resolver.workers.process import exit_code
+from resolver.workers.process import exit_code, service
 from resolver.workers.queues import QUEUES, dead_queue
 
 logger = get_logger(__name__)
@@ -220,6 +221,7 @@ class ChunkTask(Task):  # type: ignore[misc]
         except (Ignore, Reject, Retry):
             raise
         except OF_THE_MESSAGE as error:
+            self._note_dead_letter(args)
             raise Buried(_error_text(error)) from error
         except MemoryError:
             # This process may be damaged, and Celery would end its parent.
@@ -243,6 +245,9 @@ class ChunkTask(Task):  # type: ignore[misc]
         if earlier and (parts := poison.split(args)):
             self._divide(parts, kwargs, earlier)
             return None
+        if earlier == DELIVERY_LIMIT:
+            # If its process dies again, nobody else can: RabbitMQ itself buries the message.
+            self._note_dead_letter(args)
         return self.run(*args, **kwargs)
 
     def _fail(self, error: Exception, args: Any, earlier: int) -> NoReturn:
@@ -251,6 +256,19 @@ class ChunkTask(Task):  # type: ignore[misc]
             raise Buried(f"{_error_text(error)} (in each of {earlier + 1} processes)") from error
         telemetry.failed(error)
         _end("an error that nobody foresaw", error)
+
+    def _note_dead_letter(self, args: Any) -> None:
+        """Tell the jobs whose affiliations are in this message that they need not wait for it.
+
+        Raises:
+            GivenBack: the database does not answer; the message is tried again.
+        """
+        if self.name != RESOLVE_CHUNK or not args:
+            return
+        try:
+            jobs.note_dead_letter(service().engine, args[0], self.request.id)
+        except ResolverError as error:
+            raise GivenBack(str(error), exit_code(error)) from error
 
     def _begun(self) -> int:
         """Deliveries of this message before, whose processes died."""

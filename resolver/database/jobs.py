@@ -2,7 +2,7 @@
 
 A job is kept whole, so that nothing of it is lost when the server that took it, or the queue, ends.
 Its affiliations are records of the source ``job:ID``; their ids are their numbers in the job, from
-0.
+0. Those whose message became a dead letter are noted, so that the job ends without them.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ Row = tuple[str | int | None, str | None, str | None]
 BATCH = 1_000
 """Results read at a time."""
 
+_DIGITS = 10
+"""Fewer digits than this are a number that Postgres' type integer takes."""
+
 _LOCK = 7_305_117
 """First key of the advisory locks by which one process alone sends a job."""
 
@@ -39,7 +42,8 @@ _LOCK = 7_305_117
 @dataclass(frozen=True, slots=True)
 class Job:
     """A job with `received` affiliations: `refused` of them cannot be read, and `sent` of them the
-    queue has for certain."""
+    queue has for certain. To send it was tried in vain `attempts` times. One with a `failure` was
+    set aside: it is not sent any more."""
 
     id: str
     policy: Mapping[str, object]
@@ -53,6 +57,7 @@ class Job:
     finished_at: datetime | None
     cancelled_at: datetime | None
     failure: str | None
+    attempts: int
 
     @property
     def source(self) -> str:
@@ -86,8 +91,11 @@ class StoredAnswer:
 
 _COLUMNS = (
     "id, policy, organizations, received, refused, sent, created_at, expires_at, sent_at,"
-    " finished_at, cancelled_at, failure"
+    " finished_at, cancelled_at, failure, attempts"
 )
+
+_SENDABLE = "failure IS NULL AND (try_at IS NULL OR try_at <= clock_timestamp())"
+"""Whether a job may be sent now."""
 
 
 class RequestDiffers(ValueError):
@@ -104,7 +112,7 @@ def create(
     request_hash: bytes,
     request_key: bytes | None = None,
 ) -> Job:
-    """Keep a job; or, when a request of the same key was kept, that one's.
+    """Keep a job. A request with the key of an earlier one that is kept gets that one's job.
 
     Raises:
         RequestDiffers: the key is that of another request.
@@ -161,11 +169,30 @@ def rows(engine: Engine, job: Job) -> list[Row]:
     return [tuple(orjson.loads(line)) for line in gzip.decompress(bytes(body)).splitlines()]
 
 
-def answered(engine: Engine, job: Job) -> int:
-    """How many of its affiliations have an answer. When all have, the job is finished from then."""
-    if job.finished_at:
-        return job.received - job.refused
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How many affiliations of a job have an answer, and how many have none because their message
+    became a dead letter."""
+
+    answered: int
+    dead: int
+
+
+_DEAD = (
+    "SELECT d.number, d.letter_id FROM job_dead_letter d WHERE d.job_id = :id AND NOT EXISTS"
+    " (SELECT FROM source_record s JOIN outcome o USING (affiliation_id, policy_id)"
+    " WHERE s.external_id = CAST(d.number AS text) AND s.source = :source AND s.position = 0)"
+)
+"""The affiliations of a job that have no answer because of a dead letter."""
+
+
+def progress(engine: Engine, job: Job) -> Progress:
+    """How far a job is. When nothing of it waits any more, it is finished from then."""
+    names = {"id": job.id, "source": job.source, "received": job.received}
     with transaction(engine) as connection:
+        dead = len(connection.execute(text(_DEAD), names).all())
+        if job.finished_at:
+            return Progress(job.received - job.refused - dead, dead)
         # By the primary key of the records: no index begins with their source.
         count = connection.execute(
             text(
@@ -174,21 +201,29 @@ def answered(engine: Engine, job: Job) -> int:
                 " AND s.source = :source AND s.position = 0"
                 " JOIN outcome o USING (affiliation_id, policy_id)"
             ),
-            {"received": job.received, "source": job.source},
+            names,
         ).scalar_one()
-        if count == job.received - job.refused and job.cancelled_at is None:
+        if count + dead >= job.received - job.refused and job.cancelled_at is None:
             connection.execute(
                 text("UPDATE job SET finished_at = now() WHERE id = :id AND finished_at IS NULL"),
-                {"id": job.id},
+                names,
             )
-    return int(count)
+    return Progress(int(count), dead)
+
+
+def dead_letters(engine: Engine, job: Job) -> dict[int, str]:
+    """The ids of the dead letters, by the numbers of the affiliations that have no answer because
+    of them."""
+    with transaction(engine) as connection:
+        dead = connection.execute(text(_DEAD), {"id": job.id, "source": job.source}).all()
+    return {number: letter_id for number, letter_id in dead}  # noqa: C416 - rows are no pairs to mypy
 
 
 def answers(engine: Engine, job: Job, first: int, last: int) -> dict[int, StoredAnswer]:
     """The answers to its affiliations of these numbers, `last` not included; none where there is
     none (yet)."""
     with transaction(engine) as connection:
-        found = connection.execute(
+        linked = connection.execute(
             text(
                 "SELECT number, a.text, o.reason, o.resolver_version_id, v.release_id, r.version,"
                 " l.ror_id, l.name, l.matched_name, l.score, l.probability, l.rank, l.stands_for,"
@@ -206,7 +241,7 @@ def answers(engine: Engine, job: Job, first: int, last: int) -> dict[int, Stored
             {"first": first, "last": last, "source": job.source},
         ).all()
     by_number: dict[int, StoredAnswer] = {}
-    for number, affiliation, reason, version_id, release_id, release, *columns in found:
+    for number, affiliation, reason, version_id, release_id, release, *columns in linked:
         links = list(by_number[number].links) if number in by_number else []
         if columns[0] is not None:
             links.append(_stored_link(*columns))
@@ -244,16 +279,8 @@ def cancel(engine: Engine, job: Job) -> None:
 
 def wanted(engine: Engine, chunk: object) -> object:
     """The records of a message without those of jobs that were cancelled or have expired."""
-    if not isinstance(chunk, list):
-        return chunk
-    ids = {
-        source.removeprefix(SOURCE)
-        for record in chunk
-        if isinstance(record, Mapping)
-        and isinstance(source := record.get("source"), str)
-        and source.startswith(SOURCE)
-    }
-    if not ids:
+    ids = {job_id for job_id, _ in _of_jobs(chunk)}
+    if not isinstance(chunk, list) or not ids:
         return chunk
     with transaction(engine) as connection:
         kept = {
@@ -271,10 +298,51 @@ def wanted(engine: Engine, chunk: object) -> object:
     ]
 
 
+def note_dead_letter(engine: Engine, chunk: object, letter_id: str) -> None:
+    """Note for the jobs whose records are in a message that it is, or is about to become, a dead
+    letter. Nothing is noted for other records; a record that has an answer, or gets one later,
+    counts as answered all the same.
+
+    Raises:
+        DatabaseUnavailable: nothing is noted.
+    """
+    noted = [(job_id, number) for job_id, number in _of_jobs(chunk) if number is not None]
+    if not noted:
+        return
+    with transaction(engine) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO job_dead_letter (job_id, number, letter_id)"
+                " SELECT DISTINCT j.id, n.number, CAST(:letter AS text)"
+                " FROM unnest(CAST(:ids AS text[]), CAST(:numbers AS integer[])) AS n (id, number)"
+                " JOIN job j ON j.id = n.id AND n.number < j.received"
+                " ON CONFLICT (job_id, number)"
+                " DO UPDATE SET letter_id = excluded.letter_id, noted_at = now()"
+            ),
+            {
+                "letter": letter_id,
+                "ids": [job_id for job_id, _ in noted],
+                "numbers": [number for _, number in noted],
+            },
+        )
+
+
+def _of_jobs(chunk: object) -> Iterator[tuple[str, int | None]]:
+    """The job of each record of a message that is of a job, and the record's number there; None
+    where that cannot be read."""
+    for record in chunk if isinstance(chunk, list) else []:
+        source = record.get("source") if isinstance(record, Mapping) else None
+        if isinstance(source, str) and source.startswith(SOURCE):
+            number = str(record.get("id"))
+            readable = number.isascii() and number.isdigit() and len(number) < _DIGITS
+            yield source.removeprefix(SOURCE), int(number) if readable else None
+
+
 @contextmanager
 def sending(engine: Engine) -> Iterator[Job | None]:
     """A job that the queue does not have whole, for this process alone as long as the block lasts;
-    None where there is none, or others have them all."""
+    None where there is none, or others have them all. Those that wait for another try are left
+    out."""
     with transaction(engine) as connection:
         yield _unsent(connection)
 
@@ -283,7 +351,7 @@ def _unsent(connection: Connection) -> Job | None:
     waiting = connection.execute(
         text(
             f"SELECT {_COLUMNS} FROM job WHERE sent_at IS NULL AND cancelled_at IS NULL"  # noqa: S608
-            " AND failure IS NULL AND expires_at > now() ORDER BY created_at"
+            f" AND {_SENDABLE} AND expires_at > now() ORDER BY created_at"
         )
     ).all()
     for row in waiting:
@@ -302,33 +370,71 @@ def _again(connection: Connection, job: Job) -> Job | None:
     row = connection.execute(
         text(
             f"SELECT {_COLUMNS} FROM job WHERE id = :id"  # noqa: S608
-            " AND sent_at IS NULL AND cancelled_at IS NULL"
+            f" AND sent_at IS NULL AND cancelled_at IS NULL AND {_SENDABLE}"
         ),
         {"id": job.id},
     ).one_or_none()
     return None if row is None else Job(*row)
 
 
-def note_sent(engine: Engine, job: Job, sent: int, *, failure: str | None = None) -> None:
-    """Keep how many of its affiliations the queue has, and what keeps the others from it for
-    good."""
+def note_sent(engine: Engine, job: Job, sent: int) -> None:
+    """Keep how many of its affiliations the queue has."""
     with transaction(engine) as connection:
         connection.execute(
             text(
-                "UPDATE job SET sent = :sent, failure = :failure,"
+                "UPDATE job SET sent = :sent,"
                 " sent_at = CASE WHEN :sent = received THEN now() END WHERE id = :id"
             ),
-            {"sent": sent, "failure": failure, "id": job.id},
+            {"sent": sent, "id": job.id},
         )
+
+
+def set_aside(engine: Engine, job: Job, reason: str) -> None:
+    """Send a job no more, until it is retried."""
+    with transaction(engine) as connection:
+        connection.execute(
+            text("UPDATE job SET failure = :reason WHERE id = :id"),
+            {"reason": reason, "id": job.id},
+        )
+
+
+def note_attempt(engine: Engine, job: Job, seconds: float) -> None:
+    """Keep that sending it met an error of the program, and let it wait so long for another try."""
+    with transaction(engine) as connection:
+        connection.execute(
+            text(
+                "UPDATE job SET attempts = attempts + 1,"
+                " try_at = clock_timestamp() + make_interval(secs => :seconds) WHERE id = :id"
+            ),
+            {"seconds": seconds, "id": job.id},
+        )
+
+
+def retry(engine: Engine, job: Job) -> None:
+    """Let a job be sent again from its beginning: what has an answer keeps it. One that is being
+    sent, or was cancelled, is left alone."""
+    with transaction(engine) as connection:
+        begun = connection.execute(
+            text(
+                "UPDATE job SET sent = 0, sent_at = NULL, finished_at = NULL, failure = NULL,"
+                " attempts = 0, try_at = NULL WHERE id = :id AND cancelled_at IS NULL"
+                " AND (sent_at IS NOT NULL OR failure IS NOT NULL) RETURNING id"
+            ),
+            {"id": job.id},
+        ).one_or_none()
+        if begun:
+            connection.execute(
+                text("DELETE FROM job_dead_letter WHERE job_id = :id"), {"id": job.id}
+            )
 
 
 def is_cancelled(engine: Engine, job: Job) -> bool:
     """Whether it was cancelled by now, or deleted."""
     with transaction(engine) as connection:
-        found = connection.execute(
+        wanted = connection.execute(
             text("SELECT cancelled_at IS NULL FROM job WHERE id = :id"), {"id": job.id}
         ).scalar()
-    return not found
+    return not wanted
 
 
 def delete_expired(engine: Engine) -> int:

@@ -838,7 +838,45 @@ Table(
     Column("sent_at", _Timestamp, comment="When the queue had all; null: not yet"),
     Column("finished_at", _Timestamp, comment="When all were seen to be answered; null: not yet"),
     Column("cancelled_at", _Timestamp, comment="When it was cancelled; null: it was not"),
-    Column("failure", Text, comment="Why it cannot be sent to the queue; null: it can"),
+    Column("failure", Text, comment="Why it was set aside and is not sent; null: it was not"),
+    _required(
+        "attempts",
+        Integer,
+        server_default=text("0"),
+        comment="Tries to send it that met an error of the program",
+    ),
+    Column(
+        "try_at",
+        _Timestamp,
+        comment="When it may be tried again after such an error; null: at once",
+    ),
     CheckConstraint("organizations in ('none', 'brief', 'full')", name="organizations"),
     comment="Affiliations that were sent by HTTP to be resolved in bulk",
+)
+
+Table(
+    "job_dead_letter",
+    metadata,
+    Column(
+        "job_id",
+        Text,
+        ForeignKey("job.id", ondelete="CASCADE"),
+        primary_key=True,
+        comment="Its job",
+    ),
+    Column(
+        "number",
+        Integer,
+        primary_key=True,
+        autoincrement=False,
+        comment="Its number in the job, from 0",
+    ),
+    _required("letter_id", Text, comment="The id that resolver deadletters shows"),
+    _required(
+        "noted_at",
+        _Timestamp,
+        server_default=func.now(),
+        comment="When its last try began or failed",
+    ),
+    comment="An affiliation of a job whose message became a dead letter",
 )

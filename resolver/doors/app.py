@@ -51,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     rates = Rates(settings) if settings.serve_rate else None
     readiness, metrics = Readiness(), DoorMetrics()
     backend = Backend.of(settings, done=metrics.batch)
-    jobs_door = jobs.Jobs(backend)
+    jobs_door = jobs.Jobs(backend, set_aside=metrics.jobs_failed.inc)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -54,6 +54,7 @@ def router(backend: Backend, readiness: Readiness, metrics: DoorMetrics) -> APIR
     @routes.get("/metrics", summary="Figures for Prometheus", response_class=PlainTextResponse)
     async def exposed() -> Response:
         metrics.waiting.set(backend.batcher.waiting)
+        metrics.ready.set(await _problem(backend, readiness) is None)
         return Response(metrics.exposed(), media_type=CONTENT_TYPE_LATEST)
 
     return routes

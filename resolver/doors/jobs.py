@@ -2,7 +2,8 @@
 ``bulk``), and their answers are read from the database.
 
 A job is stored before it is accepted. Any process of any server then sends it to the queue, and
-goes on where another one ended.
+goes on where another one ended. A job that cannot be sent because of an error in this program is
+tried again after pauses that grow, while later jobs are sent; in the end it is set aside as failed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from sqlalchemy import Engine
 from starlette.responses import Response
 
 from resolver.database import jobs
-from resolver.database.jobs import Job, Row, StoredAnswer
+from resolver.database.jobs import Job, Progress, Row, StoredAnswer
 from resolver.doors.backend import Backend
 from resolver.doors.lines import JSON, NDJSON, Asked, Lines, content_type, json_of, read, read_line
 from resolver.doors.match import (
@@ -53,6 +54,11 @@ POLL_SECONDS = 5
 LOOK_SECONDS = 2.0
 """Between two looks for jobs that the queue does not have."""
 
+PAUSES = (2.0, 10.0, 60.0, 300.0)
+"""Seconds before a job that met an error of the program is tried again, after each try in turn;
+after one more it is set aside. Six minutes in all: a server is started anew meanwhile, and nobody
+waits long for the reason."""
+
 PURGE_SECONDS = 600
 """Between two looks for jobs that have expired."""
 
@@ -60,7 +66,8 @@ State = Literal["queued", "running", "finished", "failed", "cancelled"]
 
 
 class JobDocument(BaseModel):
-    """A job: `done` of the `received` affiliations are answered; `failed` cannot be read."""
+    """A job: `done` of the `received` affiliations are answered; `failed` cannot be read, or their
+    message became a dead letter."""
 
     id: str
     state: State
@@ -77,11 +84,17 @@ class _Stop(Exception):
     """The server stops, or the job was cancelled, while it is sent."""
 
 
+def _ignored() -> None:
+    """Nobody counts."""
+
+
 @dataclass(slots=True)
 class Jobs:
-    """Takes jobs, and sends them to the queue in a thread of its own."""
+    """Takes jobs, and sends them to the queue in a thread beside the requests."""
 
     backend: Backend
+    set_aside: Callable[[], None] = _ignored
+    """Called when a job is set aside."""
     _came: asyncio.Event = field(default_factory=asyncio.Event)
     _stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -141,17 +154,27 @@ class Jobs:
             raise Problem(404, "there is no such job, or it has expired")
         return job
 
+    async def retry(self, job: Job) -> Job:
+        """Let a job be sent again, and return it as it is then.
+
+        Raises:
+            Problem: 404, it has expired meanwhile.
+        """
+        await asyncio.to_thread(jobs.retry, self.backend.matching.engine, job)
+        self._came.set()
+        return await self.find(job.id)
+
     async def document(self, job: Job, request: Request) -> dict[str, Any]:
         """The job as `JobDocument`."""
-        done = await asyncio.to_thread(jobs.answered, self.backend.matching.engine, job)
-        state = state_of(job, done)
+        progress = await asyncio.to_thread(jobs.progress, self.backend.matching.engine, job)
+        state = state_of(job, progress)
         url = str(request.url_for("job_results", job_id=job.id))
         return {
             "id": job.id,
             "state": state,
             "received": job.received,
-            "done": done,
-            "failed": job.refused,
+            "done": progress.answered,
+            "failed": job.refused + progress.dead,
             "created_at": jobs.as_json(job.created_at.astimezone(UTC)),
             "expires_at": jobs.as_json(job.expires_at.astimezone(UTC)),
             "results_url": url if state == "finished" else None,
@@ -168,7 +191,7 @@ class Jobs:
             except UNAVAILABLE as error:
                 log.warning("jobs wait: %s", error)
             except Exception:
-                log.exception("a job cannot be sent")
+                log.exception("jobs cannot be sent")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._came.wait(), LOOK_SECONDS)
 
@@ -184,41 +207,76 @@ class Jobs:
         with jobs.sending(engine) as job:
             if job is None:
                 return False
-            sent, failure = job.sent, None
-            rows = jobs.rows(engine, job)[job.sent :]
-            texts = [
-                (number, text)
-                for number, (_, text, _) in enumerate(rows, start=job.sent)
-                if text is not None
-            ]
-
-            def progress(records: int) -> None:
-                nonlocal sent
-                sent = texts[records - 1][0] + 1
-                if self._stopping.is_set() or jobs.is_cancelled(engine, job):
-                    raise _Stop
-
             try:
-                enqueue(
-                    (
-                        {"source": job.source, "id": str(number), "affiliation": text}
-                        for number, text in texts
-                    ),
-                    settings=self.backend.settings,
-                    policy=job.policy,
-                    progress=progress,
-                )
-                sent = job.received
+                self._send(job)
             except _Stop:
                 return not self._stopping.is_set()
             except UNAVAILABLE:
                 raise
             except ResolverError as error:
-                log.error("job %s cannot be sent: %s", job.id, error)
-                failure = error.problem
-            finally:
-                jobs.note_sent(engine, job, sent, failure=failure)
+                self._set_aside(job, error.problem, error)
+            except Exception as error:  # noqa: BLE001 - the job waits; later ones are sent
+                self._postpone(job, error)
         return True
+
+    def _send(self, job: Job) -> None:
+        """Send what of a job the queue does not have.
+
+        Raises:
+            _Stop: the server stops, or the job was cancelled.
+            otherwise as `enqueue`; how much was sent is kept.
+        """
+        engine = self.backend.matching.engine
+        rows = jobs.rows(engine, job)[job.sent :]
+        texts = [
+            (number, text)
+            for number, (_, text, _) in enumerate(rows, start=job.sent)
+            if text is not None
+        ]
+        sent = job.sent
+
+        def progress(records: int) -> None:
+            nonlocal sent
+            sent = texts[records - 1][0] + 1
+            if self._stopping.is_set() or jobs.is_cancelled(engine, job):
+                raise _Stop
+
+        try:
+            enqueue(
+                (
+                    {"source": job.source, "id": str(number), "affiliation": text}
+                    for number, text in texts
+                ),
+                settings=self.backend.settings,
+                policy=job.policy,
+                progress=progress,
+            )
+            sent = job.received
+        finally:
+            jobs.note_sent(engine, job, sent)
+
+    def _postpone(self, job: Job, error: Exception) -> None:
+        """Let a job wait after an error of the program, or set it aside after the last pause."""
+        if job.attempts >= len(PAUSES):
+            reason = f"an error in this server at each of {job.attempts + 1} tries to send it"
+            self._set_aside(job, f"{reason}: {type(error).__name__}", error)
+            return
+        seconds = PAUSES[job.attempts]
+        log.error(
+            "job %s: try %d to send it failed, the next is in %.0f s",
+            job.id,
+            job.attempts + 1,
+            seconds,
+            exc_info=error,
+        )
+        jobs.note_attempt(self.backend.matching.engine, job, seconds)
+
+    def _set_aside(self, job: Job, reason: str, error: Exception) -> None:
+        """Send a job no more, until it is retried."""
+        unexpected = None if isinstance(error, ResolverError) else error
+        log.error("job %s is set aside: %s", job.id, reason, exc_info=unexpected)
+        jobs.set_aside(self.backend.matching.engine, job, reason)
+        self.set_aside()
 
     async def _purge(self) -> None:
         """Delete what has expired, from time to time."""
@@ -227,17 +285,19 @@ class Jobs:
                 await asyncio.to_thread(jobs.delete_expired, self.backend.matching.engine)
             except ResolverError as error:
                 log.warning("expired jobs are not deleted yet: %s", error)
+            except Exception:
+                log.exception("expired jobs are not deleted yet")
             await asyncio.sleep(PURGE_SECONDS)
 
 
-def state_of(job: Job, done: int) -> State:
+def state_of(job: Job, progress: Progress) -> State:
     if job.cancelled_at:
         return "cancelled"
-    if done >= job.received - job.refused:
+    if progress.answered + progress.dead >= job.received - job.refused:
         return "finished"
     if job.failure:
         return "failed"
-    return "running" if done or job.sent else "queued"
+    return "running" if progress.answered or job.sent else "queued"
 
 
 def router(door: Jobs) -> APIRouter:
@@ -317,7 +377,7 @@ def router(door: Jobs) -> APIRouter:
         response_model=JobDocument,
         responses=documented(404, 503),
     )
-    async def job(request: Request, job_id: str) -> Response:
+    async def show(request: Request, job_id: str) -> Response:
         document = await door.document(await door.find(job_id), request)
         waits = document["state"] in ("queued", "running")
         return Response(
@@ -337,16 +397,36 @@ def router(door: Jobs) -> APIRouter:
         },
     )
     async def results(request: Request, job_id: str) -> Response:
-        found = await door.find(job_id)
-        document = await door.document(found, request)
+        job = await door.find(job_id)
+        document = await door.document(job, request)
         if document["state"] != "finished":
             raise Problem(
                 409,
-                f"the job is {document['state']}: {document['done']:,} of {found.received:,} done",
+                f"the job is {document['state']}: {document['done']:,} of {job.received:,} done",
                 headers={"Retry-After": str(POLL_SECONDS)},
             )
-        rows = await asyncio.to_thread(jobs.rows, engine(), found)
-        return Streamed(_result_lines(door.backend, found, rows))
+        rows = await asyncio.to_thread(jobs.rows, engine(), job)
+        return Streamed(_result_lines(door.backend, job, rows))
+
+    @routes.post(
+        "/jobs/{job_id}/retry",
+        status_code=202,
+        summary="Send a job again",
+        response_model=JobDocument,
+        responses=documented(404, 409, 503),
+    )
+    async def retry(request: Request, job_id: str) -> Response:
+        """A job that failed, or of which affiliations failed, is sent again; what is answered stays
+        as it is."""
+        job = await door.find(job_id)
+        if job.cancelled_at:
+            raise Problem(409, "the job is cancelled")
+        return Response(
+            orjson.dumps(await door.document(await door.retry(job), request)),
+            202,
+            headers={"Retry-After": str(POLL_SECONDS)},
+            media_type=JSON,
+        )
 
     @routes.delete(
         "/jobs/{job_id}",
@@ -391,6 +471,7 @@ def _read_body(
 async def _result_lines(backend: Backend, job: Job, rows: Sequence[Row]) -> AsyncIterator[bytes]:
     engine = backend.matching.engine
     detail = detail_of(job.organizations)
+    letters = await asyncio.to_thread(jobs.dead_letters, engine, job)
     for first in range(0, len(rows), jobs.BATCH):
         piece = rows[first : first + jobs.BATCH]
         answers = await asyncio.to_thread(jobs.answers, engine, job, first, first + len(piece))
@@ -403,7 +484,9 @@ async def _result_lines(backend: Backend, job: Job, rows: Sequence[Row]) -> Asyn
             detail,
         )
         results = (
-            _result(Asked(number, *row), answers.get(number), organisations, detail)
+            _result(
+                Asked(number, *row), answers.get(number), letters.get(number), organisations, detail
+            )
             for number, row in enumerate(piece, start=first)
         )
         yield b"".join(orjson.dumps(result, option=orjson.OPT_APPEND_NEWLINE) for result in results)
@@ -412,11 +495,14 @@ async def _result_lines(backend: Backend, job: Job, rows: Sequence[Row]) -> Asyn
 def _result(
     asked: Asked,
     answer: StoredAnswer | None,
+    letter_id: str | None,
     organisations: Mapping[int, Mapping[str, Organisation]],
     detail: Detail,
 ) -> dict[str, Any]:
     if asked.text is None:
         return unanswered(asked, "refused", asked.refusal)
+    if answer is None and letter_id is not None:
+        return unanswered(asked, "failed", f"its message became dead letter {letter_id}")
     if answer is None:
         return unanswered(asked, "failed", "its answer was withdrawn")
     of_release = organisations.get(answer.release_id)

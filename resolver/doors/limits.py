@@ -49,34 +49,22 @@ class Keys:
     """The keys of a file: a name and a key a line, with white space between them; ``#`` begins a
     comment. The name is what logs and rate limits call the key's holder.
 
+    The file is read again when it changes. If it cannot be used then, the keys stay as they were,
+    and the log says why.
+
     Raises:
         SettingsError: the file cannot be read or has no key, or a key is shorter than 16
             characters; shows none.
     """
 
     def __init__(self, path: Path) -> None:
-        self._keys: list[tuple[str, bytes]] = []
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"RESOLVER_SERVE_KEYS: {path} cannot be read: {error}") from error
-        for number, line in enumerate(lines, start=1):
-            words = line.partition("#")[0].split()
-            if not words:
-                continue
-            if len(words) != 2 or len(words[1]) < SHORTEST_KEY or not words[1].isascii():
-                raise SettingsError(
-                    f"RESOLVER_SERVE_KEYS: {path}, line {number}: not a name and a key",
-                    remedy=f"write a name, a space, and {SHORTEST_KEY} or more ASCII characters",
-                )
-            self._keys.append((words[0], words[1].encode()))
-        if not self._keys:
-            raise SettingsError(
-                f"RESOLVER_SERVE_KEYS: {path} has no key", remedy="write a name and a key a line"
-            )
+        self._path = path
+        self._state = _state(path)
+        self._keys = _read_keys(path)
 
     def holder(self, key: str) -> str | None:
         """The name of a key; None where it is none of these."""
+        self._follow()
         given = key.encode("utf-8", "surrogateescape")
         found = None
         for name, known in self._keys:
@@ -84,6 +72,55 @@ class Keys:
             if hmac.compare_digest(given, known):
                 found = name
         return found
+
+    def _follow(self) -> None:
+        """Read the file again if it has changed."""
+        state = _state(self._path)
+        if state == self._state:
+            return
+        self._state = state
+        try:
+            self._keys = _read_keys(self._path)
+            log.info("RESOLVER_SERVE_KEYS was read again: %d keys", len(self._keys))
+        except SettingsError as error:
+            log.error("the keys stay as they were: %s", error)
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What differs when a file was changed or replaced; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _read_keys(path: Path) -> list[tuple[str, bytes]]:
+    """Names and keys.
+
+    Raises:
+        SettingsError: as `Keys`.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"RESOLVER_SERVE_KEYS: {path} cannot be read: {error}") from error
+    keys = []
+    for number, line in enumerate(lines, start=1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        if len(words) != 2 or len(words[1]) < SHORTEST_KEY or not words[1].isascii():
+            raise SettingsError(
+                f"RESOLVER_SERVE_KEYS: {path}, line {number}: not a name and a key",
+                remedy=f"write a name, a space, and {SHORTEST_KEY} or more ASCII characters",
+            )
+        keys.append((words[0], words[1].encode()))
+    if not keys:
+        raise SettingsError(
+            f"RESOLVER_SERVE_KEYS: {path} has no key", remedy="write a name and a key a line"
+        )
+    return keys
 
 
 def key_of(headers: Headers, query: bytes) -> str | None:

@@ -25,6 +25,9 @@ _GIVEN = re.compile(r"[\w.:/+=-]{1,100}", re.ASCII)
 
 MAX_PATH = 200
 
+COME_BACK = (429, 503)
+"""Statuses of requests that are to come back later."""
+
 DOORS = ("match", "jobs", "reconcile")
 
 
@@ -79,6 +82,8 @@ class Requests:
     def _done(self, scope: Scope, status: int, seconds: float) -> None:
         door = door_of(scope["path"])
         self._metrics.seconds.labels(door, f"{status // 100}xx").observe(seconds)
+        if status in COME_BACK and door != "health":
+            self._metrics.refused.labels(door, str(status)).inc()
         path = scope["path"][:MAX_PATH].encode("ascii", "backslashreplace").decode()
         client, holder = scope.get("client"), scope["state"].get("holder")
         figures = {

@@ -2,6 +2,10 @@
 
 Several processes are started and watched over by this one. It opens the port, and they take
 connections from it in turn; one that dies is started again. Each has its own models in memory.
+
+Uvicorn's own supervisor is not used: its processes run a plain `uvicorn.Server`, which does not say
+at ``/readyz`` that it stops, and it ends them all when one cannot start because, for a moment, the
+database is away.
 """
 
 from __future__ import annotations
@@ -170,6 +174,8 @@ def supervise(settings: Settings, listener: socket.socket, processes: int) -> in
             return subprocess.Popen(
                 [sys.executable, "-m", __name__, str(listener.fileno())],
                 env=environment,
+                # Nothing is written there: its end says that this process is gone.
+                stdin=subprocess.PIPE,
                 pass_fds=(listener.fileno(),),
             )
 
@@ -206,10 +212,17 @@ def main() -> None:
     from resolver.observing import logs
     from resolver.settings import load_settings
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     settings = load_settings()
     logs.configure(settings)
     with socket.socket(fileno=int(sys.argv[1])) as listener:
         sys.exit(serve(settings, listener))
+
+
+def _end_with_parent() -> None:
+    """End as at SIGTERM when the supervisor was killed: else the port would stay taken."""
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

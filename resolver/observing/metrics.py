@@ -176,6 +176,18 @@ class DoorMetrics:
             buckets=REQUEST_SECONDS,
             registry=registry,
         )
+        self.refused = Counter(
+            "resolver_http_requests_refused",
+            "Requests that were to come back later: 429 and 503",
+            ["door", "status"],
+            registry=registry,
+        )
+        self.ready = Gauge(
+            "resolver_http_ready",
+            "1 if requests can be answered, as /readyz says",
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
         self.in_work = Gauge(
             "resolver_http_requests_in_work",
             "Requests that are being answered",
@@ -187,6 +199,9 @@ class DoorMetrics:
         )
         self.batches = Counter(
             "resolver_http_batches", "Calls of the matcher that answered them", registry=registry
+        )
+        self.jobs_failed = Counter(
+            "resolver_http_jobs_failed", "Jobs that were set aside as failed", registry=registry
         )
         self.waiting = Gauge(
             "resolver_http_affiliations_waiting",

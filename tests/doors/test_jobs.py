@@ -1,8 +1,11 @@
-"""``/jobs``: stored, sent to the queue, answered by a worker, read, cancelled."""
+"""``/jobs``: stored, sent to the queue, answered by a worker, read, cancelled; tried again, set
+aside, ended without what became a dead letter."""
 
 from __future__ import annotations
 
+import gzip
 import json
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +15,14 @@ import httpx
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
-from support.deployment import Deployment, until
+from support.deployment import DEADLY, Deployment, until
 from support.serving import serving
 
+from benchmarks.deadly import WORD
 from resolver.database import jobs
+from resolver.doors import jobs as door
 from resolver.settings import Settings
+from resolver.workers import deadletters
 
 NDJSON = {"content-type": "application/x-ndjson"}
 OXFORD = "https://ror.org/052gg0110"
@@ -105,6 +111,122 @@ def test_a_job_survives_the_servers_and_the_broker(deployment: Deployment) -> No
         assert until_state(client, job_id, "queued")["done"] == 0
     with serving(deployment.settings) as (client, _), deployment.worker("-Q", "bulk"):
         assert until_state(client, job_id, "finished")["done"] == 1
+
+
+def change(engine: Engine, job_id: str, **columns: object) -> None:
+    """Change columns of a job."""
+    changes = ", ".join(f"{name} = :{name}" for name in columns)
+    with engine.begin() as connection:
+        connection.execute(
+            text(f"UPDATE job SET {changes} WHERE id = :id"),
+            {**columns, "id": job_id},
+        )
+
+
+def create(engine: Engine, *texts: str, policy: dict[str, object] | None = None) -> str:
+    """A job, as a server that ended at once has left it."""
+    rows: list[jobs.Row] = [(None, affiliation, None) for affiliation in texts]
+    return jobs.create(
+        engine, rows, policy=policy or {}, organizations="none", days=1, request_hash=b""
+    ).id
+
+
+def test_a_job_that_meets_an_error_waits_and_later_ones_go_on(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was stored of it is damaged: no error that anybody foresaw."""
+    monkeypatch.setattr(door, "PAUSES", (0.2, 0.4))
+    monkeypatch.setattr(door, "LOOK_SECONDS", 0.1)
+    damaged = create(deployment.engine, "Univ. of Oxford")
+    change(deployment.engine, damaged, body=b"no gzip")
+    with caplog.at_level(logging.ERROR), serving(deployment.settings) as (client, _):
+        later = client.post("/jobs", json={"affiliations": ["University of York"]}).json()["id"]
+        until_state(client, later, "running")
+        document = until_state(client, damaged, "failed")
+        assert document["reason"] == "an error in this server at each of 3 tries to send it: " + (
+            "BadGzipFile"
+        )
+        assert "resolver_http_jobs_failed_total 1.0" in client.get("/metrics").text
+        results = client.get(f"/jobs/{damaged}/results")
+        assert results.status_code == 409
+        assert client.get(f"/jobs/{later}").json()["state"] == "running"
+
+        change(deployment.engine, damaged, body=gzip.compress(b'[null,"Univ. of Oxford",null]\n'))
+        again = client.post(f"/jobs/{damaged}/retry")
+        assert again.status_code == 202, again.text
+        assert again.json()["reason"] is None
+        until_state(client, damaged, "running")
+    tries = [record.getMessage() for record in caplog.records if damaged in record.getMessage()]
+    assert len(tries) == 3
+    assert "try 1" in tries[0]
+    assert "set aside" in tries[2]
+
+
+def test_a_job_that_can_never_be_sent_is_set_aside_at_once(deployment: Deployment) -> None:
+    job_id = create(deployment.engine, "Univ. of Oxford", policy={"max_links": "many"})
+    with serving(deployment.settings) as (client, _):
+        assert "max_links" in until_state(client, job_id, "failed")["reason"]
+
+
+def test_a_cancelled_job_is_not_tried_again(client: httpx.Client) -> None:
+    job_id = client.post("/jobs", json={"affiliations": ["Univ. of Oxford"]}).json()["id"]
+    client.delete(f"/jobs/{job_id}")
+    answer = client.post(f"/jobs/{job_id}/retry")
+    assert answer.status_code == 409
+    assert client.post("/jobs/none/retry").status_code == 404
+
+
+@pytest.mark.slow
+def test_a_job_ends_without_what_became_a_dead_letter(deployment: Deployment) -> None:
+    texts = ["Univ. of Oxford", f"{WORD}, University of York", "University of York", ""]
+    lines = "".join(f"{json.dumps(text)}\n" for text in texts) + "{broken\n"
+    with serving(deployment.settings) as (client, _):
+        job_id = client.post("/jobs", content=lines, headers=NDJSON).json()["id"]
+
+        def statuses() -> list[str]:
+            got = client.get(f"/jobs/{job_id}/results").text.splitlines()
+            return [json.loads(line)["status"] for line in got]
+
+        with deployment.worker("--queues", "bulk", program=DEADLY):
+            document = until_state(client, job_id, "finished")
+            until(lambda: deadletters.letters(deployment.settings)[1], "the letter arrives")
+        assert (document["received"], document["done"], document["failed"]) == (5, 3, 2)
+        assert statuses() == ["linked", "failed", "linked", "no_match", "refused"]
+        [letter], _ = deadletters.letters(deployment.settings)
+        failed = json.loads(client.get(f"/jobs/{job_id}/results").text.splitlines()[1])
+        assert failed["reason"] == f"its message became dead letter {letter.id}"
+
+        # The cause is gone: a worker that the word does not kill.
+        deadletters.retry(deployment.settings)
+        with deployment.worker("-Q", "bulk"):
+            until(lambda: client.get(f"/jobs/{job_id}").json()["failed"] == 1, "it is answered")
+        assert statuses() == ["linked", "linked", "linked", "no_match", "refused"]
+
+
+@pytest.mark.slow
+def test_a_job_whose_messages_cannot_be_read_ends_and_may_be_sent_again(
+    deployment: Deployment,
+) -> None:
+    job_id = create(deployment.engine, "Univ. of Oxford", "University of York")
+    records: list[object] = [
+        {"source": f"job:{job_id}", "id": number} for number in ("0", 1, "2", "-1", "x", "9" * 20)
+    ]
+    others: list[object] = [17, {"source": "crossref", "id": "0"}, {"source": "job:none", "id": 0}]
+    # As it is when a server has sent it: nothing is sent while this one is told of the letter.
+    change(deployment.engine, job_id, sent=2, sent_at="now()")
+    with serving(deployment.settings) as (client, _):
+        assert client.get(f"/jobs/{job_id}").json()["state"] == "running"
+        jobs.note_dead_letter(deployment.engine, [*records, *others], "letter 1")
+        jobs.note_dead_letter(deployment.engine, records[:1], "letter 2")
+        document = client.get(f"/jobs/{job_id}").json()
+        assert (document["state"], document["done"], document["failed"]) == ("finished", 0, 2)
+        results = client.get(f"/jobs/{job_id}/results").text.splitlines()
+        assert [json.loads(line)["reason"][-8:] for line in results] == ["letter 2", "letter 1"]
+        again = client.post(f"/jobs/{job_id}/retry").json()
+        assert (again["done"], again["failed"]) == (0, 0)
+        until_state(client, job_id, "running")
+        with deployment.worker("-Q", "bulk"):
+            assert until_state(client, job_id, "finished")["done"] == 2
 
 
 def test_results_are_409_before_the_end(client: httpx.Client) -> None:

@@ -128,6 +128,26 @@ def test_a_file_of_keys_that_cannot_be_used(tmp_path: Path, content: str, says: 
         Keys(path)
 
 
+def test_a_changed_file_of_keys_is_read_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "keys"
+    path.write_text(f"ada {KEY}\n")
+    keys = Keys(path)
+    assert keys.holder(KEY) == "ada"
+    path.write_text("grace fedcba9876543210\n")
+    assert (keys.holder(KEY), keys.holder("fedcba9876543210")) == (None, "grace")
+    for break_it in (lambda: path.write_text("grace short\n"), path.unlink):
+        break_it()
+        assert keys.holder("fedcba9876543210") == "grace"
+        assert keys.holder("fedcba9876543210") == "grace"
+    # Once for each change.
+    errors = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
+    assert [error.partition(":")[0] for error in errors] == ["the keys stay as they were"] * 2
+    path.write_text(f"ada {KEY}\n")
+    assert keys.holder(KEY) == "ada"
+
+
 # Health, logs, headers
 
 
@@ -138,6 +158,7 @@ def test_health_and_figures(client: httpx.Client) -> None:
     figures = client.get("/metrics").text
     assert 'resolver_http_request_seconds_count{door="match",status="2xx"}' in figures
     assert "resolver_http_affiliations_total" in figures
+    assert "resolver_http_ready 1.0" in figures
 
 
 @pytest.mark.parametrize(
@@ -261,6 +282,28 @@ def test_processes_share_a_port_and_one_that_dies_is_replaced(
     assert not any(child.is_running() for child in children)
 
 
+@pytest.mark.slow
+def test_processes_end_with_their_parent_and_leave_the_port(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with command(
+        settings.home, "--processes", "2", environment=environment(settings), log=tmp_path / "log"
+    ) as (process, url):
+        port = int(url.rpartition(":")[2])
+
+        def is_free() -> bool:
+            try:
+                listening("127.0.0.1", port).close()
+            except SettingsError:
+                return False
+            return True
+
+        assert not is_free()
+        process.kill()
+        process.wait(60)
+        until(is_free, "the port is free")
+
+
 # What changes, or goes away, under it
 
 
@@ -324,6 +367,10 @@ def test_without_its_database_it_says_when_to_come_back(
             answer = client.post("/reconcile", data={"queries": queries})
             assert answer.status_code == 429
             assert int(answer.headers["retry-after"]) > 0
+            figures = client.get("/metrics").text
+            assert "resolver_http_ready 0.0" in figures
+            for labels in ('door="match",status="503"', 'door="reconcile",status="429"'):
+                assert f"resolver_http_requests_refused_total{{{labels}}} 1.0" in figures
         assert client.post("/match", json=TEXT).status_code == 200
 
 

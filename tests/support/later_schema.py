@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from resolver.database.revision import head
 from support.paths import ROOT
 
-BEFORE = "0010"
+BEFORE = head()
 """The newest of those of today."""
 
-REVISION = "0011"
+REVISION = f"{int(BEFORE) + 1:04}"
 
 INDEX = "ix_link_rank"
 """What it builds first, while others write."""

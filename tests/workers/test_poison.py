@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from redis import Redis
 from support.deployment import DEADLY, PATIENCE, Deployment, linked, record, until
 
 from benchmarks.deadly import RAISING, WORD
+from resolver.database import jobs
 from resolver.workers import deadletters, health, poison
 from resolver.workers.app import create_app
 from resolver.workers.client import enqueue
@@ -59,6 +61,31 @@ def test_string_that_fails_for_no_known_reason_is_buried_alone_and_says_why(
     assert (letter.records, letter.first) == (1, ("test", "10.1/1"))
     assert letter.error == "ValueError: nobody foresaw this (in each of 4 processes)"
     assert linked(deployment) == ["10.1/2"]
+
+
+# On Redis in tests/doors, where the worker itself makes the letter.
+@pytest.mark.slow
+@pytest.mark.parametrize("broker_url", ["rabbitmq"], indirect=True)
+def test_a_job_knows_of_a_letter_that_rabbitmq_makes_by_itself(deployment: Deployment) -> None:
+    texts = ["ETH Zurich", f"{WORD}, Zurich"]
+    rows: list[jobs.Row] = [(None, text, None) for text in texts]
+    job = jobs.create(
+        deployment.engine, rows, policy={}, organizations="none", days=1, request_hash=b""
+    )
+    records: list[Mapping[str, object]] = [
+        {"source": job.source, "id": str(number), "affiliation": text}
+        for number, text in enumerate(texts)
+    ]
+    enqueue(records, settings=deployment.settings)
+    with deployment.worker(program=DEADLY):
+        until(
+            lambda: jobs.progress(deployment.engine, job) == jobs.Progress(answered=1, dead=1),
+            "the job ends",
+        )
+        until(lambda: deadletters.letters(deployment.settings)[1], "the letter arrives")
+    [letter], _ = deadletters.letters(deployment.settings)
+    assert letter.error == "its process died each time"
+    assert jobs.dead_letters(deployment.engine, job) == {1: letter.id}
 
 
 @pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
