@@ -142,7 +142,13 @@ def _affiliation(element: Any) -> StatedAffiliation:
 
 
 def _text(element: Any) -> str:
-    """The text of an affiliation, without labels; between parts without punctuation a comma."""
+    """The text of an affiliation, without labels; between parts without punctuation a comma.
+
+    SciELO's articles have each affiliation twice: as it was printed, and in parts. The former is
+    the text then.
+    """
+    printed = element.find(".//{*}institution[@content-type='original']")
+    element = element if printed is None else printed
     marked = " ".join("".join(_marked(element)).split())
     return _GAP.sub(_joined, marked).strip(" ,;")
 
@@ -171,6 +177,8 @@ def _marked(element: Any) -> Iterator[str]:
             yield _LABEL
         elif name == "break":
             yield f"{_CLOSES} {_OPENS}"
+        elif name == "institution" and child.get("content-type") == "normalized":
+            pass
         elif name in _PARTS:
             yield _OPENS
             yield from _marked(child)

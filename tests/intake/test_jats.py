@@ -80,6 +80,17 @@ AFFILIATIONS = [
     ("<aff>ETH, <email>a@example.org</email></aff>", ["ETH"]),
     ('<aff><xref ref-type="fn">1</xref>ETH<fn><p>now at MIT</p></fn></aff>', ["ETH"]),
     ("<aff>ETH<!-- or MIT --><?page 2?> Zurich</aff>", ["ETH Zurich"]),
+    # Twice: as printed, in parts, and with the name of an authority file (SciELO)
+    (
+        '<aff><label>I</label><institution content-type="orgname">ETH</institution><addr-line><city>Zurich</city></addr-line>'
+        '<institution content-type="original"><sup>I</sup> ETH. Zurich, CH</institution></aff>',
+        ["ETH. Zurich, CH"],
+    ),
+    (
+        '<aff><institution content-type="orgname">E.T.H.</institution><institution content-type="normalized">ETH</institution>'
+        "<country>CH</country></aff>",
+        ["E.T.H., CH"],
+    ),
     # Characters
     ("<aff>Universit&auml;t Z&#252;rich &amp; ETH</aff>", ["Universität Zürich & ETH"]),
     ("<aff><![CDATA[R&D <ETH>]]></aff>", ["R&D <ETH>"]),
