@@ -21,13 +21,26 @@ running server has the same as JSON at `/openapi.json`, and to try out at `/docs
 
 Schema = dict[str, Any]
 
+DOORS = {
+    "match": "Matching",
+    "jobs": "Jobs",
+    "ROR's API": "ROR's API",
+    "reconcile": "OpenRefine",
+    "health": "Health",
+}
+"""The headings, by the tags of the requests below them."""
+
 
 def reference() -> str:
     described = create_app(Settings(_env_file=None)).openapi()  # type: ignore[call-arg]
     lines = [HEAD]
+    by_tag: dict[str, list[str]] = {tag: [] for tag in DOORS}
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
-            lines += section(method.upper(), path, operation)
+            (tag,) = operation["tags"]
+            by_tag[tag] += section(method.upper(), path, operation)
+    for tag, heading in DOORS.items():
+        lines += [f"## {heading}", "", *by_tag[tag]]
     lines += ["## Objects", ""]
     for name, schema in sorted(described["components"]["schemas"].items()):
         lines += of_object(name, schema)
@@ -35,13 +48,13 @@ def reference() -> str:
 
 
 def section(method: str, path: str, operation: Schema) -> Iterator[str]:
-    yield from (f"## `{method} {path}`", "")
+    yield from (f"### `{method} {path}`", "")
     for text in (operation.get("summary"), operation.get("description")):
         if text:
             yield from (text.strip(), "")
     parameters = operation.get("parameters", [])
     if parameters:
-        yield from ("| Parameter | In | Type | |", "|---|---|---|---|")
+        yield from ("| Parameter | In | Type | Meaning |", "|---|---|---|---|")
         for parameter in parameters:
             needed = "" if not parameter.get("required") else "; needed"
             yield row(
@@ -53,13 +66,13 @@ def section(method: str, path: str, operation: Schema) -> Iterator[str]:
         yield ""
     for media, content in operation.get("requestBody", {}).get("content", {}).items():
         yield from (f"Body: `{media}`, {kind(content.get('schema', {}))}", "")
-    yield from ("| Status | Answer | |", "|---|---|---|")
+    yield from ("| Status | Answer | Body |", "|---|---|---|")
     for status, response in operation["responses"].items():
         bodies = ", ".join(
             f"`{media}`: {kind(content.get('schema', {}))}"
             for media, content in response.get("content", {}).items()
         )
-        yield row(status, response.get("description", ""), bodies)
+        yield row(status, response["description"].replace("Successful Response", "OK"), bodies)
     yield ""
 
 
@@ -69,7 +82,7 @@ def of_object(name: str, schema: Schema) -> Iterator[str]:
         yield from (" ".join(schema["description"].split()), "")
     fields = schema.get("properties", {})
     if fields:
-        yield from ("| Field | Type | |", "|---|---|---|")
+        yield from ("| Field | Type | Meaning |", "|---|---|---|")
         for field, of_field in fields.items():
             needed = "needed" if field in schema.get("required", []) else ""
             yield row(f"`{field}`", kind(of_field), of_field.get("description", needed))

@@ -29,8 +29,8 @@ FormatOption = Annotated[
     typer.Option(
         "--format",
         metavar="FORM",
-        help="auto (by name and content), jsonl, csv, tsv, parquet, txt, crossref, datacite or "
-        "openalex.",
+        help="auto (by name and content), jsonl, csv, tsv, parquet, txt, crossref, datacite, "
+        "openalex or jats.",
         rich_help_panel=PANEL,
     ),
 ]

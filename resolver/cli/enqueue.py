@@ -32,16 +32,16 @@ def enqueue(
     file: Annotated[
         Path | None,
         typer.Argument(
-            help="jsonl, csv, tsv, txt or parquet, or works of Crossref, DataCite or OpenAlex "
-            "(also .tar); each also .gz. None or - is stdin."
+            help="jsonl, csv, tsv, txt or parquet, or works of Crossref, DataCite or OpenAlex, or "
+            "JATS XML (also .tar); each also .gz. None or - is stdin."
         ),
     ] = None,
     queue: Annotated[str, typer.Option(help="bulk, or interactive for urgent records.")] = "bulk",
     source: Annotated[
         str | None,
         typer.Option(
-            help="Source of records without one; by default the file's name, or crossref, datacite "
-            "or openalex."
+            help="Source of records without one; by default the file's name, or crossref, "
+            "datacite, openalex or jats."
         ),
     ] = None,
     replace: Annotated[

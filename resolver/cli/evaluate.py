@@ -35,6 +35,7 @@ class LabelFormat(StrEnum):
     CROSSREF = "crossref"
     DATACITE = "datacite"
     OPENALEX = "openalex"
+    JATS = "jats"
 
 
 @policy_options
@@ -43,7 +44,7 @@ def evaluate(
         list[Path],
         typer.Argument(
             help='JSON lines of {"affiliation", "ror_ids": [...]}, or works of Crossref, DataCite '
-            "or OpenAlex with ROR ids in them."
+            "or OpenAlex, or JATS XML, with ROR ids in them."
         ),
     ],
     format: Annotated[
@@ -51,7 +52,7 @@ def evaluate(
         typer.Option(
             "--format",
             metavar="FORM",
-            help="auto (by content), gold, crossref, datacite or openalex.",
+            help="auto (by content), gold, crossref, datacite, openalex or jats.",
         ),
     ] = LabelFormat.AUTO,
     as_json: Annotated[

@@ -1,4 +1,4 @@
-"""Files of works (Crossref, DataCite, OpenAlex) → labels: the ROR ids asserted beside affiliations.
+"""Files of works (Crossref, DataCite, OpenAlex, JATS) → labels: the ROR ids beside affiliations.
 
 Such a label is no complete one. Whoever asserted it may have named one organisation of several, and
 may be wrong; OpenAlex's own are what its matcher found.

@@ -72,15 +72,15 @@ def read_file(
     """The records of a file in order, an `IntakeError` in the place of each bad one.
 
     Reads JSON lines, CSV or TSV with a header, Parquet, plain text with one affiliation a line, and
-    works of Crossref, DataCite and OpenAlex, also in a tar archive; each may be gzipped. `path`
-    None is standard input. The file is read in a stream: memory does not grow with it.
+    works of Crossref, DataCite, OpenAlex and in JATS, also in a tar archive; each may be gzipped.
+    `path` None is standard input. The file is read in a stream: memory does not grow with it.
 
     `AUTO` goes by the name of the file. Where that is .txt, and for standard input, the first line
     decides: one that names the column of the affiliations begins a table, one that begins with
     ``{"`` begins JSON lines. Parquet and tar archives are recognised by their first bytes, works by
     keys of their own (`resolver.intake.json_shape.WORK_KEYS`). The affiliations of works are
-    `AssertedRecord`s, and their source is ``crossref``, ``datacite`` or ``openalex`` if none is
-    given.
+    `AssertedRecord`s, and their source is ``crossref``, ``datacite``, ``openalex`` or
+    ``jats`` if none is given.
 
     Text is UTF-8, or as its byte order mark says, or in `encoding`. `delimiter` stands between the
     columns of a table; without it, it is the one by which the header has the column of the

@@ -26,9 +26,10 @@ class Format(StrEnum):
     CROSSREF = "crossref"
     DATACITE = "datacite"
     OPENALEX = "openalex"
+    JATS = "jats"
 
 
-WORKS = frozenset({Format.CROSSREF, Format.DATACITE, Format.OPENALEX})
+WORKS = frozenset({Format.CROSSREF, Format.DATACITE, Format.OPENALEX, Format.JATS})
 """The formats whose records are works."""
 
 
@@ -66,7 +67,8 @@ def format_of(
     if start.is_tar and asked not in (Format.AUTO, *WORKS):
         raise SettingsError(
             f"{start.name} is a tar archive, not {asked}",
-            remedy="leave out --format; archives of works (crossref, datacite, openalex) are read",
+            remedy="leave out --format; archives of works (crossref, datacite, openalex, jats) "
+            "are read",
         )
     form = asked
     if asked is Format.AUTO:
@@ -74,6 +76,8 @@ def format_of(
             return Format.AUTO
         if (written := _by_json(path, start, columns.affiliation)) is not None:
             return written
+        if path is None and start.is_xml:
+            return Format.JATS
         form = Format.TXT if path is None else _by_name(path)
         if form is Format.TXT:
             form = _by_first_line(
@@ -95,8 +99,8 @@ def _by_name(path: Path) -> Format:
     if form is None:
         raise SettingsError(
             f"{path}: its name does not tell its format",
-            remedy="give it (--format jsonl, csv, tsv, parquet, txt, crossref, datacite or "
-            "openalex)",
+            remedy="give it (--format jsonl, csv, tsv, parquet, txt, crossref, datacite, openalex "
+            "or jats)",
         )
     return form
 
@@ -124,6 +128,8 @@ _SUFFIXES = {
     ".tab": Format.TSV,
     ".parquet": Format.PARQUET,
     ".txt": Format.TXT,
+    ".xml": Format.JATS,
+    ".nxml": Format.JATS,
 }
 
 

@@ -31,6 +31,9 @@ _TAR = b"ustar"
 _TAR_AT = 257
 """What a tar archive has, and where (POSIX.1-1988, "ustar")."""
 
+_XML = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\s\0]*<[\0]?[?!a-zA-Z]")
+"""How XML begins, after a byte order mark of UTF-8 or UTF-16 or none."""
+
 _GZIP = b"\x1f\x8b"
 
 _OTHERS = (
@@ -71,6 +74,11 @@ class Opened:
     @property
     def is_tar(self) -> bool:
         return self.head[_TAR_AT:].startswith(_TAR)
+
+    @property
+    def is_xml(self) -> bool:
+        """Whether it may be XML; a text may begin with a sign < too."""
+        return _XML.match(self.head) is not None
 
     def ahead(self, size: int) -> bytes:
         """The first `size` bytes, or all if there are fewer; reading begins before them still.

@@ -61,7 +61,7 @@ class WorkCounts:
     """Works with the id of an earlier one."""
 
     skipped: int = 0
-    """Files of an archive that are no JSON."""
+    """Files of an archive that are neither JSON nor XML."""
 
     def remarks(self) -> Iterator[str]:
         how = "recognised by its content" if self.recognised else "as asked"
@@ -76,13 +76,16 @@ class WorkCounts:
         if self.repeating:
             yield f"{self.repeating:,} works come again, and replace what came before"
         if self.skipped:
-            yield f"{self.skipped:,} files of the archive are no JSON, and were left out"
+            yield (
+                f"{self.skipped:,} files of the archive are neither JSON nor XML, and were left out"
+            )
 
 
 _OF = {
     Format.CROSSREF: "works of Crossref",
     Format.DATACITE: "works of DataCite",
     Format.OPENALEX: "works of OpenAlex",
+    Format.JATS: "articles in JATS",
 }
 
 

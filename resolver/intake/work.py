@@ -1,4 +1,5 @@
 """Works as Crossref, DataCite and OpenAlex publish them: a record → the affiliations in it.
+Articles in JATS XML are read by `resolver.intake.jats`.
 
 The fields are those of Crossref's REST API and public data file, of DataCite's REST API and public
 data file, and of the work object of OpenAlex's API and snapshot.
@@ -44,7 +45,7 @@ class Work:
 
 
 def work_of(record: object, form: Format) -> Work:
-    """The work that a record of `form` describes.
+    """The work that a record of `form`, one of JSON, describes.
 
     Raises:
         ValueError: the record has no id, or a field of another type than it should have; names the
@@ -62,7 +63,7 @@ def _crossref(record: Json) -> Work:
         for person in _objects(record, role)
         for affiliation in _objects(person, "affiliation")
     )
-    return Work(_doi(record, "DOI"), tuple(affiliations))
+    return Work(doi("DOI", record.get("DOI")), tuple(affiliations))
 
 
 def _crossref_text(affiliation: Json) -> str:
@@ -95,8 +96,8 @@ def _datacite(record: Json) -> Work:
         for person in _objects(attributes, role)
         for affiliation in _list(person, "affiliation")
     )
-    named = "doi" in attributes
-    return Work(_doi(attributes, "doi") if named else _doi(record, "id"), tuple(affiliations))
+    key, holder = ("doi", attributes) if "doi" in attributes else ("id", record)
+    return Work(doi(key, holder.get(key)), tuple(affiliations))
 
 
 def _datacite_affiliation(affiliation: object) -> StatedAffiliation:
@@ -157,11 +158,15 @@ _WORKS: Mapping[Format, Callable[[Json], Work]] = {
 }
 
 
-def _doi(record: Json, key: str) -> str:
-    written = record.get(key)
+def doi(field: str, written: object) -> str:
+    """A DOI, bare or as an address, in lower case.
+
+    Raises:
+        ValueError: it is none; names the field that it stands in.
+    """
     match = _DOI.fullmatch(written.strip()) if isinstance(written, str) else None
     if match is None:
-        raise ValueError(f"{key}: {_shown(written)} is no DOI, such as 10.5555/12345678")
+        raise ValueError(f"{field}: {_shown(written)} is no DOI, such as 10.5555/12345678")
     return match[1].lower()
 
 

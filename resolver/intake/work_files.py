@@ -1,7 +1,8 @@
 """Files and archives of works (`resolver.intake.work`) → records.
 
-A file has a work a line, or is one JSON document with a list of works; an archive (tar) has such
-files, gzipped or not. All are read in a stream.
+A file has a work a line, or is one JSON document with a list of works, or an XML document with
+articles (`resolver.intake.jats`); an archive (tar) has such files, gzipped or not. All are read in
+a stream.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import json
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import IO, Any, cast
 
 import ijson
 
 from resolver.errors import FileBroken, IntakeError, SettingsError
-from resolver.intake import json_shape
+from resolver.intake import jats, json_shape
 from resolver.intake.format import Format
 from resolver.intake.lines import MAX_LINE, Opened, not_in, unpacked
 from resolver.intake.message import parse_record
@@ -32,7 +34,8 @@ the depth: 0.25 GB at 10,000. Works have some ten."""
 _BYTES = 2**16
 """Bytes of a document that are parsed together."""
 
-_MEMBERS = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz", ".ndjson.gz")
+_ENDINGS = (".json", ".jsonl", ".ndjson", ".xml", ".nxml")
+_MEMBERS = (*_ENDINGS, *(f"{ending}.gz" for ending in _ENDINGS))
 """Endings of the names in an archive that are read."""
 
 _BROKEN = (EOFError, OSError, zlib.error, ijson.JSONError, UnicodeError)
@@ -79,7 +82,7 @@ class _Reader:
                 raise self._broken(start.name, error) from error
 
     def _members(self, path: str, packed: _Noting) -> Iterator[tuple[str, IO[bytes]]]:
-        """The JSON files of an archive, each with its name; to be read in this order."""
+        """The files of works in an archive, each with its name; to be read in this order."""
         skipped = 0
         try:
             with tarfile.open(fileobj=cast(Any, packed), mode="r|") as archive:
@@ -102,11 +105,14 @@ class _Reader:
         return FileBroken(name, line=self._read + 1, reason=_first_line(error), unit="work")
 
     def _file(self, start: Opened) -> Records:
+        if start.is_xml:
+            yield from self._articles(start)
+            return
         beginning = start.ahead(json_shape.LOOK)
         if not beginning.strip():
             return
         shape = json_shape.shape_of(beginning)
-        self._begin(start, shape)
+        self._begin(start, shape.of)
         if shape.lines:
             yield from self._lines(start)
         elif shape.path is None:
@@ -117,20 +123,27 @@ class _Reader:
         else:
             yield from self._document(start, shape.path)
 
-    def _begin(self, start: Opened, shape: json_shape.Shape) -> None:
-        """Know whose works they are, before the first one is read."""
+    def _begin(self, start: Opened, of: str | None) -> None:
+        """Know whose works they are, before the first one is read. `of` is the format that the
+        file shows, None where it shows none."""
         converter = self._converter
+        recognised = converter.form is Format.AUTO
+        if not recognised and (of == Format.JATS) != (converter.form is Format.JATS):
+            what = "XML" if of == Format.JATS else "no XML"
+            raise SettingsError(
+                f"{start.name}: it is {what}, and works of the format {converter.form} are read",
+                remedy="read files of different formats apart",
+            )
         if converter.works is not None:
             return
-        recognised = converter.form is Format.AUTO
         if recognised:
-            if shape.of is None:
+            if of is None:
                 raise SettingsError(
                     f"{start.name}: no works of Crossref, DataCite or OpenAlex are recognised in "
                     "it",
                     remedy="say whose they are (--format crossref, datacite or openalex)",
                 )
-            converter.form = Format(shape.of)
+            converter.form = Format(of)
         converter.begin_works(WorkCounts(converter.form, recognised or converter.recognised))
 
     def _lines(self, start: Opened) -> Records:
@@ -145,7 +158,25 @@ class _Reader:
                 self._read += 1
                 yield self._refusal(place, str(error))
             else:
-                yield from self._work(record, place)
+                yield from self._work(partial(self._work_of, record), place)
+
+    def _articles(self, start: Opened) -> Records:
+        xml = _Counted(start.stream)
+        number = 0
+        try:
+            for number, article in enumerate(jats.articles(start.name, xml), 1):
+                if number == 1:
+                    self._begin(start, Format.JATS)
+                xml.mark_record()
+                yield from self._work(partial(jats.work, article), f"{start.name}, work {number}")
+        except (_TooMuch, jats.Broken, *_BROKEN) as error:
+            raise FileBroken(
+                start.name, line=number + 1, reason=_first_line(error), unit="work"
+            ) from error
+        if not number:
+            raise SettingsError(
+                f"{start.name}: no article in it", remedy="articles in JATS XML are read"
+            )
 
     def _document(self, start: Opened, path: str) -> Records:
         text = _Text(start.stream)
@@ -155,7 +186,9 @@ class _Reader:
                 ijson.items(text, path, buf_size=_BYTES, multiple_values=path == ""), 1
             ):
                 text.mark_record()
-                yield from self._work(record, f"{start.name}, work {number}")
+                yield from self._work(
+                    partial(self._work_of, record), f"{start.name}, work {number}"
+                )
         except _TooMuch as error:
             raise FileBroken(start.name, line=number + 1, reason=str(error), unit="work") from error
         except _BROKEN as error:
@@ -163,12 +196,17 @@ class _Reader:
                 start.name, line=number + 1, reason=_first_line(error), unit="work"
             ) from error
 
-    def _work(self, record: object, place: str) -> Records:
+    def _work_of(self, record: object) -> Work:
+        works = self._converter.works
+        assert works is not None
+        return work_of(record, works.form)
+
+    def _work(self, read: Callable[[], Work], place: str) -> Records:
         works = self._converter.works
         assert works is not None
         self._read += 1
         try:
-            work = work_of(record, works.form)
+            work = read()
             records = list(self._records(work))
         except ValueError as error:
             yield self._refusal(place, str(error))
@@ -241,7 +279,30 @@ class _TooMuch(Exception):
     """A record is larger than any work is."""
 
 
-class _Text:
+class _Counted:
+    """The bytes of a document, counted from one record to the next.
+
+    Raises (`read`):
+        _TooMuch: a record is longer than `MAX_LINE` bytes; what came before was given.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._record_bytes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self._record_bytes += len(data)
+        if self._record_bytes > MAX_LINE + 2 * _BYTES:
+            raise _TooMuch(f"a record is longer than {MAX_LINE} bytes")
+        return data
+
+    def mark_record(self) -> None:
+        """A record ends here: its bytes are counted from 0 again."""
+        self._record_bytes = 0
+
+
+class _Text(_Counted):
     """The bytes of a JSON document for ijson, without a byte order mark.
 
     Raises (`read`):
@@ -250,10 +311,9 @@ class _Text:
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._begun = False
         self._too_deep = False
-        self._record_bytes = 0
         self._depth = 0
         self._open = b""
         """The end of the string in which the last bytes ended, as far as needed to read on."""
@@ -264,18 +324,11 @@ class _Text:
             return b""
         if self._too_deep:
             raise _TooMuch(f"more than {MAX_DEPTH} arrays and objects are within each other")
-        data = self._stream.read(size)
+        data = super().read(size)
         if not self._begun:
-            data = data.removeprefix(codecs.BOM_UTF8) or self._stream.read(size)
+            data = data.removeprefix(codecs.BOM_UTF8) or super().read(size)
             self._begun = True
-        self._record_bytes += len(data)
-        if self._record_bytes > MAX_LINE + 2 * _BYTES:
-            raise _TooMuch(f"a record is longer than {MAX_LINE} bytes")
         return data[: self._follow(data)]
-
-    def mark_record(self) -> None:
-        """A record ends here: its bytes are counted from 0 again."""
-        self._record_bytes = 0
 
     def _follow(self, data: bytes) -> int:
         """Count the depth after these bytes; brackets in strings do not count. Returns how many of

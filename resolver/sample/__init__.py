@@ -12,8 +12,8 @@ where none of these organisations is named. An organisation that has ended is it
 answer; for a withdrawn record the answer is its successor. A parent counts only if it is
 written beside its child, not as a part of the child's own name.
 
-`CROSSREF`, `DATACITE` and `OPENALEX` are invented works in the forms of these three, with ROR ids
-beside some affiliations. One work of `CROSSREF` is broken.
+`CROSSREF`, `DATACITE`, `OPENALEX` and `JATS` are invented works in the forms of these, with ROR ids
+beside some affiliations. One work of `CROSSREF` is broken, and one of `JATS` has no id.
 """
 
 from __future__ import annotations
@@ -30,5 +30,6 @@ GOLD = _FOLDER / "gold.jsonl"
 CROSSREF = _FOLDER / "crossref.json"
 DATACITE = _FOLDER / "datacite.jsonl"
 OPENALEX = _FOLDER / "openalex.json"
+JATS = _FOLDER / "jats.xml"
 QUERIES = (_FOLDER / "links.sql", _FOLDER / "unmatched.sql")
 """What the demo shows: both stand in docs/sql.md too."""

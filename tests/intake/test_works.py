@@ -329,7 +329,9 @@ def test_archive(tmp_path: Path, name: str) -> None:
     assert list(rows) == RECORDS
     assert rows.form is Format.CROSSREF
     assert rows.remarks()[0] == ("read as works of Crossref (recognised by its content): 3 works")
-    assert rows.remarks()[-1] == "3 files of the archive are no JSON, and were left out"
+    assert (
+        rows.remarks()[-1] == "3 files of the archive are neither JSON nor XML, and were left out"
+    )
 
 
 def test_broken_file_of_an_archive_is_told_and_the_next_one_read(tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def router(api: RorApi) -> APIRouter:
             f"{prefix}/organizations",
             organizations,
             methods=["GET"],
+            summary="Search organisations, or match an affiliation",
             responses=_answers(200, 302, 503),
             openapi_extra=_LIST,
             include_in_schema=shown,
@@ -107,6 +108,7 @@ def router(api: RorApi) -> APIRouter:
             f"{prefix}/organizations/{{ror_id:path}}",
             organization,
             methods=["GET"],
+            summary="One organisation",
             responses=_answers(200, 404, 503),
             openapi_extra=_ONE,
             include_in_schema=shown,
@@ -114,7 +116,9 @@ def router(api: RorApi) -> APIRouter:
         routes.add_api_route(
             f"{prefix}/heartbeat", heartbeat, methods=["GET"], include_in_schema=False
         )
-    routes.add_api_route("/", root, methods=["GET"], responses=_answers(200))
+    routes.add_api_route(
+        "/", root, methods=["GET"], summary="The address of the search", responses=_answers(200)
+    )
     for path in ("/v1", "/v1/{rest:path}"):
         routes.add_api_route(
             path, version_1, methods=["GET", "POST", "PUT", "DELETE"], include_in_schema=False
