@@ -7,10 +7,10 @@ from pathlib import Path
 
 from support.paths import ROOT
 
-BEFORE = "0010"
+BEFORE = "0011"
 """The newest of those of today."""
 
-REVISION = "0011"
+REVISION = "0012"
 
 INDEX = "ix_link_rank"
 """What it builds first, while others write."""
