@@ -554,9 +554,21 @@ Table(
         comment="link_override.id of the curators' decisions about the text, in order",
     ),
     _required("begin_reason", Text, comment=_BEGIN_REASON),
+    Column(
+        "nearest",
+        Text,
+        comment="ROR id of the most probable candidate of an answer without a link; null: none, or"
+        " not known",
+    ),
+    Column("nearest_probability", REAL, comment="Its probability, 0 to 1; null as nearest"),
     CheckConstraint("status in ('linked', 'no_match')", name="status"),
     CheckConstraint("(status = 'linked') = (reason is null)", name="reason"),
     CheckConstraint(f"begin_reason in ({_listed(_BEGIN_REASONS)})", name="begin_reason"),
+    CheckConstraint(
+        "nearest is null and nearest_probability is null or status = 'no_match'"
+        " and nearest is not null and nearest_probability between 0 and 1",
+        name="nearest",
+    ),
     # With the key: what a version answered is read in pages.
     Index(None, "resolver_version_id", "affiliation_id", "policy_id"),
     comment="The present answer for an affiliation under a policy",
