@@ -481,8 +481,12 @@ Table(
         Text,
         comment="The normalised text; null: forgotten, it holds for whatever has text_hash",
     ),
-    _required("ror_id", Text, comment=_ROR_ID),
-    _required("verdict", Text, comment="is or is not"),
+    Column("ror_id", Text, comment="Nine characters after https://ror.org/; null: none"),
+    _required(
+        "verdict",
+        Text,
+        comment="is, is not, or none: the text names none of the registry's organisations",
+    ),
     _required("author", Text, comment="Who decided"),
     _required("note", Text, comment="Why; may be empty"),
     _required("created_at", _Timestamp, server_default=func.now(), comment="Since when"),
@@ -496,7 +500,14 @@ Table(
         unique=True,
         postgresql_where=text("ended_at IS NULL"),
     ),
+    Index(
+        "uq_link_override_text_hash_none",
+        "text_hash",
+        unique=True,
+        postgresql_where=text("verdict = 'none' AND ended_at IS NULL"),
+    ),
     CheckConstraint(f"verdict in ({_listed(Verdict)})", name="verdict"),
+    CheckConstraint("(verdict = 'none') = (ror_id is null)", name="ror_id"),
     CheckConstraint("num_nonnulls(ended_at, ended_by_author, ended_note) in (0, 3)", name="ending"),
     comment="A curator's decision about a text; never changed, only ended",
 )
@@ -543,9 +554,21 @@ Table(
         comment="link_override.id of the curators' decisions about the text, in order",
     ),
     _required("begin_reason", Text, comment=_BEGIN_REASON),
+    Column(
+        "nearest",
+        Text,
+        comment="ROR id of the most probable candidate of an answer without a link; null: none, or"
+        " not known",
+    ),
+    Column("nearest_probability", REAL, comment="Its probability, 0 to 1; null as nearest"),
     CheckConstraint("status in ('linked', 'no_match')", name="status"),
     CheckConstraint("(status = 'linked') = (reason is null)", name="reason"),
     CheckConstraint(f"begin_reason in ({_listed(_BEGIN_REASONS)})", name="begin_reason"),
+    CheckConstraint(
+        "nearest is null and nearest_probability is null or status = 'no_match'"
+        " and nearest is not null and nearest_probability between 0 and 1",
+        name="nearest",
+    ),
     # With the key: what a version answered is read in pages.
     Index(None, "resolver_version_id", "affiliation_id", "policy_id"),
     comment="The present answer for an affiliation under a policy",

@@ -20,7 +20,7 @@ Where a curator has decided what the affiliation is, `curated` makes these links
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -33,6 +33,7 @@ from resolver.matching.outcome import (
     CountryAgreement,
     Link,
     LinkEvidence,
+    Nearest,
     Outcome,
     OverrideNote,
     Reason,
@@ -158,7 +159,18 @@ def decide(affiliation: Affiliation, scored: Sequence[Scored], policy: Policy) -
     accepted = [decision for decision in made if decision.fate is Fate.LINKED]
     if accepted:
         return Outcome(affiliation.text, links=_links(comparison, accepted))
-    return Outcome(affiliation.text, reason=reason(affiliation, made, policy))
+    why = reason(affiliation, made, policy)
+    return Outcome(affiliation.text, reason=why, nearest=nearest(scored))
+
+
+def nearest(scored: Iterable[Scored]) -> Nearest | None:
+    """The most probable candidate, whatever became of it; None without candidates."""
+    best = min(scored, key=_by_probability, default=None)
+    return Nearest(best.ror_id, best.probability) if best else None
+
+
+def _by_probability(s: Scored) -> tuple[float, float, str]:
+    return -s.probability, -s.score, s.ror_id
 
 
 def decisions(affiliation: Affiliation, scored: Sequence[Scored], policy: Policy) -> list[Decision]:
@@ -197,7 +209,7 @@ class _Comparison:
 
     def __init__(self, affiliation: Affiliation, scored: Sequence[Scored]) -> None:
         self.affiliation = affiliation
-        self.scored = sorted(scored, key=lambda s: (-s.probability, -s.score, s.ror_id))
+        self.scored = sorted(scored, key=_by_probability)
         self._matched: dict[tuple[str, frozenset[int]], frozenset[int]] = {}
         self._in_identifiers = identifier_positions(affiliation)
 
@@ -453,13 +465,13 @@ def _beside_equals(
 
 def curated(
     affiliation: Affiliation,
-    overrides: Sequence[Override],
+    overrides: Mapping[str, Override],
     candidates: Sequence[Candidate],
     scored: Sequence[Scored],
     known: Mapping[str, Document | None],
 ) -> tuple[Link, ...]:
-    """The links that curators made, in the order of `overrides`; each is about another
-    organisation.
+    """The links that curators made, one for each organisation in `overrides`, which has what was
+    decided by ROR id, in that order.
 
     `candidates` are the first stage's in its order, `scored` those of them that the reranker read.
     An organisation that is not among them is looked up in `known` (ROR id → a document of it; None
@@ -470,16 +482,16 @@ def curated(
     ranked = {c.ror_id: (rank, c) for rank, c in enumerate(candidates, start=1)}
     by_id = {s.ror_id: s for s in scored}
     links = []
-    for link_rank, override in enumerate(overrides, start=1):
-        rank, candidate = ranked.get(override.ror_id, (None, None))
-        document = candidate.document if candidate else known.get(override.ror_id)
-        s = by_id.get(override.ror_id)
+    for link_rank, (ror_id, override) in enumerate(overrides.items(), start=1):
+        rank, candidate = ranked.get(ror_id, (None, None))
+        document = candidate.document if candidate else known.get(ror_id)
+        s = by_id.get(ror_id)
         matched = _telling(affiliation, document) if document else frozenset()
         evidence = _evidence(affiliation, places, matched, document, candidate, rank)
-        name = document.display_name if document else override.name or override.ror_id
+        name = document.display_name if document else override.name or ror_id
         links.append(
             Link(
-                ror_id=override.ror_id,
+                ror_id=ror_id,
                 name=name,
                 matched_name=document.name if document else name,
                 score=s.score if s else None,
