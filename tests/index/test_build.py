@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -182,6 +183,14 @@ def test_a_failed_build_changes_nothing(store: EmbeddedStore, tmp_path: Path) ->
     assert store.active() == first
     assert store.versions() == [first]
     assert [path.name for path in (tmp_path / "index" / "versions").iterdir()] == [first.version]
+
+
+def test_the_garbage_collector_is_on_again_after_a_build(store: EmbeddedStore) -> None:
+    was_on: list[bool] = []
+    built(store, progress=lambda _done, _total: was_on.append(gc.isenabled()))
+    with pytest.raises(IndexProblem):
+        built(store, organisations=[], force=True)
+    assert (set(was_on), gc.isenabled()) == ({False}, True)
 
 
 @pytest.mark.parametrize(
