@@ -6,17 +6,21 @@ between two releases. Readers do not see it before it is activated, unless they 
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain, count, groupby
 from uuid import UUID
 
 from resolver.encoder import Encoder
+from resolver.encoder.lexical import TermIds, in_order, terms, terms_of_words
 from resolver.encoder.statistics import Statistics, learnt
 from resolver.encoder.translation import Translation
 from resolver.errors import IndexBusy, IndexMismatch, IndexMissing, IndexProblem
@@ -44,6 +48,23 @@ Names = tuple[str, OrganisationStatus, Sequence[str]]
 """An organisation's ROR id, its status and all its names, as the registry writes them."""
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Python's garbage collector is off meanwhile.
+
+    It would go through all documents again and again, which takes a quarter of a build, and find
+    nothing: there are no cycles among them.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_uncollected()
 def build(
     organisations: Iterable[Organisation],
     *,
@@ -68,7 +89,8 @@ def build(
     version another name than `version_name` would; with `force` no version may have that name yet.
     The store optimises after the last call of `progress`.
 
-    All documents are held in memory, some 0.5 kB each; vectors only `batch` at a time.
+    All documents are held in memory, some 0.5 kB each, and the terms of their names; vectors only
+    `batch` at a time.
 
     Raises:
         IndexProblem: there is nothing to index, or the store refused something; there is no new
@@ -82,10 +104,10 @@ def build(
     if taken and not force:
         return taken[-1]
 
-    indexed = _documents_of_all(organisations, statuses)
+    indexed, names = _documents_of_all(organisations, statuses)
     if not indexed:
         raise _empty(release)
-    statistics = statistics or learnt(indexed)
+    statistics = statistics or learnt(indexed, names)
     manifest = Manifest(
         version=version or _free(base, taken),
         release=release,
@@ -101,18 +123,20 @@ def build(
     )
     translated = _translated(indexed, statistics.translation)
     with store.create(manifest, statistics) as writer:
-        _write(writer, indexed, translated, statistics, encoder, progress, batch)
+        _write(writer, indexed, names, translated, statistics, encoder, progress, batch)
         writer.finish()
     return manifest
 
 
+@_uncollected()
 def statistics_of(
     organisations: Iterable[Organisation], *, statuses: Collection[OrganisationStatus] = INDEXED
 ) -> Statistics:
     """The statistics that a full build of these organisations learns from them."""
-    return learnt(_documents_of_all(organisations, statuses))
+    return learnt(*_documents_of_all(organisations, statuses))
 
 
+@_uncollected()
 def derive(
     store: IndexStore,
     base: Manifest,
@@ -205,7 +229,8 @@ def derive(
             if document != shared.counted(document)
         ]
         writer.remove(gone)
-        _write(writer, written, translated, statistics, encoder, progress, batch)
+        names_written = [in_order(terms(document.name)) for document in written]
+        _write(writer, written, names_written, translated, statistics, encoder, progress, batch)
         writer.rewrite(rewritten)
         watch.lap("wrote")
         writer.finish()
@@ -268,7 +293,7 @@ class _Shared:
     def counted(self, document: Document) -> Document:
         """The document with the number of its namesakes in the new release."""
         bearers = self.bearers.get(_folded(document.name), document.namesakes)
-        return document if document.namesakes == bearers else replace(document, namesakes=bearers)
+        return _with_namesakes(document, bearers)
 
 
 def _shared(
@@ -349,36 +374,59 @@ class _Watch:
 def _write(
     writer: IndexWriter,
     indexed: Sequence[Document],
+    names: Sequence[TermIds],
     translated: Mapping[tuple[str, str], dict[int, float]],
     statistics: Statistics,
     encoder: Encoder,
     progress: Progress | None,
     batch: int,
 ) -> None:
-    for start in range(0, len(indexed), batch):
-        if progress:
-            progress(start, len(indexed))
-        part = indexed[start : start + batch]
-        dense = encoder.encode_documents([document.dense_text for document in part])
-        # The terms were made before, for the statistics: making them again takes seconds, keeping
-        # them would take hundreds of megabytes.
-        sparse = statistics.vectors(part, [translated.get(_key(d), {}) for d in part])
-        writer.add([Point(*point) for point in zip(part, dense, sparse, strict=True)])
+    with ThreadPoolExecutor(1, thread_name_prefix="index") as thread:
+        writing: Future[None] | None = None
+        for start in range(0, len(indexed), batch):
+            if progress:
+                progress(start, len(indexed))
+            part = indexed[start : start + batch]
+            dense = encoder.encode_documents([document.dense_text for document in part])
+            sparse = statistics.vectors(
+                part,
+                [translated.get(_key(document), {}) for document in part],
+                names=names[start : start + batch],
+            )
+            points = [Point(*point) for point in zip(part, dense, sparse, strict=True)]
+            # One batch is made while the one before is written.
+            if writing:
+                writing.result()
+            writing = thread.submit(writer.add, points)
+        if writing:
+            writing.result()
     if progress:
         progress(len(indexed), len(indexed))
 
 
 def _documents_of_all(
     organisations: Iterable[Organisation], statuses: Collection[OrganisationStatus]
-) -> list[Document]:
-    """The documents of all organisations, with their namesakes counted."""
+) -> tuple[list[Document], list[TermIds]]:
+    """The documents of all organisations, with their namesakes counted, and the terms of each
+    name."""
     # By key: two organisations with the same id would be the same points.
     keyed = {
         _key(document): document
         for organisation in organisations
         for document in _documented(organisation, statuses)
     }
-    return list(_counted(keyed.values()))
+    # Each name is cut into words once, for all that is made of them.
+    cut = [words(name) for _, name in keyed]
+    borne = [
+        (ror_id, _folded(name, its_words))
+        for (ror_id, name), its_words in zip(keyed, cut, strict=True)
+    ]
+    namesakes = Counter(folded for _, folded in set(borne))
+    documents = [
+        _with_namesakes(document, namesakes[folded])
+        for document, (_, folded) in zip(keyed.values(), borne, strict=True)
+    ]
+    return documents, [in_order(terms_of_words(its_words)) for its_words in cut]
 
 
 def _documented(
@@ -393,15 +441,14 @@ def _key(document: Document) -> tuple[str, str]:
     return document.ror_id, document.name
 
 
-def _counted(documents: Collection[Document]) -> Iterator[Document]:
-    """The documents, each with the number of organisations that have its name."""
-    bearers = _bearers(documents)
-    for document in documents:
-        yield replace(document, namesakes=len(bearers[_folded(document.name)]))
+def _folded(name: str, its_words: Sequence[str] | None = None) -> str:
+    """The words of a name as one string; a name without a word is its own."""
+    return " ".join(words(name) if its_words is None else its_words) or name
 
 
-def _folded(name: str) -> str:
-    return " ".join(words(name)) or name
+def _with_namesakes(document: Document, namesakes: int) -> Document:
+    # Most names are unique, and a copy takes longer than a comparison.
+    return document if document.namesakes == namesakes else replace(document, namesakes=namesakes)
 
 
 def _translated(

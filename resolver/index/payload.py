@@ -12,6 +12,7 @@ from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 from cachetools import LRUCache
 
 from resolver.encoder.lexical import SparseVector
@@ -37,6 +38,7 @@ affiliations name. Of 46 documents for an affiliation 17 are read from the engin
 many kept."""
 
 _ROR_ID = "ror_id"
+_DOCUMENT = "document"
 _NUMBER = re.compile(r"[0-9a-z]{9}")
 """What a ROR id is made of."""
 _MISSING: dict[str, Any] = {}
@@ -74,9 +76,13 @@ def organisation_number(ror_id: str) -> int:
     return int(ror_id, 36)
 
 
-def payload(document: Document) -> dict[str, Any]:
-    """The document as JSON values; what is None, empty or equal to its default is left out."""
-    value: dict[str, Any] = {"ror_id": document.ror_id, "name": document.name}
+def payload(document: Document) -> dict[str, str]:
+    """The ROR id, and the rest of the document as JSON, in one string: the engine takes and gives
+    one string in a fraction of the time that twenty values take.
+
+    What is None, empty or equal to its default is left out.
+    """
+    value: dict[str, Any] = {"name": document.name}
     if document.display_name != document.name:
         value["display_name"] = document.display_name
     if document.is_acronym:
@@ -88,12 +94,12 @@ def payload(document: Document) -> dict[str, Any]:
     for key in _LISTS:
         several = getattr(document, key)
         if several:
-            value[key] = list(several)
+            value[key] = several
     if document.namesakes != 1:
         value["namesakes"] = document.namesakes
     if document.status is not OrganisationStatus.ACTIVE:
         value["status"] = document.status.value
-    return value
+    return {_ROR_ID: document.ror_id, _DOCUMENT: orjson.dumps(value).decode()}
 
 
 def document(value: Mapping[str, Any] | None) -> Document:
@@ -102,8 +108,12 @@ def document(value: Mapping[str, Any] | None) -> Document:
     Raises:
         IndexProblem: the payload is not one of this project.
     """
-    get = (value or _MISSING).get
-    ror_id, name = _ror_id(value), get("name")
+    ror_id = _ror_id(value)
+    try:
+        get = orjson.loads((value or _MISSING).get(_DOCUMENT, "")).get
+    except (orjson.JSONDecodeError, AttributeError) as error:
+        raise _foreign(_DOCUMENT) from error
+    name = get("name")
     if not isinstance(name, str):
         raise _foreign("name")
     return Document(
@@ -302,6 +312,8 @@ def check_points(points: Sequence[Point], *, dimension: int) -> None:
     Raises:
         IndexProblem: names the document.
     """
+    if _are_sound(points, dimension):
+        return
     for point in points:
         name = f"{point.document.ror_id} {point.document.name!r}"
         if not _NUMBER.fullmatch(point.document.ror_id):
@@ -309,6 +321,16 @@ def check_points(points: Sequence[Point], *, dimension: int) -> None:
         _check_dense(point.dense, dimension, name)
         if not np.isfinite(point.sparse.values).all():
             raise IndexProblem(f"{name}: sparse vector: not finite")
+
+
+def _are_sound(points: Sequence[Point], dimension: int) -> bool:
+    """Whether no point is to be refused: all at once, in a tenth of the time."""
+    return not points or (
+        all(_NUMBER.fullmatch(point.document.ror_id) for point in points)
+        and all(point.dense.shape == (dimension,) for point in points)
+        and bool(np.isfinite(np.concatenate([point.dense for point in points])).all())
+        and bool(np.isfinite(np.concatenate([point.sparse.values for point in points])).all())
+    )
 
 
 def _check_dense(vector: np.ndarray[Any, Any], dimension: int, what: str) -> None:

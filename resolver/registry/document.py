@@ -19,9 +19,9 @@ from resolver.registry.organisation import (
 )
 from resolver.text.affiliation import normalise
 
-FORM = 5
-"""Version of the document form and of the words by which it is searched, kept in every manifest of
-an index."""
+FORM = 6
+"""Version of the document form, of the words by which it is searched, and of how both are written
+to an index. It is kept in every manifest of an index."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import pytest
 from support.paths import ROOT
 
 from benchmarks import strings
+from benchmarks.release import made_up
 from resolver import sample
 from resolver.encoder.loading import load as load_encoder
 from resolver.settings import BUILTIN
@@ -191,3 +192,27 @@ def test_search(tmp_path: Path) -> None:
     # What is misspelt it does not find.
     assert others["recall"]["typing error"]["R@5"] < ours["recall"]["typing error"]["R@5"]
     assert "ROR's bars" in printed
+
+
+def test_index_build(tmp_path: Path) -> None:
+    before, after = made_up(sample.REGISTRY, tmp_path)
+    figures = tmp_path / "index_build.json"
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "benchmarks.index_build", "--before", str(before),
+            "--registry", str(after), "--json", str(figures),
+        ],
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if not k.startswith("RESOLVER_")},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    steps = json.loads(figures.read_text())["steps"]
+    assert len(steps) == 6
+    derived = steps[f"{after.name}: index derived"]
+    assert derived["cpu_seconds"] > 0
+    assert derived["what"].startswith("312 organisations")
+    assert f"| {before.name}: index built | " in done.stdout

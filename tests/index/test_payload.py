@@ -34,7 +34,18 @@ def test_a_point_id_depends_on_organisation_and_name_alone() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, {}, {"name": "ETH Zürich"}, {"ror_id": "05a28rw58"}, {"ror_id": 5, "name": "x"}],
+    [
+        None,
+        {},
+        {"document": '{"name": "ETH Zürich"}'},
+        {"ror_id": "05a28rw58"},
+        {"ror_id": 5, "document": '{"name": "ETH Zürich"}'},
+        {"ror_id": "05a28rw58", "name": "ETH Zürich"},
+        {"ror_id": "05a28rw58", "document": {"name": "ETH Zürich"}},
+        {"ror_id": "05a28rw58", "document": '"ETH Zürich"'},
+        {"ror_id": "05a28rw58", "document": "{}"},
+        {"ror_id": "05a28rw58", "document": '{"name": "ETH'},
+    ],
     ids=repr,
 )
 def test_a_foreign_payload_is_refused(value: Any) -> None:
