@@ -70,6 +70,63 @@ class Cause(StrEnum):
     """A curator decided about the text, or ended a decision."""
 
 
+class Action(StrEnum):
+    """What a person decided about an affiliation on the review page."""
+
+    CONFIRM = "confirm"
+    """It names exactly the organisations that the answer links."""
+
+    CHANGE = "change"
+    """It names other organisations than the answer links."""
+
+    NONE = "none"
+    """It names no organisation at all."""
+
+    LACKING = "lacking"
+    """It names an organisation that the registry lacks."""
+
+    UNSURE = "unsure"
+    """The person cannot tell."""
+
+    SKIP = "skip"
+    """Somebody else is to decide."""
+
+
+class ReviewState(StrEnum):
+    """Whether a review item waits for a decision."""
+
+    OPEN = "open"
+    DONE = "done"
+
+    LATER = "later"
+    """Somebody was unsure about it."""
+
+
+class Why(StrEnum):
+    """Why a review item is shown."""
+
+    DOUBT = "doubt"
+    """The answer may be wrong."""
+
+    RELEASE = "release"
+    """A release changed the answer, or the answer differs now from what a person decided."""
+
+    SECOND = "second"
+    """A second person is to decide without seeing the answer or the first decision."""
+
+    DISAGREEMENT = "disagreement"
+    """Two persons decided differently: a third one is to decide."""
+
+
+class LackingState(StrEnum):
+    """How far the request for an organisation that the registry lacks is."""
+
+    DRAFT = "draft"
+    SENT = "sent"
+    ADDED = "added"
+    REFUSED = "refused"
+
+
 _END_REASONS = ("override", "registry release", "resolver change", "resolved again")
 """Why an answer was replaced; the first that holds: curators decided otherwise; the new one is made
 from another release; by another model or with other settings; by the same resolver version, with
