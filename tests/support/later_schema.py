@@ -7,10 +7,12 @@ from pathlib import Path
 
 from support.paths import ROOT
 
-BEFORE = "0010"
+BEFORE = max(
+    path.name.partition("_")[0] for path in (ROOT / "migrations" / "versions").glob("[0-9]*.py")
+)
 """The newest of those of today."""
 
-REVISION = "0011"
+REVISION = "9000"
 
 INDEX = "ix_link_rank"
 """What it builds first, while others write."""
