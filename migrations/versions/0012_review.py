@@ -6,7 +6,7 @@ it from the stored answers, and answers that are stored from now on fill it by t
 `resolver_grants` is made anew, to make the role resolver_curator too and give it its privileges.
 
 Revision ID: 0012
-Revises: 0010
+Revises: 0011
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from alembic import op
 from resolver.database.definitions import function
 
 revision = "0012"
-down_revision = "0010"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 

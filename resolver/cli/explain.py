@@ -26,7 +26,7 @@ from resolver.matching import statement
 from resolver.matching.decision import ELSEWHERE, Decision, Fate, Scored, decisions
 from resolver.matching.matcher import Judgement
 from resolver.matching.outcome import OverrideNote, Reason
-from resolver.matching.override import Override
+from resolver.matching.override import Override, affirmed, names_none
 from resolver.matching.place import NamedPlaces, place_names
 from resolver.matching.policy import Policy
 from resolver.matching.statement import JudgedStatement
@@ -343,6 +343,8 @@ def _reading(read: Sequence[Part]) -> Text:
 
 def _decided_by(override: Override) -> Text:
     who = _who(override.author, override.date, override.note)
+    if override.ror_id is None:
+        return Text.assemble("names none of the registry's organisations", (f"  {who}", "dim"))
     name = f" {override.name}" if override.name else ""
     return Text.assemble(
         f"{override.verdict} ", (override.ror_id, "green"), (name, "bold"), (f"  {who}", "dim")
@@ -482,7 +484,7 @@ def _steps(
             case step:
                 said.append(Text(f": {SAID[step]}", style="not bold yellow"))
         yield said
-    if any(link.evidence and link.evidence.override for link in judgement.outcome.links):
+    if affirmed(judgement.overrides) or names_none(judgement.overrides):
         yield Text("none of this counts: a curator decided", style="yellow")
     for link in judgement.outcome.links:
         if link.stands_for:

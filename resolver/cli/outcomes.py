@@ -23,7 +23,7 @@ REASONS = {
     Reason.AMBIGUOUS: "several organisations fit equally well",
     Reason.NOT_ADMITTED: "its organisation is of a type or in a country that was excluded",
     Reason.BELOW_THRESHOLD: "an organisation is similar, but not probable enough",
-    Reason.OVERRIDDEN: "a curator excluded the organisation that it would be linked to",
+    Reason.OVERRIDDEN: "a curator decided against a link",
 }
 """Each reason in plain words."""
 

@@ -24,9 +24,11 @@ from resolver.intake.lines import opened
 from resolver.matching.override import (
     MAX_AUTHOR,
     MAX_NOTE,
+    Key,
     Override,
     OverrideProblem,
     Verdict,
+    ids,
     new_override,
     remark,
 )
@@ -52,9 +54,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line ins
 @app.command()
 def add(
     affiliation: AffiliationArgument,
-    ror_id: Annotated[str, typer.Argument(help="The organisation: a ROR id or its address.")],
+    ror_id: Annotated[
+        str | None, typer.Argument(help="The organisation: a ROR id or its address.")
+    ] = None,
     is_not: Annotated[
         bool, typer.Option("--is-not", help="It is never this organisation.")
+    ] = False,
+    none: Annotated[
+        bool, typer.Option("--none", help="It names none of the registry's organisations.")
     ] = False,
     author: Author = None,
     note: Note = "",
@@ -62,11 +69,18 @@ def add(
     """Decide that an affiliation is an organisation. If it is several, repeat this for each.
 
     Its links are then exactly these. With --is-not the organisation is never linked, and the model
-    decides about all others. An earlier override of the same pair is replaced.
+    decides about all others. With --none, and no organisation, it has no link. An earlier override
+    that contradicts this one is replaced.
     """
-    verdict = Verdict.IS_NOT if is_not else Verdict.IS
+    if none and is_not:
+        raise SettingsError("--none and --is-not exclude each other")
+    if ror_id is None and not none:
+        raise SettingsError("no organisation", remedy="give its ROR id, or --none")
+    verdict = Verdict.NONE if none else Verdict.IS_NOT if is_not else Verdict.IS
     with _refused():
-        override = new_override(affiliation, ror_id, verdict, author=_author(author), note=note)
+        override = new_override(
+            affiliation, ror_id or "", verdict, author=_author(author), note=note
+        )
     with _database() as engine:
         change = overrides.add(engine, [override])
         say("stored" if change.statements else "the override exists already; nothing changed")
@@ -79,27 +93,32 @@ def add(
 def remove(
     affiliation: AffiliationArgument,
     ror_id: Annotated[str | None, typer.Argument(help="The organisation; by default all.")] = None,
+    none: Annotated[
+        bool, typer.Option("--none", help="Only that it names no organisation.")
+    ] = False,
     author: Author = None,
     note: Note = "",
 ) -> None:
     """End the overrides of an affiliation; the model decides again. The history keeps them."""
+    if none and ror_id is not None:
+        raise SettingsError("--none and an organisation exclude each other")
     with _refused():
         text = Affiliation.of(affiliation).text
         wanted = read_ror_id(ror_id) if ror_id else None
         who = remark("author", _author(author), MAX_AUTHOR)
         why = remark("note", note, MAX_NOTE)
     with _database() as engine:
-        keys = [
-            override.key
+        ending = [
+            override
             for override in stored.applying(engine, [text]).get(text, ())
-            if wanted in (None, override.ror_id)
+            if (wanted is None and not none) or wanted == override.ror_id
         ]
-        if not keys:
+        if not ending:
             raise SettingsError(
                 "no such override exists for the affiliation",
                 remedy="see: resolver override list, or resolver override history AFFILIATION",
             )
-        change = overrides.end(engine, keys, author=who, note=why)
+        change = overrides.end(engine, ids(ending), author=who, note=why)
     say(f"{change.statements:,} ended")
     _print_answers(change)
 
@@ -125,13 +144,13 @@ def import_(
         str | None, typer.Option(help="Author of lines that name none [your user name].")
     ] = None,
 ) -> None:
-    """Import a CSV file: affiliation, ror_id, verdict (is, is not), author, note.
+    """Import a CSV file: affiliation, ror_id, verdict (is, is not, none), author, note.
 
     Bad lines are printed and skipped, with exit code 2. Importing a file twice changes nothing.
     Overrides that are not in the file stay.
     """
     refused: list[BadLine] = []
-    read: set[tuple[str, str]] = set()
+    read: set[Key] = set()
     with _database() as engine, _opened(file) as lines, progress("lines read") as report:
         change = overrides.add(
             engine, _good(overrides.read_csv(lines, author=_author(author)), refused, read, report)
@@ -205,7 +224,7 @@ def _author(given: str | None) -> str:
 def _good(
     lines: Iterable[Override | BadLine],
     refused: list[BadLine],
-    read: set[tuple[str, str]],
+    read: set[Key],
     report: Callable[[int], None],
 ) -> Iterator[Override]:
     for number, line in enumerate(lines, start=1):
@@ -271,7 +290,8 @@ def _state(problem: OverrideProblem) -> str:
 
 
 def _organisation(override: Override) -> str:
-    return f"{override.ror_id} {override.name}" if override.name else override.ror_id
+    """Empty where the override is about none."""
+    return " ".join(filter(None, (override.ror_id, override.name)))
 
 
 def _show(listed: Sequence[Override], as_json: bool) -> None:
@@ -285,7 +305,7 @@ def _show(listed: Sequence[Override], as_json: bool) -> None:
     table = Table("affiliation", "", "organisation", "author", "said", "note")
     for override in listed:
         style = "dim" if override.ended else ""
-        denied = override.verdict is Verdict.IS_NOT
+        denied = override.verdict is not Verdict.IS
         table.add_row(
             _text(override),
             Text(override.verdict, style="yellow" if denied else ""),

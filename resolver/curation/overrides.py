@@ -14,10 +14,17 @@ from typing import TYPE_CHECKING, TextIO
 
 from resolver.database import due_answers
 from resolver.database import overrides as stored
-from resolver.database.tables import Cause
+from resolver.database.connection import transaction
 from resolver.errors import SettingsError
 from resolver.intake import delimited
-from resolver.matching.override import Override, OverrideProblem, new_override
+from resolver.matching.override import (
+    Key,
+    Override,
+    OverrideProblem,
+    Verdict,
+    exclude,
+    new_override,
+)
 from resolver.text.affiliation import text_hash
 
 if TYPE_CHECKING:
@@ -25,7 +32,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("affiliation", "ror_id", "verdict", "author", "note")
 """The affiliation (in any spelling that normalises to the same), the ROR id or its address, ``is``
-or ``is not``, who decided it, and why."""
+or ``is not``, who decided it, and why. With ``none``, the affiliation names none of the registry's
+organisations, and the ROR id is empty."""
 
 REQUIRED = COLUMNS[:3]
 
@@ -51,8 +59,8 @@ def read_csv(
 
     `author` is the author of overrides that name none. `lines` are numbered and have their ends
     (`resolver.intake.lines`); the delimiter is the one by which the header has the columns. Where
-    two lines about the same affiliation and organisation differ, the later one is bad: nothing
-    shows which is meant.
+    two lines about the same affiliation and organisation differ, or one says that it is an
+    organisation and one that it names none, the later one is bad: nothing shows which is meant.
 
     Raises:
         SettingsError: a column is missing or there twice, or the header cannot be read.
@@ -62,7 +70,10 @@ def read_csv(
     delimiter = delimited.delimiter_of((first[1] or "").casefold(), REQUIRED[0], ",") or ","
     rows = delimited.rows(chain([first], numbered), delimiter=delimiter, quoted=True)
     header = _header(next(rows, None))
-    seen: dict[tuple[str, str], tuple[Override, int]] = {}
+    seen: dict[Key, tuple[Override, int]] = {}
+    # The first line on each affiliation that says either that it is an organisation or that it
+    # names none.
+    naming: dict[str, tuple[Verdict, int]] = {}
     for row in rows:
         if isinstance(row, delimited.BadRow):
             yield BadLine(row.line, row.reason)
@@ -74,6 +85,13 @@ def read_csv(
         except ValueError as error:
             yield BadLine(row.line, str(error))
             continue
+        if override.verdict is not Verdict.IS_NOT:
+            first_verdict, where = naming.setdefault(
+                override.affiliation, (override.verdict, row.line)
+            )
+            if exclude(first_verdict, override.verdict):
+                yield BadLine(row.line, f"contradicts line {where} on the same affiliation")
+                continue
         before, where = seen.setdefault(override.key, (override, row.line))
         if before != override:
             yield BadLine(
@@ -93,13 +111,13 @@ def write_csv(file: TextIO, overrides: Iterable[Override]) -> int:
     writer.writerow(COLUMNS)
     ordered = sorted(
         (override for override in overrides if override.affiliation),
-        key=lambda override: override.key,
+        key=lambda override: (override.affiliation, override.ror_id or ""),
     )
     for override in ordered:
         writer.writerow(
             (
                 override.affiliation,
-                override.ror_id,
+                override.ror_id or "",
                 override.verdict.value,
                 override.author,
                 override.note,
@@ -154,36 +172,35 @@ class Effect:
 
 def add(engine: Engine, overrides: Iterable[Override]) -> Effect:
     """Store overrides, and mark the answers that they affect as due. A second call with the same
-    overrides changes nothing; a call that was interrupted is completed by another one.
+    overrides changes nothing. Each `BATCH` of them is stored and marked in one transaction, and a
+    call that was interrupted is completed by another one.
 
     Raises:
         DatabaseUnavailable: no answer.
     """
     effect = Effect(0, 0)
     for batch in _batches(overrides):
-        made = stored.add(engine, batch)
-        effect += Effect(made, _mark(engine, (override.affiliation for override in batch)))
+        hashes = {text_hash(override.affiliation) for override in batch}
+        with transaction(engine) as connection:
+            added = stored.add(connection, batch)
+            effect += Effect(len(added.new), due_answers.mark_texts(connection, hashes))
     return effect
 
 
-def end(engine: Engine, keys: Sequence[tuple[str, str]], *, author: str, note: str = "") -> Effect:
-    """End overrides, each by (normalised affiliation, ROR id), and mark the answers that this
-    affects as due.
+def end(engine: Engine, ids: Collection[int], *, author: str, note: str = "") -> Effect:
+    """End overrides, by id, and mark the answers that this affects as due, in one transaction.
 
     Raises:
         DatabaseUnavailable: no answer.
     """
-    ended = stored.end(engine, keys, author, note)
-    return Effect(ended, _mark(engine, (affiliation for affiliation, _ in keys)))
+    with transaction(engine) as connection:
+        ended = stored.end(connection, ids, author, note)
+        return Effect(len(ended), due_answers.mark_texts(connection, set(ended.values())))
 
 
-def problems(engine: Engine, keys: Collection[tuple[str, str]]) -> list[OverrideProblem]:
+def problems(engine: Engine, keys: Collection[Key]) -> list[OverrideProblem]:
     """What is wrong with overrides, each by (normalised affiliation, ROR id)."""
     return [problem for problem in stored.problems(engine) if problem.override.key in keys]
-
-
-def _mark(engine: Engine, affiliations: Iterable[str]) -> int:
-    return due_answers.mark_texts(engine, sorted(map(text_hash, set(affiliations))), Cause.OVERRIDE)
 
 
 def _batches(overrides: Iterable[Override]) -> Iterator[list[Override]]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from resolver.database.connection import driver, transaction
 from resolver.database.resolver_versions import SWITCH_LOCK, valid_versions
@@ -170,13 +170,18 @@ def mark_page(
     return marked
 
 
-def mark_texts(engine: Engine, text_hashes: Collection[bytes], cause: str = Cause.OVERRIDE) -> int:
+def mark_texts(
+    connection: Connection, text_hashes: Collection[bytes], cause: str = Cause.OVERRIDE
+) -> int:
     """Mark the answers for these texts, of any version, that were given with other overrides than
     hold now; returns how many are newly marked.
 
-    Waits for answers that are just being stored; later ones see the overrides.
+    Waits for answers that are just being stored. Until the caller's transaction ends, no answer is
+    stored; later ones see the overrides.
     """
-    with transaction(engine) as connection, driver(connection).cursor() as cursor:
+    if not text_hashes:
+        return 0
+    with driver(connection).cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SWITCH_LOCK,))
         return cursor.execute(_TEXTS, {"hashes": list(text_hashes), "cause": cause}).rowcount
 

@@ -21,6 +21,7 @@ from sqlalchemy import Engine, text
 
 from resolver.database import history, locks
 from resolver.database.connection import driver, transaction
+from resolver.database.overrides import OVERRIDE_LOCK
 from resolver.database.records import RECORD_LOCK
 from resolver.database.resolver_versions import SWITCH_LOCK
 from resolver.errors import DatabaseProblem
@@ -182,7 +183,7 @@ def _forget_records(engine: Engine, delete: str, values: dict[str, Any]) -> Forg
     # An update may just be marking an answer that is deleted.
     locks.require_no_update(engine)
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
-        for lock in (RECORD_LOCK, SWITCH_LOCK):
+        for lock in (RECORD_LOCK, OVERRIDE_LOCK, SWITCH_LOCK):
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (lock,))
         texts = [id for (id,) in cursor.execute(delete, values).fetchall()]
         records = len(texts)

@@ -152,7 +152,8 @@ def _lost(before: dict[str, dict[str, int]], after: dict[str, dict[str, int]]) -
     values: dict[str, int] = {}
     for table, counts in before.items():
         left = after.get(table, {})
-        if gone := counts["*"] - left.get("*", 0):
+        # A downgrade may also add rows: marks of answers that are due.
+        if (gone := counts["*"] - left.get("*", 0)) > 0:
             rows[table] = gone
         if table in after:
             values |= {

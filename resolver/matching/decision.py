@@ -453,13 +453,13 @@ def _beside_equals(
 
 def curated(
     affiliation: Affiliation,
-    overrides: Sequence[Override],
+    overrides: Mapping[str, Override],
     candidates: Sequence[Candidate],
     scored: Sequence[Scored],
     known: Mapping[str, Document | None],
 ) -> tuple[Link, ...]:
-    """The links that curators made, in the order of `overrides`; each is about another
-    organisation.
+    """The links that curators made, one for each organisation in `overrides`, which has what was
+    decided by ROR id, in that order.
 
     `candidates` are the first stage's in its order, `scored` those of them that the reranker read.
     An organisation that is not among them is looked up in `known` (ROR id → a document of it; None
@@ -470,16 +470,16 @@ def curated(
     ranked = {c.ror_id: (rank, c) for rank, c in enumerate(candidates, start=1)}
     by_id = {s.ror_id: s for s in scored}
     links = []
-    for link_rank, override in enumerate(overrides, start=1):
-        rank, candidate = ranked.get(override.ror_id, (None, None))
-        document = candidate.document if candidate else known.get(override.ror_id)
-        s = by_id.get(override.ror_id)
+    for link_rank, (ror_id, override) in enumerate(overrides.items(), start=1):
+        rank, candidate = ranked.get(ror_id, (None, None))
+        document = candidate.document if candidate else known.get(ror_id)
+        s = by_id.get(ror_id)
         matched = _telling(affiliation, document) if document else frozenset()
         evidence = _evidence(affiliation, places, matched, document, candidate, rank)
-        name = document.display_name if document else override.name or override.ror_id
+        name = document.display_name if document else override.name or ror_id
         links.append(
             Link(
-                ror_id=override.ror_id,
+                ror_id=ror_id,
                 name=name,
                 matched_name=document.name if document else name,
                 score=s.score if s else None,

@@ -5,12 +5,12 @@ decide, join, then replace links by the successors and parents that the policy a
 evaluation alike. It depends on its parts and its arguments only, and keeps no state.
 
 Overrides come as an argument, by normalised text. The organisations that a curator decided a text
-*is* are its links, whatever level the policy asks for. An organisation that it *is not* is left out
-before anything is decided, so that a rival may have its words, but after the judge has weighed the
-others beside it. Weighed as if the registry did not have it, the others win too easily: of 401
-texts of the development sets whose right links were denied 111 got wrong links that way, and 3 this
-way; of 52 whose wrong links were denied 43 got right links that way, and 38 this way, with 4 more
-wrong ones.
+*is* are its links, whatever level the policy asks for; a text that names *none* has no link. An
+organisation that it *is not* is left out before anything is decided, so that a rival may have its
+words, but after the judge has weighed the others beside it. Weighed as if the registry did not have
+it, the others win too easily: of 401 texts of the development sets whose right links were denied
+111 got wrong links that way, and 3 this way; of 52 whose wrong links were denied 43 got right links
+that way, and 38 this way, with 4 more wrong ones.
 
 Up to the judge the unit is a statement (`resolver.text.statements`); most affiliations are one.
 Equal statements of a call are searched and judged once. They are cut into slices, and each slice
@@ -336,15 +336,15 @@ class Matcher:
         ]
 
     def _overridden(self, judged: Sequence[Judgement]) -> list[Judgement]:
-        """The same with the links that curators made in place of the matcher's."""
+        """The same with what curators decided in place of the matcher's links."""
         if not any(judgement.overrides for judgement in judged):
             return list(judged)
         affirmed = [override.affirmed(judgement.overrides) for judgement in judged]
         missing = {
-            affirming.ror_id
+            ror_id
             for judgement, its_own in zip(judged, affirmed, strict=True)
-            for affirming in its_own
-            if all(affirming.ror_id != candidate.ror_id for candidate in judgement.candidates)
+            for ror_id in its_own
+            if all(ror_id != candidate.ror_id for candidate in judgement.candidates)
         }
         known = self.recall.index.organisations(missing) if missing else {}
         return [
@@ -387,10 +387,13 @@ def _judgement(
 
 
 def _overruled(
-    judgement: Judgement, affirmed: Sequence[Override], known: Mapping[str, Document]
+    judgement: Judgement, affirmed: Mapping[str, Override], known: Mapping[str, Document]
 ) -> Outcome:
-    """The outcome with the overrides' keys, and with the links of those that affirm something."""
+    """The outcome with the overrides' keys, and with the links of those that affirm something; with
+    no link where one says that the text names none."""
     outcome = replace(judgement.outcome, overrides=override.ids(judgement.overrides))
+    if override.names_none(judgement.overrides):
+        return replace(outcome, links=(), reason=Reason.OVERRIDDEN)
     if not affirmed:
         return outcome
     links = curated(
@@ -398,7 +401,7 @@ def _overruled(
         affirmed,
         judgement.candidates,
         judgement.scored,
-        {affirming.ror_id: known.get(affirming.ror_id) for affirming in affirmed},
+        {ror_id: known.get(ror_id) for ror_id in affirmed},
     )
     return replace(outcome, links=links, reason=None)
 

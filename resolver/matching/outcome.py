@@ -46,8 +46,8 @@ class Reason(StrEnum):
     text says."""
 
     OVERRIDDEN = "overridden"
-    """A curator decided that it is not what it would have been linked to, and nothing else is
-    left."""
+    """A curator decided that it names none of the registry's organisations, or that it is not what
+    it would have been linked to, and nothing else is left."""
 
 
 class CountryAgreement(StrEnum):

@@ -1,8 +1,9 @@
 """Overrides: curators' decisions about an affiliation, which take precedence over the model's.
 
-An override is about one normalised text and one organisation. Where a curator decided that the
-text *is* some organisations, these are its links, and there are no others. An organisation that it
-*is not* is left out before the model decides.
+An override is about one normalised text, and mostly about one organisation. Where a curator decided
+that the text *is* some organisations, these are its links, and there are no others. An organisation
+that it *is not* is left out before the model decides. A text that names *none* of the registry's
+organisations has no link.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ MAX_NOTE = 2_000
 
 
 class Verdict(StrEnum):
-    """Whether the affiliation names the organisation."""
+    """Whether the affiliation names the organisation, or none at all."""
 
     IS = "is"
     IS_NOT = "is not"
+    NONE = "none"
+    """It names none of the registry's organisations; such an override has no ROR id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,8 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """One decision. `affiliation` is normalised, `author` the curator.
+    """One decision. `affiliation` is normalised, `author` the curator. `ror_id` is None exactly
+    when the verdict is `Verdict.NONE`.
 
     The text is empty where it was forgotten: the override is kept by the text's hash, and holds
     when the text comes again.
@@ -54,7 +58,7 @@ class Override:
 
     id: int | None
     affiliation: str
-    ror_id: str
+    ror_id: str | None
     verdict: Verdict
     author: str
     note: str = ""
@@ -62,8 +66,12 @@ class Override:
     name: str | None = field(default=None, compare=False)
     ended: Ending | None = None
 
+    def __post_init__(self) -> None:
+        if (self.verdict is Verdict.NONE) != (self.ror_id is None):
+            raise ValueError("an override has a ROR id, or the verdict none, never both")
+
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> Key:
         """(affiliation, ror_id): only one override with a key can hold at a time."""
         return self.affiliation, self.ror_id
 
@@ -71,6 +79,15 @@ class Override:
     def date(self) -> date | None:
         """The day on which it was stored (UTC)."""
         return self.created_at and self.created_at.astimezone(UTC).date()
+
+
+Key = tuple[str, str | None]
+"""A normalised affiliation and the ROR id of an organisation, None for that it names none."""
+
+
+def exclude(a: Verdict, b: Verdict) -> bool:
+    """Whether these two verdicts on one text, about whatever organisations, cannot both hold."""
+    return {a, b} == {Verdict.IS, Verdict.NONE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +103,29 @@ class OverrideProblem:
     successors: tuple[str, ...] = ()
 
 
-def affirmed(overrides: Iterable[Override]) -> list[Override]:
-    """Those about organisations that the affiliation is, by ROR id: curators give no order."""
-    affirming = (override for override in overrides if override.verdict is Verdict.IS)
-    return sorted(affirming, key=lambda override: override.ror_id)
+def affirmed(overrides: Iterable[Override]) -> dict[str, Override]:
+    """Those about organisations that the affiliation is, by ROR id, in the order of the ids:
+    curators give no order."""
+    affirming = {
+        override.ror_id: override
+        for override in overrides
+        if override.verdict is Verdict.IS and override.ror_id
+    }
+    return dict(sorted(affirming.items()))
 
 
 def denied(overrides: Iterable[Override]) -> frozenset[str]:
     """ROR ids of the organisations that the affiliation is not."""
     return frozenset(
-        override.ror_id for override in overrides if override.verdict is Verdict.IS_NOT
+        override.ror_id
+        for override in overrides
+        if override.verdict is Verdict.IS_NOT and override.ror_id
     )
+
+
+def names_none(overrides: Iterable[Override]) -> bool:
+    """Whether a curator decided that the affiliation names none of the registry's organisations."""
+    return any(override.verdict is Verdict.NONE for override in overrides)
 
 
 def ids(overrides: Sequence[Override]) -> tuple[int, ...]:
@@ -108,7 +137,8 @@ def new_override(
     affiliation: str, ror_id: str, verdict: str, *, author: str, note: str = ""
 ) -> Override:
     """A new override as it will be stored: the text normalised, the ROR id as its nine characters,
-    author and note with single spaces, so that each is one line.
+    author and note with single spaces, so that each is one line. The ROR id is empty where the
+    verdict is "none".
 
     Raises:
         ValueError: names the field that is wrong, and why.
@@ -121,13 +151,15 @@ def new_override(
     try:
         decided = Verdict(" ".join(verdict.casefold().replace("-", " ").replace("_", " ").split()))
     except ValueError:
-        raise ValueError(f"verdict: {verdict[:80]!r} is neither 'is' nor 'is not'") from None
+        raise ValueError(
+            f"verdict: {verdict[:80]!r} is neither 'is' nor 'is not' nor 'none'"
+        ) from None
     if not author.strip():
         raise ValueError("author: who says so?")
     return Override(
         None,
         normalised.text,
-        _organisation(ror_id),
+        _organisation(ror_id, decided),
         decided,
         remark("author", author, MAX_AUTHOR),
         remark("note", note, MAX_NOTE),
@@ -152,7 +184,11 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """What a text in Postgres cannot contain: NUL, and surrogates that belong to no pair."""
 
 
-def _organisation(ror_id: str) -> str:
+def _organisation(ror_id: str, verdict: Verdict) -> str | None:
+    if verdict is Verdict.NONE:
+        if ror_id.strip():
+            raise ValueError("ror_id: must be empty where the verdict is 'none'")
+        return None
     try:
         return read_ror_id(ror_id)
     except ValueError as error:

@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pytest
 from sqlalchemy import Engine, text
 from support.hashing_encoder import HashingEncoder
+from support.overrides import add
 
 from resolver.answering.chunk import ChunkReport, answer, resolve_chunk, withdraw_chunk
-from resolver.curation.overrides import add as say
+from resolver.curation import overrides as curation
 from resolver.database import due_answers, overrides, releases, resolver_versions
 from resolver.errors import DatabaseUnavailable, IndexUnavailable, IntakeError, ResolverSuperseded
 from resolver.index.build import build
@@ -233,7 +234,7 @@ def test_new_version_answers_again_and_an_old_one_stores_nothing(
 def test_what_a_person_said_counts_before_what_the_models_say(
     engine: Engine, matcher: Matcher, version: int
 ) -> None:
-    overrides.add(
+    add(
         engine,
         [
             Override(None, "ETH Zurich, Switzerland", "052gg0110", Verdict.IS, "ada"),
@@ -390,7 +391,7 @@ def test_all_doors_are_of_one_mind(
         with pytest.raises(ValueError, match=r"no text|longer than 10,000"):
             new_override(raw, ETH, "is not", author="ada")
     else:
-        overrides.add(engine, [new_override(raw, ETH, "is not", author="ada")])
+        add(engine, [new_override(raw, ETH, "is not", author="ada")])
         assert due_answers.due_count(engine, version) == 0  # until somebody marks them
         found = overrides.applying(engine, [Affiliation.of(raw).text])
         (outcome,) = matcher.resolve([raw], overrides=found)
@@ -407,7 +408,7 @@ def test_what_a_text_is_not_holds_after_one_refresh(
 ) -> None:
     resolve_chunk(engine, matcher, version, [_record(1, raw)])
     said = new_override(raw, ETH, "is not", author="ada")
-    assert say(engine, [said]).answers == 1
+    assert curation.add(engine, [said]).answers == 1
     (due,) = due_answers.due(engine, version, limit=9)
     answer(engine, matcher, version, [(due.affiliation_id, due.text)], Policy())
     assert due_answers.due_count(engine, version) == 0
@@ -424,7 +425,7 @@ def test_a_text_that_was_stored_is_not_made_again(
             text("INSERT INTO affiliation (text_hash, text) VALUES (:hash, :text)"),
             {"hash": text_hash("ETH&amp;Zurich"), "text": "ETH&amp;Zurich"},
         )
-    overrides.add(engine, [Override(None, "ETH&amp;Zurich", ETH, Verdict.IS, "ada")])
+    add(engine, [Override(None, "ETH&amp;Zurich", ETH, Verdict.IS, "ada")])
     answered = answer(engine, matcher, version, [(1, "ETH&amp;Zurich")], Policy())
     assert [outcome.overrides for outcome in answered.outcomes] == [(1,)]
     assert due_answers.due_count(engine, version) == 0

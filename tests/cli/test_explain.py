@@ -141,7 +141,11 @@ TORONTO_SAID = Override(
 def test_what_a_person_said_is_told_before_what_the_model_found() -> None:
     judgement = judged(TEXT, YORK, TORONTO)
     links = curated(
-        judgement.affiliation, [TORONTO_SAID], judgement.candidates, judgement.scored, {}
+        judgement.affiliation,
+        {TORONTO.candidate.ror_id: TORONTO_SAID},
+        judgement.candidates,
+        judgement.scored,
+        {},
     )
     judgement = replace(
         judgement,
@@ -169,9 +173,25 @@ def test_what_a_person_took_away_is_told() -> None:
     outcome = Outcome(TEXT, reason=Reason.OVERRIDDEN, overrides=(1,))
     shown = " ".join(told(Judgement(outcome, Affiliation.of(TEXT), overrides=[denied])).split())
     assert "is not x ada, 2026-03-01" in shown
-    assert "overridden: a curator excluded the organisation that it would be linked to" in shown
+    assert "overridden: a curator decided against a link" in shown
     assert "the end of the override (`resolver override remove`)" in shown
     assert would_change(Judgement(outcome), Policy()) is not None
+
+
+def test_that_it_names_no_organisation_is_told_before_what_the_model_found() -> None:
+    none = replace(TORONTO_SAID, ror_id=None, verdict=Verdict.NONE, name=None)
+    outcome = Outcome(TEXT, reason=Reason.OVERRIDDEN, overrides=(1,))
+    judgement = replace(judged(TEXT, YORK, TORONTO), outcome=outcome, overrides=[none])
+    shown = " ".join(told(judgement).split())
+    for expected in (
+        "names none of the registry's organisations ada, 2026-03-01: their own page",
+        "University of York (0.900) stands on “University of York”: linked",
+        "none of this counts: a curator decided",
+        "overridden: a curator decided against a link",
+    ):
+        assert expected in shown
+    (decision,) = json.loads(orjson.dumps(story(judgement, Policy(), {})))["said"]
+    assert (decision["verdict"], decision["ror_id"]) == ("none", None)
 
 
 def test_a_text_of_15_mb_is_told_as_soon_as_any() -> None:

@@ -90,12 +90,33 @@ def test_what_it_is_not_is_not_linked(override: Override, answered_home: Path) -
     assert links(answered_home, MANUKAU) == [link]
 
 
+@pytest.mark.slowest
+def test_what_names_none_is_not_linked(override: Override, answered_home: Path) -> None:
+    before = links(answered_home, PHYSICS)
+    override("add", PHYSICS, OXFORD)
+    override("add", PHYSICS, "--none", "--author", "ada")
+    (none,) = objects(override("list", "--json"))
+    assert (none["verdict"], none["ror_id"]) == ("none", None)
+    assert run_in(answered_home, "refresh").returncode == 0
+    assert links(answered_home, PHYSICS) == []
+    explained = run_in(answered_home, "explain", PHYSICS).stdout
+    assert "names none of the registry's organisations" in explained
+    assert "overridden" in explained
+    override("remove", PHYSICS)
+    assert run_in(answered_home, "refresh").returncode == 0
+    assert links(answered_home, PHYSICS) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
         (("add", "", OXFORD), "affiliation: there is no text"),
         (("add", "York", "York"), "ror_id: 'York' is no ROR id"),
         (("add", "York", OXFORD, "--author", " "), "author: who says so?"),
+        (("add", "York"), "no organisation"),
+        (("add", "York", OXFORD, "--none"), "ror_id: must be empty where the verdict is 'none'"),
+        (("add", "York", "--none", "--is-not"), "--none and --is-not exclude each other"),
+        (("remove", "York", OXFORD, "--none"), "--none and an organisation exclude each other"),
         (("add", "York", OXFORD, "--note", "x" * 2_001), "note: longer than 2,000 characters"),
         (("remove", "York"), "no such override exists"),
         (("remove", "York", "York"), "'York' is no ROR id"),
@@ -115,6 +136,7 @@ affiliation,ror_id,verdict,author,note
 "Kelmar Institute, Oslo",{MIT},is,ada,"their page, 2026"
 "Kelmar Institute, Oslo",{OXFORD},is not,bo,
 Kelmar-Institutt,{NOBODY},is,ada,
+Reception desk,,none,ada,
 """
 
 
@@ -124,9 +146,9 @@ def test_a_file_is_taken_in_and_given_back(override: Override, tmp_path: Path) -
     (tmp_path / "in.csv").write_bytes(b"\xef\xbb\xbf" + CSV.encode() + bad)
     done = override("import", str(tmp_path / "in.csv"), code=2)
     for expected in (
-        "3 read, 3 of them new",
-        "in.csv, line 5: ror_id: 'York' is no ROR id",
-        "in.csv, line 6: note: holds NUL, or is not UTF-8",
+        "4 read, 4 of them new",
+        "in.csv, line 6: ror_id: 'York' is no ROR id",
+        "in.csv, line 7: note: holds NUL, or is not UTF-8",
         "2 lines refused; the others were imported",
         f"warning {NOBODY} is not in the release in use",
     ):
@@ -136,7 +158,7 @@ def test_a_file_is_taken_in_and_given_back(override: Override, tmp_path: Path) -
     assert (tmp_path / "out.csv").read_text() == CSV
     assert override("export").stdout == CSV
     again = override("import", "-", input=CSV)
-    assert "3 read, 0 of them new" in again.stderr
+    assert "4 read, 0 of them new" in again.stderr
     assert override("export").stdout == CSV
 
     (problem,) = objects(override("check", "--json", code=2))
@@ -145,6 +167,8 @@ def test_a_file_is_taken_in_and_given_back(override: Override, tmp_path: Path) -
     override("remove", "Kelmar-Institutt")
     assert "active" in override("check").stderr
     override("remove", "Kelmar Institute, Oslo")
+    override("remove", "Reception desk", OXFORD, code=1)
+    override("remove", "Reception desk", "--none")
     assert len(override("export").stdout.splitlines()) == 1
 
 

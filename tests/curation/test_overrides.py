@@ -68,6 +68,11 @@ def written(overrides: list[Override]) -> str:
             Override(None, "York", YORK, Verdict.IS, "whoever runs it"),
             id="only what is needed",
         ),
+        pytest.param(
+            "affiliation,ror_id,verdict\n14 Juniper Close, ,None\n",
+            Override(None, "14 Juniper Close", None, Verdict.NONE, "whoever runs it"),
+            id="none",
+        ),
     ],
 )
 def test_a_line_is_a_statement(text: str, expected: Override) -> None:
@@ -82,7 +87,9 @@ def test_a_line_is_a_statement(text: str, expected: Override) -> None:
         (f"{'ﷺ' * 9_000},{YORK},is,ada,", "affiliation: longer than 10,000 characters"),
         ("York,,is,ada,", "ror_id: '' is no ROR id"),
         ("York,York,is,ada,", "ror_id: 'York' is no ROR id"),
-        (f"York,{YORK},,ada,", "verdict: '' is neither 'is' nor 'is not'"),
+        (f"York,{YORK},,ada,", "verdict: '' is neither 'is' nor 'is not' nor 'none'"),
+        (f"York,{YORK},none,ada,", "ror_id: must be empty where the verdict is 'none'"),
+        ("Leeds,,none,ada,", "contradicts line 2 on the same affiliation"),
         (f"York,{YORK},maybe,ada,", "verdict: 'maybe' is neither"),
         (f"York,{YORK}", "verdict: '' is neither"),
         (f"York, UK,{YORK},is,ada,", "has 6 cells, the header 5"),
@@ -110,6 +117,21 @@ def test_a_bad_line_is_told_and_its_neighbours_are_taken(line: str, reason: str)
 def test_lines_are_counted_as_an_editor_does() -> None:
     found = read(HEADER + f'"York,\nUK",{YORK},is,ada,\n\nBath,?,is,ada,\n')
     assert [one.line for one in found if isinstance(one, BadLine)] == [5]
+
+
+@pytest.mark.parametrize(
+    ("lines", "bad"),
+    [
+        (["York,,none,ada,", f"York,{YORK},is,ada,", f"Bath,{YORK},is,ada,"], {3}),
+        ([f"York,{YORK},is,ada,", "York,,none,ada,", f"York,{OXFORD},is,ada,"], {3}),
+        (["York,,none,ada,", f"York,{YORK},is not,ada,", "York,,none,ada,"], set()),
+        (["York,,none,ada,", "York,,none,bo,", f"York,{YORK},is,ada,"], {3, 4}),
+    ],
+    ids=["none first", "none later", "nor this", "another author"],
+)
+def test_an_affiliation_is_no_organisation_or_some(lines: list[str], bad: set[int]) -> None:
+    found = read(HEADER + "\n".join(lines))
+    assert {one.line for one in found if isinstance(one, BadLine)} == bad
 
 
 def test_a_line_twice_is_one() -> None:
@@ -144,13 +166,15 @@ def test_a_file_without_the_columns_is_refused(header: str) -> None:
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
+decisions = st.tuples(
+    st.sampled_from([YORK, OXFORD, "05a28rw58"]), st.sampled_from(["is", "is not"])
+) | st.just(("", "none"))
 statements = st.builds(
-    new_override,
+    lambda text, decision, author, note: new_override(text, *decision, author=author, note=note),
     texts.filter(normalise),
-    st.sampled_from([YORK, OXFORD, "05a28rw58"]),
-    st.sampled_from(Verdict),
-    author=texts.filter(str.strip),
-    note=texts,
+    decisions,
+    texts.filter(str.strip),
+    texts,
 )
 
 
@@ -158,6 +182,8 @@ statements = st.builds(
 def said(draw: st.DrawFn) -> list[Override]:
     """As a database holds them: one of an affiliation and an organisation, each with a key."""
     found = draw(st.lists(statements, max_size=8, unique_by=lambda one: one.key))
+    empty = {one.affiliation for one in found if one.verdict is Verdict.NONE}
+    found = [one for one in found if one.verdict is not Verdict.IS or one.affiliation not in empty]
     numbers = draw(st.permutations(range(1, len(found) + 1)))
     return [replace(one, id=number) for number, one in zip(numbers, found, strict=True)]
 
@@ -247,6 +273,11 @@ def saying(affiliation: str, ror_id: str = YORK, verdict: str = "is") -> Overrid
     return new_override(affiliation, ror_id, verdict, author="ada")
 
 
+def ids_of(engine: Engine, *affiliations: str) -> tuple[int, ...]:
+    """The overrides that hold for some texts."""
+    return ids([one for one in stored.current(engine) if one.affiliation in affiliations])
+
+
 def test_a_change_marks_the_answers_that_it_bears_on(engine: Engine, version: int) -> None:
     said = [saying("York"), saying(" <i>Bath</i> ", OXFORD, "is not"), saying("Kelmar")]
     assert add(engine, said) == Effect(statements=3, answers=2)
@@ -258,29 +289,45 @@ def test_a_change_marks_the_answers_that_it_bears_on(engine: Engine, version: in
     assert add(engine, [saying("York", verdict="is not")]) == Effect(1, 1)
     answer(engine, version)
 
-    gone = end(engine, [("York", YORK), ("Kelmar", YORK), ("Leeds", YORK)], author="bo")
+    gone = end(engine, ids_of(engine, "York", "Kelmar", "Leeds"), author="bo")
     assert gone == Effect(statements=2, answers=1)
     assert due(engine, version) == ["York"]
     assert [one.affiliation for one in stored.current(engine)] == ["Bath"]
 
 
-def test_a_change_that_broke_off_is_completed_by_doing_it_again(
-    engine: Engine, version: int
-) -> None:
-    said = [saying("York"), saying("Bath")]
-    stored.add(engine, said)
-    assert due(engine, version) == []
-    assert add(engine, said) == Effect(statements=0, answers=2)
+def test_what_is_none_is_answered_again_and_so_is_its_end(engine: Engine, version: int) -> None:
+    assert add(engine, [saying("York", "", "none")]) == Effect(1, 1)
     answer(engine, version)
-    stored.end(engine, [said[0].key], "bo")
-    assert end(engine, [said[0].key], author="bo") == Effect(statements=0, answers=1)
+    assert add(engine, [saying("York")]) == Effect(1, 1)
+    answer(engine, version)
+    assert [one.ended is None for one in stored.history(engine, "York")] == [False, True]
+    assert end(engine, ids_of(engine, "York"), author="bo") == Effect(1, 1)
+
+
+def test_a_change_and_its_marks_are_one(
+    engine: Engine, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> int:
+        raise ZeroDivisionError
+
+    add(engine, [saying("Bath")])
+    answer(engine, version)
+    with monkeypatch.context() as patched:
+        patched.setattr(due_answers, "mark_texts", broken)
+        with pytest.raises(ZeroDivisionError):
+            add(engine, [saying("York")])
+        with pytest.raises(ZeroDivisionError):
+            end(engine, ids_of(engine, "Bath"), author="bo")
+    assert [one.affiliation for one in stored.history(engine)] == ["Bath"]
+    assert due(engine, version) == []
+    assert end(engine, ids_of(engine, "Bath"), author="bo") == Effect(statements=1, answers=1)
 
 
 def test_what_is_said_back_and_forth_before_a_refresh_leaves_nothing_to_tell(
     engine: Engine, version: int
 ) -> None:
     add(engine, [saying("York")])
-    end(engine, [("York", YORK)], author="ada")
+    end(engine, ids_of(engine, "York"), author="ada")
     answer(engine, version)
     assert due(engine, version) == []
 

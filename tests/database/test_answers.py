@@ -8,10 +8,10 @@ from datetime import date
 
 import pytest
 from sqlalchemy import Engine, text
+from support.overrides import add
 
 from resolver.database.answers import SaveReport, save
 from resolver.database.connection import transaction
-from resolver.database.overrides import add
 from resolver.database.records import StoredAffiliation, intake, refuse
 from resolver.database.releases import ReleaseInfo, load_release
 from resolver.database.resolver_versions import put_in_use, register

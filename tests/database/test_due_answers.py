@@ -8,6 +8,7 @@ from datetime import date
 
 import pytest
 from sqlalchemy import Engine, text
+from support.overrides import add, end, mark_texts
 
 from resolver.database import policies
 from resolver.database.answers import save
@@ -25,13 +26,11 @@ from resolver.database.due_answers import (
     last_affiliation,
     mark_linked,
     mark_page,
-    mark_texts,
     page,
     prune,
     selection_begun,
     selection_done,
 )
-from resolver.database.overrides import add, end
 from resolver.database.records import intake, withdraw
 from resolver.database.releases import ReleaseInfo, load_release
 from resolver.database.resolver_versions import put_in_use, register
@@ -479,14 +478,14 @@ def test_texts_are_marked_where_other_overrides_hold(
     now = versions[1]
     hashes = [text_hash(affiliation) for affiliation in ("Oxford", "Nowhere", "Never sent")]
     assert mark_texts(engine, hashes) == 0
-    add(
+    (_, either) = add(
         engine,
         [Override(None, t, "052gg0110", Verdict.IS_NOT, "ada") for t in ("Oxford", "Either")],
-    )
+    ).holding
     assert mark_texts(engine, hashes) == 1
     assert marked(engine) == [("Oxford", "override", None)]
     save(engine, now, [(1, outcome("Oxford", (1,))), (6, outcome("Either", (2,)))])
     assert mark_texts(engine, [*hashes, text_hash("Either")]) == 0
-    end(engine, [("Either", "052gg0110")], "ada")
+    end(engine, [either], "ada")
     assert mark_texts(engine, [text_hash("Either")]) == 1
     assert due_count(engine, now) == 1

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import Engine, text
+from support.overrides import add
 
 from resolver.database import locks
 from resolver.database.answers import save
 from resolver.database.connection import connect, transaction
 from resolver.database.forgetting import Ages, Forgotten, Records, forget, forgettable
-from resolver.database.overrides import add, applying, current
+from resolver.database.overrides import applying, current
 from resolver.database.records import intake, refuse, withdraw
 from resolver.database.releases import ReleaseInfo, load_release
 from resolver.database.resolver_versions import put_in_use, register
@@ -199,7 +200,7 @@ def test_what_was_said_of_a_forgotten_text_holds_when_it_comes_again(
         (SAID.affiliation, "override")
     ]
     # Who says it again says the text again.
-    assert add(filled, [SAID]) == 0
+    assert add(filled, [SAID]).new == ()
     assert [one.affiliation for one in current(filled)] == [SAID.affiliation, "Never sent"]
 
 

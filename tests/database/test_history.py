@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, Row, text
+from support.overrides import add
 from support.paths import ROOT
 
 from resolver.database.answers import SaveReport, save
 from resolver.database.connection import connect, transaction
 from resolver.database.due_answers import Page, mark_page
-from resolver.database.overrides import add
 from resolver.database.records import WithdrawReport, intake, take, withdraw
 from resolver.database.releases import ReleaseInfo, load_release
 from resolver.database.resolver_versions import put_in_use, register

@@ -224,6 +224,31 @@ def test_what_a_way_down_loses_is_known_before_and_after(
     assert all(f"{column} ({count} values)" in str(found) for column, count in values.items())
 
 
+NONE = """
+    INSERT INTO link_override (text_hash, affiliation, ror_id, verdict, author, note) VALUES
+        ('a', 'Oxford', NULL, 'none', 'ada', ''), ('b', 'ETH and PSI', '05a28rw58', 'is', 'ada', '');
+    DELETE FROM link WHERE affiliation_id = 1;
+    UPDATE outcome SET status = 'no_match', reason = 'overridden', overrides = '{1}'
+    WHERE affiliation_id = 1;
+"""
+
+
+def test_decisions_that_the_earlier_schema_cannot_hold_are_dropped_and_their_answers_due(
+    empty: Engine,
+) -> None:
+    upgrade(empty)
+    with transaction(empty) as connection:
+        connection.exec_driver_sql(STORED)
+        connection.exec_driver_sql(NONE)
+    assert losses(empty, "0010").rows == {"link_override": 1}
+    migrate(empty, "0010")
+    with transaction(empty) as connection:
+        kept = connection.execute(text("SELECT verdict FROM link_override")).all()
+        due = connection.execute(text("SELECT affiliation_id, cause FROM stale")).all()
+    assert [*kept, *due] == [("is",), (1, "override")]
+    migrate(empty)
+
+
 def test_nothing_is_lost_where_nothing_is_stored(empty: Engine) -> None:
     upgrade(empty)
     assert not losses(empty, "base")

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine
+from support.overrides import add
 from support.paths import ROOT
 
 from resolver.database.answers import save
 from resolver.database.connection import transaction
 from resolver.database.due_answers import Page, mark_page
-from resolver.database.overrides import add
 from resolver.database.records import intake, refuse, withdraw
 from resolver.database.releases import ReleaseInfo, load_release
 from resolver.database.resolver_versions import put_in_use, register
@@ -161,6 +161,7 @@ def load(engine: Engine, version: str, organisations: list[Organisation]) -> int
 
 
 SAID = Override(None, "Quantum Fish Group", ETH.ror_id, Verdict.IS, "ada", "see their website")
+NONE = Override(None, "14 Juniper Close", None, Verdict.NONE, "bo", "an address")
 
 BEFORE = {
     "ETH and PSI": Outcome("", (link(ETH, 0.88),)),
@@ -219,7 +220,7 @@ def filled(engine: Engine) -> Engine:
     save(engine, resolver, [(stored_again.id, Outcome("", (successor,)))], ROLLED)
 
     add(engine, [SAID, replace(SAID, affiliation="Rutherford", ror_id=RUTHERFORD.ror_id)])
-    add(engine, [replace(SAID, note="they say so")])
+    add(engine, [replace(SAID, note="they say so"), NONE])
     (fish,) = intake(engine, resolver, [SourceRecord("intranet", "group-7", SAID.affiliation)])
     note = OverrideNote(3, "ada", "they say so", date(2026, 11, 22))
     said = replace(link(ETH, 1.0), score=None, evidence=replace(EVIDENCE, override=note))
@@ -491,10 +492,15 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
     "Curators' decisions, past ones too": lambda r: (
         [(x["affiliation"], x["note"], x["ended_note"]) for x in r]
         == [
+            ("14 Juniper Close", "an address", None),
             ("Quantum Fish Group", "see their website", "replaced"),
             ("Quantum Fish Group", "they say so", None),
             ("Rutherford", "see their website", None),
         ]
+    ),
+    "Texts that name no organisation, as curators decided": lambda r: (
+        [(x["affiliation"], x["author"], x["note"]) for x in r]
+        == [("14 Juniper Close", "bo", "an address")]
     ),
     "Overrides to look at": lambda r: (
         [(x["organisation"], x["status"], x["successors"]) for x in r]

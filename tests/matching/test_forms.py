@@ -102,11 +102,12 @@ def decided(case: Case) -> dict[str, Any]:
             case["shortlist"], case["logits"], case["probabilities"], strict=True
         )
     ]
-    override = Override(1, affiliation.text, first_stage[-1].ror_id, Verdict.IS, "ada")
+    last = first_stage[-1]
+    override = Override(1, affiliation.text, last.ror_id, Verdict.IS, "ada")
     made = decisions(affiliation, scored, POLICIES["default"])
     return {
         "steps": {decision.ror_id: [decision.fate, decision.rival] for decision in made},
-        "said": _links(curated(affiliation, [override], first_stage, scored, {})),
+        "said": _links(curated(affiliation, {last.ror_id: override}, first_stage, scored, {})),
         "default": _answer(affiliation, scored, POLICIES["default"]),
         # The same links need not be written out again.
         **{name: _short(_answer(affiliation, scored, policy)) for name, policy in POLICIES.items()

@@ -374,7 +374,7 @@ YORK_GB, YORK_CA, OXFORD, NOBODY = "04m01e293", "05fq50484", "052gg0110", "00000
 SOCIOLOGY = "Department of Sociology, University of York, York, UK"
 
 
-def saying(text: str, *said: tuple[str, str]) -> dict[str, list[Override]]:
+def saying(text: str, *said: tuple[str, str | None]) -> dict[str, list[Override]]:
     """Statements with keys from 1."""
     return {
         text: [
@@ -395,10 +395,12 @@ def saying(text: str, *said: tuple[str, str]) -> dict[str, list[Override]]:
         pytest.param([("is not", OXFORD)], [YORK_GB], id="not what it would not be anyway"),
         pytest.param([("is not", YORK_GB)], Reason.OVERRIDDEN, id="not what it would be"),
         pytest.param([("is not", NOBODY)], [YORK_GB], id="not one that nobody knows"),
+        pytest.param([("none", None)], Reason.OVERRIDDEN, id="none"),
+        pytest.param([("none", None), ("is not", OXFORD)], Reason.OVERRIDDEN, id="none, nor this"),
     ],
 )
 def test_a_person_wins_over_the_model(
-    matcher: Matcher, said: list[tuple[str, str]], expected: list[str] | Reason
+    matcher: Matcher, said: list[tuple[str, str | None]], expected: list[str] | Reason
 ) -> None:
     (outcome,) = matcher.resolve([SOCIOLOGY], overrides=saying(SOCIOLOGY, *said))
     assert (outcome.reason or ids(outcome)) == expected
@@ -413,7 +415,7 @@ def test_a_person_wins_over_the_model(
 def test_what_is_said_of_one_text_leaves_the_others_alone(matcher: Matcher) -> None:
     texts = [SOCIOLOGY, *FEW, SOCIOLOGY.upper()]
     alone = matcher.resolve(texts)
-    for said in (("is", OXFORD), ("is not", YORK_GB)):
+    for said in (("is", OXFORD), ("is not", YORK_GB), ("none", None)):
         for size in (2, 64):
             sliced = replace(matcher, slice_size=size)
             first, *others = sliced.resolve(texts, overrides=saying(SOCIOLOGY, said))
@@ -462,6 +464,14 @@ def test_the_reason_is_the_model_s_where_it_would_not_have_linked(matcher: Match
     (outcome,) = matcher.resolve([text], overrides=saying(text, ("is not", OXFORD)))
     assert outcome.reason is alone.reason is not None
     assert outcome.overrides == (1,)
+
+
+def test_that_it_names_none_is_the_reason_whatever_the_model_s(matcher: Matcher) -> None:
+    text = "14 Juniper Close, Flat 3"
+    (judgement,) = matcher.judgements([text], overrides=saying(text, ("none", None)))
+    assert judgement.outcome.reason is Reason.OVERRIDDEN
+    assert judgement.outcome.overrides == (1,)
+    assert judgement.candidates
 
 
 def test_a_person_s_link_is_not_put_at_another_level(matcher: Matcher) -> None:

@@ -17,6 +17,7 @@ from support.next_release import (
     next_release,
     write_next_release,
 )
+from support.overrides import add
 
 from resolver import sample
 from resolver.answering.chunk import resolve_chunk
@@ -24,7 +25,6 @@ from resolver.answering.refresh import refresh_chunk, refresh_due
 from resolver.database import (
     due_answers,
     history,
-    overrides,
     releases,
     resolver_versions,
     update_runs,
@@ -365,7 +365,7 @@ def test_overrides_of_organisations_that_ended_are_reported(
     answered: Installation, engine: Engine, release: Path
 ) -> None:
     said = Override(None, ICELANDIC, MERGED, Verdict.IS, "ada")
-    overrides.add(engine, [said])
+    add(engine, [said])
     report = update(answered, release)
     assert [problem.override.ror_id for problem in report.problems] == [MERGED]
     line = f"override: '{ICELANDIC}' is {MERGED}: withdrawn, see {SUCCESSOR}"

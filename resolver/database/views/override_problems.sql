@@ -19,7 +19,7 @@ SELECT
     x.created_at
 FROM link_override x
 LEFT JOIN organisations o ON o.ror_id = x.ror_id
-WHERE x.ended_at IS NULL AND o.status IS DISTINCT FROM 'active';
+WHERE x.ended_at IS NULL AND x.verdict <> 'none' AND o.status IS DISTINCT FROM 'active';
 
 COMMENT ON VIEW override_problems IS
     'Overrides that hold, of organisations without an active record';
