@@ -14,5 +14,7 @@ def link_counts(engine: Engine) -> dict[str, int]:
         DatabaseUnavailable: no answer.
     """
     with transaction(engine) as connection:
-        rows = connection.execute(text("SELECT ror_id, count(*) FROM link GROUP BY ror_id")).all()
-    return {row.ror_id: row.count for row in rows}
+        rows = connection.execute(
+            text("SELECT ror_id, count(*) AS links FROM link GROUP BY ror_id")
+        ).all()
+    return {row.ror_id: row.links for row in rows}

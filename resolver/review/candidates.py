@@ -255,7 +255,7 @@ def shown(
                 names,
                 organisations.get(ror_id),
                 ticked=ror_id in ticked,
-                words=text[spans[0][0] : spans[-1][1]] if spans else "",
+                words=" … ".join(text[start:end] for start, end in spans),
                 blind=blind,
             )
         )
@@ -417,7 +417,7 @@ def _pieces(
 
 def _advice(reason: Reason, ranked: Sequence[_Judged]) -> str:
     """What to look at."""
-    nearest = ranked[0].scored if ranked else None
+    nearest = ranked[0].scored if ranked and ranked[0].scored.probability >= IMPROBABLE else None
     near = (
         f"nearest is {nearest.document.display_name} ({nearest.probability:.2f})" if nearest else ""
     )

@@ -729,7 +729,7 @@ def _histogram(counts: Sequence[int]) -> Markup:
         )
         for place, count in enumerate(counts)
     ]
-    return bars(drawn, label="Links by probability", every=4)
+    return bars(drawn, label="Links by probability", every=4, end="1.0")
 
 
 def _pace(pace: Iterable[review.Pace]) -> Markup:

@@ -26,9 +26,18 @@ class Bar:
     title: str
 
 
-def bars(bars: Sequence[Bar], *, label: str, every: int = 1) -> Markup:
-    """A bar chart, described by `label`; each `every`th bar has its label below it."""
-    most = max((bar.value for bar in bars), default=0) or 1
+def _round(most: float) -> int:
+    """The least of 1, 2, 4, 10, 20, 40, 100 … that is no less: half of it is a whole number."""
+    unit = 1
+    while most > 4 * unit:
+        unit *= 10
+    return next(unit * times for times in (1, 2, 4) if unit * times >= most)
+
+
+def bars(bars: Sequence[Bar], *, label: str, every: int = 1, end: str = "") -> Markup:
+    """A bar chart, described by `label`; each `every`th bar has its label below where it begins, and
+    `end` stands where the last one ends."""
+    most = _round(max((bar.value for bar in bars), default=0))
     room, height = WIDTH - LEFT, HEIGHT - BOTTOM - TOP
     step = room / max(len(bars), 1)
     drawn = [
@@ -39,7 +48,7 @@ def bars(bars: Sequence[Bar], *, label: str, every: int = 1) -> Markup:
             Markup('<text class="tick" x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(
                 LEFT - 6, TOP + height - height * share + 4, f"{most * share:,.0f}"
             )
-            for share in ((0, 1) if most < 2 else (0, 0.5, 1))
+            for share in ((0, 1) if most == 1 else (0, 0.5, 1))
         ),
     ]
     for place, bar in enumerate(bars):
@@ -56,6 +65,11 @@ def bars(bars: Sequence[Bar], *, label: str, every: int = 1) -> Markup:
                     x + 1, HEIGHT - 6, bar.label
                 )
             )
+    drawn.append(
+        Markup('<text class="tick" x="{}" y="{}" text-anchor="end">{}</text>').format(
+            WIDTH, HEIGHT - 6, end
+        )
+    )
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         WIDTH, HEIGHT, label, Markup("").join(drawn)
     )
