@@ -694,8 +694,7 @@ def _undo(
     before = _Standing.of(review_decisions.of_text(connection, hashed))
     review_decisions.end(connection, [decision.id], author, note)
     if before.first is not None and before.first.id == decision.id:
-        overrides.end(connection, decision.override_ids, author, note)
-        _restore(connection, decision)
+        _undo_overrides(connection, decision, author, note)
         due_answers.mark_texts(connection, [hashed])
     if decision.affiliation_id is None:
         return
@@ -716,22 +715,49 @@ def _undo(
     )
 
 
-def _restore(connection: Connection, decision: Decision) -> None:
-    """Make those overrides again that a decision ended, but for those that contradict what holds
-    now."""
+def _undo_overrides(connection: Connection, decision: Decision, author: str, note: str) -> None:
+    """End the overrides that a decision made, and make those again that it ended, but for those
+    that contradict what holds now, and those of decisions that were undone meanwhile.
+
+    An override that was made again has another id: it is known by what it says and who says it.
+    """
     assert decision.affiliation is not None
-    holding = overrides.holding(connection, text_hash(decision.affiliation))
+    hashed = text_hash(decision.affiliation)
+    made = _said(connection, decision.override_ids)
+    overrides.end(
+        connection,
+        [
+            held.id
+            for held in overrides.holding(connection, hashed)
+            if held.id is not None and (held.ror_id, held.verdict, held.author) in made
+        ],
+        author,
+        note,
+    )
+    others = review_decisions.of_text(connection, hashed)
+    undone = _said(connection, [id for d in others if d.ended for id in d.override_ids])
+    undone -= _said(connection, [id for d in others if not d.ended for id in d.override_ids])
+    holding = overrides.holding(connection, hashed)
     overrides.add(
         connection,
         [
             replace(ended, id=None, affiliation=decision.affiliation, created_at=None, ended=None)
             for ended in overrides.of_ids(connection, decision.ended_override_ids)
-            if not any(
+            if (ended.ror_id, ended.verdict, ended.author) not in undone
+            and not any(
                 held.ror_id == ended.ror_id or exclude(held.verdict, ended.verdict)
                 for held in holding
             )
         ],
     )
+
+
+def _said(connection: Connection, ids: Collection[int]) -> set[tuple[str | None, Verdict, str]]:
+    """What these overrides say, and who says it."""
+    return {
+        (override.ror_id, override.verdict, override.author)
+        for override in overrides.of_ids(connection, ids)
+    }
 
 
 def decisions(

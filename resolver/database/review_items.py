@@ -721,7 +721,7 @@ _STOCK = """
 """
 
 _HISTOGRAM = """
-    SELECT least(width_bucket(l.probability, 0, 1, :bins), :bins), count(*)
+    SELECT least(width_bucket(l.probability::numeric, 0, 1, :bins), :bins), count(*)
     FROM review_item r
     JOIN link l ON (l.affiliation_id, l.policy_id) = (r.affiliation_id, r.policy_id)
     WHERE r.records > 0
