@@ -214,6 +214,14 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
+class Today:
+    """How many decisions somebody made today (UTC), with the median of the seconds taken."""
+
+    decisions: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseEffects:
     """What the release in use changed: organisations by kind of change
     (`resolver.registry.change.ChangeKind`), and links that ended and that began because of it."""
@@ -760,6 +768,11 @@ def decisions(
 
 
 # What comes of decisions
+
+
+def today(engine: Engine, author: str) -> Today:
+    """What a person decided today."""
+    return Today(*review_decisions.today(engine, author))
 
 
 def labels(engine: Engine) -> Iterator[Label]:

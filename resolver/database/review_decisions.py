@@ -178,6 +178,14 @@ def pace(engine: Engine, *, days: int) -> list[tuple[date, str, int, float | Non
     return [(day, author, count, seconds) for day, author, count, seconds in rows]
 
 
+def today(engine: Engine, author: str) -> tuple[int, float | None]:
+    """How many decisions of this day, in UTC, are a person's and hold, and the median of their
+    seconds."""
+    with transaction(engine) as connection:
+        row = connection.execute(text(_TODAY), {"author": author}).one()
+    return row.decisions, row.seconds
+
+
 def agreement(engine: Engine) -> tuple[int, int]:
     """Of how many second decisions the organisations are those of the first, and how many there
     are."""
@@ -321,6 +329,13 @@ _PACE = """
     FROM review_decision
     WHERE created_at > now() - make_interval(days => :days) AND ended_at IS NULL
     GROUP BY 1, 2 ORDER BY 1 DESC, 3 DESC, 2
+"""
+
+_TODAY = """
+    SELECT count(*) AS decisions, percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds) AS seconds
+    FROM review_decision
+    WHERE author = :author AND ended_at IS NULL
+    AND created_at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
 """
 
 _AGREEMENT = """
