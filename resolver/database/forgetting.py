@@ -67,7 +67,7 @@ class Records:
 @dataclass(frozen=True, slots=True)
 class Forgotten:
     """How much is deleted, or was. `answers` are present ones; `past_answers` those of the past, by
-    their age or with their text; `overrides` and `decisions` (of the review) are those whose text is
+    their age or with their text; `overrides` and `decisions` of the review those whose text is
     forgotten."""
 
     records: int = 0
