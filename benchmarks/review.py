@@ -96,9 +96,11 @@ def measured(engine: Engine, options: argparse.Namespace) -> dict[str, Any]:
     analysed(engine)
     figures["rebuilt_bytes"] = size(engine)
     say("it is used …")
-    figures["times"] = {
-        what: times(call, options.repeat) for what, call in uses(engine, gold).items()
+    figures["database"] = {
+        what: in_database(engine, filters, options.repeat)
+        for what, filters in filtered(gold).items()
     }
+    figures["times"] = {what: times(call, options.repeat) for what, call in uses(engine).items()}
     for what, call in slow(engine).items():
         figures["times"][what] = times(call, 3)
     say("people decide …")
@@ -237,11 +239,12 @@ def read_milliseconds(gold: Sequence[Gold]) -> float:
     return (time.perf_counter() - started) * 1e3 / len(texts)
 
 
-def uses(engine: Engine, gold: Sequence[Gold]) -> dict[str, Callable[[], object]]:
+def filtered(gold: Sequence[Gold]) -> dict[str, Filters]:
+    """What the next item is asked for."""
     linked = Counter(ror_id for line in gold for ror_id in line.ror_ids).most_common()
     often, seldom = linked[0][0], linked[-1][0]
     now = datetime.now(UTC).date()
-    filters = {
+    return {
         "alone": Filters(),
         "linked": Filters(reason=review.LINKED),
         "reason place_only": Filters(reason="place_only"),
@@ -267,16 +270,22 @@ def uses(engine: Engine, gold: Sequence[Gold]) -> dict[str, Callable[[], object]
         ),
     }
 
-    def next_of(chosen: Filters) -> Callable[[], object]:
-        def call() -> object:
-            taken = review.take(engine, chosen, "ada")
-            if taken:
-                held.append(taken.affiliation_id)
-            return taken
 
-        return call
+def in_database(engine: Engine, filters: Filters, repeat: int) -> dict[str, float]:
+    """Milliseconds in which Postgres plans and leases the next item, by its own clock."""
+    _, free, values = review_items.taking(filters, "ada", minutes=10)
+    taken = []
+    for _ in range(repeat):
+        with transaction(engine) as connection:
+            (plan,) = connection.execute(
+                text("EXPLAIN (ANALYZE, FORMAT JSON) " + free), values
+            ).scalar_one()
+            taken.append(plan["Planning Time"] + plan["Execution Time"])
+    return summary(taken)
 
-    held: list[int] = []
+
+def uses(engine: Engine) -> dict[str, Callable[[], object]]:
+    """What the page does, with the way to the database."""
     with transaction(engine) as connection:
         ids = connection.execute(
             text("SELECT affiliation_id FROM review_item ORDER BY priority DESC LIMIT 200")
@@ -287,7 +296,8 @@ def uses(engine: Engine, gold: Sequence[Gold]) -> dict[str, Callable[[], object]
         with transaction(engine) as connection:
             return review_items.similar(connection, next(some), limit=50)
 
-    return {f"next item: {name}": next_of(chosen) for name, chosen in filters.items()} | {
+    return {
+        "next item, with its lease": lambda: review.take(engine, Filters(), "ada"),
         "50 of the queue": lambda: review.queue(engine, Filters(), "ada"),
         "4 to read ahead": lambda: review.upcoming(engine, Filters(), "ada", 4),
         "similar items": similar,
@@ -383,7 +393,12 @@ def tables(figures: dict[str, Any], options: argparse.Namespace) -> str:
         f" {figures['rebuilt_bytes'] / 1e6:,.0f} MB |",
         f"| {options.people} people at once, {together['decisions']:,} decisions |"
         f" {together['seconds']:.1f} s, {together['twice']} items twice |",
-        "", "| Milliseconds | median | 9 in 10 | most |", "|---|--:|--:|--:|",
+        "", "| Next item, ms in Postgres | median | 9 in 10 | most |", "|---|--:|--:|--:|",
+        *(
+            f"| {what} | {t['median']:.2f} | {t['p90']:.2f} | {t['most']:.2f} |"
+            for what, t in figures["database"].items()
+        ),
+        "", "| Milliseconds of a call | median | 9 in 10 | most |", "|---|--:|--:|--:|",
         *(
             f"| {what} | {t['median']:.1f} | {t['p90']:.1f} | {t['most']:.1f} |"
             for what, t in figures["times"].items()

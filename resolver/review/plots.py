@@ -35,8 +35,8 @@ def _round(most: float) -> int:
 
 
 def bars(bars: Sequence[Bar], *, label: str, every: int = 1, end: str = "") -> Markup:
-    """A bar chart, described by `label`; each `every`th bar has its label below where it begins, and
-    `end` stands where the last one ends."""
+    """A bar chart, described by `label`; each `every`th bar has its label below where it begins,
+    and `end` stands where the last one ends."""
     most = _round(max((bar.value for bar in bars), default=0))
     room, height = WIDTH - LEFT, HEIGHT - BOTTOM - TOP
     step = room / max(len(bars), 1)
