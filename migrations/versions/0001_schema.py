@@ -1,7 +1,8 @@
 """tables, views, functions and roles
 
 The tables are those of 0001_tables.sql. The views and functions named below are read from their files
-(`resolver.database.definitions`).
+(`resolver.database.definitions`), but for the view `unmatched`, whose present form reads columns of a
+later migration: 0001_unmatched.sql has the first one.
 
 Roles belong to all databases of a server, so a role that is there already is taken as it is.
 `resolver_grants` makes the two roles, where the user of the migration may make roles; `resolver
@@ -57,6 +58,8 @@ VIEWS = (
 FUNCTIONS = ("resolved_links_at", "resolver_grants")
 """In the order in which they can be created: a view after those that it reads."""
 
+UNMATCHED = Path(__file__).with_name("0001_unmatched.sql").read_text(encoding="utf-8")
+
 REVOKES = r"""
 DROP FUNCTION resolver_grants();
 DO $$
@@ -99,7 +102,7 @@ $$;
 def upgrade() -> None:
     op.execute(Path(__file__).with_name("0001_tables.sql").read_text(encoding="utf-8"))
     for name in VIEWS:
-        op.execute(view(name))
+        op.execute(UNMATCHED if name == "unmatched" else view(name))
     for name in FUNCTIONS:
         op.execute(function(name))
     op.execute("SELECT resolver_grants()")

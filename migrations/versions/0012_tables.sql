@@ -16,6 +16,7 @@ CREATE TABLE review_item (
     lease_by TEXT,
     cluster BYTEA,
     sources TEXT[] NOT NULL,
+    organisations TEXT[] NOT NULL,
     words TEXT[] NOT NULL,
     barred TEXT[] DEFAULT '{}' NOT NULL,
     CONSTRAINT pk_review_item PRIMARY KEY (affiliation_id),
@@ -30,6 +31,7 @@ CREATE INDEX ix_review_item_cluster ON review_item (cluster) WHERE state = 'open
 CREATE INDEX ix_review_item_country ON review_item (country, priority DESC, affiliation_id) WHERE state = 'open';
 CREATE INDEX ix_review_item_later ON review_item (priority DESC, affiliation_id) WHERE state = 'later';
 CREATE INDEX ix_review_item_lease_by ON review_item (lease_by) WHERE lease_by IS NOT NULL;
+CREATE INDEX ix_review_item_organisations ON review_item USING gin (organisations) WHERE state = 'open';
 CREATE INDEX ix_review_item_priority ON review_item (priority DESC, affiliation_id) WHERE state = 'open';
 CREATE INDEX ix_review_item_reason ON review_item (reason, priority DESC, affiliation_id) WHERE state = 'open';
 CREATE INDEX ix_review_item_sources ON review_item USING gin (sources) WHERE state = 'open';
@@ -51,6 +53,7 @@ COMMENT ON COLUMN review_item.state IS 'open, done or later: somebody was unsure
 COMMENT ON COLUMN review_item.lease_by IS 'Who was given it last to decide about it';
 COMMENT ON COLUMN review_item.cluster IS '16 bytes of BLAKE2b over name and country of what is not linked, the same for other writings; null for linked';
 COMMENT ON COLUMN review_item.sources IS 'Sources of the records; job for all jobs';
+COMMENT ON COLUMN review_item.organisations IS 'ROR ids of its links, of their runners-up and of what came nearest';
 COMMENT ON COLUMN review_item.words IS 'Its folded words, each CJK character by itself';
 COMMENT ON COLUMN review_item.barred IS 'Who may not decide about it, having done so';
 CREATE TABLE review_decision (

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import orjson
 import typer
 
 from resolver.cli.terminal import progress, say, stdout_for_programs
 from resolver.curation import review
+from resolver.curation.review import LackingState
+from resolver.disk import writing
 from resolver.errors import SettingsError
 from resolver.observing import logs
 from resolver.service.installation import Installation
@@ -24,6 +28,8 @@ app = typer.Typer(
     help="Review doubtful answers on a page in the browser. Without a command it serves the page.",
     invoke_without_command=True,
 )
+
+OutOption = Annotated[Path | None, typer.Option(help="A file [stdout].")]
 
 
 @app.callback()
@@ -61,19 +67,68 @@ def serve(
 
 
 @app.command()
-def rebuild() -> None:
-    """Make the queue anew from the stored answers. Decisions stay."""
-    with _database() as engine, progress("items") as bar:
-        count = review.rebuild(engine, progress=bar)
-    say(f"{count:,} strings have an answer to review")
+def rebuild(
+    anew: Annotated[
+        bool,
+        typer.Option("--anew", help="Also read all texts again, as after an upgrade."),
+    ] = False,
+) -> None:
+    """Make the queue from the stored answers again.
+
+    Once after the upgrade that brings the review; later it repairs the numbers of records. People
+    may work meanwhile, and it may be stopped and run again at any time.
+    """
+    with _database() as engine, progress("texts") as report:
+        items = review.rebuild(engine, anew=anew, progress=report)
+    say(f"{items:,} texts can be reviewed")
 
 
 @app.command()
-def labels() -> None:
-    """Write people's decisions as labels, as resolver evaluate and resolver train read them."""
-    with _database() as engine, stdout_for_programs() as out:
+def labels(out: OutOption = None) -> None:
+    """Write what people decided as labels, which evaluate and train read.
+
+    JSON lines: affiliation, ror_ids (all that it names), not (linked before, and not named), maybe
+    (somebody was unsure), source.
+    """
+    count = 0
+    with _database() as engine, _opened(out) as file:
         for label in review.labels(engine):
-            out.write(orjson.dumps(label.as_object(), option=orjson.OPT_APPEND_NEWLINE).decode())
+            file.write(orjson.dumps(label.as_object()).decode() + "\n")
+            count += 1
+    say(f"{count:,} labels")
+
+
+@app.command()
+def lacking(
+    out: OutOption = None,
+    state: Annotated[
+        LackingState | None, typer.Option(help="Only requests that are so far.")
+    ] = None,
+) -> None:
+    """Write the organisations that the registry lacks as CSV, for ROR's curators.
+
+    The columns are the fields of ROR's form for new records; those in lower case are for whoever
+    sends them.
+    """
+    with _database() as engine:
+        requests = review.lacking(engine, state)
+    with _opened(out) as file:
+        writer = csv.DictWriter(
+            file, [*review.LACKING_FIELDS, "records", "state", "ror_issue", "author"]
+        )
+        writer.writeheader()
+        for request in requests:
+            fields = {name: request.fields.get(name, "") for name in review.LACKING_FIELDS}
+            writer.writerow(
+                {
+                    **fields,
+                    "records": request.records,
+                    "state": request.state.value,
+                    "ror_issue": request.ror_issue or "",
+                    "author": request.author,
+                }
+            )
+    say(f"{len(requests):,} organisations")
 
 
 def _user_name() -> str:
@@ -87,3 +142,17 @@ def _user_name() -> str:
 def _database() -> Iterator[Engine]:
     with Installation(load_settings()) as installation:
         yield installation.engine
+
+
+@contextmanager
+def _opened(out: Path | None) -> Iterator[TextIO]:
+    if out is None:
+        with stdout_for_programs() as file:
+            yield file
+        return
+    try:
+        file = out.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise SettingsError(f"{out}: {error.strerror}") from error
+    with writing(out), file:
+        yield file

@@ -48,9 +48,10 @@ def save(
 
     Answers under other policies stay. The answer before moves to the past, unless it is the same:
     of the same resolver version, with the same overrides, reason and links, and numbers equal but
-    for rounding. The answer is no longer stale then, unless curators decided about the text while
-    it was being resolved. Of an affiliation twice in one chunk the later answer counts. An
-    affiliation that was forgotten meanwhile gets none.
+    for rounding. Of such a one only the nearest candidate is stored anew, if it is another one or
+    its probability differs. The answer is no longer stale then, unless curators decided about the
+    text while it was being resolved. Of an affiliation twice in one chunk the later answer counts.
+    An affiliation that was forgotten meanwhile gets none.
 
     The review items of the affiliations that have `keys` are made from it.
 
@@ -67,7 +68,8 @@ def save(
         values: dict[str, object] = {"policy": policies.key(cursor, policy), "version": version_id}
         _require_in_use(cursor, version_id)
         cursor.execute(_CREATE_INCOMING_ANSWER)
-        copy(cursor, "incoming_outcome", ("int8", "text", "text", "int8[]"), outcomes)
+        types = ("int8", "text", "text", "int8[]", "text", "float4")
+        copy(cursor, "incoming_outcome", types, outcomes)
         copy(
             cursor,
             "incoming_link",
@@ -85,6 +87,7 @@ def save(
                 cursor.execute(_KEEP_PAST, values)
                 cursor.execute(_DELETE_LINKS, values)
                 cursor.execute(_REPLACE_OUTCOMES, values)
+            cursor.execute(_UPDATE_NEAREST, values)
             cursor.execute(_DELETE_STALE, values)
         linked = cursor.execute(_INSERT_LINKS, values).rowcount
         cursor.execute(_MARK_OVERRIDDEN_MEANWHILE, values)
@@ -105,6 +108,7 @@ def _answer_rows(
                 outcome.status.value,
                 outcome.reason and outcome.reason.value,
                 list(outcome.overrides),
+                *_nearest_row(affiliation_id, outcome),
             )
         )
         if len({link.ror_id for link in outcome.links}) != len(outcome.links):
@@ -123,7 +127,7 @@ def _answer_rows(
                     link.ror_id,
                     link.rank,
                     link.score,
-                    min(max(link.probability, 0.0), 1.0),
+                    _within(link.probability),
                     storable(link.name),
                     storable(link.matched_name),
                     list(link.stands_for),
@@ -131,6 +135,24 @@ def _answer_rows(
                 )
             )
     return outcomes, links
+
+
+def _nearest_row(affiliation_id: int, outcome: Outcome) -> tuple[str | None, float | None]:
+    nearest = outcome.nearest
+    if nearest is None:
+        return None, None
+    if not math.isfinite(nearest.probability):
+        raise ModelError(
+            f"affiliation {affiliation_id} ({outcome.affiliation[:80]!r}), organisation "
+            f"{nearest.ror_id}: the probability is {nearest.probability}",
+            remedy="check the reranker's weights and precision",
+        )
+    return nearest.ror_id, _within(nearest.probability)
+
+
+def _within(probability: float) -> float:
+    """A probability that rounding may have put beyond 0 or 1."""
+    return min(max(probability, 0.0), 1.0)
 
 
 def _evidence_row(evidence: LinkEvidence | None) -> tuple[object, ...]:
@@ -169,7 +191,8 @@ _IN_USE = "SELECT id FROM resolver_version WHERE is_current"
 
 _CREATE_INCOMING_ANSWER = """
     CREATE TEMP TABLE IF NOT EXISTS incoming_outcome (
-        affiliation_id bigint, status text, reason text, overrides bigint[]
+        affiliation_id bigint, status text, reason text, overrides bigint[], nearest text,
+        nearest_probability real
     ) ON COMMIT DELETE ROWS;
     CREATE TEMP TABLE IF NOT EXISTS incoming_link (
         affiliation_id bigint, ror_id text, rank smallint, score real, probability real,
@@ -214,10 +237,10 @@ _TAKE_OUTCOMES = """
     WITH inserted AS (
         INSERT INTO outcome AS o
             (affiliation_id, policy_id, resolver_version_id, status, reason, overrides,
-             resolved_at, begin_reason)
+             resolved_at, begin_reason, nearest, nearest_probability)
         SELECT
             i.affiliation_id, %(policy)s, %(version)s, i.status, i.reason, i.overrides,
-            statement_timestamp(), 'source sent'
+            statement_timestamp(), 'source sent', i.nearest, i.nearest_probability
         FROM incoming_outcome i
         ORDER BY i.affiliation_id
         ON CONFLICT (affiliation_id, policy_id) DO UPDATE SET status = o.status WHERE false
@@ -317,13 +340,29 @@ _REPLACE_OUTCOMES = """
             reason = i.reason,
             overrides = i.overrides,
             resolved_at = r.moment,
-            begin_reason = r.reason
+            begin_reason = r.reason,
+            nearest = i.nearest,
+            nearest_probability = i.nearest_probability
         FROM replaced_outcome r JOIN incoming_outcome i USING (affiliation_id)
         WHERE (o.affiliation_id, o.policy_id) = (r.affiliation_id, %(policy)s)
         RETURNING o.affiliation_id, o.resolved_at, o.begin_reason
     )
     INSERT INTO stored_outcome SELECT * FROM replaced
 """
+
+_UPDATE_NEAREST = """
+    UPDATE outcome o SET
+        nearest = i.nearest, nearest_probability = i.nearest_probability
+    FROM incoming_outcome i
+    -- An array makes Postgres look up the keys, and not read the whole table.
+    WHERE o.affiliation_id = ANY(ARRAY(SELECT affiliation_id FROM incoming_outcome))
+    AND (o.affiliation_id, o.policy_id) = (i.affiliation_id, %(policy)s)
+    AND (
+        o.nearest IS DISTINCT FROM i.nearest
+        OR abs(o.nearest_probability - i.nearest_probability) > 1e-4
+    )
+"""
+"""Of answers that are not replaced. What came nearest is no part of an answer, and has no past."""
 
 _INSERT_LINKS = f"""
     INSERT INTO link

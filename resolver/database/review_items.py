@@ -374,22 +374,27 @@ def take(engine: Engine, filters: Filters, author: str, *, minutes: int) -> Item
     Not among them are items about which the person may not decide, or that they skipped in the last
     day.
     """
-    condition, values = _meant(filters)
-    values |= {"author": author, "minutes": minutes}
+    own, free, values = taking(filters, author, minutes=minutes)
     with transaction(engine) as connection:
-        for free in (_OWN, _FREE):
-            taken = connection.execute(
-                text(
-                    f"WITH next AS (SELECT r.affiliation_id FROM review_item r WHERE {condition}"  # noqa: S608
-                    f" AND {free} AND {_ALLOWED} {_ORDER} LIMIT 1 FOR UPDATE SKIP LOCKED)"
-                    f" UPDATE review_item r SET {_LEASED} FROM next"
-                    " WHERE r.affiliation_id = next.affiliation_id RETURNING r.affiliation_id"
-                ),
-                values,
-            ).scalar()
+        for query in (own, free):
+            taken = connection.execute(text(query), values).scalar()
             if taken is not None:
                 return find(connection, [taken])[0]
     return None
+
+
+def taking(filters: Filters, author: str, *, minutes: int) -> tuple[str, str, dict[str, object]]:
+    """The statements by which `take` leases an item that the person has, and one that nobody has,
+    and the values of both."""
+    condition, values = _meant(filters)
+    own, free = (
+        f"WITH next AS (SELECT r.affiliation_id FROM review_item r WHERE {condition}"  # noqa: S608
+        f" AND {which} AND {_ALLOWED} {_ORDER} LIMIT 1 FOR UPDATE SKIP LOCKED)"
+        f" UPDATE review_item r SET {_LEASED} FROM next"
+        " WHERE r.affiliation_id = next.affiliation_id RETURNING r.affiliation_id"
+        for which in (_OWN, _FREE)
+    )
+    return own, free, {**values, "author": author, "minutes": minutes}
 
 
 def upcoming(engine: Engine, filters: Filters, author: str, count: int) -> list[Upcoming]:
@@ -603,16 +608,7 @@ _CONDITIONS = {
     "reason": "r.reason = :reason",
     "source": "r.sources @> ARRAY[CAST(:source AS text)]",
     "country": "r.country = :country",
-    "ror_id": """
-        EXISTS (
-            SELECT FROM (
-                SELECT l.affiliation_id, l.policy_id FROM link l WHERE l.ror_id = :ror_id
-                UNION ALL
-                SELECT l.affiliation_id, l.policy_id FROM link l WHERE l.runner_up = :ror_id
-            ) l
-            WHERE (l.affiliation_id, l.policy_id) = (r.affiliation_id, r.policy_id)
-        )
-    """,
+    "ror_id": "r.organisations @> ARRAY[CAST(:ror_id AS text)]",
     "least": "r.probability >= CAST(:least AS real)",
     "below": "r.probability < CAST(:below AS real)",
     "words": "r.words @> CAST(:words AS text[])",
@@ -776,8 +772,6 @@ WRONG = {
 
 _WRONG = " ".join(f"WHEN '{reason.value}' THEN {share}" for reason, share in WRONG.items())
 
-_NEAREST = "NULL::real"
-
 _SOURCE = "CASE WHEN starts_with(c.source, 'job:') THEN 'job' ELSE c.source END"
 """Jobs are many, and each is a source of its own."""
 
@@ -808,7 +802,7 @@ when this one began."""
 _PUT = f"""
     INSERT INTO review_item AS r
         (affiliation_id, answered_at, policy_id, records, doubt, priority, probability, reason,
-         country, why, state, cluster, sources, words)
+         country, why, state, cluster, sources, words, organisations)
     SELECT
         i.affiliation_id, o.resolved_at, o.policy_id, coalesce(s.records, 0), p.doubt,
         coalesce(s.records, 0) * p.doubt, p.probability, o.reason,
@@ -828,7 +822,17 @@ _PUT = f"""
         END,
         coalesce(d.state, 'open'),
         CASE WHEN o.reason IS NOT NULL THEN nullif(i.cluster, '') END,
-        coalesce(s.sources, '{{}}'), i.words
+        coalesce(s.sources, '{{}}'), i.words,
+        ARRAY(
+            SELECT l.ror_id FROM link l
+            WHERE (l.affiliation_id, l.policy_id) = (o.affiliation_id, o.policy_id)
+            UNION
+            SELECT l.runner_up FROM link l
+            WHERE (l.affiliation_id, l.policy_id) = (o.affiliation_id, o.policy_id)
+            AND l.runner_up IS NOT NULL
+            UNION SELECT o.nearest WHERE o.nearest IS NOT NULL
+            ORDER BY 1
+        )
     FROM incoming_item i
     JOIN affiliation a ON a.id = i.affiliation_id
     -- LIMIT makes Postgres look up one key after the other.
@@ -850,11 +854,15 @@ _PUT = f"""
     CROSS JOIN LATERAL (
         SELECT
             array_agg(l.ror_id) AS ror_ids,
-            CASE WHEN o.reason IS NULL THEN min(l.probability) ELSE {_NEAREST} END AS probability,
+            CASE
+                WHEN o.reason IS NULL THEN min(l.probability) ELSE o.nearest_probability
+            END AS probability,
             least(greatest(
                 CASE
                     WHEN o.reason IS NULL THEN 1 - exp(sum(ln(greatest(l.probability, 1e-6))))
-                    ELSE greatest({_NEAREST}, CASE o.reason {_WRONG} ELSE 0 END)
+                    -- A curator decided so.
+                    WHEN o.reason = 'overridden' THEN 0
+                    ELSE greatest(o.nearest_probability, CASE o.reason {_WRONG} ELSE 0 END)
                 END, 0), 1)::real AS doubt
         FROM link l
         WHERE (l.affiliation_id, l.policy_id) = (o.affiliation_id, o.policy_id)
@@ -891,6 +899,7 @@ _PUT = f"""
         cluster = excluded.cluster,
         sources = excluded.sources,
         words = excluded.words,
+        organisations = excluded.organisations,
         why = CASE WHEN {_WAITS} THEN r.why ELSE excluded.why END,
         state = CASE WHEN {_WAITS} THEN r.state ELSE excluded.state END,
         barred = CASE WHEN {_WAITS} THEN r.barred ELSE '{{}}' END

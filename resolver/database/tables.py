@@ -614,9 +614,21 @@ Table(
         comment="link_override.id of the curators' decisions about the text, in order",
     ),
     _required("begin_reason", Text, comment=_BEGIN_REASON),
+    Column(
+        "nearest",
+        Text,
+        comment="ROR id of the most probable candidate of an answer without a link; null: none, or"
+        " not known",
+    ),
+    Column("nearest_probability", REAL, comment="Its probability, 0 to 1; null as nearest"),
     CheckConstraint("status in ('linked', 'no_match')", name="status"),
     CheckConstraint("(status = 'linked') = (reason is null)", name="reason"),
     CheckConstraint(f"begin_reason in ({_listed(_BEGIN_REASONS)})", name="begin_reason"),
+    CheckConstraint(
+        "nearest is null and nearest_probability is null or status = 'no_match'"
+        " and nearest is not null and nearest_probability between 0 and 1",
+        name="nearest",
+    ),
     # With the key: what a version answered is read in pages.
     Index(None, "resolver_version_id", "affiliation_id", "policy_id"),
     comment="The present answer for an affiliation under a policy",
@@ -961,6 +973,11 @@ Table(
         "other writings; null for linked",
     ),
     _required("sources", ARRAY(Text), comment="Sources of the records; job for all jobs"),
+    _required(
+        "organisations",
+        ARRAY(Text),
+        comment="ROR ids of its links, of their runners-up and of what came nearest",
+    ),
     _required("words", ARRAY(Text), comment="Its folded words, each CJK character by itself"),
     _required(
         "barred",
@@ -1010,6 +1027,12 @@ Table(
     Index(
         "ix_review_item_words",
         "words",
+        postgresql_using="gin",
+        postgresql_where=text("state = 'open'"),
+    ),
+    Index(
+        "ix_review_item_organisations",
+        "organisations",
         postgresql_using="gin",
         postgresql_where=text("state = 'open'"),
     ),

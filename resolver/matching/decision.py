@@ -20,7 +20,7 @@ Where a curator has decided what the affiliation is, `curated` makes these links
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -33,6 +33,7 @@ from resolver.matching.outcome import (
     CountryAgreement,
     Link,
     LinkEvidence,
+    Nearest,
     Outcome,
     OverrideNote,
     Reason,
@@ -158,7 +159,18 @@ def decide(affiliation: Affiliation, scored: Sequence[Scored], policy: Policy) -
     accepted = [decision for decision in made if decision.fate is Fate.LINKED]
     if accepted:
         return Outcome(affiliation.text, links=_links(comparison, accepted))
-    return Outcome(affiliation.text, reason=reason(affiliation, made, policy))
+    why = reason(affiliation, made, policy)
+    return Outcome(affiliation.text, reason=why, nearest=nearest(scored))
+
+
+def nearest(scored: Iterable[Scored]) -> Nearest | None:
+    """The most probable candidate, whatever became of it; None without candidates."""
+    best = min(scored, key=_by_probability, default=None)
+    return Nearest(best.ror_id, best.probability) if best else None
+
+
+def _by_probability(s: Scored) -> tuple[float, float, str]:
+    return -s.probability, -s.score, s.ror_id
 
 
 def decisions(affiliation: Affiliation, scored: Sequence[Scored], policy: Policy) -> list[Decision]:
@@ -197,7 +209,7 @@ class _Comparison:
 
     def __init__(self, affiliation: Affiliation, scored: Sequence[Scored]) -> None:
         self.affiliation = affiliation
-        self.scored = sorted(scored, key=lambda s: (-s.probability, -s.score, s.ror_id))
+        self.scored = sorted(scored, key=_by_probability)
         self._matched: dict[tuple[str, frozenset[int]], frozenset[int]] = {}
         self._in_identifiers = identifier_positions(affiliation)
 

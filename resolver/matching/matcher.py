@@ -34,7 +34,7 @@ import numpy as np
 
 from resolver.matching import lineage, override, statement
 from resolver.matching.candidate import Candidate
-from resolver.matching.decision import Scored, curated
+from resolver.matching.decision import Scored, curated, nearest
 from resolver.matching.evidence import evidence
 from resolver.matching.judge import Judge
 from resolver.matching.meters import Meters, Stopwatch
@@ -393,7 +393,8 @@ def _overruled(
     no link where one says that the text names none."""
     outcome = replace(judgement.outcome, overrides=override.ids(judgement.overrides))
     if override.names_none(judgement.overrides):
-        return replace(outcome, links=(), reason=Reason.OVERRIDDEN)
+        best = nearest(judgement.scored)
+        return replace(outcome, links=(), reason=Reason.OVERRIDDEN, nearest=best)
     if not affirmed:
         return outcome
     links = curated(
@@ -403,7 +404,7 @@ def _overruled(
         judgement.scored,
         {ror_id: known.get(ror_id) for ror_id in affirmed},
     )
-    return replace(outcome, links=links, reason=None)
+    return replace(outcome, links=links, reason=None, nearest=None)
 
 
 def _pair(reading: Reading, position: int) -> Pair:

@@ -127,21 +127,33 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Nearest:
+    """The most probable candidate of an affiliation without a link, by ROR id; `probability` is the
+    judge's in [0, 1]."""
+
+    ror_id: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The answer for one affiliation: `links` is empty exactly when `reason` is set.
 
     `overrides` are the keys of all overrides that hold for it, whether or not they changed the
-    answer.
+    answer. `nearest` is None where there are links, and where the reranker read no candidate.
     """
 
     affiliation: str
     links: tuple[Link, ...] = ()
     reason: Reason | None = None
     overrides: tuple[int, ...] = ()
+    nearest: Nearest | None = None
 
     def __post_init__(self) -> None:
         if bool(self.links) == (self.reason is not None):
             raise ValueError("an outcome has links or a reason, never both and never neither")
+        if self.links and self.nearest:
+            raise ValueError("an outcome with links has no nearest candidate beside them")
 
     @property
     def status(self) -> Status:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from resolver.matching.candidate import Candidate
-from resolver.matching.decision import Decision, Fate, Scored, decide, reason
+from resolver.matching.decision import Decision, Fate, Scored, decide, nearest, reason
 from resolver.matching.decision import decisions as decisions_of_one
 from resolver.matching.outcome import Link, Outcome
 from resolver.matching.policy import Policy
@@ -62,7 +62,9 @@ def outcome(affiliation: Affiliation, statements: Statements, policy: Policy) ->
         ranked = enumerate(links[: policy.max_links], start=1)
         return Outcome(affiliation.text, tuple(replace(link, rank=rank) for rank, link in ranked))
     made = decisions(statements, policy)
-    return Outcome(affiliation.text, reason=reason(affiliation, made, policy))
+    every = (s for statement in statements for s in statement.scored)
+    why = reason(affiliation, made, policy)
+    return Outcome(affiliation.text, reason=why, nearest=nearest(every))
 
 
 def _best_links(links: Iterable[Link]) -> list[Link]:

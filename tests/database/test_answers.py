@@ -21,6 +21,7 @@ from resolver.matching.outcome import (
     CountryAgreement,
     Link,
     LinkEvidence,
+    Nearest,
     Outcome,
     OverrideNote,
     Reason,
@@ -598,3 +599,64 @@ def test_refused_records_are_kept_once(engine: Engine) -> None:
         "SELECT reason, payload, length(source), length(external_id), position"
         " FROM refused_record WHERE reason LIKE 'NUL%'",
     ) == [("NUL\ufffd", "\ufffd", 100, 500, None)]
+
+
+NEAR = Nearest("052gg0110", 0.25)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "stored"),
+    [
+        pytest.param(None, NEAR, NEAR, id="known now"),
+        pytest.param(NEAR, None, None, id="no candidate any more"),
+        pytest.param(NEAR, Nearest("05a28rw58", 0.25), Nearest("05a28rw58", 0.25), id="another"),
+        pytest.param(NEAR, replace(NEAR, probability=0.5), Nearest("052gg0110", 0.5), id="nearer"),
+        pytest.param(NEAR, replace(NEAR, probability=0.25005), NEAR, id="by rounding"),
+        pytest.param(
+            NEAR, replace(NEAR, probability=1 + 1e-7), Nearest("052gg0110", 1), id="over 1"
+        ),
+    ],
+)
+def test_another_nearest_candidate_is_no_other_answer(
+    engine: Engine,
+    resolvers: tuple[int, int],
+    first: Nearest | None,
+    second: Nearest | None,
+    stored: Nearest | None,
+) -> None:
+    version = resolvers[1]
+    (sent,) = intake(engine, version, [record("Oxfort")])
+    save(engine, version, [(sent.id, Outcome("Oxfort", reason=NONE, nearest=first))])
+    answer = "SELECT xmin::text, resolved_at FROM outcome"
+    before = rows(engine, answer)
+    again = [(sent.id, Outcome("Oxfort", reason=NONE, nearest=second))]
+    assert save(engine, version, again) == SaveReport(outcomes=0, links=0, unchanged=1)
+    kept = (stored.ror_id, stored.probability) if stored else (None, None)
+    assert rows(engine, "SELECT nearest, nearest_probability FROM outcome") == [kept]
+    ((row, moment),) = rows(engine, answer)
+    assert (moment == before[0][1], row == before[0][0]) == (True, stored == first)
+    assert rows(engine, "SELECT count(*) FROM past_outcome") == [(0,)]
+
+
+def test_the_nearest_candidate_goes_with_the_reason(
+    engine: Engine, resolvers: tuple[int, int]
+) -> None:
+    version = resolvers[1]
+    (sent,) = intake(engine, version, [record("Oxfort")])
+    view = "SELECT nearest, nearest_name, nearest_probability FROM unmatched"
+    for other in (NEAR, Nearest("05a28rw58", 0.5)):
+        save(engine, version, [(sent.id, Outcome("Oxfort", reason=NONE, nearest=other))])
+        name = "University of Oxford" if other is NEAR else None
+        assert rows(engine, view) == [(other.ror_id, name, other.probability)]
+        save(engine, version, [(sent.id, Outcome("Oxfort", (OXFORD,)))])
+        assert rows(engine, "SELECT nearest, nearest_probability FROM outcome") == [(None, None)]
+
+
+def test_a_probability_that_is_no_number_is_refused_of_the_nearest_too(
+    engine: Engine, resolvers: tuple[int, int]
+) -> None:
+    (sent,) = intake(engine, resolvers[1], [record("Oxfort")])
+    bad = Outcome("Oxfort", reason=NONE, nearest=replace(NEAR, probability=math.nan))
+    with pytest.raises(ModelError, match=r"Oxfort.*052gg0110.*nan"):
+        save(engine, resolvers[1], [(sent.id, bad)])
+    assert rows(engine, "SELECT count(*) FROM outcome") == [(0,)]

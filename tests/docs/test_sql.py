@@ -25,6 +25,7 @@ from resolver.matching.outcome import (
     CountryAgreement,
     Link,
     LinkEvidence,
+    Nearest,
     Outcome,
     OverrideNote,
     Reason,
@@ -123,6 +124,8 @@ EVIDENCE = LinkEvidence(
 ROLLED = Policy(level=Level.MOST_SPECIFIC, succession=Succession.ROLL_FORWARD)
 """What "Rutherford Lab" was sent with another time."""
 
+NOWHERE = Outcome("", reason=Reason.NOT_IN_REGISTRY, nearest=Nearest(ETH.ror_id, 0.31))
+
 SENT: list[tuple[str, str, str, Outcome | None]] = [
     (
         "crossref",
@@ -143,8 +146,8 @@ SENT: list[tuple[str, str, str, Outcome | None]] = [
         Outcome("", (replace(link(OXFORD, 0.98), evidence=EVIDENCE),)),
     ),
     ("datacite", "10.5555/a", "Rutherford Lab", Outcome("", (link(RUTHERFORD, 0.8),))),
-    ("datacite", "10.5555/b", "Nowhere", Outcome("", reason=Reason.NOT_IN_REGISTRY)),
-    ("datacite", "10.5555/c", "Nowhere", Outcome("", reason=Reason.NOT_IN_REGISTRY)),
+    ("datacite", "10.5555/b", "Nowhere", NOWHERE),
+    ("datacite", "10.5555/c", "Nowhere", NOWHERE),
     ("datacite", "10.5555/d", "", Outcome("", reason=Reason.EMPTY)),
     ("datacite", "10.5555/e", "Not yet", None),
 ]
@@ -320,6 +323,10 @@ EXPECTED: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
     ),
     "Why affiliations have no link": lambda r: (
         [(x["reason"], x["affiliations"]) for x in r] == [("not_in_registry", 2), ("empty", 1)]
+    ),
+    "Affiliations that nearly had a link": lambda r: (
+        [(x["affiliation"], x["nearest_name"], float(x["probability"]), x["times_sent"]) for x in r]
+        == [("Nowhere", "ETH Zurich", 0.31, 2)]
     ),
     "Share of affiliations without a link, by source": lambda r: (
         [(x["source"], x["answered"], float(x["percent_without"])) for x in r]

@@ -8,7 +8,7 @@ from resolver.matching.candidate import Candidate
 from resolver.matching.decision import Decision, Fate, Scored
 from resolver.matching.decision import decide as decide_affiliation
 from resolver.matching.decision import decisions as decisions_about
-from resolver.matching.outcome import CountryAgreement, Outcome, Reason
+from resolver.matching.outcome import CountryAgreement, Nearest, Outcome, Reason
 from resolver.matching.policy import Policy
 from resolver.registry.document import Document
 from resolver.registry.organisation import OrganisationStatus
@@ -449,6 +449,37 @@ def test_decisions_name_who_stood_in_the_way() -> None:
         ("York Institute", Fate.OTHER_COUNTRY, "University of York"),
         ("York Hospital", Fate.BELOW_THRESHOLD, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("candidates", "policy", "expected"),
+    [
+        pytest.param([], Policy(), None, id="no candidate"),
+        pytest.param(RESTRICTED, Policy(), None, id="linked"),
+        pytest.param(
+            RESTRICTED[::-1],
+            Policy(accept_probability=0.95),
+            Nearest("University of York", 0.9),
+            id="below the threshold",
+        ),
+        pytest.param(
+            RESTRICTED,
+            Policy(types=frozenset({"company"})),
+            Nearest("University of York", 0.9),
+            id="excluded by the policy",
+        ),
+        pytest.param(
+            [scored("York", 0.4, "b"), scored("York", 0.4, "a")],
+            Policy(),
+            Nearest("a", 0.4),
+            id="equals by ROR id",
+        ),
+    ],
+)
+def test_what_came_nearest_where_there_is_no_link(
+    candidates: list[Scored], policy: Policy, expected: Nearest | None
+) -> None:
+    assert decide("University of York", candidates, policy).nearest == expected
 
 
 def test_max_links() -> None:

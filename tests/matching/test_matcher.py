@@ -22,7 +22,7 @@ from resolver.matching.evidence import Features
 from resolver.matching.judge import Weighed
 from resolver.matching.judge_file import load_judge, load_sieve
 from resolver.matching.matcher import Matcher, even
-from resolver.matching.outcome import Outcome, Reason, Status
+from resolver.matching.outcome import Nearest, Outcome, Reason, Status
 from resolver.matching.override import Override, Verdict
 from resolver.matching.policy import Level, Policy
 from resolver.matching.recall import Recall
@@ -471,7 +471,8 @@ def test_that_it_names_none_is_the_reason_whatever_the_model_s(matcher: Matcher)
     (judgement,) = matcher.judgements([text], overrides=saying(text, ("none", None)))
     assert judgement.outcome.reason is Reason.OVERRIDDEN
     assert judgement.outcome.overrides == (1,)
-    assert judgement.candidates
+    best = max(judgement.scored, key=lambda s: s.probability)
+    assert judgement.outcome.nearest == Nearest(best.ror_id, best.probability)
 
 
 def test_a_person_s_link_is_not_put_at_another_level(matcher: Matcher) -> None:

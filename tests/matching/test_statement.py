@@ -7,7 +7,7 @@ import pytest
 from resolver.matching import statement
 from resolver.matching.candidate import Candidate, Ranked
 from resolver.matching.decision import Fate, Scored, decide
-from resolver.matching.outcome import Reason
+from resolver.matching.outcome import Nearest, Reason
 from resolver.matching.policy import Policy
 from resolver.matching.statement import JudgedStatement
 from resolver.registry.document import Document
@@ -71,6 +71,7 @@ def test_one_reason_is_given_for_the_whole() -> None:
     affiliation, statements = judged(TEXT, [scored(OSLO, 0.2)], [scored(TURKU, 0.1)])
     outcome = statement.outcome(affiliation, statements, Policy())
     assert (outcome.links, outcome.reason) == ((), Reason.BELOW_THRESHOLD)
+    assert outcome.nearest == Nearest(statements[0].scored[0].ror_id, 0.2)
 
 
 def test_candidates_come_by_rank() -> None:

@@ -35,7 +35,7 @@ FROM (
         'resolver change', NULL
     FROM (SELECT id FROM resolver_version EXCEPT SELECT id FROM valid) w
     CROSS JOIN LATERAL (
-        SELECT * FROM outcome
+        SELECT affiliation_id, policy_id, resolver_version_id, resolved_at FROM outcome
         WHERE resolver_version_id >= w.id AND resolver_version_id <= w.id
         OFFSET 0
     ) u
