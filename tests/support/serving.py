@@ -67,11 +67,12 @@ def command(
     environment: Mapping[str, str] | None = None,
     log: Path,
     name: str = "serve",
+    port: int | None = None,
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """``resolver serve``, or the command of this name, as a process that is ready, and its
     address."""
-    port = free_port()
-    with log.open("wb") as output:
+    port = port or free_port()
+    with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "resolver.cli", name, "--port", str(port), *options],
             env={**os.environ, "RESOLVER_HOME": str(home), **(environment or {})},
