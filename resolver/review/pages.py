@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import io
 import logging
 import time
@@ -26,8 +25,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
-from resolver.curation import review, ror_request
+from resolver.curation import review
+from resolver.curation.lacking_file import write_csv
 from resolver.curation.review import (
+    LACKING_FIELDS,
     LINKED,
     Action,
     Choice,
@@ -470,7 +471,7 @@ class Pages:
             request,
             "lacking.html",
             entries=await run_in_threadpool(review.lacking, self.engine),
-            fields=ror_request.FIELDS,
+            fields=LACKING_FIELDS,
             states=[state.value for state in LackingState],
         )
 
@@ -497,18 +498,7 @@ class Pages:
         """The requests as CSV, for ROR's curators."""
         entries = await run_in_threadpool(review.lacking, self.engine)
         file = io.StringIO(newline="")
-        writer = csv.writer(file)
-        writer.writerow([*ror_request.FIELDS, "records", "state", "request", "author"])
-        for entry in entries:
-            writer.writerow(
-                [
-                    *(_cell(entry.fields.get(name, "")) for name in ror_request.FIELDS),
-                    entry.records,
-                    entry.state.value,
-                    _cell(entry.ror_issue or ""),
-                    _cell(entry.author),
-                ]
-            )
+        write_csv(file, entries)
         return _file(file.getvalue().encode("utf-8-sig"), "lacking.csv", "text/csv; charset=utf-8")
 
     async def labels_file(self, _request: Request) -> Response:
@@ -699,9 +689,7 @@ def _texts(form: FormData, name: str) -> list[str]:
 
 def _ror_fields(form: FormData) -> dict[str, str]:
     return {
-        name: _text(form, FORM_FIELD + name)
-        for name in ror_request.FIELDS
-        if FORM_FIELD + name in form
+        name: _text(form, FORM_FIELD + name) for name in LACKING_FIELDS if FORM_FIELD + name in form
     }
 
 
@@ -775,11 +763,6 @@ def _pace(pace: Iterable[review.Pace]) -> Markup:
         for day, count in days.items()
     ]
     return bars(drawn, label="Decisions by day", every=max(1, len(drawn) // 6))
-
-
-def _cell(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _file(content: bytes, name: str, media_type: str) -> Response:
