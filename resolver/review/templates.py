@@ -44,6 +44,7 @@ class Templates:
             "number": lambda number: f"{number:,}",
             "day": lambda moment: f"{moment:%-d %b %Y}",
             "moment": _moment,
+            "probability": _probability,
         }
         self._environment.globals |= {
             "static": _static_addresses().__getitem__,
@@ -135,6 +136,11 @@ def _addresses(filters: Filters) -> Callable[[str], str]:
 
 def _moment(moment: datetime) -> str:
     return f"{moment:%-d %b %Y, %H:%M}"
+
+
+def _probability(probability: float) -> str:
+    """With two digits; only what is certain is 1."""
+    return "1.00" if probability == 1 else f"{min(probability, 0.99):.2f}"
 
 
 def _share(part: int, whole: int) -> str:
