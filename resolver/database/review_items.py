@@ -491,7 +491,8 @@ def settle(
 
 def put(cursor: Cursor, keys: Mapping[int, TextKeys]) -> int:
     """Make the items of these texts from their records, answers and decisions, in the transaction
-    of `cursor`; returns how many have an answer. Leases stay, and second looks that wait."""
+    of `cursor`; returns how many there are: a text without an answer, or that was refused unread,
+    has none. Leases stay, and second looks that wait."""
     if not keys:
         return 0
     cursor.execute(_CREATE_INCOMING)
@@ -895,6 +896,8 @@ _PUT = f"""
         AND d.action <> 'skip'
         ORDER BY d.id DESC LIMIT 1
     ) d ON true
+    -- Of texts that were refused unread there is nothing to say.
+    WHERE coalesce(o.reason, '') NOT IN ('empty', 'too_long')
     ORDER BY i.affiliation_id
     ON CONFLICT (affiliation_id) DO UPDATE SET
         answered_at = excluded.answered_at,
