@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import typer
 
 from resolver.cli.terminal import progress, say, stdout_for_programs
 from resolver.curation import review
+from resolver.curation.lacking_file import write_csv
 from resolver.curation.review import LackingState
 from resolver.disk import writing
 from resolver.errors import SettingsError
@@ -113,22 +113,8 @@ def lacking(
     with _database() as engine:
         requests = review.lacking(engine, state)
     with _opened(out) as file:
-        writer = csv.DictWriter(
-            file, [*review.LACKING_FIELDS, "records", "state", "ror_issue", "author"]
-        )
-        writer.writeheader()
-        for request in requests:
-            fields = {name: request.fields.get(name, "") for name in review.LACKING_FIELDS}
-            writer.writerow(
-                {
-                    **fields,
-                    "records": request.records,
-                    "state": request.state.value,
-                    "ror_issue": request.ror_issue or "",
-                    "author": request.author,
-                }
-            )
-    say(f"{len(requests):,} organisations")
+        count = write_csv(file, requests)
+    say(f"{count:,} organisations")
 
 
 def _user_name() -> str:

@@ -770,6 +770,11 @@ def decisions(
 # What comes of decisions
 
 
+def last_held(engine: Engine, author: str) -> Decision | None:
+    """The latest decision of a person that holds: what undo would end."""
+    return review_decisions.last_held(engine, author)
+
+
 def today(engine: Engine, author: str) -> Today:
     """What a person decided today."""
     return Today(*review_decisions.today(engine, author))

@@ -178,6 +178,18 @@ def pace(engine: Engine, *, days: int) -> list[tuple[date, str, int, float | Non
     return [(day, author, count, seconds) for day, author, count, seconds in rows]
 
 
+def last_held(engine: Engine, author: str) -> Decision | None:
+    """The latest decision of a person that holds."""
+    with transaction(engine) as connection:
+        held = _read(
+            connection,
+            "d.author = :author AND d.ended_at IS NULL",
+            "d.id DESC LIMIT 1",
+            author=author,
+        )
+    return held[0] if held else None
+
+
 def today(engine: Engine, author: str) -> tuple[int, float | None]:
     """How many decisions of this day, in UTC, are a person's and hold, and the median of their
     seconds."""

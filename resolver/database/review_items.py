@@ -297,7 +297,7 @@ def examples(
 
 def pending(connection: Connection, affiliation_ids: Collection[int]) -> list[tuple[int, int]]:
     """The answers for these texts, as (affiliation id, policy id), that were given with other
-    overrides than hold now: each is due."""
+    overrides than hold now, or are marked because of overrides: each is due."""
     rows = connection.execute(text(_PENDING), {"ids": list(affiliation_ids)}).all()
     return [(affiliation_id, policy_id) for affiliation_id, policy_id in rows]
 
@@ -746,13 +746,22 @@ _PENDING = """
     FROM affiliation a JOIN outcome o ON o.affiliation_id = a.id
     WHERE a.id = ANY(:ids)
     AND coalesce(o.reason, '') NOT IN ('empty', 'too_long')
-    AND o.overrides <> ARRAY(
-        SELECT x.id FROM link_override x
-        WHERE x.text_hash = a.text_hash AND x.ended_at IS NULL
-        ORDER BY x.id
+    AND (
+        o.overrides <> ARRAY(
+            SELECT x.id FROM link_override x
+            WHERE x.text_hash = a.text_hash AND x.ended_at IS NULL
+            ORDER BY x.id
+        )
+        OR EXISTS (
+            SELECT FROM stale t
+            WHERE (t.affiliation_id, t.policy_id) = (o.affiliation_id, o.policy_id)
+            AND t.cause = 'override'
+        )
     )
     ORDER BY o.affiliation_id, o.policy_id
 """
+"""A marked answer may have the overrides that hold: they changed to and fro while it was being
+given again, and it will be stored with those in between."""
 
 _CREATE_INCOMING = """
     CREATE TEMP TABLE IF NOT EXISTS incoming_item (

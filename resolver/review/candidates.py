@@ -216,17 +216,19 @@ def shown(
     organisations: Mapping[str, Organisation],
     ticked: Sequence[str],
     *,
+    before: Sequence[str] = (),
     blind: bool = False,
 ) -> Shown:
     """An answer to the normalised `text`, with these organisations ticked. Of those that are ticked
-    all are shown. `blind`: nothing shows what the models think, not even the order.
+    all are shown; those that were seen `before` come first, in their order. `blind`: nothing shows
+    what the models think, not even the order.
 
-    `organisations` has those of `organisations_of` and those that are ticked.
+    `organisations` has those of `organisations_of` and all that are ticked or were seen before.
     """
     judged = _judged(answered)
     links = {link.ror_id: link for link in answered.outcome.links}
     ranked = sorted(judged.values(), key=lambda j: -j.scored.probability)
-    order = dict.fromkeys([*(r for r in links if r in ticked), *ticked, *links])
+    order = dict.fromkeys([*before, *(r for r in links if r in ticked), *ticked, *links])
     for candidate in ranked:
         if len(order) >= MOST_CANDIDATES:
             break

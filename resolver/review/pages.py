@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import io
 import logging
 import time
@@ -16,6 +15,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
+from cachetools import TTLCache
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from markupsafe import Markup
@@ -25,8 +25,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
-from resolver.curation import review, ror_request
+from resolver.curation import review
+from resolver.curation.lacking_file import write_csv
 from resolver.curation.review import (
+    LACKING_FIELDS,
     LINKED,
     Action,
     Choice,
@@ -45,7 +47,7 @@ from resolver.doors.problems import problem_of
 from resolver.errors import ResolverError
 from resolver.matching.outcome import Reason
 from resolver.registry.ror_id import read_ror_id
-from resolver.review.answering import Answers
+from resolver.review.answering import KEPT, KEPT_SECONDS, Answers
 from resolver.review.candidates import Shown, organisations_of, shown
 from resolver.review.finding import Finder, Found
 from resolver.review.plots import Bar, bars
@@ -70,7 +72,7 @@ READ_AHEAD = 4
 """Strings whose answers are there before they are asked for. The models take some 40 ms for each,
 and a person some seconds."""
 
-KEPT_SECONDS = 60.0
+FIGURES_SECONDS = 60.0
 """How long figures are kept that take a look at every item."""
 
 RENEW_SECONDS = 120
@@ -102,6 +104,9 @@ class Pages:
     answers: Answers = field(init=False)
     finder: Finder = field(init=False)
     _kept: dict[object, tuple[float, Any]] = field(default_factory=dict)
+    _forms: TTLCache[int, dict[str, str]] = field(
+        default_factory=lambda: TTLCache(KEPT, KEPT_SECONDS)
+    )
     _at_work: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -211,7 +216,8 @@ class Pages:
         view = await run_in_threadpool(read)
         if view is None:
             raise HTTPException(404, "there is no such string, or it has no answer yet")
-        by_id = {decision.id: decision for decision in (*view.details.decisions, *view.recent)}
+        known = (*view.details.decisions, *filter(None, [view.last]))
+        by_id = {decision.id: decision for decision in known}
         return await self._item_page(
             request,
             filters,
@@ -228,10 +234,17 @@ class Pages:
         return _View(
             details,
             mine,
-            tuple(review.decisions(self.engine, person, limit=10)),
-            review.lacking_fields(self.engine, affiliation_id),
+            review.last_held(self.engine, person),
+            self._lacking_fields(affiliation_id),
             review.today(self.engine, person),
         )
+
+    def _lacking_fields(self, affiliation_id: int) -> dict[str, str]:
+        """ROR's form, filled in: at most some minutes old, since it reads the whole group."""
+        known = self._forms.get(affiliation_id)
+        if known is None:
+            known = self._forms[affiliation_id] = review.lacking_fields(self.engine, affiliation_id)
+        return known
 
     async def _item_page(
         self,
@@ -248,14 +261,13 @@ class Pages:
         item = details.item
         if not view.mine and message is None:
             message = _why_not(item, person)
-        ticked = _ticked(item, undone)
+        ticked, before = _ticked(item, undone), _seen_before(undone)
         answered = await self.answers.of(item.affiliation_id, item.text, item.policy_id)
         organisations = await self.backend.organisations(
-            answered.release_id, organisations_of(answered) | set(ticked)
+            answered.release_id, {*organisations_of(answered), *ticked, *before}
         )
-        answer = shown(item.text, answered, organisations, ticked, blind=item.blind)
+        answer = shown(item.text, answered, organisations, ticked, before=before, blind=item.blind)
         version = self.backend.matching.service.version
-        last = next((d for d in view.recent if d.ended is None), None)
         response = self.templates.page(
             request,
             "item.html",
@@ -270,7 +282,10 @@ class Pages:
             undone=undone,
             saved=saved,
             became=await self._became(saved.affiliation_id) if saved else "",
-            last=last,
+            pending=self._became_chip(item.affiliation_id, pending=True, tries=0)
+            if details.pending
+            else "",
+            last=view.last,
             lacking=view.lacking,
             asked=ASKED,
             today=view.today,
@@ -287,6 +302,8 @@ class Pages:
             review.upcoming, self.engine, filters, person, READ_AHEAD
         )
         await self.answers.read_ahead(upcoming)
+        for one in upcoming:
+            await run_in_threadpool(self._lacking_fields, one.affiliation_id)
         await self._figure(("remaining", filters), lambda: review.remaining(self.engine, filters))
 
     async def decide(self, request: Request, affiliation_id: int) -> Response:
@@ -318,7 +335,7 @@ class Pages:
             request,
             filters,
             view,
-            saved=next((d for d in view.recent if d.id == saved), None),
+            saved=view.last if view.last and view.last.id == saved else None,
             message=message,
             headers={"HX-Push-Url": address(target, filters)},
         )
@@ -345,7 +362,7 @@ class Pages:
             if undone.item is None:
                 return undone, None, None
             view = self._view(undone.item.affiliation_id, person, mine=True)
-            known = (*view.details.decisions, *view.recent) if view else ()
+            known = view.details.decisions if view else ()
             return undone, view, next((d for d in known if d.id == decision_id), None)
 
         undone, view, decision = await run_in_threadpool(end)
@@ -367,6 +384,8 @@ class Pages:
     async def _changed(self, due: Sequence[tuple[int, int]], *affiliation_ids: int) -> None:
         """Decisions about these strings were made or ended: their answers are given again."""
         self.answers.forget(affiliation_ids)
+        for affiliation_id in affiliation_ids:
+            self._forms.pop(affiliation_id, None)
         if due:
             self._begin(self.answers.refresh(due))
 
@@ -389,11 +408,14 @@ class Pages:
         if affiliation_id is None:
             return Markup("")
         pending = await run_in_threadpool(review.pending, self.engine, [affiliation_id])
+        return self._became_chip(affiliation_id, pending=bool(pending), tries=tries)
+
+    def _became_chip(self, affiliation_id: int, *, pending: bool, tries: int) -> Markup:
         return Markup(  # noqa: S704 - a template, which escapes what is put into it
             self.templates.html(
                 "_became.html",
                 affiliation_id=affiliation_id,
-                pending=bool(pending),
+                pending=pending,
                 tries=tries,
             )
         )
@@ -449,7 +471,7 @@ class Pages:
             request,
             "lacking.html",
             entries=await run_in_threadpool(review.lacking, self.engine),
-            fields=ror_request.FIELDS,
+            fields=LACKING_FIELDS,
             states=[state.value for state in LackingState],
         )
 
@@ -476,18 +498,7 @@ class Pages:
         """The requests as CSV, for ROR's curators."""
         entries = await run_in_threadpool(review.lacking, self.engine)
         file = io.StringIO(newline="")
-        writer = csv.writer(file)
-        writer.writerow([*ror_request.FIELDS, "records", "state", "request", "author"])
-        for entry in entries:
-            writer.writerow(
-                [
-                    *(_cell(entry.fields.get(name, "")) for name in ror_request.FIELDS),
-                    entry.records,
-                    entry.state.value,
-                    _cell(entry.ror_issue or ""),
-                    _cell(entry.author),
-                ]
-            )
+        write_csv(file, entries)
         return _file(file.getvalue().encode("utf-8-sig"), "lacking.csv", "text/csv; charset=utf-8")
 
     async def labels_file(self, _request: Request) -> Response:
@@ -509,10 +520,10 @@ class Pages:
     # What all use
 
     async def _figure(self, key: object, count: Callable[[], Any]) -> Any:
-        """A figure that takes a look at every item, at most `KEPT_SECONDS` old."""
+        """A figure that takes a look at every item, at most `FIGURES_SECONDS` old."""
         known = self._kept.get(key)
         if known is None or known[0] < time.monotonic():
-            known = time.monotonic() + KEPT_SECONDS, await run_in_threadpool(count)
+            known = time.monotonic() + FIGURES_SECONDS, await run_in_threadpool(count)
             self._kept[key] = known
         return known[1]
 
@@ -574,12 +585,12 @@ class Pages:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """A string as the database has it for a person. `mine`: they may decide. `recent` are their
-    latest decisions."""
+    """A string as the database has it for a person. `mine`: they may decide. `last` is their latest
+    decision, which undo would end."""
 
     details: ItemDetails
     mine: bool
-    recent: tuple[Decision, ...]
+    last: Decision | None
     lacking: Mapping[str, str]
     today: object
 
@@ -630,6 +641,19 @@ def _ticked(item: Item, undone: Decision | None) -> list[str]:
     return [] if item.blind else [link.ror_id for link in item.links]
 
 
+def _seen_before(undone: Decision | None) -> list[str]:
+    """The candidates that a person saw when they made a decision that is undone."""
+    candidates = undone.shown.get("candidates") if undone else None
+    seen = []
+    for candidate in candidates if isinstance(candidates, list) else ():
+        try:
+            seen.append(read_ror_id(candidate["ror_id"]))
+        except (TypeError, KeyError, ValueError):
+            # What a person saw came from their browser.
+            continue
+    return seen
+
+
 def _seen(answer: Shown, version_id: int, release: str) -> str:
     """What a person sees, as it is stored with their decision."""
     return orjson.dumps(
@@ -665,9 +689,7 @@ def _texts(form: FormData, name: str) -> list[str]:
 
 def _ror_fields(form: FormData) -> dict[str, str]:
     return {
-        name: _text(form, FORM_FIELD + name)
-        for name in ror_request.FIELDS
-        if FORM_FIELD + name in form
+        name: _text(form, FORM_FIELD + name) for name in LACKING_FIELDS if FORM_FIELD + name in form
     }
 
 
@@ -741,11 +763,6 @@ def _pace(pace: Iterable[review.Pace]) -> Markup:
         for day, count in days.items()
     ]
     return bars(drawn, label="Decisions by day", every=max(1, len(drawn) // 6))
-
-
-def _cell(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _file(content: bytes, name: str, media_type: str) -> Response:
