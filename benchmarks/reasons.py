@@ -10,8 +10,9 @@ candidate is near.
 
 With ``--near``, on labelled affiliations: of those that are not linked, how many have a candidate
 with at least a probability, where an organisation of the registry is named and where none is. A
-candidate should be near in the first case alone (`resolver.matching.reason.NEAR`). It needs an
-installation with an index.
+candidate should be near in the first case alone (`resolver.matching.reason.NEAR`). And by the
+reason given, how many of them do name one: so probable is it that such an answer is wrong
+(`resolver.database.review_items.WRONG`). It needs an installation with an index.
 """
 
 from __future__ import annotations
@@ -102,15 +103,33 @@ def _texts(row: Marked) -> Iterator[tuple[str, str]]:
 LIMITS = (0.05, 0.1, 0.2, 0.3)
 
 
-def most_probable(matcher: Matcher, gold: Sequence[Gold]) -> dict[bool, list[float]]:
-    """The probability of the most probable candidate of each affiliation that is not linked: under
-    True where an organisation is named, under False where none is."""
-    probabilities: dict[bool, list[float]] = {True: [], False: []}
-    for row, judgement in zip(gold, matcher.judgements([g.affiliation for g in gold]), strict=True):
-        if not judgement.outcome.links:
-            most = max((s.probability for s in judgement.scored), default=0.0)
-            probabilities[bool(row.ror_ids)].append(most)
-    return probabilities
+class Unlinked(NamedTuple):
+    """An affiliation that is not linked: why not, the probability of its most probable candidate,
+    and whether it names an organisation."""
+
+    reason: Reason | None
+    most: float
+    names_one: bool
+
+
+def unlinked(matcher: Matcher, gold: Sequence[Gold]) -> list[Unlinked]:
+    return [
+        Unlinked(
+            judgement.outcome.reason,
+            max((s.probability for s in judgement.scored), default=0.0),
+            bool(row.ror_ids),
+        )
+        for row, judgement in zip(
+            gold, matcher.judgements([g.affiliation for g in gold]), strict=True
+        )
+        if not judgement.outcome.links
+    ]
+
+
+def most_probable(found: Sequence[Unlinked]) -> dict[bool, list[float]]:
+    """The probabilities of the most probable candidates: under True where an organisation is named,
+    under False where none is."""
+    return {named: [u.most for u in found if u.names_one is named] for named in (True, False)}
 
 
 def share_from(probabilities: Sequence[float], limit: float) -> float:
@@ -121,7 +140,8 @@ def share_from(probabilities: Sequence[float], limit: float) -> float:
 def print_near(files: Sequence[Path], console: Console) -> None:
     gold = [row for file in files for row in read_gold(file)]
     with Installation(load_settings()) as installation, installation.open_matcher() as matcher:
-        found = most_probable(matcher, gold)
+        texts = unlinked(matcher, gold)
+    found = most_probable(texts)
     table = Table(
         "from", f"{len(found[True]):,} that name one", f"{len(found[False]):,} that name none",
         title="Not linked, with a candidate of this probability",
@@ -129,6 +149,13 @@ def print_near(files: Sequence[Path], console: Console) -> None:
     for limit in LIMITS:
         shares = (f"{100 * share_from(found[named], limit):.0f}%" for named in (True, False))
         table.add_row(f"{limit:g}", *shares)
+    console.print(table)
+    counts = Counter((text.reason, text.names_one) for text in texts)
+    table = Table("reason", "not linked", "name one", "share", title="Wrong without a link")
+    for reason in Reason:
+        named, total = counts[reason, True], counts[reason, True] + counts[reason, False]
+        if total:
+            table.add_row(str(reason), f"{total:,}", f"{named:,}", f"{named / total:.2f}")
     console.print(table)
 
 

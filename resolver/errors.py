@@ -36,6 +36,7 @@
     ├── IntakeError                   one incoming record is refused
     ├── FileBroken                    a file of affiliations ends in the middle
     ├── GoldError                     a labelled file for evaluation or training cannot be read
+    ├── ReviewError                   a decision that cannot be taken or undone
     └── DiskFull                      there is no room for what is to be written
 
 A caller prints ``str(error)``: one line, the remedy included. Nothing here is
@@ -270,6 +271,10 @@ class FileBroken(ResolverError):
 
 class GoldError(ResolverError):
     """A file of labelled affiliations cannot be read; names the line."""
+
+
+class ReviewError(ResolverError):
+    """A decision about a stored answer contradicts itself, is not there or cannot be undone."""
 
 
 class DiskFull(ResolverError):

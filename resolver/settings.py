@@ -268,6 +268,24 @@ class Settings(BaseSettings):
         default=7, description="Days that a job and its results are kept."
     )
 
+    review_user_header: str | None = Field(
+        default=None,
+        description="Header in which a proxy names the person at the review page: "
+        "X-Forwarded-User; unset: all decisions are those of one person.",
+    )
+    review_proxies: Listed = Field(
+        default=frozenset({"127.0.0.1", "::1"}),
+        description="Addresses or networks of the proxies from which that header is taken.",
+    )
+    review_hosts: Listed = Field(
+        default=frozenset(),
+        description="Names by which browsers reach the review page, beside those of this machine.",
+    )
+    review_guide: Path | None = Field(
+        default=None,
+        description="Markdown file of the review page's guide; unset: the one that comes with it.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _secrets_from_files(cls, values: Any) -> Any:
@@ -298,7 +316,7 @@ class Settings(BaseSettings):
             raise ValueError("the URL holds a user or a password, which would be shown")
         return value
 
-    @field_validator("ca_file", "broker_certificate", "broker_key", "serve_keys")
+    @field_validator("ca_file", "broker_certificate", "broker_key", "serve_keys", "review_guide")
     @classmethod
     def _is_file(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_file():

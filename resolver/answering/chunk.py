@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from resolver.curation.review import text_keys
 from resolver.database import answers, overrides
 from resolver.database import records as stored_records
 from resolver.intake.message import parse_chunk, parse_keys, parse_whole
@@ -136,7 +137,8 @@ def answer(
     affiliations: Sequence[tuple[int, str]],
     policy: Policy,
 ) -> Answered:
-    """Resolve stored affiliations (id, normalised text) and store the outcomes in one transaction.
+    """Resolve stored affiliations (id, normalised text) and store the outcomes with their review
+    items in one transaction.
 
     Curators' overrides come before what the models decide.
 
@@ -155,5 +157,9 @@ def answer(
         (affiliation_id, outcome)
         for (affiliation_id, _), outcome in zip(affiliations, outcomes, strict=True)
     ]
-    saved = answers.save(engine, resolver_version_id, numbered, policy)
+    keys = {
+        affiliation_id: text_keys(text, linked=bool(outcome.links))
+        for (affiliation_id, outcome), text in zip(numbered, stored, strict=True)
+    }
+    saved = answers.save(engine, resolver_version_id, numbered, policy, keys=keys)
     return Answered(outcomes, saved, replace(meters, store=store + watch.lap()))

@@ -41,6 +41,7 @@ COMMANDS = {
     "forget": "forget.forget",
     "worker": "worker.worker",
     "serve": "serve.serve",
+    "review": "review.app",
     "update": "update.update",
     "refresh": "refresh.refresh",
     "schedule": "schedule.schedule",

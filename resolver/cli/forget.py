@@ -20,6 +20,7 @@ SHOWN = {
     "answers": "their answers",
     "past_answers": "answers that were replaced",
     "overrides": "overrides whose text is deleted; they remain in force by its hash",
+    "decisions": "reviewers' decisions whose text is deleted; they remain by its hash",
     "refused": "records that were refused",
 }
 

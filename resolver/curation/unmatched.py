@@ -114,7 +114,7 @@ def unmatched_name(affiliation: str) -> UnmatchedName:
         key=key,
         name=name,
         city=_city(affiliation, read, part),
-        country=_country(affiliation),
+        country=named_country(Text(affiliation)),
         acronym=acronym.group(1) if acronym else None,
     )
 
@@ -152,9 +152,9 @@ def _words(part: Part) -> Iterator[str]:
     return iter(units(part.text))
 
 
-def _country(affiliation: str) -> str | None:
+def named_country(text: Text) -> str | None:
     """The country of the last place that is in one country only, as affiliations end with it."""
-    countries = [mention.countries for mention in mentions(Text(affiliation))]
+    countries = [mention.countries for mention in mentions(text)]
     return next((code for of in reversed(countries) if len(of) == 1 for code in of), None)
 
 

@@ -12,13 +12,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sqlalchemy import Engine
 
-from resolver.database import policies
+from resolver.database import policies, review_items
 from resolver.database.connection import driver, transaction
 from resolver.database.copying import Cursor, copy, storable
 from resolver.database.resolver_versions import SWITCH_LOCK, valid_versions
+from resolver.database.review_items import TextKeys
 from resolver.errors import ModelError, ResolverSuperseded
 from resolver.matching.outcome import LinkEvidence, Outcome
 from resolver.matching.policy import Policy
@@ -39,6 +41,8 @@ def save(
     version_id: int,
     answers: Sequence[tuple[int, Outcome]],
     policy: Policy = Policy(),
+    *,
+    keys: Mapping[int, TextKeys] = MappingProxyType({}),
 ) -> SaveReport:
     """Store answers as (affiliation id, outcome), in one transaction; links are replaced whole.
 
@@ -48,6 +52,8 @@ def save(
     its probability differs. The answer is no longer stale then, unless curators decided about the
     text while it was being resolved. Of an affiliation twice in one chunk the later answer counts.
     An affiliation that was forgotten meanwhile gets none.
+
+    The review items of the affiliations that have `keys` are made from it.
 
     Raises:
         ResolverSuperseded: this version is not in use; nothing was stored.
@@ -59,7 +65,7 @@ def save(
         return SaveReport(outcomes=0, links=0, unchanged=0)
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
         # Before the lock: who registers a policy may have to wait for another one's commit.
-        keys: dict[str, object] = {"policy": policies.key(cursor, policy), "version": version_id}
+        values: dict[str, object] = {"policy": policies.key(cursor, policy), "version": version_id}
         _require_in_use(cursor, version_id)
         cursor.execute(_CREATE_INCOMING_ANSWER)
         types = ("int8", "text", "text", "int8[]", "text", "float4")
@@ -71,20 +77,21 @@ def save(
             links,
         )
         known = len(outcomes) - cursor.execute(_LEAVE_FORGOTTEN).rowcount
-        (new,) = cursor.execute(_TAKE_OUTCOMES, keys).fetchone() or (0,)
+        (new,) = cursor.execute(_TAKE_OUTCOMES, values).fetchone() or (0,)
         assert isinstance(new, int)
         stored = new
         if new < known:
-            keys["valid"] = valid_versions(cursor, version_id)
-            stored += cursor.execute(_FIND_REPLACED, keys).rowcount
+            values["valid"] = valid_versions(cursor, version_id)
+            stored += cursor.execute(_FIND_REPLACED, values).rowcount
             if stored > new:
-                cursor.execute(_KEEP_PAST, keys)
-                cursor.execute(_DELETE_LINKS, keys)
-                cursor.execute(_REPLACE_OUTCOMES, keys)
-            cursor.execute(_UPDATE_NEAREST, keys)
-            cursor.execute(_DELETE_STALE, keys)
-        linked = cursor.execute(_INSERT_LINKS, keys).rowcount
-        cursor.execute(_MARK_OVERRIDDEN_MEANWHILE, keys)
+                cursor.execute(_KEEP_PAST, values)
+                cursor.execute(_DELETE_LINKS, values)
+                cursor.execute(_REPLACE_OUTCOMES, values)
+            cursor.execute(_UPDATE_NEAREST, values)
+            cursor.execute(_DELETE_STALE, values)
+        linked = cursor.execute(_INSERT_LINKS, values).rowcount
+        cursor.execute(_MARK_OVERRIDDEN_MEANWHILE, values)
+        review_items.put(cursor, keys)
     return SaveReport(outcomes=stored, links=linked, unchanged=known - stored)
 
 

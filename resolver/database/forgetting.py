@@ -1,9 +1,9 @@
 """Delete for good what is over and old enough: records that were withdrawn, replaced or refused,
 and answers that were replaced.
 
-A text is deleted with the last record, present or past, that has it, and all its answers with it. A
-curator's decision about it stays, by the hash of the text alone, and holds when the text is sent
-again.
+A text is deleted with the last record, present or past, that has it, and all its answers with it.
+Curators' decisions about it stay, by the hash of the text alone, and hold when the text is sent
+again; what was shown to whoever reviewed it is deleted.
 
 Deleting is done in small transactions, the oldest first; if it is interrupted, doing it again
 completes it. Texts are deleted while no chunk is taken in or stored: workers wait for one small
@@ -67,13 +67,15 @@ class Records:
 @dataclass(frozen=True, slots=True)
 class Forgotten:
     """How much is deleted, or was. `answers` are present ones; `past_answers` those of the past, by
-    their age or with their text; `overrides` those whose text is forgotten."""
+    their age or with their text; `overrides` and `decisions` of the review those whose text is
+    forgotten."""
 
     records: int = 0
     texts: int = 0
     answers: int = 0
     past_answers: int = 0
     overrides: int = 0
+    decisions: int = 0
     refused: int = 0
 
     def __add__(self, other: Forgotten) -> Forgotten:
@@ -192,6 +194,7 @@ def _forget_records(engine: Engine, delete: str, values: dict[str, Any]) -> Forg
         hashes = {"hashes": [hashed for _, hashed in gone]}
         answers, past_answers = cursor.execute(_COUNT_ANSWERS, ids).fetchone() or (0, 0)
         overrides = cursor.execute(_FORGET_TEXT_OF_OVERRIDES, hashes).rowcount
+        decisions = cursor.execute(_FORGET_TEXT_OF_DECISIONS, hashes).rowcount
         cursor.execute(_DELETE_TEXTS, ids)
     return Forgotten(
         records=records,
@@ -199,6 +202,7 @@ def _forget_records(engine: Engine, delete: str, values: dict[str, Any]) -> Forg
         answers=answers,
         past_answers=past_answers,
         overrides=overrides,
+        decisions=decisions,
     )
 
 
@@ -301,6 +305,11 @@ _FORGET_TEXT_OF_OVERRIDES = """
     WHERE text_hash = ANY(%(hashes)s) AND affiliation IS NOT NULL
 """
 
+_FORGET_TEXT_OF_DECISIONS = """
+    UPDATE review_decision SET affiliation = NULL, shown = '{}'
+    WHERE text_hash = ANY(%(hashes)s) AND affiliation IS NOT NULL
+"""
+
 _DELETE_TEXTS = "DELETE FROM affiliation WHERE id = ANY(%(ids)s)"
 """Its answers, links and marks are deleted with it, past ones too."""
 
@@ -338,5 +347,7 @@ _COUNT = """
            WHERE (o.ended_at < %(past)s) IS NOT TRUE),
         (SELECT count(*) FROM forgotten f JOIN link_override x USING (text_hash)
          WHERE x.affiliation IS NOT NULL),
+        (SELECT count(*) FROM forgotten f JOIN review_decision d USING (text_hash)
+         WHERE d.affiliation IS NOT NULL),
         (SELECT count(*) FROM refused_record WHERE received_at < %(refused)s)
 """

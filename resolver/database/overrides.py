@@ -133,6 +133,19 @@ def applying(engine: Engine, texts: Collection[str]) -> dict[str, list[Override]
     return dict(overrides)
 
 
+def holding(connection: Connection, text_hash: bytes) -> list[Override]:
+    """The overrides of a text that hold, in the order of their making."""
+    condition = "x.ended_at IS NULL AND x.text_hash = :hash"
+    return [_override(row) for row in _select(connection, condition, "x.id", hash=text_hash)]
+
+
+def of_ids(connection: Connection, ids: Collection[int]) -> list[Override]:
+    """The overrides of these ids, in the order of their making."""
+    return [
+        _override(row) for row in _select(connection, "x.id = ANY(:ids)", "x.id", ids=list(ids))
+    ]
+
+
 def problems(engine: Engine) -> list[OverrideProblem]:
     """The overrides that hold of organisations without an active record in the release in use, by
     text."""
@@ -160,10 +173,16 @@ def _read(engine: Engine, condition: str, *, order: str, **values: object) -> li
 
 def _rows(engine: Engine, condition: str, *, order: str, **values: object) -> Sequence[Row[Any]]:
     with transaction(engine) as connection:
-        return connection.execute(
-            text(f"SELECT {_COLUMNS} FROM link_override x WHERE {condition} ORDER BY {order}"),  # noqa: S608
-            values,
-        ).all()
+        return _select(connection, condition, order, **values)
+
+
+def _select(
+    connection: Connection, condition: str, order: str, **values: object
+) -> Sequence[Row[Any]]:
+    return connection.execute(
+        text(f"SELECT {_COLUMNS} FROM link_override x WHERE {condition} ORDER BY {order}"),  # noqa: S608
+        values,
+    ).all()
 
 
 def _override(row: Row[Any]) -> Override:

@@ -21,7 +21,7 @@ from itertools import islice
 import orjson
 from sqlalchemy import Engine
 
-from resolver.database import policies
+from resolver.database import policies, review_items
 from resolver.database.connection import driver, transaction
 from resolver.database.copying import UNSTORABLE, copy, storable
 from resolver.database.resolver_versions import valid_versions
@@ -187,6 +187,7 @@ def _taken(
         )
         lock = _LOCK_FOR_WITHDRAWAL if alone else _LOCK_FOR_INTAKE
         cursor.execute(lock, {"lock": RECORD_LOCK})
+        cursor.execute(_CREATE_MOVED)
         cursor.execute(_INSERT_AFFILIATIONS)
         (taken,) = cursor.execute(_TAKE_SOURCE_RECORDS, keys).fetchone() or (0,)
         if taken:
@@ -205,8 +206,9 @@ def _taken(
                     raise _SomethingLeft
                 withdrawn = cursor.execute(_WITHDRAW).rowcount
         keys["valid"] = valid_versions(cursor, version_id)
-        cursor.execute(_READ_AFFILIATIONS, keys)
-        return [StoredAffiliation(*row) for row in cursor.fetchall()], withdrawn
+        rows_read = cursor.execute(_READ_AFFILIATIONS, keys).fetchall()
+        review_items.count_records(cursor)
+        return [StoredAffiliation(*row) for row in rows_read], withdrawn
 
 
 def withdraw(
@@ -229,9 +231,11 @@ def withdraw(
             cursor.execute(_CREATE_WITHDRAWN)
             copy(cursor, "withdrawn", ("text", "text", "int4"), rows)
             cursor.execute(_CREATE_LEAVING)
+            cursor.execute(_CREATE_MOVED)
             cursor.execute(_FIND_LEAVING)
             absent = cursor.execute(_FIND_ABSENT).fetchall()
             records = cursor.execute(_WITHDRAW).rowcount
+            review_items.count_records(cursor)
         unknown = [
             (source, external_id, position)
             for source, external_id, position, withdrawn_before in absent
@@ -332,7 +336,9 @@ _TAKE_SOURCE_RECORDS = """
         ORDER BY n.source, n.external_id, n.position
         ON CONFLICT (source, external_id, position)
         DO UPDATE SET raw_text = s.raw_text WHERE false
-        RETURNING 1
+        RETURNING s.affiliation_id, s.source
+    ), moved AS (
+        INSERT INTO moved_record SELECT affiliation_id, source, 1 FROM inserted
     )
     SELECT (SELECT count(*) FROM incoming_record) - (SELECT count(*) FROM inserted)
 """
@@ -362,6 +368,14 @@ _REPLACE_SOURCE_RECORDS = """
             s.source, s.external_id, s.position, s.affiliation_id, s.policy_id, s.raw_text,
             s.received_at, r.moment, 'changed'
         FROM replaced r JOIN source_record s USING (source, external_id, position)
+    ), moved AS (
+        INSERT INTO moved_record
+        SELECT m.* FROM replaced r
+        JOIN source_record s USING (source, external_id, position)
+        CROSS JOIN LATERAL (
+            VALUES (s.affiliation_id, s.source, -1), (r.affiliation_id, s.source, 1)
+        ) m
+        WHERE s.affiliation_id <> r.affiliation_id
     )
     UPDATE source_record s SET
         affiliation_id = r.affiliation_id,
@@ -405,6 +419,13 @@ _CREATE_LEAVING = """
         source text, external_id text, position integer
     ) ON COMMIT DELETE ROWS
 """
+
+_CREATE_MOVED = """
+    CREATE TEMP TABLE IF NOT EXISTS moved_record (
+        affiliation_id bigint, source text, change integer
+    ) ON COMMIT DELETE ROWS
+"""
+"""Which texts have a record more or less."""
 
 # LATERAL and LIMIT make Postgres look up one key after the other: it knows nothing of the size of a
 # temporary table, and might read the whole of the other one.
@@ -458,6 +479,8 @@ _WITHDRAW = """
         DELETE FROM source_record s USING leaving l
         WHERE (s.source, s.external_id, s.position) = (l.source, l.external_id, l.position)
         RETURNING s.*
+    ), moved AS (
+        INSERT INTO moved_record SELECT affiliation_id, source, -1 FROM gone
     )
     INSERT INTO past_record
         (source, external_id, position, affiliation_id, policy_id, raw_text, received_at,

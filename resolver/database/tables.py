@@ -6,6 +6,9 @@ go *source_record → affiliation → outcome → link*. A *resolver_version* is
 models and the settings: it says who gave an answer, and *policy* says what was asked for.
 *link_override* has the curators' decisions.
 
+*review_item* is the queue of the review page, *review_decision* what people decided there, and
+*review_lacking* the organisations that the registry lacks by it.
+
 These tables have the present. What is replaced moves to *past_record*, *past_outcome* and
 *past_link*, with the time for which it held: half-open intervals, so that the end of one is the
 start of the next. *stale* marks the present answers that a version is to give again.
@@ -42,7 +45,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, TIMESTAMP, UUID
 
 from resolver.intake.record import MAX_EXTERNAL_ID, MAX_SOURCE
 from resolver.matching.outcome import CountryAgreement
@@ -68,6 +71,63 @@ class Cause(StrEnum):
 
     OVERRIDE = "override"
     """A curator decided about the text, or ended a decision."""
+
+
+class Action(StrEnum):
+    """What a person decided about an affiliation on the review page."""
+
+    CONFIRM = "confirm"
+    """It names exactly the organisations that the answer links."""
+
+    CHANGE = "change"
+    """It names other organisations than the answer links."""
+
+    NONE = "none"
+    """It names no organisation at all."""
+
+    LACKING = "lacking"
+    """It names an organisation that the registry lacks."""
+
+    UNSURE = "unsure"
+    """The person cannot tell."""
+
+    SKIP = "skip"
+    """Somebody else is to decide."""
+
+
+class ReviewState(StrEnum):
+    """Whether a review item waits for a decision."""
+
+    OPEN = "open"
+    DONE = "done"
+
+    LATER = "later"
+    """Somebody was unsure about it."""
+
+
+class Why(StrEnum):
+    """Why a review item is shown."""
+
+    DOUBT = "doubt"
+    """The answer may be wrong."""
+
+    RELEASE = "release"
+    """A release changed the answer, or the answer differs now from what a person decided."""
+
+    SECOND = "second"
+    """A second person is to decide without seeing the answer or the first decision."""
+
+    DISAGREEMENT = "disagreement"
+    """Two persons decided differently: a third one is to decide."""
+
+
+class LackingState(StrEnum):
+    """How far the request for an organisation that the registry lacks is."""
+
+    DRAFT = "draft"
+    SENT = "sent"
+    ADDED = "added"
+    REFUSED = "refused"
 
 
 _END_REASONS = ("override", "registry release", "resolver change", "resolved again")
@@ -902,4 +962,194 @@ Table(
         comment="When its last try began or failed",
     ),
     comment="An affiliation of a job whose message became a dead letter",
+)
+
+# What people review
+
+Table(
+    "review_item",
+    metadata,
+    _required(
+        "affiliation_id",
+        BigInteger,
+        ForeignKey("affiliation.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+        comment="The text",
+    ),
+    _required(
+        "answered_at", _Timestamp, comment="When the answer shown was given: outcome.resolved_at"
+    ),
+    Column("lease_until", _Timestamp, comment="Until when lease_by has it; null: nobody has"),
+    _required(
+        "policy_id",
+        Integer,
+        ForeignKey("policy.id"),
+        comment="Which answer is shown: that for most of the records",
+    ),
+    _required("records", Integer, comment="Records that have the text; 0: none any more"),
+    _required("doubt", REAL, comment="How probable it is that the answer is wrong, 0 to 1"),
+    _required(
+        "priority", REAL, comment="Records times doubt: records that are expected to be wrong"
+    ),
+    Column(
+        "probability",
+        REAL,
+        comment="Of the least probable link, else of the nearest organisation; null: none was near",
+    ),
+    Column("reason", Text, comment="Why the answer has no link; null for linked"),
+    Column(
+        "country", Text, comment="ISO 3166-1 alpha-2: named by the text, else of the first link"
+    ),
+    _required("why", Text, comment="Why it is shown: doubt, release, second or disagreement"),
+    _required("state", Text, comment="open, done or later: somebody was unsure"),
+    Column("lease_by", Text, comment="Who was given it last to decide about it"),
+    Column(
+        "cluster",
+        BYTEA,
+        comment="16 bytes of BLAKE2b over name and country of what is not linked, the same for "
+        "other writings; null for linked",
+    ),
+    _required("sources", ARRAY(Text), comment="Sources of the records; job for all jobs"),
+    _required(
+        "organisations",
+        ARRAY(Text),
+        comment="ROR ids of its links, of their runners-up and of what came nearest",
+    ),
+    _required("words", ARRAY(Text), comment="Its folded words, each CJK character by itself"),
+    _required(
+        "barred",
+        ARRAY(Text),
+        server_default=text("'{}'"),
+        comment="Who may not decide about it, having done so",
+    ),
+    CheckConstraint("doubt between 0 and 1", name="doubt"),
+    CheckConstraint("records >= 0", name="records"),
+    CheckConstraint(f"why in ({_listed(Why)})", name="why"),
+    CheckConstraint(f"state in ({_listed(ReviewState)})", name="state"),
+    Index(
+        "ix_review_item_priority",
+        text("priority DESC"),
+        "affiliation_id",
+        postgresql_where=text("state = 'open'"),
+    ),
+    Index(
+        "ix_review_item_reason",
+        "reason",
+        text("priority DESC"),
+        "affiliation_id",
+        postgresql_where=text("state = 'open'"),
+    ),
+    Index(
+        "ix_review_item_country",
+        "country",
+        text("priority DESC"),
+        "affiliation_id",
+        postgresql_where=text("state = 'open'"),
+    ),
+    Index(
+        "ix_review_item_why",
+        "why",
+        text("priority DESC"),
+        "affiliation_id",
+        postgresql_where=text("state = 'open' AND why <> 'doubt'"),
+    ),
+    Index(
+        "ix_review_item_later",
+        text("priority DESC"),
+        "affiliation_id",
+        postgresql_where=text("state = 'later'"),
+    ),
+    Index("ix_review_item_cluster", "cluster", postgresql_where=text("state = 'open'")),
+    Index("ix_review_item_lease_by", "lease_by", postgresql_where=text("lease_by IS NOT NULL")),
+    Index(
+        "ix_review_item_words",
+        "words",
+        postgresql_using="gin",
+        postgresql_where=text("state = 'open'"),
+    ),
+    Index(
+        "ix_review_item_organisations",
+        "organisations",
+        postgresql_using="gin",
+        postgresql_where=text("state = 'open'"),
+    ),
+    Index(
+        "ix_review_item_sources",
+        "sources",
+        postgresql_using="gin",
+        postgresql_where=text("state = 'open'"),
+    ),
+    comment="A text whose answer people may review; made of its records, answer and decisions",
+)
+
+Table(
+    "review_decision",
+    metadata,
+    _required("id", BigInteger, Identity(always=True), primary_key=True, comment="Key"),
+    _required(
+        "request",
+        UUID(as_uuid=True),
+        comment="The form it was sent by, which says it once however often it is sent",
+    ),
+    _required("text_hash", BYTEA, comment="As affiliation.text_hash"),
+    Column("affiliation", Text, comment="The normalised text; null: forgotten"),
+    _required("policy_id", Integer, ForeignKey("policy.id"), comment="Which answer was shown"),
+    _required("action", Text, comment="confirm, change, none, lacking, unsure or skip"),
+    _required(
+        "ror_ids",
+        ARRAY(Text),
+        comment="All organisations that the text names; those that it may name, where unsure",
+    ),
+    _required(
+        "denied", ARRAY(Text), comment="Those that the answer linked and the text does not name"
+    ),
+    _required("author", Text, comment="Who decided"),
+    _required("note", Text, comment="Why; may be empty"),
+    _required(
+        "shown",
+        JSONB,
+        comment="What was seen: candidates, their probabilities and ticks, the resolver version",
+    ),
+    Column("batch", UUID(as_uuid=True), comment="Decisions that were saved together have the same"),
+    Column("seconds", REAL, comment="How long it took, where that is known"),
+    _required("blind", Boolean, comment="Made without seeing the answer, as a second look"),
+    Column("cluster", BYTEA, comment="As review_lacking.cluster, where the registry lacks it"),
+    _required("override_ids", ARRAY(BigInteger), comment="link_override.id of those it made"),
+    _required(
+        "ended_override_ids", ARRAY(BigInteger), comment="link_override.id of those it ended"
+    ),
+    _required("created_at", _Timestamp, server_default=func.now(), comment="Since when"),
+    Column("ended_at", _Timestamp, comment="Until when; null: it holds"),
+    Column("ended_by_author", Text, comment="Who ended it"),
+    Column("ended_note", Text, comment="Why it ended; may be empty"),
+    UniqueConstraint("request", "text_hash"),
+    CheckConstraint(f"action in ({_listed(Action)})", name="action"),
+    CheckConstraint("num_nonnulls(ended_at, ended_by_author, ended_note) in (0, 3)", name="ending"),
+    Index(None, "text_hash"),
+    Index(None, "author", "id"),
+    Index(None, "created_at"),
+    Index("ix_review_decision_batch", "batch", postgresql_where=text("batch IS NOT NULL")),
+    Index("ix_review_decision_cluster", "cluster", postgresql_where=text("cluster IS NOT NULL")),
+    Index(
+        "ix_review_decision_skipped",
+        "author",
+        "created_at",
+        postgresql_where=text("action = 'skip' AND ended_at IS NULL"),
+    ),
+    comment="What a person decided about a text on the review page; never changed, only ended",
+)
+
+Table(
+    "review_lacking",
+    metadata,
+    _required("cluster", BYTEA, primary_key=True, comment="As review_item.cluster of its writings"),
+    _required("fields", JSONB, comment="The fields of ROR's form for a new organisation"),
+    _required("records", Integer, comment="Records that name it, when it was last saved"),
+    _required("author", Text, comment="Who saved it last"),
+    _required("state", Text, comment="draft, sent, added or refused"),
+    Column("ror_issue", Text, comment="Address of the request at ROR"),
+    _required("updated_at", _Timestamp, server_default=func.now(), comment="When it was saved"),
+    CheckConstraint(f"state in ({_listed(LackingState)})", name="state"),
+    comment="An organisation that the registry lacks, as people say",
 )

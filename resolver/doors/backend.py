@@ -34,9 +34,12 @@ class Backend:
     _searches: Searches | None = None
 
     @classmethod
-    def of(cls, settings: Settings, *, done: Callable[[int], None]) -> Backend:
-        """`done` is called after each batch with the number of its texts."""
-        matching = Matching(settings)
+    def of(
+        cls, settings: Settings, *, done: Callable[[int], None], explained: bool = False
+    ) -> Backend:
+        """`done` is called after each batch with the number of its texts; `explained` is as in
+        `Matching`."""
+        matching = Matching(settings, explained=explained)
         return cls(
             settings,
             matching,

@@ -72,8 +72,11 @@ class Answered:
 class Matching:
     """The service of the settings, and what it says of texts and organisations."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, explained: bool = False) -> None:
+        """`explained`: judgements say of all candidates what each kind of evidence added, not only
+        of those that could be linked."""
         self._settings = settings
+        self._explained = explained
         self._opened = ExitStack()
         self._service: Service | None = None
         self._organisations: LRUCache[tuple[int, str], Organisation] = LRUCache(CACHED)
@@ -119,7 +122,7 @@ class Matching:
         read = [Affiliation.of(text) for text in texts]
         normalised = list({affiliation.text for affiliation in read if not affiliation.refused})
         applying = overrides.applying(service.engine, normalised) if normalised else {}
-        judgements = service.matcher.judgements(read, policy, applying, explained=False)
+        judgements = service.matcher.judgements(read, policy, applying, explained=self._explained)
         return [
             Answered(
                 affiliation.text, judgement, policy, version.id, version.release_id, version.release

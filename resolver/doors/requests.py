@@ -7,6 +7,7 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,9 +48,13 @@ class Requests:
     An error that no door has answered is answered here.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: DoorMetrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: DoorMetrics, door_of: Callable[[str], str] = door_of
+    ) -> None:
+        """`door_of` names the door of a path, for logs and metrics."""
         self._app = app
         self._metrics = metrics
+        self._door_of = door_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -80,7 +85,7 @@ class Requests:
                 self._done(scope, status, time.perf_counter() - started)
 
     def _done(self, scope: Scope, status: int, seconds: float) -> None:
-        door = door_of(scope["path"])
+        door = self._door_of(scope["path"])
         self._metrics.seconds.labels(door, f"{status // 100}xx").observe(seconds)
         if status in COME_BACK and door != "health":
             self._metrics.refused.labels(door, str(status)).inc()

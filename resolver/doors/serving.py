@@ -19,11 +19,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 from prometheus_client.multiprocess import mark_process_dead
 
 from resolver.doors.app import create_app
@@ -110,15 +111,28 @@ def listening(host: str, port: int) -> socket.socket:
 
 def serve(settings: Settings, listener: socket.socket) -> int:
     """One process, on a socket that listens."""
-    app = create_app(settings)
+    return serve_app(create_app(settings), settings, listener, proxies=settings.serve_proxies)
+
+
+def serve_app(
+    app: FastAPI, settings: Settings, listener: socket.socket, *, proxies: Collection[str] = ()
+) -> int:
+    """An application on a socket that listens, until it is stopped; returns the exit code.
+
+    `app.state` has `readiness` and `failure`, as `resolver.doors.app.create_app` sets them.
+    `proxies` are believed what they say about whom a request is from.
+
+    Raises:
+        ResolverError: the application could not start.
+    """
     config = uvicorn.Config(
         app,
         access_log=False,
         log_config=None,
         server_header=False,
         lifespan="on",
-        proxy_headers=True,
-        forwarded_allow_ips=",".join(sorted(settings.serve_proxies)),
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=",".join(sorted(proxies)),
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )

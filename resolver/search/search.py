@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -23,8 +22,6 @@ from resolver.search.translation import Engine, fields_query, names_query
 _CACHED_BYTES = 32 * 1024 * 1024
 """Of results that are kept: the pages of a result are asked for one after another."""
 
-
-_WORD = re.compile(r"\w+")
 
 MOST_WORDS = 20
 """Words of a text that is typed; those after them narrow nothing further."""
@@ -111,8 +108,11 @@ class OrganisationSearch:
         return self._found("names", text, self._names.search)
 
     def beginning(self, text: str) -> Matches:
-        """By names that have, for each word of a text, a word that begins with it."""
-        words = _WORD.findall(text)[:MOST_WORDS]
+        """By names that have, for each word of a text, a word that begins with it.
+
+        Characters that are written without spaces between words are words of their own.
+        """
+        words = self._names.engine.words(text)[:MOST_WORDS]
         return self.query(" AND ".join(f"{word}*" for word in words)) if words else self._none()
 
     def _none(self) -> Matches:

@@ -42,6 +42,8 @@ TABLES = (
     "stale",
     "refused_record",
     "link_override",
+    "review_decision",
+    "review_item",
 )
 
 
@@ -349,3 +351,20 @@ def test_while_an_update_marks_answers_no_text_goes(database_url: str, filled: E
     with updating(database_url), pytest.raises(UpdateRunning, match="taking in a release"):
         forget(filled, Ages(withdrawn=0))
     assert forget(filled, Ages(withdrawn=0)).texts == 3
+
+
+def test_a_decision_of_the_review_stays_without_the_text(filled: Engine) -> None:
+    with transaction(filled) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO review_decision (request, text_hash, affiliation, policy_id, action,"
+                " ror_ids, denied, author, note, shown, blind, override_ids, ended_override_ids)"
+                " SELECT gen_random_uuid(), text_hash, text, 1, 'none', '{}', '{}', 'ada', 'why',"
+                " '{\"text\": \"Left\"}', false, '{}', '{}' FROM affiliation"
+                " WHERE text IN ('Left for good', 'Kept')"
+            )
+        )
+    assert forgettable(filled, Ages(withdrawn=30)).decisions == 1
+    assert forget(filled, Ages(withdrawn=30)).decisions == 1
+    kept = rows(filled, "SELECT affiliation, note, shown FROM review_decision ORDER BY affiliation")
+    assert kept == [("Kept", "why", {"text": "Left"}), (None, "why", {})]

@@ -92,6 +92,8 @@ ALLOWED = {
     ("resolver/database/schema.py", "SQL"): "the name of a function, a constant there",
     ("resolver/database/jobs.py", "SQL"): "columns, a constant there",
     ("resolver/database/overrides.py", "SQL"): "columns and conditions, constants there",
+    ("resolver/database/review_items.py", "SQL"): "columns and conditions, constants there",
+    ("resolver/database/review_decisions.py", "SQL"): "columns and conditions, constants there",
     ("resolver/database/releases.py", "SQL"): "names of tables, constants there",
     ("resolver/database/resolver_versions.py", "SQL"): "columns and conditions, constants there",
     ("resolver/database/due_answers.py", "SQL"): "columns and conditions, constants there",

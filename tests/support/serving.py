@@ -27,6 +27,13 @@ START_SECONDS = 300
 def serving(settings: Settings) -> Iterator[tuple[httpx.Client, FastAPI]]:
     """A client of a server in a thread, and the server's application."""
     app = create_app(settings)
+    with serving_app(app) as client:
+        yield client, app
+
+
+@contextmanager
+def serving_app(app: FastAPI) -> Iterator[httpx.Client]:
+    """A client of a server of this application in a thread."""
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -39,7 +46,7 @@ def serving(settings: Settings) -> Iterator[tuple[httpx.Client, FastAPI]]:
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-            yield client, app
+            yield client
     finally:
         server.should_exit = True
         thread.join(60)
@@ -59,14 +66,15 @@ def command(
     *options: str,
     environment: Mapping[str, str] | None = None,
     log: Path,
+    name: str = "serve",
     port: int | None = None,
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """``resolver serve`` as a process that is ready, and its address, on a free port unless one is
-    named."""
+    """``resolver serve``, or the command of this name, as a process that is ready, and its
+    address, on a free port unless one is named."""
     port = port or free_port()
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "resolver.cli", "serve", "--port", str(port), *options],
+            [sys.executable, "-m", "resolver.cli", name, "--port", str(port), *options],
             env={**os.environ, "RESOLVER_HOME": str(home), **(environment or {})},
             stdout=output,
             stderr=output,

@@ -1,0 +1,1 @@
+"""``resolver review``: the page on which people decide about doubtful answers."""
