@@ -12,9 +12,8 @@ vocabulary to keep: of the 270k pairs of words in release 2.9 some 70 collide.
 
 from __future__ import annotations
 
-import math
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -63,7 +62,13 @@ first."""
 
 _KIND_BITS = 3
 _KIND_MASK = (1 << _KIND_BITS) - 1
-_SHARES = [SHARE[kind] for kind in Term]
+_SHARES = np.array([SHARE[kind] for kind in Term])
+
+TermIds = npt.NDArray[np.uint32]
+"""Term ids, shape (n,). Those of a text are ascending and distinct."""
+Floats = npt.NDArray[np.float64]
+
+_NO_TERMS: TermIds = np.empty(0, np.uint32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,13 +85,22 @@ class SparseVector:
 def terms(text: str) -> set[int]:
     """Term ids of a text: words, pairs of neighbouring words, 4-grams of the longer words, and
     pairs of neighbouring characters of CJK runs."""
-    text_words = words(text)
+    return terms_of_words(words(text))
+
+
+def terms_of_words(text_words: Sequence[str]) -> set[int]:
+    """The `terms` of a text, given by its words."""
     ids: set[int] = set()
     for word in text_words:
         ids.update(_word_terms(word))
     for first, second in pairwise(text_words):
         ids.add(_id(Term.WORD_PAIR, f"{first} {second}"))
     return ids
+
+
+def in_order(found: Collection[int]) -> TermIds:
+    """Distinct term ids as an array, ascending."""
+    return np.fromiter(sorted(found), np.uint32, len(found))
 
 
 def _id(kind: Term, spelling: str) -> int:
@@ -114,37 +128,62 @@ TRANSLATED_SHARE = 0.7
 """Weight of translated terms, relative to a name's own in that script: they are guesses."""
 
 
-def document_vector(
-    document: set[int],
-    idf: Mapping[int, float],
-    translated: Mapping[int, float] | None = None,
-    identifiers: Iterable[str] = (),
-) -> SparseVector:
-    """The weighted vector of a name; every term must be in `idf`.
+def document_vectors(
+    names: Sequence[TermIds],
+    translated: Sequence[Mapping[int, float]],
+    identifiers: Sequence[Iterable[str]],
+    idf: Callable[[TermIds], Floats],
+) -> list[SparseVector]:
+    """The weighted vectors of names, each given by its terms, which `idf` weighs.
 
-    `translated` terms (`resolver.encoder.translation`), each with how likely it is, are weighed
-    among themselves, so that a query in the name's own script scores as it would without them.
+    `translated` are terms for each name (`resolver.encoder.translation`), with how likely each is.
+    They are weighed among themselves, so that a query in the name's own script scores as it would
+    without them. `identifiers` are those of each name's organisation. What other names are given
+    beside a name changes nothing of its vector.
     """
-    values = _weighted(document, idf)
-    guesses = {t: likely for t, likely in (translated or {}).items() if t not in values}
-    for term, value in _weighted(guesses, idf).items():
-        values[term] = TRANSLATED_SHARE * guesses[term] * value
-    for identifier in identifiers:
-        values[_id(Term.IDENTIFIER, identifier)] = IDENTIFIER_VALUE
-    indices = np.array(sorted(values), np.uint32)
-    return SparseVector(indices, np.array([values[t] for t in indices.tolist()], np.float32))
+    guesses = [
+        in_order(found.keys() - set(name.tolist())) if found else _NO_TERMS
+        for name, found in zip(names, translated, strict=True)
+    ]
+    likely = [
+        found[term] for ids, found in zip(guesses, translated, strict=True) for term in ids.tolist()
+    ]
+    keys = [in_order({_id(Term.IDENTIFIER, i) for i in its_own}) for its_own in identifiers]
+    (of_own, own), (of_guess, guess), (of_key, key) = map(_joined, (names, guesses, keys))
+    of = np.concatenate([of_own, of_guess, of_key])
+    indices = np.concatenate([own, guess, key])
+    values = np.concatenate(
+        [
+            _weighted(of_own, own, idf),
+            TRANSLATED_SHARE * np.array(likely) * _weighted(of_guess, guess, idf),
+            np.full(len(key), IDENTIFIER_VALUE),
+        ]
+    )
+    order = np.argsort(of << 32 | indices)
+    indices, values = indices[order], values[order].astype(np.float32)
+    ends = np.cumsum(np.bincount(of, minlength=len(names)))
+    # The last piece is what comes after the last name: nothing.
+    return list(map(SparseVector, np.split(indices, ends)[:-1], np.split(values, ends)[:-1]))
 
 
-def _weighted(found: Iterable[int], idf: Mapping[int, float]) -> dict[int, float]:
-    squares = {term: _SHARES[term & _KIND_MASK] * idf[term] ** 2 for term in found}
-    # Summed exactly: the same terms in another order are the same vector, bit for bit.
-    norm = math.fsum(squares.values()) ** LENGTH_EXPONENT
-    return {term: square / norm for term, square in squares.items()}
+def _joined(found: Sequence[TermIds]) -> tuple[npt.NDArray[np.int64], TermIds]:
+    """The terms of all names, and beside each the number of its name."""
+    lengths = [len(ids) for ids in found]
+    return np.repeat(np.arange(len(found)), lengths), np.concatenate([_NO_TERMS, *found])
+
+
+def _weighted(
+    numbers: npt.NDArray[np.int64], found: TermIds, idf: Callable[[TermIds], Floats]
+) -> Floats:
+    """The weight of each term in the name whose number stands beside it."""
+    squares = _SHARES[found & _KIND_MASK] * idf(found) ** 2
+    norms = np.bincount(numbers, squares) ** LENGTH_EXPONENT
+    return np.asarray(squares / norms[numbers])
 
 
 def query_vector(text: str) -> SparseVector:
     """The binary vector of an affiliation: its terms and the identifiers that it carries."""
     found = terms(text)
     found.update(_id(Term.IDENTIFIER, identifier) for identifier in identifiers_in(text))
-    indices = np.fromiter(sorted(found), np.uint32, len(found))
+    indices = in_order(found)
     return SparseVector(indices, np.ones(len(indices), np.float32))

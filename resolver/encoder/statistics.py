@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -19,7 +18,14 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from resolver.encoder.lexical import SparseVector, document_vector, terms
+from resolver.encoder.lexical import (
+    Floats,
+    SparseVector,
+    TermIds,
+    document_vectors,
+    in_order,
+    terms,
+)
 from resolver.encoder.translation import Translation, learn
 from resolver.registry.document import Document
 
@@ -48,31 +54,35 @@ class Statistics:
         digest.update(_lexicons(self.translation))
         return digest.hexdigest()
 
-    def idf(self, wanted: Iterable[int]) -> dict[int, float]:
-        """Inverse document frequency ln(1 + N / df) of each wanted term.
+    def idf(self, wanted: TermIds) -> Floats:
+        """Inverse document frequency ln(1 + N / df) of each wanted term, in the same order.
 
         A new term gets the value of the rarest ones, which occur once.
         """
-        asked = np.array(list(wanted), np.uint32)
-        df = np.ones(len(asked))
-        if len(self.terms) and len(asked):
-            places = np.minimum(np.searchsorted(self.terms, asked), len(self.terms) - 1)
-            known = self.terms[places] == asked
+        df = np.ones(len(wanted))
+        if len(self.terms):
+            places = np.minimum(np.searchsorted(self.terms, wanted), len(self.terms) - 1)
+            known = self.terms[places] == wanted
             df[known] = self.counts[places[known]]
-        values: list[float] = np.log1p(self.documents / df).tolist()
-        return dict(zip(asked.tolist(), values, strict=True))
+        return np.log1p(self.documents / df)
 
     def vectors(
-        self, documents: Sequence[Document], translated: Sequence[dict[int, float]] | None = None
+        self,
+        documents: Sequence[Document],
+        translated: Sequence[Mapping[int, float]] | None = None,
+        *,
+        names: Sequence[TermIds] | None = None,
     ) -> list[SparseVector]:
-        """The sparse vector of each name, with the `translated` terms at the same position."""
-        own = [terms(document.name) for document in documents]
-        guesses = translated or [{}] * len(own)
-        weights = self.idf(set().union(*own, *guesses))
-        return [
-            document_vector(found, weights, guessed, document.identifiers)
-            for found, guessed, document in zip(own, guesses, documents, strict=True)
-        ]
+        """The sparse vector of each name, with the `translated` terms at the same position.
+
+        `names` are the terms of the names, where they are known already.
+        """
+        return document_vectors(
+            names or [in_order(terms(document.name)) for document in documents],
+            translated or [{}] * len(documents),
+            [document.identifiers for document in documents],
+            self.idf,
+        )
 
     def to_bytes(self) -> bytes:
         """A compressed npz archive."""
@@ -108,23 +118,21 @@ class Statistics:
         return found
 
 
-def counted(documents: Iterable[set[int]], translation: Translation | None = None) -> Statistics:
-    """Statistics of documents, each given by its terms."""
-    frequency: Counter[int] = Counter()
-    total = 0
-    for document in documents:
-        frequency.update(document)
-        total += 1
-    found = np.fromiter(frequency, np.uint32, len(frequency))
-    counts = np.fromiter(frequency.values(), np.uint32, len(frequency))
-    order = np.argsort(found)
-    return Statistics(total, found[order], counts[order], translation or Translation({}))
+def counted(names: Sequence[TermIds], translation: Translation | None = None) -> Statistics:
+    """Statistics of names, each given by its terms."""
+    found, counts = np.unique(np.concatenate([np.empty(0, np.uint32), *names]), return_counts=True)
+    return Statistics(len(names), found, counts.astype(np.uint32), translation or Translation({}))
 
 
-def learnt(documents: Sequence[Document]) -> Statistics:
-    """Statistics of names; those of one organisation must be adjacent."""
-    organisations = [list(names) for _, names in groupby(documents, key=lambda d: d.ror_id)]
-    return counted((terms(document.name) for document in documents), learn(organisations))
+def learnt(documents: Sequence[Document], names: Sequence[TermIds] | None = None) -> Statistics:
+    """Statistics of names; those of one organisation must be adjacent.
+
+    `names` are their terms, where they are known already.
+    """
+    organisations = [list(group) for _, group in groupby(documents, key=lambda d: d.ror_id)]
+    return counted(
+        names or [in_order(terms(document.name)) for document in documents], learn(organisations)
+    )
 
 
 def _lexicons(translation: Translation) -> bytes:

@@ -10,7 +10,7 @@ import gc
 import hashlib
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +19,7 @@ from itertools import chain, count, groupby
 from uuid import UUID
 
 from resolver.encoder import Encoder
+from resolver.encoder.lexical import TermIds, in_order, terms, terms_of_words
 from resolver.encoder.statistics import Statistics, learnt
 from resolver.encoder.translation import Translation
 from resolver.errors import IndexBusy, IndexMismatch, IndexMissing, IndexProblem
@@ -87,7 +88,8 @@ def build(
     version another name than `version_name` would; with `force` no version may have that name yet.
     The store optimises after the last call of `progress`.
 
-    All documents are held in memory, some 0.5 kB each; vectors only `batch` at a time.
+    All documents are held in memory, some 0.5 kB each, and the terms of their names; vectors only
+    `batch` at a time.
 
     Raises:
         IndexProblem: there is nothing to index, or the store refused something; there is no new
@@ -101,10 +103,10 @@ def build(
     if taken and not force:
         return taken[-1]
 
-    indexed = _documents_of_all(organisations, statuses)
+    indexed, names = _documents_of_all(organisations, statuses)
     if not indexed:
         raise _empty(release)
-    statistics = statistics or learnt(indexed)
+    statistics = statistics or learnt(indexed, names)
     manifest = Manifest(
         version=version or _free(base, taken),
         release=release,
@@ -120,7 +122,7 @@ def build(
     )
     translated = _translated(indexed, statistics.translation)
     with store.create(manifest, statistics) as writer:
-        _write(writer, indexed, translated, statistics, encoder, progress, batch)
+        _write(writer, indexed, names, translated, statistics, encoder, progress, batch)
         writer.finish()
     return manifest
 
@@ -130,7 +132,7 @@ def statistics_of(
     organisations: Iterable[Organisation], *, statuses: Collection[OrganisationStatus] = INDEXED
 ) -> Statistics:
     """The statistics that a full build of these organisations learns from them."""
-    return learnt(_documents_of_all(organisations, statuses))
+    return learnt(*_documents_of_all(organisations, statuses))
 
 
 @_uncollected()
@@ -226,7 +228,8 @@ def derive(
             if document != shared.counted(document)
         ]
         writer.remove(gone)
-        _write(writer, written, translated, statistics, encoder, progress, batch)
+        names_written = [in_order(terms(document.name)) for document in written]
+        _write(writer, written, names_written, translated, statistics, encoder, progress, batch)
         writer.rewrite(rewritten)
         watch.lap("wrote")
         writer.finish()
@@ -289,7 +292,7 @@ class _Shared:
     def counted(self, document: Document) -> Document:
         """The document with the number of its namesakes in the new release."""
         bearers = self.bearers.get(_folded(document.name), document.namesakes)
-        return document if document.namesakes == bearers else replace(document, namesakes=bearers)
+        return _with_namesakes(document, bearers)
 
 
 def _shared(
@@ -370,6 +373,7 @@ class _Watch:
 def _write(
     writer: IndexWriter,
     indexed: Sequence[Document],
+    names: Sequence[TermIds],
     translated: Mapping[tuple[str, str], dict[int, float]],
     statistics: Statistics,
     encoder: Encoder,
@@ -381,9 +385,11 @@ def _write(
             progress(start, len(indexed))
         part = indexed[start : start + batch]
         dense = encoder.encode_documents([document.dense_text for document in part])
-        # The terms were made before, for the statistics: making them again takes seconds, keeping
-        # them would take hundreds of megabytes.
-        sparse = statistics.vectors(part, [translated.get(_key(d), {}) for d in part])
+        sparse = statistics.vectors(
+            part,
+            [translated.get(_key(document), {}) for document in part],
+            names=names[start : start + batch],
+        )
         writer.add([Point(*point) for point in zip(part, dense, sparse, strict=True)])
     if progress:
         progress(len(indexed), len(indexed))
@@ -391,15 +397,27 @@ def _write(
 
 def _documents_of_all(
     organisations: Iterable[Organisation], statuses: Collection[OrganisationStatus]
-) -> list[Document]:
-    """The documents of all organisations, with their namesakes counted."""
+) -> tuple[list[Document], list[TermIds]]:
+    """The documents of all organisations, with their namesakes counted, and the terms of each
+    name."""
     # By key: two organisations with the same id would be the same points.
     keyed = {
         _key(document): document
         for organisation in organisations
         for document in _documented(organisation, statuses)
     }
-    return list(_counted(keyed.values()))
+    # Each name is cut into words once, for all that is made of them.
+    cut = [words(name) for _, name in keyed]
+    borne = [
+        (ror_id, _folded(name, its_words))
+        for (ror_id, name), its_words in zip(keyed, cut, strict=True)
+    ]
+    namesakes = Counter(folded for _, folded in set(borne))
+    documents = [
+        _with_namesakes(document, namesakes[folded])
+        for document, (_, folded) in zip(keyed.values(), borne, strict=True)
+    ]
+    return documents, [in_order(terms_of_words(its_words)) for its_words in cut]
 
 
 def _documented(
@@ -414,15 +432,14 @@ def _key(document: Document) -> tuple[str, str]:
     return document.ror_id, document.name
 
 
-def _counted(documents: Collection[Document]) -> Iterator[Document]:
-    """The documents, each with the number of organisations that have its name."""
-    bearers = _bearers(documents)
-    for document in documents:
-        yield replace(document, namesakes=len(bearers[_folded(document.name)]))
+def _folded(name: str, its_words: Sequence[str] | None = None) -> str:
+    """The words of a name as one string; a name without a word is its own."""
+    return " ".join(words(name) if its_words is None else its_words) or name
 
 
-def _folded(name: str) -> str:
-    return " ".join(words(name)) or name
+def _with_namesakes(document: Document, namesakes: int) -> Document:
+    # Most names are unique, and a copy takes longer than a comparison.
+    return document if document.namesakes == namesakes else replace(document, namesakes=namesakes)
 
 
 def _translated(

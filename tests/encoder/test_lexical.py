@@ -1,3 +1,5 @@
+from collections.abc import Collection, Mapping
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,8 +7,10 @@ from hypothesis import strategies as st
 
 from resolver.encoder.lexical import (
     SHARE,
+    SparseVector,
     Term,
-    document_vector,
+    document_vectors,
+    in_order,
     query_vector,
     terms,
 )
@@ -23,7 +27,16 @@ NAMES = [
     "東京大学医学部附属病院",
     "MIT",
 ]
-WEIGHTS = counted(terms(name) for name in NAMES).idf(set().union(*map(terms, NAMES)))
+STATISTICS = counted([in_order(terms(name)) for name in NAMES])
+
+
+def vector_of(
+    found: Collection[int],
+    guessed: Mapping[int, float] | None = None,
+    identifiers: tuple[str, ...] = (),
+) -> SparseVector:
+    (vector,) = document_vectors([in_order(found)], [guessed or {}], [identifiers], STATISTICS.idf)
+    return vector
 
 
 def best(affiliation: str) -> str:
@@ -31,7 +44,7 @@ def best(affiliation: str) -> str:
     query = set(query_vector(affiliation).indices.tolist())
 
     def score(name: str) -> float:
-        vector = document_vector(terms(name), WEIGHTS)
+        vector = vector_of(terms(name))
         pairs = zip(vector.indices.tolist(), vector.values.tolist(), strict=True)
         return sum(value for term, value in pairs if term in query)
 
@@ -72,8 +85,11 @@ def test_terms_say_what_they_are(text: str, kinds: list[Term]) -> None:
 
 def test_weights_follow_the_formula() -> None:
     document = terms("of Bonn")
-    vector = document_vector(document, WEIGHTS)
-    squares = {term: SHARE[Term(term & 3)] * WEIGHTS[term] ** 2 for term in document}
+    vector = vector_of(document)
+    weights = dict(
+        zip(vector.indices.tolist(), STATISTICS.idf(vector.indices).tolist(), strict=True)
+    )
+    squares = {term: SHARE[Term(term & 3)] * weights[term] ** 2 for term in document}
     norm = sum(squares.values()) ** 0.75
     for term, value in zip(vector.indices.tolist(), vector.values.tolist(), strict=True):
         assert value == pytest.approx(squares[term] / norm, rel=1e-6)
@@ -88,16 +104,32 @@ def test_vectors_are_what_qdrant_takes(text: str) -> None:
     assert len(query) == len(query.values) == len(terms(text))
 
 
+def test_a_vector_does_not_depend_on_the_names_beside_it() -> None:
+    found = [in_order(terms(name)) for name in ("", *NAMES)]
+    guesses = [
+        {},
+        {8: 0.5, 96: 0.25, **dict.fromkeys(terms(NAMES[0]), 0.5)},
+        *({} for _ in NAMES[1:]),
+    ]
+    identifiers = [("domain:a.org",), (), *(("ror:05a28rw58", "domain:b.org") for _ in NAMES[1:])]
+    together = document_vectors(found, guesses, identifiers, STATISTICS.idf)
+    assert len(together) == len(found)
+    for vector, *its_own in zip(together, found, guesses, identifiers, strict=True):
+        alone = vector_of(*its_own)
+        assert vector.indices.tolist() == alone.indices.tolist()
+        assert vector.values.tobytes() == alone.values.tobytes()
+        assert (np.diff(vector.indices.astype(np.int64)) > 0).all()
+    assert together[1].indices.tolist() == sorted(terms(NAMES[0]) | {8, 96})
+
+
 @given(st.permutations(sorted(terms(NAMES[5]))))
 def test_the_order_of_terms_does_not_matter(order: list[int]) -> None:
     guessed = dict.fromkeys(order[:7], 0.5)
-    whole, backwards = set(order[7:]), {term: WEIGHTS[term] for term in reversed(order)}
-    one = document_vector(whole, WEIGHTS, guessed)
-    other = document_vector(whole, backwards, dict(reversed(guessed.items())))
+    one = vector_of(order[7:], guessed)
+    other = vector_of(set(order[7:]), dict(reversed(guessed.items())))
     assert one.indices.tolist() == other.indices.tolist()
     assert one.values.tobytes() == other.values.tobytes()
 
 
-def test_a_term_without_idf_is_an_error_not_a_zero() -> None:
-    with pytest.raises(KeyError):
-        document_vector(terms("unheard of"), {})
+def test_there_may_be_no_name() -> None:
+    assert document_vectors([], [], [], STATISTICS.idf) == []

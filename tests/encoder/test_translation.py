@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resolver.encoder.lexical import document_vector, query_vector, terms
+from resolver.encoder.lexical import document_vectors, in_order, query_vector, terms
 from resolver.encoder.statistics import counted
 from resolver.encoder.translation import LEAST_ORGANISATIONS, Translation, learn
 from resolver.registry.document import Document
@@ -72,9 +72,9 @@ def test_a_translated_name_is_found_and_its_own_script_scores_as_before(
     shown = document("new", "Busan Library")
     texts = ["Busan Library", "서울대학교", "부산도서관"]
     known = learnt.terms([shown])
-    weights = counted(terms(text) for text in texts).idf(terms(shown.name) | known.keys())
-    plain = document_vector(terms(shown.name), weights)
-    both = document_vector(terms(shown.name), weights, known)
+    statistics = counted([in_order(terms(text)) for text in texts])
+    name = in_order(terms(shown.name))
+    plain, both = document_vectors([name] * 2, [{}, known], [()] * 2, statistics.idf)
 
     def score(text: str, vector: object) -> float:
         query = dict.fromkeys(query_vector(text).indices.tolist(), 1.0)

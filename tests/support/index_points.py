@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from resolver.encoder.lexical import terms
+from resolver.encoder.lexical import in_order, terms
 from resolver.encoder.statistics import Statistics, counted
 from resolver.index import Manifest, Point
 from resolver.registry.document import FORM, Document
@@ -51,7 +51,7 @@ def points_of(documents: Sequence[Document]) -> list[Point]:
 
 
 def statistics_of(documents: Sequence[Document]) -> Statistics:
-    return counted(terms(document.name) for document in documents)
+    return counted([in_order(terms(document.name)) for document in documents])
 
 
 def manifest_of(version: str, made_of: Sequence[Point], /, **changes: object) -> Manifest:
