@@ -43,15 +43,21 @@ class Translation:
 
         Empty when it has a name in every script of its country, or none in Latin.
         """
-        present = {script(document.name) for document in names}
-        found: dict[int, float] = {}
         country = names[0].country_code
+        lexicons = {
+            written: lexicon
+            for (code, written), lexicon in self.lexicons.items()
+            if code == country
+        }
+        found: dict[int, float] = {}
+        if not lexicons:  # for most countries
+            return found
+        present = {script(document.name) for document in names}
         latin = words(names[0].display_name)
-        for (code, written), lexicon in self.lexicons.items():
-            if code == country and written not in present:
-                for word in latin:
-                    for term, share in lexicon.get(word, {}).items():
-                        found[term] = max(share, found.get(term, 0.0))
+        for written in lexicons.keys() - present:
+            for word in latin:
+                for term, share in lexicons[written].get(word, {}).items():
+                    found[term] = max(share, found.get(term, 0.0))
         return found
 
 
@@ -62,20 +68,19 @@ def learn(organisations: Iterable[Sequence[Document]]) -> Translation:
     terms_seen: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
     pairs: Counter[tuple[str, str]] = Counter()
     for names in organisations:
-        latin = {
-            word
-            for d in names
-            if not d.is_acronym and script(d.name) == LATIN
-            for word in words(d.name)
-        }
         country = names[0].country_code
-        if not latin or not country:
+        scripts = [script(document.name) for document in names]
+        if not country or not set(scripts) - {LATIN, ""}:  # most organisations
             continue
+        latin: set[str] = set()
         native: dict[str, set[int]] = defaultdict(set)
-        for document in names:
-            written = script(document.name)
-            if written and written != LATIN:
+        for document, written in zip(names, scripts, strict=True):
+            if written == LATIN and not document.is_acronym:
+                latin.update(words(document.name))
+            elif written and written != LATIN:
                 native[written] |= {t for t in terms(document.name) if kind(t) in _KINDS}
+        if not latin:
+            continue
         for written, found in native.items():
             key = (country, written)
             pairs[key] += 1
