@@ -8,6 +8,7 @@ affiliations, where the words decide and their order hardly does (S. Tulkens & T
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ class StaticEncoder:
 
     def _means(self, ids: Sequence[Sequence[int]]) -> DenseVectors:
         lengths = np.array([len(text) for text in ids])
-        flat = np.fromiter((token for text in ids for token in text), np.int64, lengths.sum())
+        flat = np.fromiter(chain.from_iterable(ids), np.int64, lengths.sum())
         sums = np.zeros((len(ids), self.dimension), np.float32)
         if len(flat):
             tokens = self._table[flat] * self._scales[flat, None]

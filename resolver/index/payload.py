@@ -312,6 +312,8 @@ def check_points(points: Sequence[Point], *, dimension: int) -> None:
     Raises:
         IndexProblem: names the document.
     """
+    if _are_sound(points, dimension):
+        return
     for point in points:
         name = f"{point.document.ror_id} {point.document.name!r}"
         if not _NUMBER.fullmatch(point.document.ror_id):
@@ -319,6 +321,16 @@ def check_points(points: Sequence[Point], *, dimension: int) -> None:
         _check_dense(point.dense, dimension, name)
         if not np.isfinite(point.sparse.values).all():
             raise IndexProblem(f"{name}: sparse vector: not finite")
+
+
+def _are_sound(points: Sequence[Point], dimension: int) -> bool:
+    """Whether no point is to be refused: all at once, in a tenth of the time."""
+    return not points or (
+        all(_NUMBER.fullmatch(point.document.ror_id) for point in points)
+        and all(point.dense.shape == (dimension,) for point in points)
+        and bool(np.isfinite(np.concatenate([point.dense for point in points])).all())
+        and bool(np.isfinite(np.concatenate([point.sparse.values for point in points])).all())
+    )
 
 
 def _check_dense(vector: np.ndarray[Any, Any], dimension: int, what: str) -> None:
