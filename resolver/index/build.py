@@ -12,6 +12,7 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -380,17 +381,25 @@ def _write(
     progress: Progress | None,
     batch: int,
 ) -> None:
-    for start in range(0, len(indexed), batch):
-        if progress:
-            progress(start, len(indexed))
-        part = indexed[start : start + batch]
-        dense = encoder.encode_documents([document.dense_text for document in part])
-        sparse = statistics.vectors(
-            part,
-            [translated.get(_key(document), {}) for document in part],
-            names=names[start : start + batch],
-        )
-        writer.add([Point(*point) for point in zip(part, dense, sparse, strict=True)])
+    with ThreadPoolExecutor(1, thread_name_prefix="index") as thread:
+        writing: Future[None] | None = None
+        for start in range(0, len(indexed), batch):
+            if progress:
+                progress(start, len(indexed))
+            part = indexed[start : start + batch]
+            dense = encoder.encode_documents([document.dense_text for document in part])
+            sparse = statistics.vectors(
+                part,
+                [translated.get(_key(document), {}) for document in part],
+                names=names[start : start + batch],
+            )
+            points = [Point(*point) for point in zip(part, dense, sparse, strict=True)]
+            # One batch is made while the one before is written.
+            if writing:
+                writing.result()
+            writing = thread.submit(writer.add, points)
+        if writing:
+            writing.result()
     if progress:
         progress(len(indexed), len(indexed))
 

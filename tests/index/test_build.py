@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Semaphore
 
 import pytest
 from support.hashing_encoder import HashingEncoder
@@ -13,9 +14,9 @@ from support.searching import search
 
 from resolver.encoder.lexical import query_vector
 from resolver.errors import IndexMismatch, IndexProblem
-from resolver.index import Manifest
+from resolver.index import Manifest, Point
 from resolver.index.build import build, require_fresh
-from resolver.index.embedded import EmbeddedStore
+from resolver.index.embedded import EmbeddedStore, EmbeddedWriter
 from resolver.registry.document import FORM
 from resolver.registry.organisation import Name, NameKind, Organisation, OrganisationStatus, Place
 
@@ -183,6 +184,42 @@ def test_a_failed_build_changes_nothing(store: EmbeddedStore, tmp_path: Path) ->
     assert store.active() == first
     assert store.versions() == [first]
     assert [path.name for path in (tmp_path / "index" / "versions").iterdir()] == [first.version]
+
+
+def test_a_write_that_fails_ends_the_build(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+
+    def add(_writer: EmbeddedWriter, points: Sequence[Point]) -> None:
+        written.append(len(points))
+        raise IndexProblem("not written")
+
+    monkeypatch.setattr(EmbeddedWriter, "add", add)
+    with pytest.raises(IndexProblem, match="not written"):
+        built(store, batch=1)
+    assert (written, store.versions()) == ([1], [])
+
+
+def test_a_batch_is_made_while_the_one_before_is_written(
+    store: EmbeddedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Semaphore(0)
+    write = EmbeddedWriter.add
+
+    class Encoder(HashingEncoder):
+        def encode_documents(self, texts):  # type: ignore[no-untyped-def]
+            made.release()
+            return super().encode_documents(texts)
+
+    def add(writer: EmbeddedWriter, points: Sequence[Point]) -> None:
+        # This batch and the next one, but for the last.
+        assert len(points) < 2 or (made.acquire(timeout=30) and made.acquire(timeout=30))
+        made.release()
+        write(writer, points)
+
+    monkeypatch.setattr(EmbeddedWriter, "add", add)
+    assert built(store, encoder=Encoder(), batch=2).points == 5
 
 
 def test_the_garbage_collector_is_on_again_after_a_build(store: EmbeddedStore) -> None:
