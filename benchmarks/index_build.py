@@ -93,7 +93,7 @@ def build_search(home: Path, _path: Path, _derived: bool) -> dict[str, Any]:
 def build_index(home: Path, _path: Path, derived: bool) -> dict[str, Any]:
     settings = embedded(home, None)
     with Installation(settings) as installation:
-        # Both are opened when they are asked for: Postgres is to run before it is measured.
+        # Both are opened when they are first used: Postgres is to run before it is measured.
         engine, store = installation.engine, installation.store
         releases.require_release(engine)
         encoder = parts.load_encoder(settings)
@@ -103,11 +103,10 @@ def build_index(home: Path, _path: Path, derived: bool) -> dict[str, Any]:
                 if active is None or active.version != manifest.version:
                     store.drop(manifest.version)
         with measured(settings) as figures:
-            manifest = index_release(
-                installation, encoder, full=not derived, again=not derived
-            ).manifest
-        if bool(manifest.derived_from) is not derived:
-            sys.exit(f"{manifest.version} is derived from {manifest.derived_from or 'nothing'}")
+            indexed = index_release(installation, encoder, full=not derived, again=not derived)
+        manifest = indexed.manifest
+        if not indexed.made or bool(manifest.derived_from) is not derived:
+            sys.exit(f"{manifest.version} was not made as asked: begin with another --home")
         if not derived:
             store.activate(manifest.version)
     what = f"{manifest.organisations:,} organisations, {manifest.points:,} names"

@@ -52,8 +52,8 @@ Names = tuple[str, OrganisationStatus, Sequence[str]]
 def _uncollected() -> Iterator[None]:
     """Python's garbage collector is off meanwhile.
 
-    It would go through all documents again and again, which takes a quarter of a build, and find
-    nothing: there are no cycles among them.
+    It would go through all documents again and again, for seconds, and find nothing: there are no
+    cycles among them.
     """
     was_on = gc.isenabled()
     gc.disable()
