@@ -14,7 +14,6 @@ import orjson
 import typer
 from rich.text import Text
 
-from resolver.cli.outcomes import as_object, linked_organisations
 from resolver.cli.policy_options import Choices, policy_options
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, progress
@@ -25,6 +24,7 @@ from resolver.errors import SettingsError
 from resolver.evaluation.comparison import Comparison, Difference
 from resolver.evaluation.comparison import compare as compare_outcomes
 from resolver.matching.outcome import Outcome
+from resolver.matching.outcome_object import as_object, linked_organisations
 from resolver.registry.document import Document
 from resolver.service.installation import Installation
 from resolver.service.service import open_version

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import date
 from typing import Annotated
 
@@ -17,17 +14,17 @@ from rich.padding import Padding
 from rich.rule import Rule
 from rich.text import Text
 
-from resolver.cli.outcomes import REASONS, as_object, linked_organisations
 from resolver.cli.policy_options import Choices, policy_options
 from resolver.cli.tables import Table
 from resolver.cli.terminal import console, write_json
 from resolver.database import overrides as stored
-from resolver.matching import statement
-from resolver.matching.decision import ELSEWHERE, Decision, Fate, Scored, decisions
+from resolver.matching import explanation
+from resolver.matching.decision import Decision, Fate, Scored, decisions
+from resolver.matching.explanation import ExplainedCandidate
 from resolver.matching.matcher import Judgement
-from resolver.matching.outcome import OverrideNote, Reason
+from resolver.matching.outcome import CountryAgreement, OverrideNote, Reason
+from resolver.matching.outcome_object import linked_organisations
 from resolver.matching.override import Override, affirmed, names_none
-from resolver.matching.place import NamedPlaces, place_names
 from resolver.matching.policy import Policy
 from resolver.matching.statement import JudgedStatement
 from resolver.registry.document import Document
@@ -35,11 +32,8 @@ from resolver.registry.identifier import identifiers_in
 from resolver.service import embedded
 from resolver.service.installation import Installation
 from resolver.settings import Settings, load_settings
-from resolver.text.affiliation import MAX_CHARACTERS, Affiliation, unescaped
-from resolver.text.damage import respaced, restored
+from resolver.text.affiliation import Affiliation
 from resolver.text.parts import Part, PartKind
-from resolver.text.text import registry_text
-from resolver.text.words import fold
 
 WEIGHED_SHOWN = 8
 """Kinds of evidence shown for a candidate; the rest is summed."""
@@ -64,14 +58,13 @@ STEPS = {
 }
 """What became of a candidate, in a table's words."""
 
-SAID = {
-    Fate.NOT_ADMITTED: "of a type or in a country that was excluded",
-    Fate.ONLY_PLACES: "the text names places and nothing else",
-    Fate.ONLY_ROLES: "the text names roles of persons and nothing else",
-    Fate.OTHER_COUNTRY: "the text names another country, and nothing of its place",
-    Fate.BEYOND_MAX_LINKS: "there are as many links as were asked for",
+MEANS = {
+    Reason.NOT_ADMITTED: "--types, --countries",
+    Reason.BELOW_THRESHOLD: "--accept-probability",
+    Reason.NOT_IN_REGISTRY: "`resolver unmatched` lists what it lacks",
+    Reason.OVERRIDDEN: "`resolver override remove`",
 }
-"""The same in a sentence, where it takes no rival to say."""
+"""How a command gives what a link would take, by the reason for none."""
 
 COLOURS = {
     PartKind.ORGANISATION: "green",
@@ -108,7 +101,8 @@ def explain(
         (judgement,) = matcher.judgements([read], overrides=overrides)
         if as_json:
             organisations = linked_organisations(matcher.recall.index, [judgement.outcome])
-            write_json(story(judgement, matcher.policy, organisations))
+            whole = explanation.as_object(judgement, matcher.policy, organisations)
+            write_json(whole | {"would_change": would_change(judgement, matcher.policy)})
         else:
             tell(judgement, matcher.policy, console, shown=candidates)
 
@@ -121,105 +115,8 @@ def stored_overrides(settings: Settings, text: str) -> dict[str, list[Override]]
         return stored.applying(installation.engine, [text])
 
 
-def changes(raw: str) -> list[str]:
-    """What normalisation did to a text, in words."""
-    # What is longer was not read.
-    raw = raw[: MAX_CHARACTERS + 1]
-    plain = unescaped(raw)
-    mended = restored(plain)
-    categories = {unicodedata.category(character) for character in raw}
-    found = {
-        "HTML entities resolved": plain != raw,
-        "tags removed": bool(re.search(r"</?[A-Za-z][^<>]{0,200}>", mended)),
-        "damage mended": mended != plain or respaced(plain) != plain,
-        "compatibility characters folded": not unicodedata.is_normalized("NFKC", mended),
-        "invisible characters removed": "Cf" in categories,
-        "control characters replaced": any(
-            unicodedata.category(c) == "Cc" and not c.isspace() for c in raw
-        ),
-        "broken characters replaced": "Cs" in categories,
-        "white space made single": bool(re.search(r"\s\s|[^\S ]|^\s|\s$", raw)),
-    }
-    return [change for change, made in found.items() if made]
-
-
-def story(
-    judgement: Judgement, policy: Policy, organisations: Mapping[str, Document]
-) -> dict[str, object]:
-    """The JSON form: all that `tell` shows, of all candidates."""
-    raw = judgement.outcome.affiliation
-    affiliation = judgement.affiliation
-    documents = [s.document for s in judgement.scored]
-    return {
-        **as_object(judgement.outcome, organisations),
-        "normalised": affiliation.text,
-        "changes": changes(raw),
-        "statements": [
-            {
-                "text": judged.affiliation.text,
-                "start": judged.start,
-                "segments": list(judged.affiliation.searched),
-            }
-            for judged in judgement.statements
-        ],
-        "identifiers": sorted(identifiers_in(affiliation.text)),
-        "parts": [asdict(part) for part in affiliation.parts(place_names(documents))],
-        "policy": policy.as_object(),
-        "said": [asdict(override) for override in judgement.overrides],
-        "candidates": [
-            candidate
-            for number, judged in enumerate(judgement.statements, start=1)
-            for candidate in _candidates_of(judged, number, policy)
-        ],
-        "would_change": would_change(judgement, policy),
-    }
-
-
-def _candidates_of(
-    judged: JudgedStatement, number: int, policy: Policy
-) -> Iterator[dict[str, object]]:
-    """The candidates of a statement, which is the `number`th from 1, in the first stage's order."""
-    affiliation = judged.affiliation
-    places = NamedPlaces.of(affiliation, [s.document for s in judged.scored])
-    steps = {d.ror_id: d for d in decisions(affiliation, judged.scored, policy)}
-    scored = {s.ror_id: s for s in judged.scored}
-    for rank, candidate in enumerate(judged.candidates, start=1):
-        yield {
-            "statement": number,
-            "ror_id": candidate.ror_id,
-            "name": candidate.document.display_name,
-            "matched_name": candidate.document.name,
-            "city": candidate.document.city,
-            "country_code": candidate.document.country_code,
-            "first_stage_rank": rank,
-            "sparse": candidate.sparse.score if candidate.sparse else None,
-            "dense": candidate.dense.score if candidate.dense else None,
-            **(
-                _judged(affiliation, places, scored[candidate.ror_id], steps[candidate.ror_id])
-                if candidate.ror_id in scored
-                else {}
-            ),
-        }
-
-
-def _judged(
-    affiliation: Affiliation, places: NamedPlaces, s: Scored, decision: Decision
-) -> dict[str, object]:
-    matched = affiliation.matched(registry_text(s.document.name))
-    return {
-        "score": s.score,
-        "probability": s.probability,
-        "text_share": _share(affiliation, s.document),
-        "country": places.country(s.document, matched),
-        "city_named": places.city(s.document),
-        "weighed": dict(s.weighed),
-        "step": decision.fate,
-        "rival": decision.rival,
-    }
-
-
 def tell(judgement: Judgement, policy: Policy, console: Console, *, shown: int = 10) -> None:
-    """Print the story for a person."""
+    """Print the explanation for a person."""
     raw, affiliation = judgement.outcome.affiliation, judgement.affiliation
     console.print(_section("The text"))
     console.print(_links_in(judgement) if affiliation.text else Text(repr(raw[:200])))
@@ -232,23 +129,30 @@ def tell(judgement: Judgement, policy: Policy, console: Console, *, shown: int =
         console.print(_section("Curators' decisions"))
         for override in judgement.overrides:
             console.print(Padding.indent(_decided_by(override), 2))
+    explained = explanation.candidates(judgement, policy)
     for number, judged in enumerate(judgement.statements, start=1):
         if len(judgement.statements) > 1:
             console.print(_section(f"Statement {number}"))
             console.print(judged.affiliation.text, markup=False, highlight=False)
         if judged.candidates:
-            _tell_statement(judged, judgement, policy, console, shown)
+            of_statement = {c.ror_id: c for c in explained if c.statement == number}
+            _tell_statement(judged, of_statement, judgement, policy, console, shown)
     console.print(_section("The answer"))
     for answer in _answer(judgement, policy):
         console.print(Padding.indent(answer, 2))
 
 
 def _tell_statement(
-    judged: JudgedStatement, judgement: Judgement, policy: Policy, console: Console, shown: int
+    judged: JudgedStatement,
+    explained: Mapping[str, ExplainedCandidate],
+    judgement: Judgement,
+    policy: Policy,
+    console: Console,
+    shown: int,
 ) -> None:
     found = decisions(judged.affiliation, judged.scored, policy)
     console.print(_section("Candidates"))
-    console.print(_candidates(judged, found, shown))
+    console.print(_candidates(judged, explained, found, shown))
     if compared := _compared(found):
         console.print(_section("What weighed how much"))
         console.print(_weighed(compared))
@@ -258,40 +162,17 @@ def _tell_statement(
 
 
 def would_change(judgement: Judgement, policy: Policy) -> str | None:
-    """What would have to be otherwise for a link; None for a linked affiliation."""
-    reason = judgement.outcome.reason
-    best = next(
-        (
-            decision.scored
-            for decision in statement.decisions(judgement.statements, policy)
-            if decision.fate in {Fate.BELOW_THRESHOLD, *ELSEWHERE}
-        ),
-        None,
-    )
-    nearest = f"{best.document.display_name} ({best.probability:.2f})" if best else ""
-    match reason:
-        case None:
-            return None
-        case Reason.EMPTY | Reason.TOO_LONG:
-            return f"a text of 1 to {MAX_CHARACTERS:,} characters"
-        case Reason.PLACE_ONLY | Reason.PERSON_OR_NOISE:
-            return "the name of an organisation"
-        case Reason.DEPARTMENT_ONLY:
-            return "the name of the organisation that the department is part of"
-        case Reason.NOT_ADMITTED:
-            return "other types or countries to link (--types, --countries)"
-        case Reason.AMBIGUOUS:
-            rivals = _rivals(judgement, policy)
-            return "a place that tells which: " + "; ".join(
-                f"{s.document.display_name} ({_place(s.document)})" for s in rivals
-            )
-        case Reason.OVERRIDDEN:
-            return "the end of the override (`resolver override remove`)"
-        case Reason.BELOW_THRESHOLD:
-            return f"a fuller name, or a lower threshold (--accept-probability); nearest: {nearest}"
-        case Reason.NOT_IN_REGISTRY:
-            known = f" (nearest: {nearest})" if nearest else ""
-            return f"a record in the registry{known}; `resolver unmatched` lists what it lacks"
+    """What a link would take, with the options and commands for it; None for a linked
+    affiliation."""
+    wanted = explanation.remedy(judgement, policy)
+    if wanted is None:
+        return None
+    means = f" ({MEANS[wanted.reason]})" if wanted.reason in MEANS else ""
+    if wanted.reason is Reason.AMBIGUOUS:
+        named = [f"{s.document.display_name} ({_place(s.document)})" for s in wanted.organisations]
+        return f"{wanted}{means}: {'; '.join(named)}"
+    nearest = [f"{s.document.display_name} ({s.probability:.2f})" for s in wanted.organisations]
+    return f"{wanted}{means}" + "".join(f"; nearest: {near}" for near in nearest)
 
 
 def _section(title: str) -> Group:
@@ -302,7 +183,7 @@ def _section(title: str) -> Group:
 def _links_in(judgement: Judgement) -> Text:
     """The text in the colours of its parts, with what was linked underlined."""
     shown = Text(judgement.affiliation.text)
-    for part in _parts(judgement):
+    for part in explanation.parts(judgement):
         shown.stylize(COLOURS[part.kind], part.start, part.end)
     for link in judgement.outcome.links:
         if link.evidence and link.evidence.text:
@@ -310,17 +191,13 @@ def _links_in(judgement: Judgement) -> Text:
     return shown
 
 
-def _parts(judgement: Judgement) -> list[Part]:
-    return judgement.affiliation.parts(place_names(s.document for s in judgement.scored))
-
-
 def _about_text(raw: str, judgement: Judgement) -> Iterator[tuple[str, Text]]:
-    if changed := changes(raw):
+    if changed := explanation.changes(raw):
         yield "changed", Text(", ".join(changed))
     affiliation = judgement.affiliation
     if affiliation.refused:
         return
-    yield "reads as", _reading(_parts(judgement))
+    yield "reads as", _reading(explanation.parts(judgement))
     searched = [
         part
         for judged in judgement.statements
@@ -357,9 +234,12 @@ def _who(author: str, day: date | None, note: str) -> str:
     return f"{said_on}: {note}" if note else said_on
 
 
-def _candidates(judged: JudgedStatement, found: Sequence[Decision], shown: int) -> RenderableType:
-    places = NamedPlaces.of(judged.affiliation, (s.document for s in judged.scored))
-    ranks = {c.ror_id: rank for rank, c in enumerate(judged.candidates, start=1)}
+def _candidates(
+    judged: JudgedStatement,
+    explained: Mapping[str, ExplainedCandidate],
+    found: Sequence[Decision],
+    shown: int,
+) -> RenderableType:
     table = Table()
     for name in ("1st", "words", "sense", "logit", "prob."):
         table.add_column(name, justify="right")
@@ -368,19 +248,20 @@ def _candidates(judged: JudgedStatement, found: Sequence[Decision], shown: int) 
     for decision in found[:shown]:
         s = decision.scored
         candidate, document = s.candidate, s.document
+        known = explained[decision.ror_id]
         is_linked = decision.fate is Fate.LINKED
         shown_name = Text(document.display_name, style="bold" if is_linked else "")
         if document.name != document.display_name:
             shown_name.append(f" as “{document.name}”", style="not bold dim")
         table.add_row(
-            str(ranks.get(candidate.ror_id, "–")),
+            str(known.rank),
             _score(candidate.sparse.score if candidate.sparse else None),
             _score(candidate.dense.score if candidate.dense else None),
             f"{s.score:.1f}",
             Text(f"{s.probability:.3f}", style=_shade(s.probability)),
             shown_name.append(f" {candidate.ror_id}", style="not bold dim"),
-            _marked_place(places, judged.affiliation, document),
-            _meter(_share(judged.affiliation, document)),
+            _marked_place(known),
+            _meter(known.text_share),
             Text(STEPS[decision.fate], style="green" if is_linked else "dim"),
         )
     notes = [
@@ -394,20 +275,19 @@ def _candidates(judged: JudgedStatement, found: Sequence[Decision], shown: int) 
     return Group(table, *(Padding.indent(Text(note, style="dim"), 2) for note in notes))
 
 
-def _marked_place(places: NamedPlaces, affiliation: Affiliation, document: Document) -> Text:
-    shown = Text()
-    matched = affiliation.matched(registry_text(document.name))
+def _marked_place(explained: ExplainedCandidate) -> Text:
+    shown, document = Text(), explained.candidate.document
     if document.city:
         shown.append(document.city)
-        if places.city(document):
+        if explained.city_named:
             shown.append("✓", style="green")
         shown.append(" ")
     if document.country_code:
         shown.append(document.country_code)
-        match places.country(document, matched):
-            case "named":
+        match explained.country:
+            case CountryAgreement.NAMED:
                 shown.append("✓", style="green")
-            case "other_named":
+            case CountryAgreement.OTHER_NAMED:
                 shown.append("✗", style="red")
     return shown
 
@@ -482,7 +362,7 @@ def _steps(
             case Fate.NAMESAKE_PLACED:
                 said.append(Text(f": the text names the place of {rival}", style="not bold yellow"))
             case step:
-                said.append(Text(f": {SAID[step]}", style="not bold yellow"))
+                said.append(Text(f": {explanation.FATES[step]}", style="not bold yellow"))
         yield said
     if affirmed(judgement.overrides) or names_none(judgement.overrides):
         yield Text("none of this counts: a curator decided", style="yellow")
@@ -509,7 +389,9 @@ def _answer(judgement: Judgement, policy: Policy) -> Iterator[Text]:
                 rival = f"{evidence.runner_up_name} ({evidence.runner_up})"
                 yield Text(f"  runner-up {rival}, {evidence.margin:.3f} behind", style="dim")
     if reason := judgement.outcome.reason:
-        yield Text("no match ", style="yellow").append(f"{reason}: {REASONS[reason]}", "default")
+        yield Text("no match ", style="yellow").append(
+            f"{reason}: {explanation.REASONS[reason]}", "default"
+        )
         yield Text(f"a link would take {would_change(judgement, policy)}", style="dim")
 
 
@@ -517,25 +399,8 @@ def _noted(override: OverrideNote) -> str:
     return _who(override.author, override.date, override.note)
 
 
-def _rivals(judgement: Judgement, policy: Policy) -> list[Scored]:
-    """Those that are tied, else the most probable one and its namesakes."""
-    found = statement.decisions(judgement.statements, policy)
-    by_id = {decision.ror_id: decision.scored for decision in found}
-    for decision in found:
-        if decision.fate is Fate.TIED and decision.rival in by_id:
-            return [decision.scored, by_id[decision.rival]]
-    best = fold(found[0].scored.document.name)
-    return [v.scored for v in found if fold(v.scored.document.name) == best]
-
-
 def _place(document: Document) -> str:
     return ", ".join(part for part in (document.city, document.country) if part) or "place unknown"
-
-
-def _share(affiliation: Affiliation, document: Document) -> float:
-    """Share of the text's words that match a name."""
-    matched = affiliation.matched(registry_text(document.name))
-    return len(matched) / len(affiliation.units) if affiliation.units else 0.0
 
 
 def _log_odds(probability: float) -> float:

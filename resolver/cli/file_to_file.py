@@ -14,13 +14,13 @@ from resolver.cli import completed_files
 from resolver.cli.affiliation_files import Refusals
 from resolver.cli.answer_store import Answer, AnswerStore
 from resolver.cli.completed_files import InputColumns
-from resolver.cli.outcomes import linked_organisations, place_of
 from resolver.cli.terminal import progress, say
 from resolver.disk import writing
 from resolver.errors import SettingsError
 from resolver.intake.whole_rows import RowFile, WholeRow
 from resolver.matching.judge_file import fingerprint
 from resolver.matching.matcher import Matcher
+from resolver.matching.outcome_object import linked_organisations, place_of
 from resolver.service.version import FORMS
 
 BATCH = 256

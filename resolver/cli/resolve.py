@@ -21,7 +21,7 @@ from resolver.cli.affiliation_files import (
     SourceColumn,
 )
 from resolver.cli.file_to_file import FileToFile, require_input
-from resolver.cli.outcomes import as_object, for_a_person, linked_organisations
+from resolver.cli.outcomes import for_a_person
 from resolver.cli.policy_options import Choices, policy_options
 from resolver.cli.terminal import console, say, write_json
 from resolver.errors import SettingsError
@@ -29,6 +29,7 @@ from resolver.intake import whole_rows
 from resolver.intake.columns import Columns
 from resolver.intake.format import Format
 from resolver.intake.record import AssertedRecord, SourceRecord
+from resolver.matching.outcome_object import as_object, linked_organisations
 from resolver.service.installation import Installation
 from resolver.settings import load_settings
 

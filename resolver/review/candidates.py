@@ -3,18 +3,16 @@ candidates with what speaks for and against each."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from resolver.doors.matching import Answered
+from resolver.matching import explanation
 from resolver.matching.decision import Decision, Fate, Scored
-from resolver.matching.decision import decisions as decisions_of
 from resolver.matching.evidence import FEATURES
+from resolver.matching.explanation import ExplainedCandidate
 from resolver.matching.outcome import CountryAgreement, Link, Reason
-from resolver.matching.place import NamedPlaces, place_names
-from resolver.matching.statement import JudgedStatement
 from resolver.registry.organisation import (
     NameKind,
     Organisation,
@@ -23,8 +21,6 @@ from resolver.registry.organisation import (
     RelationKind,
 )
 from resolver.registry.ror_id import ROR_URL
-from resolver.text.text import registry_text
-from resolver.text.words import CJK
 
 MOST_CANDIDATES = 9
 """Candidates that are shown: there is a key for each."""
@@ -38,33 +34,6 @@ MOST_WEIGHED = 6
 """Kinds of evidence shown of a candidate, those of the largest effect."""
 
 MOST_PARENTS = 2
-
-FATES = {
-    Fate.NOT_ADMITTED: "of a type or in a country that the policy leaves out",
-    Fate.BELOW_THRESHOLD: "not probable enough",
-    Fate.ONLY_PLACES: "the string names places and nothing else",
-    Fate.ONLY_ROLES: "the string names roles of persons and nothing else",
-    Fate.OTHER_COUNTRY: "the string names another country",
-    Fate.WORDS_CLAIMED: "its words belong to {rival}",
-    Fate.NAMESAKE_PLACED: "the string names the place of its namesake {rival}",
-    Fate.TIED: "exactly as good as {rival}",
-    Fate.BEYOND_MAX_LINKS: "there are as many links as the policy allows",
-}
-"""Why a candidate is not linked."""
-
-REASONS = {
-    Reason.EMPTY: "there is no text",
-    Reason.TOO_LONG: "the text is too long for an affiliation",
-    Reason.PLACE_ONLY: "it names only places",
-    Reason.PERSON_OR_NOISE: "it names persons or roles, or is a remark or a number",
-    Reason.DEPARTMENT_ONLY: "it names a department, but not what that is part of",
-    Reason.NOT_IN_REGISTRY: "the registry has no organisation like this",
-    Reason.AMBIGUOUS: "several organisations fit equally well, and nothing tells them apart",
-    Reason.NOT_ADMITTED: "its organisation is of a type or in a country that the policy leaves out",
-    Reason.BELOW_THRESHOLD: "an organisation is similar, but not probable enough",
-    Reason.OVERRIDDEN: "a curator decided that it is not what it would be linked to",
-}
-"""Why there is no link, in words that need no knowledge of this program."""
 
 EVIDENCE = {feature.name: feature.says.replace("`", "") for feature in FEATURES}
 """What each kind of evidence is."""
@@ -187,18 +156,6 @@ class Shown:
         return [candidate for candidate in self.candidates if candidate.improbable]
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """A candidate with the statement that it was judged in."""
-
-    decision: Decision
-    statement: JudgedStatement
-
-    @property
-    def scored(self) -> Scored:
-        return self.decision.scored
-
-
 def organisations_of(answered: Answered) -> set[str]:
     """The organisations that `shown` describes, by ROR id."""
     return {link.ror_id for link in answered.outcome.links} | {
@@ -227,61 +184,63 @@ def shown(
     """
     judged = _judged(answered)
     links = {link.ror_id: link for link in answered.outcome.links}
-    ranked = sorted(judged.values(), key=lambda j: -j.scored.probability)
+    ranked = sorted(judged, key=lambda ror_id: -judged[ror_id].scored.probability)
     order = dict.fromkeys([*before, *(r for r in links if r in ticked), *ticked, *links])
-    for candidate in ranked:
+    for ror_id in ranked:
         if len(order) >= MOST_CANDIDATES:
             break
-        order.setdefault(candidate.scored.ror_id)
-    names = {ror_id: _name(ror_id, organisations, judged, links) for ror_id in order}
-    names |= {ror_id: one.scored.document.display_name for ror_id, one in judged.items()}
+        order.setdefault(ror_id)
+    names = {ror_id: _name(ror_id, organisations, judged, links) for ror_id in [*order, *judged]}
     if blind:
         order = dict.fromkeys(sorted(order, key=lambda ror_id: names[ror_id].casefold()))
-    places = {
-        id(statement): NamedPlaces.of(statement.affiliation, [s.document for s in statement.scored])
-        for statement in answered.judgement.statements
-    }
-    words: list[list[Span]] = []
-    candidates: list[Candidate] = []
-    for number, ror_id in enumerate(order, start=1):
-        one, link = judged.get(ror_id), links.get(ror_id)
-        spans = _words(text, one, link)
-        words.append(spans)
-        candidates.append(
-            _candidate(
-                number,
-                ror_id,
-                one,
-                link,
-                places,
-                names,
-                organisations.get(ror_id),
-                ticked=ror_id in ticked,
-                words=" … ".join(text[start:end] for start, end in spans),
-                blind=blind,
-            )
+    words = [_words(judged.get(ror_id), links.get(ror_id)) for ror_id in order]
+    candidates = [
+        _candidate(
+            number,
+            ror_id,
+            judged.get(ror_id),
+            links.get(ror_id),
+            names,
+            organisations.get(ror_id),
+            ticked=ror_id in ticked,
+            words=" … ".join(text[start:end] for start, end in spans),
+            blind=blind,
         )
+        for number, (ror_id, spans) in enumerate(zip(order, words, strict=True), start=1)
+    ]
     reason = answered.outcome.reason
     return Shown(
         pieces=tuple(_pieces(text, answered, words, candidates, blind=blind)),
         candidates=tuple(candidates),
         reason=None if blind else reason and reason.value,
-        why="" if blind or reason is None else REASONS[reason],
-        advice="" if blind or reason is None else _advice(reason, ranked),
+        why="" if blind or reason is None else explanation.REASONS[reason],
+        advice="" if blind else _advice(answered),
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A candidate that the reranker read."""
+
+    explained: ExplainedCandidate
+    decision: Decision
+
+    @property
+    def scored(self) -> Scored:
+        return self.decision.scored
+
+
 def _judged(answered: Answered) -> dict[str, _Judged]:
-    """Each candidate once: as it is linked, else as it is most probable."""
+    """Each candidate once, by ROR id: as it is linked, else as it is most probable."""
     made = [
-        _Judged(decision, statement)
-        for statement in answered.judgement.statements
-        for decision in decisions_of(statement.affiliation, statement.scored, answered.policy)
+        _Judged(explained, explained.decision)
+        for explained in explanation.candidates(answered.judgement, answered.policy)
+        if explained.decision is not None
     ]
     made.sort(key=lambda j: (j.decision.fate is not Fate.LINKED, -j.scored.probability))
     best: dict[str, _Judged] = {}
-    for one in made:
-        best.setdefault(one.scored.ror_id, one)
+    for judged in made:
+        best.setdefault(judged.explained.ror_id, judged)
     return best
 
 
@@ -301,9 +260,8 @@ def _name(
 def _candidate(
     number: int,
     ror_id: str,
-    one: _Judged | None,
+    judged: _Judged | None,
     link: Link | None,
-    places: Mapping[int, NamedPlaces],
     names: Mapping[str, str],
     organisation: Organisation | None,
     *,
@@ -311,81 +269,46 @@ def _candidate(
     words: str,
     blind: bool,
 ) -> Candidate:
-    matched_name, why_not = None, ""
-    country, city = CountryAgreement.NONE_NAMED, False
-    weighed: tuple[tuple[str, float], ...] = ()
-    if one is not None:
-        document, affiliation = one.scored.document, one.statement.affiliation
-        matched_name = document.name if document.name != names[ror_id] else None
-        named = places[id(one.statement)]
-        country = named.country(document, affiliation.matched(registry_text(document.name)))
-        city = named.city(document)
-        if link is None:
-            rival = names.get(one.decision.rival or "", "a better one")
-            why_not = FATES.get(one.decision.fate, "").format(rival=f"“{rival}”")
-        weighed = tuple(
-            (EVIDENCE.get(name, name), added)
-            for name, added in sorted(one.scored.weighed, key=lambda entry: -abs(entry[1]))
-        )[:MOST_WEIGHED]
-    probability = link.probability if link else one.scored.probability if one else None
+    explained = judged.explained if judged else None
+    matched_name = explained.candidate.document.name if explained else names[ror_id]
+    probability = link.probability if link else judged.scored.probability if judged else None
     return Candidate(
         number=number,
         ror_id=ror_id,
         name=names[ror_id],
-        matched_name=matched_name,
+        matched_name=matched_name if matched_name != names[ror_id] else None,
         ticked=ticked,
         linked=link is not None and not blind,
         probability=None if blind else probability,
-        why_not="" if blind else why_not,
+        why_not=_why_not(judged.decision, names) if judged and not link and not blind else "",
         words=words,
-        city_named=city,
-        country_named=country is CountryAgreement.NAMED,
-        other_country_named=country is CountryAgreement.OTHER_NAMED,
-        weighed=() if blind else weighed,
+        city_named=bool(explained and explained.city_named),
+        country_named=bool(explained and explained.country is CountryAgreement.NAMED),
+        other_country_named=bool(explained and explained.country is CountryAgreement.OTHER_NAMED),
+        weighed=_weighed(judged.scored) if judged and not blind else (),
         organisation=organisation,
     )
 
 
-def _words(text: str, one: _Judged | None, link: Link | None) -> list[Span]:
-    """Where in the whole text the words are that an organisation stands on, in order."""
-    if one is None:
-        evidence = link.evidence if link else None
-        return [(evidence.start, evidence.end)] if evidence and evidence.text else []
-    affiliation, start = one.statement.affiliation, one.statement.start
-    matched = one.decision.matched or affiliation.matched(registry_text(one.scored.document.name))
-    spans = [affiliation.spans[position] for position in sorted(matched)]
-    whole = [_whole_word(text, first + start, last + start) for first, last in spans]
-    return list(_joined(text, whole))
+def _why_not(decision: Decision, names: Mapping[str, str]) -> str:
+    """Why a candidate is not linked. One that the models would link is not because of a curator."""
+    if decision.fate is Fate.LINKED:
+        return "a curator decided otherwise"
+    rival = names.get(decision.rival or "")
+    return explanation.FATES[decision.fate] + (f": “{rival}”" if rival else "")
 
 
-def _whole_word(text: str, start: int, end: int) -> Span:
-    """The word that some letters are of: a name is compared without the Arabic article, and is
-    shown with it."""
-    if CJK.search(text[start:end]):
-        return start, end
-    while start and _in_word(text[start - 1]):
-        start -= 1
-    while end < len(text) and _in_word(text[end]):
-        end += 1
-    return start, end
+def _weighed(scored: Scored) -> tuple[tuple[str, float], ...]:
+    heaviest = sorted(scored.weighed, key=lambda entry: -abs(entry[1]))[:MOST_WEIGHED]
+    return tuple((EVIDENCE.get(name, name), added) for name, added in heaviest)
 
 
-def _in_word(character: str) -> bool:
-    return unicodedata.category(character)[0] in "LMN" and not CJK.search(character)
-
-
-def _joined(text: str, spans: Sequence[Span]) -> Iterator[Span]:
-    """Neighbours as one: what is between two words of a name belongs to it."""
-    current: Span | None = None
-    for start, end in sorted(spans):
-        if current and not text[current[1] : start].strip(" -‐–'’.&/"):
-            current = current[0], max(current[1], end)
-            continue
-        if current:
-            yield current
-        current = start, end
-    if current:
-        yield current
+def _words(judged: _Judged | None, link: Link | None) -> Sequence[Span]:
+    """Where in the text the words are that an organisation stands on, in order."""
+    if judged is not None:
+        return judged.explained.stands_on
+    evidence = link.evidence if link else None
+    return [(evidence.start, evidence.end)] if evidence and evidence.text else []
 
 
 def _pieces(
@@ -397,10 +320,7 @@ def _pieces(
     blind: bool,
 ) -> Iterator[Piece]:
     """The text cut wherever the words of a candidate or a part of it begin or end."""
-    documents = [scored.document for scored in answered.judgement.scored]
-    parts = answered.judgement.affiliation.parts(place_names(documents))
-    if answered.judgement.affiliation.text != text:
-        parts = []
+    parts = explanation.parts(answered.judgement)
     cuts = {0, len(text)}
     for start, end in [*(s for spans in words for s in spans), *((p.start, p.end) for p in parts)]:
         cuts |= {start, end}
@@ -417,17 +337,17 @@ def _pieces(
         )
 
 
-def _advice(reason: Reason, ranked: Sequence[_Judged]) -> str:
-    """What to look at."""
-    nearest = ranked[0].scored if ranked and ranked[0].scored.probability >= IMPROBABLE else None
-    near = (
-        f"nearest is {nearest.document.display_name} ({nearest.probability:.2f})" if nearest else ""
-    )
-    match reason:
-        case Reason.BELOW_THRESHOLD:
-            return near
-        case Reason.NOT_IN_REGISTRY:
-            return near
+def _advice(answered: Answered) -> str:
+    """What to look at where there is no link."""
+    remedy = explanation.remedy(answered.judgement, answered.policy)
+    if remedy is None:
+        return ""
+    match remedy.reason:
+        case Reason.BELOW_THRESHOLD | Reason.NOT_IN_REGISTRY:
+            near = [s for s in remedy.organisations if s.probability >= IMPROBABLE]
+            return "".join(
+                f"the nearest is {s.document.display_name} ({s.probability:.2f})" for s in near
+            )
         case Reason.AMBIGUOUS:
             return "if you know which one is meant, tick it"
         case Reason.DEPARTMENT_ONLY:

@@ -75,6 +75,10 @@ and a person some seconds."""
 FIGURES_SECONDS = 60.0
 """How long figures are kept that take a look at every item."""
 
+PAUSE = 0.1
+"""Seconds before a page begins with what it does for later: until then it and the browser have all
+cores."""
+
 RENEW_SECONDS = 120
 """How often an open page renews its lease."""
 
@@ -121,6 +125,8 @@ class Pages:
     async def running(self) -> AsyncIterator[None]:
         """While the pages are served. At the end what was decided is still brought about."""
         self._begin(run_in_threadpool(self.finder.count))
+        # The first text takes a second longer than any other: the places of the world are read.
+        self._begin(self.backend.batch(["University of Oxford, Oxford, UK"], admitted=True))
         yield
         await asyncio.gather(*self._at_work, return_exceptions=True)
 
@@ -254,6 +260,7 @@ class Pages:
         *,
         undone: Decision | None = None,
         saved: Decision | None = None,
+        became: Markup | None = None,
         message: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
@@ -281,7 +288,7 @@ class Pages:
             mine=view.mine,
             undone=undone,
             saved=saved,
-            became=await self._became(saved.affiliation_id) if saved else "",
+            became=became or (await self._became(saved.affiliation_id) if saved else ""),
             pending=self._became_chip(item.affiliation_id, pending=True, tries=0)
             if details.pending
             else "",
@@ -294,7 +301,7 @@ class Pages:
             renew_seconds=RENEW_SECONDS,
             seen=_seen(answer, version.id, version.release),
         )
-        self._begin(self._read_ahead(filters, person))
+        self._begin(self._read_ahead(filters, person), pause=PAUSE)
         return response
 
     async def _read_ahead(self, filters: Filters, person: str) -> None:
@@ -336,6 +343,9 @@ class Pages:
             filters,
             view,
             saved=view.last if view.last and view.last.id == saved else None,
+            became=self._became_chip(
+                affiliation_id, pending=isinstance(decided, Decided) and bool(decided.due), tries=0
+            ),
             message=message,
             headers={"HX-Push-Url": address(target, filters)},
         )
@@ -387,7 +397,7 @@ class Pages:
         for affiliation_id in affiliation_ids:
             self._forms.pop(affiliation_id, None)
         if due:
-            self._begin(self.answers.refresh(due))
+            self._begin(self.answers.refresh(due), pause=2 * PAUSE)
 
     async def renew(self, request: Request, affiliation_id: int) -> Response:
         """Keep a string for the person who has it open."""
@@ -532,11 +542,12 @@ class Pages:
         known = self._kept.get(("remaining", filters))
         return known[1].items if known else None
 
-    def _begin(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Do something that no answer waits for."""
+    def _begin(self, work: Coroutine[Any, Any, Any], *, pause: float = 0) -> None:
+        """Do something that no page waits for, after a pause in seconds."""
 
         async def done() -> None:
             try:
+                await asyncio.sleep(pause)
                 await work
             except ResolverError as error:
                 log.warning("%s", error)

@@ -17,6 +17,10 @@ LEFT, BOTTOM, TOP = 44, 24, 14
 """Room for the numbers beside and below the bars, and above them."""
 
 
+WIDEST = 48
+"""Of a bar, where there are few."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bar:
     """A bar; `label` stands below it where there is room, `title` says what it is."""
@@ -39,7 +43,7 @@ def bars(bars: Sequence[Bar], *, label: str, every: int = 1, end: str = "") -> M
     and `end` stands where the last one ends."""
     most = _round(max((bar.value for bar in bars), default=0))
     room, height = WIDTH - LEFT, HEIGHT - BOTTOM - TOP
-    step = room / max(len(bars), 1)
+    step = min(room / max(len(bars), 1), WIDEST)
     drawn = [
         Markup('<line class="axis" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(
             LEFT, TOP + height, WIDTH, TOP + height

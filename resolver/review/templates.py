@@ -40,17 +40,22 @@ class Templates:
             lstrip_blocks=True,
             undefined=StrictUndefined,
         )
-        self._environment.filters |= {
+        filters: dict[str, Callable[..., str]] = {
             "number": lambda number: f"{number:,}",
             "day": lambda moment: f"{moment:%-d %b %Y}",
             "moment": _moment,
+            "probability": _probability,
         }
+        self._environment.filters.update(filters)
         self._environment.globals |= {
             "static": _static_addresses().__getitem__,
             "said": said,
             "share": _share,
             "whys": WHYS,
         }
+        # Each takes some 30 ms to compile: not while somebody waits for a page.
+        for name in self._environment.list_templates():
+            self._environment.get_template(name)
         macros = self._environment.get_template("_macros.html").module
         self._environment.globals["sure"] = macros.sure  # type: ignore[attr-defined]
 
@@ -135,6 +140,11 @@ def _addresses(filters: Filters) -> Callable[[str], str]:
 
 def _moment(moment: datetime) -> str:
     return f"{moment:%-d %b %Y, %H:%M}"
+
+
+def _probability(probability: float) -> str:
+    """With two digits; only what is certain is 1."""
+    return "1.00" if probability == 1 else f"{min(probability, 0.99):.2f}"
 
 
 def _share(part: int, whole: int) -> str:

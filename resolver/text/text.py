@@ -8,7 +8,7 @@ once, by whoever asks first.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -21,8 +21,12 @@ from resolver.text.words import (
     matching,
     spans,
     split_cjk,
+    with_articles,
     words_of_folded,
 )
+
+_JOINING = re.compile(r"[\s.'’\-‐–]*")
+"""What stands between two words of one name."""
 
 _HYPHENATED = re.compile(r"[A-Z]{1,5}(?:-[A-Z]{1,5})+")
 
@@ -73,6 +77,22 @@ class Text:
     @cached_property
     def _by_beginning(self) -> ByBeginning:
         return by_beginning(self.units)
+
+    def stretches(self, positions: Collection[int]) -> list[tuple[int, int]]:
+        """Where the `units` at these positions stand in `text`, for people: in order, with the
+        articles that belong to them (`resolver.text.words.with_articles`), and neighbours with
+        nothing but white space, hyphens, apostrophes or dots between them as one."""
+        wide = with_articles(self.text, self.spans)
+        stretches: list[tuple[int, int]] = []
+        before: int | None = None
+        for position in sorted(positions):
+            start, end = wide[position]
+            if before == position - 1 and _JOINING.fullmatch(self.text[stretches[-1][1] : start]):
+                stretches[-1] = (stretches[-1][0], max(end, stretches[-1][1]))
+            else:
+                stretches.append((start, end))
+            before = position
+        return stretches
 
     def matching(self, name: Text) -> list[list[int]]:
         """For each unit of a name the positions of those `units` that are the same word, ascending

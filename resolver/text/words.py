@@ -149,6 +149,20 @@ def spans(text: str) -> list[tuple[int, int]]:
     return spans
 
 
+def with_articles(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The `spans` of a text's units, each with the article before it, which is written as part of
+    the word and which the unit leaves out."""
+    wide: list[tuple[int, int]] = []
+    before = 0
+    for start, end in spans:
+        first = start
+        while first > before and _WORD.fullmatch(text, first - 1, first):
+            first -= 1
+        wide.append((first, end))
+        before = end
+    return wide
+
+
 def _folded_with_origins(text: str) -> tuple[str, list[tuple[int, int]]]:
     """`fold`, and for each character of it the characters of the text that it came from.
 

@@ -75,3 +75,32 @@ def test_equal_texts_are_equal_whatever_was_worked_out() -> None:
 )
 def test_an_acronym_matches_without_its_hyphen(text: str, name: str, expected: set[int]) -> None:
     assert Text(text).matched(Text(name)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "positions", "expected"),
+    [
+        ("Univ. of York, York", [0, 1, 2], ["Univ. of York"]),
+        ("Univ. of York, York", [2, 3], ["York", "York"]),
+        ("Univ. of York, York", [0, 2], ["Univ", "York"]),
+        ("AP-HP, Paris", [1, 0], ["AP-HP"]),
+        ("جامعة الملك سعود", [1], ["الملك"]),
+        ("جامعة الملك سعود", [0, 1], ["جامعة الملك"]),
+        ("האוניברסיטה העברית", [1], ["העברית"]),
+        ("東京大学 Univ", [0, 1, 2, 3, 4], ["東京大学 Univ"]),
+        ("York", [], []),
+    ],
+)
+def test_stretches(text: str, positions: list[int], expected: list[str]) -> None:
+    assert [text[start:end] for start, end in Text(text).stretches(positions)] == expected
+
+
+@given(st.text(max_size=40), st.sets(st.integers(0, 9)))
+def test_stretches_are_in_order_and_hold_their_units(text: str, positions: set[int]) -> None:
+    whole = Text(text)
+    there = sorted(position for position in positions if position < len(whole.units))
+    stretches = whole.stretches(there)
+    assert stretches == sorted(stretches)
+    for position in there:
+        start, end = whole.spans[position]
+        assert any(first <= start and end <= last for first, last in stretches)
