@@ -27,6 +27,7 @@ CREATE TABLE review_item (
     CONSTRAINT fk_review_item_affiliation_id FOREIGN KEY(affiliation_id) REFERENCES affiliation (id) ON DELETE CASCADE,
     CONSTRAINT fk_review_item_policy_id FOREIGN KEY(policy_id) REFERENCES policy (id)
 );
+CREATE INDEX ix_review_item_band ON review_item (((floor((probability * (100)::double precision)))::integer), priority DESC, affiliation_id) WHERE state = 'open';
 CREATE INDEX ix_review_item_cluster ON review_item (cluster) WHERE state = 'open';
 CREATE INDEX ix_review_item_country ON review_item (country, priority DESC, affiliation_id) WHERE state = 'open';
 CREATE INDEX ix_review_item_later ON review_item (priority DESC, affiliation_id) WHERE state = 'later';

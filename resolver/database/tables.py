@@ -1022,6 +1022,13 @@ Table(
         "affiliation_id",
         postgresql_where=text("state = 'later'"),
     ),
+    Index(
+        "ix_review_item_band",
+        text("((floor((probability * (100)::double precision)))::integer)"),
+        text("priority DESC"),
+        "affiliation_id",
+        postgresql_where=text("state = 'open'"),
+    ),
     Index("ix_review_item_cluster", "cluster", postgresql_where=text("state = 'open'")),
     Index("ix_review_item_lease_by", "lease_by", postgresql_where=text("lease_by IS NOT NULL")),
     Index(
