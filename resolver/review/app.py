@@ -42,7 +42,10 @@ def create_app(settings: Settings, *, author: str | None) -> FastAPI:
     people = People.of(author, settings.review_user_header, settings.review_proxies)
     guide = read_guide(settings.review_guide)
     readiness, metrics = Readiness(), DoorMetrics()
-    backend = Backend.of(settings, done=metrics.batch, explained=True)
+    # With a broker workers store the answers, and the page may be a user who cannot.
+    backend = Backend.of(
+        settings, done=metrics.batch, explained=True, writes=settings.broker_url is None
+    )
     pages = Pages(backend, guide)
 
     @asynccontextmanager
