@@ -20,7 +20,7 @@ from resolver.observing.metrics import DoorMetrics
 from resolver.review.guard import Guard, People
 from resolver.review.guide import read_guide
 from resolver.review.pages import Pages
-from resolver.review.templates import STATIC
+from resolver.review.rendering import STATIC
 from resolver.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -51,7 +51,7 @@ from resolver.review.answering import KEPT, KEPT_SECONDS, Answers
 from resolver.review.candidates import Shown, organisations_of, shown
 from resolver.review.finding import Finder, Found
 from resolver.review.plots import Bar, bars
-from resolver.review.templates import (
+from resolver.review.rendering import (
     Templates,
     address,
     from_htmx,
