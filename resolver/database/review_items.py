@@ -426,7 +426,7 @@ def upcoming(engine: Engine, filters: Filters, author: str, count: int) -> list[
             ).all()
             if len(rows) == count:
                 break
-    return [Upcoming(*row) for row in rows]
+    return [Upcoming(row[0], row[1], row[2]) for row in rows]
 
 
 def lease(engine: Engine, affiliation_id: int, author: str, *, minutes: int) -> bool:

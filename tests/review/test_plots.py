@@ -28,10 +28,10 @@ def test_axes_are_round(values: list[int], ticks: list[str]) -> None:
     assert shown[: len(ticks)] == ticks
     for rectangle in drawing.iter("rect"):
         x, y, width, height = (float(rectangle.get(k, "")) for k in ("x", "y", "width", "height"))
-        assert 0 <= x
+        assert x >= 0
         assert x + width <= WIDTH
         assert width <= WIDEST
-        assert 0 <= y
+        assert y >= 0
         assert y + height <= HEIGHT
 
 
