@@ -684,10 +684,10 @@ _OF_BANDS = """
     SELECT f.affiliation_id
     FROM generate_series(
         floor({least} * 100)::integer, floor({below} * 100 - 0.0001)::integer
-    ) band
+    ) band (number)
     CROSS JOIN LATERAL (
         SELECT r.affiliation_id FROM review_item r
-        WHERE floor(r.probability * 100)::integer = band AND {condition}
+        WHERE r.band = band.number AND {condition}
         ORDER BY r.priority DESC, r.affiliation_id LIMIT {limit}
     ) f
 """
@@ -884,7 +884,7 @@ when this one began."""
 _PUT = f"""
     INSERT INTO review_item AS r
         (affiliation_id, answered_at, policy_id, records, doubt, priority, probability, reason,
-         country, why, state, cluster, sources, words, organisations)
+         country, why, state, cluster, sources, words, organisations, band)
     SELECT
         i.affiliation_id, o.resolved_at, o.policy_id, coalesce(s.records, 0), p.doubt,
         coalesce(s.records, 0) * p.doubt, p.probability, o.reason,
@@ -914,7 +914,8 @@ _PUT = f"""
             AND l.runner_up IS NOT NULL
             UNION SELECT o.nearest WHERE o.nearest IS NOT NULL
             ORDER BY 1
-        )
+        ),
+        floor(p.probability * 100)::smallint
     FROM incoming_item i
     JOIN affiliation a ON a.id = i.affiliation_id
     -- LIMIT makes Postgres look up one key after the other.
@@ -978,6 +979,7 @@ _PUT = f"""
         doubt = excluded.doubt,
         priority = excluded.priority,
         probability = excluded.probability,
+        band = excluded.band,
         reason = excluded.reason,
         country = excluded.country,
         cluster = excluded.cluster,

@@ -959,6 +959,7 @@ Table(
         REAL,
         comment="Of the least probable link, else of the nearest organisation; null: none was near",
     ),
+    Column("band", SmallInteger, comment="The hundredth that the probability is in, 0 to 100"),
     Column("reason", Text, comment="Why the answer has no link; null for linked"),
     Column(
         "country", Text, comment="ISO 3166-1 alpha-2: named by the text, else of the first link"
@@ -1024,7 +1025,7 @@ Table(
     ),
     Index(
         "ix_review_item_band",
-        text("((floor((probability * (100)::double precision)))::integer)"),
+        "band",
         text("priority DESC"),
         "affiliation_id",
         postgresql_where=text("state = 'open'"),
