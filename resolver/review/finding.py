@@ -27,12 +27,16 @@ log = logging.getLogger(__name__)
 
 MOST_FOUND = 8
 
-CONSIDERED = 24
+CONSIDERED = 16
 """Organisations whose records are read to order them: as many of those that are linked most, and of
 those whose names fit best."""
 
 COUNTED_SECONDS = 900.0
 """How long the counts of links are kept: to count a million of them takes a second."""
+
+COMMON = ("university", "institute", "national", "hospital", "center", "college", "research",
+          "technology", "department", "school", "medical", "science")  # fmt: skip
+"""Words of thousands of names: what begins like them is found once, before anybody types it."""
 
 LONGEST = 200
 """Characters of what is typed that are read."""
@@ -85,6 +89,13 @@ class Finder:
         counts = link_counts(self.backend.matching.engine)
         with self._lock:
             self._counts = counts
+
+    def prepare(self, release_id: int, search: OrganisationSearch) -> None:
+        """Count links, and find what begins like the most common words."""
+        self.count()
+        for word in COMMON:
+            for length in range(SHORTEST, len(word) + 1):
+                self.find(release_id, search, word[:length])
 
     def find(self, release_id: int, search: OrganisationSearch, typed: str) -> list[Found]:
         """At most `MOST_FOUND`, best first: names that are just what was typed, then active

@@ -12,7 +12,6 @@ import ipaddress
 from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
@@ -184,4 +183,4 @@ def same_site(method: str, headers: Headers) -> bool:
         return site in (None, "same-origin", "none") or followed
     if site is not None:
         return site in ("same-origin", "none")
-    return urlsplit(headers.get("origin", "")).netloc == headers.get("host")
+    return headers.get("origin", "").partition("://")[2] == headers.get("host")

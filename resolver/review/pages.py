@@ -51,7 +51,7 @@ from resolver.review.answering import KEPT, KEPT_SECONDS, Answers
 from resolver.review.candidates import Shown, organisations_of, shown
 from resolver.review.finding import Finder, Found
 from resolver.review.plots import Bar, bars
-from resolver.review.templates import (
+from resolver.review.rendering import (
     Templates,
     address,
     from_htmx,
@@ -124,7 +124,7 @@ class Pages:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """While the pages are served. At the end what was decided is still brought about."""
-        self._begin(run_in_threadpool(self.finder.count))
+        self._begin(run_in_threadpool(self.finder.prepare, *await self.backend.search()))
         # The first text takes a second longer than any other: the places of the world are read.
         self._begin(self.backend.batch(["University of Oxford, Oxford, UK"], admitted=True))
         yield

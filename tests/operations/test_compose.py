@@ -39,7 +39,7 @@ WORKERS = {"worker-cpu", "worker-gpu", "worker-registry"}
 ONCE = {"migrate", "cli"}
 OUTSIDE = {"cli", "worker-gpu", "worker-registry"}
 """What fetches releases or models."""
-DOOR = {"postgres", "rabbitmq", "prometheus", "serve"}
+DOOR = {"postgres", "rabbitmq", "prometheus", "review", "serve"}
 """What can be reached from this machine."""
 BUILDERS = {"cli", "worker-registry"}
 """What builds, switches and drops indexes."""
