@@ -677,11 +677,11 @@ def _seen(answer: Shown, version_id: int, release: str) -> str:
                 {
                     "ror_id": candidate.ror_id,
                     "name": candidate.name,
+                    "ticked": candidate.ticked,
                     "probability": candidate.probability and round(candidate.probability, 4),
                 }
                 for candidate in answer.candidates
             ],
-            "ticked": [candidate.ror_id for candidate in answer.candidates if candidate.ticked],
             "reason": answer.reason,
             "resolver_version": version_id,
             "release": release,
@@ -723,6 +723,7 @@ def _choice(affiliation_id: int, person: str, form: FormData) -> Choice:
         if other := _text(form, "other"):
             ticked.append(_other(other))
         seen = orjson.loads(_text(form, "seen")[:MOST_SEEN] or "{}")
+        decision = int(_text(form, "decision") or 0)
         seconds = float(_text(form, "seconds") or "nan")
     except ValueError as error:
         raise ReviewError(f"the form cannot be read: {error}") from error
@@ -734,7 +735,9 @@ def _choice(affiliation_id: int, person: str, form: FormData) -> Choice:
         affiliation_id=affiliation_id,
         action=action,
         author=person,
-        ror_ids=tuple(dict.fromkeys(ticked)) if saves else (),
+        # Who is unsure says which ones it may be.
+        ror_ids=tuple(dict.fromkeys(ticked)) if saves or action is Action.UNSURE else (),
+        seen=decision,
         also=tuple(
             dict.fromkeys(n for v in _texts(form, "also") if (n := _whole_number(v)) is not None)
         ),

@@ -60,7 +60,7 @@ def test_the_page_needs_no_more_than_its_role(
             page = client.get(f"/item/{item}").text
             sent = {
                 name: html.unescape(re.findall(f'name="{name}" value="([^"]*)"', page)[0])
-                for name in ("request", "seen")
+                for name in ("request", "seen", "decision")
             }
             saved = client.post(f"/item/{item}", data={**sent, "action": "none"})
             assert saved.status_code == 303, saved.text
