@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
@@ -107,10 +107,11 @@ class Pages:
     templates: Templates = field(default_factory=Templates)
     answers: Answers = field(init=False)
     finder: Finder = field(init=False)
-    _kept: dict[object, tuple[float, Any]] = field(default_factory=dict)
+    _figures: TTLCache[object, Any] = field(default_factory=lambda: TTLCache(KEPT, FIGURES_SECONDS))
     _forms: TTLCache[int, dict[str, str]] = field(
         default_factory=lambda: TTLCache(KEPT, KEPT_SECONDS)
     )
+    _lock: Lock = field(default_factory=Lock)
     _at_work: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -247,9 +248,12 @@ class Pages:
 
     def _lacking_fields(self, affiliation_id: int) -> dict[str, str]:
         """ROR's form, filled in: at most some minutes old, since it reads the whole group."""
-        known = self._forms.get(affiliation_id)
+        with self._lock:
+            known = self._forms.get(affiliation_id)
         if known is None:
-            known = self._forms[affiliation_id] = review.lacking_fields(self.engine, affiliation_id)
+            known = review.lacking_fields(self.engine, affiliation_id)
+            with self._lock:
+                self._forms[affiliation_id] = known
         return known
 
     async def _item_page(
@@ -355,7 +359,7 @@ class Pages:
     ) -> Response:
         if not from_htmx(request) and message is None:
             return RedirectResponse(address("/", filters), 303)
-        self._kept.clear()
+        self._figures.clear()
         return await self._queue_page(
             request,
             filters,
@@ -394,8 +398,9 @@ class Pages:
     async def _changed(self, due: Sequence[tuple[int, int]], *affiliation_ids: int) -> None:
         """Decisions about these strings were made or ended: their answers are given again."""
         self.answers.forget(affiliation_ids)
-        for affiliation_id in affiliation_ids:
-            self._forms.pop(affiliation_id, None)
+        with self._lock:
+            for affiliation_id in affiliation_ids:
+                self._forms.pop(affiliation_id, None)
         if due:
             self._begin(self.answers.refresh(due), pause=2 * PAUSE)
 
@@ -531,16 +536,15 @@ class Pages:
 
     async def _figure(self, key: object, count: Callable[[], Any]) -> Any:
         """A figure that takes a look at every item, at most `FIGURES_SECONDS` old."""
-        known = self._kept.get(key)
-        if known is None or known[0] < time.monotonic():
-            known = time.monotonic() + FIGURES_SECONDS, await run_in_threadpool(count)
-            self._kept[key] = known
-        return known[1]
+        known = self._figures.get(key)
+        if known is None:
+            known = self._figures[key] = await run_in_threadpool(count)
+        return known
 
     def _left(self, filters: Filters) -> int | None:
         """How many items are left, as far as that is known without a look."""
-        known = self._kept.get(("remaining", filters))
-        return known[1].items if known else None
+        known = self._figures.get(("remaining", filters))
+        return known.items if known else None
 
     def _begin(self, work: Coroutine[Any, Any, Any], *, pause: float = 0) -> None:
         """Do something that no page waits for, after a pause in seconds."""
