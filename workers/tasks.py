@@ -135,7 +135,9 @@ def rebuild_review() -> None:
 
     It is acknowledged before it begins: the next one does what one that was killed did not.
     """
-    logger.info("%d texts can be reviewed", review.rebuild(service().engine))
+    logger.info(
+        "%d texts with an answer are in the queue of the review", review.rebuild(service().engine)
+    )
 
 
 def _is_key(value: object) -> bool:

@@ -506,8 +506,8 @@ def settle(
 
 def put(cursor: Cursor, keys: Mapping[int, TextKeys]) -> int:
     """Make the items of these texts from their records, answers and decisions, in the transaction
-    of `cursor`; returns how many there are: a text without an answer, or that was refused unread,
-    has none. Leases stay, and second looks that wait."""
+    of `cursor`; returns how many are new or changed. A text without an answer, or that was refused
+    unread, has none. Leases stay, and second looks that wait."""
     if not keys:
         return 0
     cursor.execute(_CREATE_INCOMING)
@@ -638,7 +638,7 @@ def _links(rows: Sequence[Sequence[Any]] | None) -> tuple[ItemLink, ...]:
     return tuple(ItemLink(*row) for row in rows or ())
 
 
-_LINKS_READ = 2_000
+_LINKS_READ = 500
 """Links to an organisation that `similar` looks at: a large university has a hundred thousand."""
 
 _STATE = {state: f"r.state = '{state.value}'" for state in ReviewState}
@@ -863,6 +863,12 @@ _SOURCE = "CASE WHEN starts_with(c.source, 'job:') THEN 'job' ELSE c.source END"
 
 _WAITS = "(r.why IN ('second', 'disagreement') AND r.state = 'open')"
 
+_NEW_WHY = f"CASE WHEN {_WAITS} THEN r.why ELSE excluded.why END"
+
+_NEW_STATE = f"CASE WHEN {_WAITS} THEN r.state ELSE excluded.state END"
+
+_NEW_BARRED = f"CASE WHEN {_WAITS} THEN r.barred ELSE '{{}}' END"
+
 _CHANGED = """
     o.begin_reason = 'registry release'
     AND (
@@ -990,9 +996,19 @@ _PUT = f"""
         sources = excluded.sources,
         words = excluded.words,
         organisations = excluded.organisations,
-        why = CASE WHEN {_WAITS} THEN r.why ELSE excluded.why END,
-        state = CASE WHEN {_WAITS} THEN r.state ELSE excluded.state END,
-        barred = CASE WHEN {_WAITS} THEN r.barred ELSE '{{}}' END
+        why = {_NEW_WHY},
+        state = {_NEW_STATE},
+        barred = {_NEW_BARRED}
+    -- What does not change is not written: a repair would write the whole queue.
+    WHERE (
+        r.answered_at, r.policy_id, r.records, r.doubt, r.priority, r.probability, r.reason,
+        r.country, r.cluster, r.sources, r.words, r.organisations, r.why, r.state, r.barred
+    ) IS DISTINCT FROM (
+        excluded.answered_at, excluded.policy_id, excluded.records, excluded.doubt,
+        excluded.priority, excluded.probability, excluded.reason, excluded.country,
+        excluded.cluster, excluded.sources, excluded.words, excluded.organisations,
+        {_NEW_WHY}, {_NEW_STATE}, {_NEW_BARRED}
+    )
 """  # noqa: S608
 
 _LOCK_MOVED = """

@@ -23,7 +23,7 @@ def test_from_decisions_to_labels_and_their_measurement(
 ) -> None:
     rebuilt = run_in(answered_home, "review", "rebuild", "--anew")
     assert rebuilt.returncode == 0, rebuilt.stderr
-    assert "texts can be reviewed" in rebuilt.stderr
+    assert "texts with an answer" in rebuilt.stderr
     with Installation(Settings(home=answered_home)) as installation:
         engine = installation.engine
         linked = review.queue(engine, Filters(reason=review.LINKED), "ada", limit=3)
