@@ -187,6 +187,10 @@ class Settings(BaseSettings):
         default=None,
         description="When to delete what is over and old: a cron expression, in UTC; unset: never.",
     )
+    review_schedule: str | None = Field(
+        default=None,
+        description="When to repair the review's queue: a cron expression, in UTC; unset: never.",
+    )
     keep_withdrawn_days: Annotated[int, Field(ge=0)] | None = Field(
         default=None, description="Days that withdrawn records are kept; unset: for ever."
     )

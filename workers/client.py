@@ -30,6 +30,7 @@ WITHDRAW_CHUNK = "resolver.withdraw_chunk"
 REFRESH_CHUNK = "resolver.refresh_chunk"
 UPDATE = "resolver.update"
 FORGET = "resolver.forget"
+REBUILD_REVIEW = "resolver.rebuild_review"
 
 SENT_AT = "sent_at"
 """Header of a message: the time at which it was sent, in seconds since the epoch."""

@@ -24,6 +24,7 @@ from resolver.workers.app import create_app
 from resolver.workers.broker import CONNECT_TIMEOUT
 from resolver.workers.client import (
     FORGET,
+    REBUILD_REVIEW,
     REFRESH_CHUNK,
     RESOLVE_CHUNK,
     RETRIES,
@@ -40,7 +41,12 @@ if TYPE_CHECKING:
 
     from resolver.settings import Settings
 
-ORIGINS = {REFRESH_CHUNK: "refresh", UPDATE: "registry", FORGET: "registry"}
+ORIGINS = {
+    REFRESH_CHUNK: "refresh",
+    UPDATE: "registry",
+    FORGET: "registry",
+    REBUILD_REVIEW: "registry",
+}
 """The queues of tasks whose letter does not name one; those of other tasks go to ``bulk``."""
 
 REASONS = {
@@ -110,6 +116,7 @@ REMEDIES = (
     (UPDATE, r"not done after", f"run: resolver update, which has no time limit; {_DROP}"),
     (UPDATE, r"", f"remove the cause, and run: resolver update; {_DROP}"),
     (FORGET, r"", f"remove the cause, and run: resolver forget; {_DROP}"),
+    (REBUILD_REVIEW, r"", f"remove the cause, and run: resolver review rebuild; {_DROP}"),
     (
         None,
         r"PolicyError",

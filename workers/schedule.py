@@ -1,4 +1,5 @@
-"""Celery beat: sends `resolver.update` and `resolver.forget` at the times of cron expressions.
+"""Celery beat: sends the tasks of updates, deletions and repairs of the review at the times
+of cron expressions.
 
 It only sends. A worker of the queue ``registry`` does the update, and one of ``refresh`` resolves
 the answers that it makes due. Run one beat: two would send each message twice, which is harmless
@@ -16,7 +17,7 @@ from resolver.errors import SettingsError
 from resolver.settings import Settings
 from resolver.workers import broker
 from resolver.workers.app import create_app
-from resolver.workers.client import FORGET, UPDATE
+from resolver.workers.client import FORGET, REBUILD_REVIEW, UPDATE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,12 +40,13 @@ def scheduled(settings: Settings, *, broker_url: str | None = None) -> Celery:
     chosen = {
         UPDATE: ("RESOLVER_UPDATE_SCHEDULE", settings.update_schedule),
         FORGET: ("RESOLVER_FORGET_SCHEDULE", settings.forget_schedule),
+        REBUILD_REVIEW: ("RESOLVER_REVIEW_SCHEDULE", settings.review_schedule),
     }
     if not any(expression for _, expression in chosen.values()):
         raise SettingsError(
             "no schedule is set",
             remedy="set RESOLVER_UPDATE_SCHEDULE, as in: 0 3 * * 1 (Mondays at 03:00 UTC), or "
-            "RESOLVER_FORGET_SCHEDULE",
+            "RESOLVER_FORGET_SCHEDULE or RESOLVER_REVIEW_SCHEDULE",
         )
     app = create_app(settings, broker_url=broker_url)
     app.conf.beat_schedule = {

@@ -11,6 +11,7 @@ from celery.utils.log import get_task_logger
 from celery.utils.time import get_exponential_backoff_interval
 
 from resolver.answering import chunk, refresh
+from resolver.curation import review
 from resolver.database import forgetting, jobs
 from resolver.database.forgetting import Ages
 from resolver.database.revision import require_schema
@@ -20,6 +21,7 @@ from resolver.service.service import Service
 from resolver.workers import telemetry
 from resolver.workers.client import (
     FORGET,
+    REBUILD_REVIEW,
     REFRESH_CHUNK,
     RESOLVE_CHUNK,
     UPDATE,
@@ -125,6 +127,17 @@ def forget() -> None:
         logger.info("%s", forgetting.forget(opened.engine, ages))
     except UpdateRunning as error:
         logger.warning("%s; the next one forgets the rest", error.problem)
+
+
+@shared_task(name=REBUILD_REVIEW, acks_late=False, time_limit=UPDATE_LIMIT)  # type: ignore[untyped-decorator]
+def rebuild_review() -> None:
+    """Make the items of the review again from the stored answers.
+
+    It is acknowledged before it begins: the next one does what one that was killed did not.
+    """
+    logger.info(
+        "%d texts with an answer are in the queue of the review", review.rebuild(service().engine)
+    )
 
 
 def _is_key(value: object) -> bool:

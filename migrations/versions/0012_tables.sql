@@ -9,6 +9,7 @@ CREATE TABLE review_item (
     doubt REAL NOT NULL,
     priority REAL NOT NULL,
     probability REAL,
+    band SMALLINT,
     reason TEXT,
     country TEXT,
     why TEXT NOT NULL,
@@ -27,6 +28,7 @@ CREATE TABLE review_item (
     CONSTRAINT fk_review_item_affiliation_id FOREIGN KEY(affiliation_id) REFERENCES affiliation (id) ON DELETE CASCADE,
     CONSTRAINT fk_review_item_policy_id FOREIGN KEY(policy_id) REFERENCES policy (id)
 );
+CREATE INDEX ix_review_item_band ON review_item (band, priority DESC, affiliation_id) WHERE state = 'open';
 CREATE INDEX ix_review_item_cluster ON review_item (cluster) WHERE state = 'open';
 CREATE INDEX ix_review_item_country ON review_item (country, priority DESC, affiliation_id) WHERE state = 'open';
 CREATE INDEX ix_review_item_later ON review_item (priority DESC, affiliation_id) WHERE state = 'later';
@@ -46,6 +48,7 @@ COMMENT ON COLUMN review_item.records IS 'Records that have the text; 0: none an
 COMMENT ON COLUMN review_item.doubt IS 'How probable it is that the answer is wrong, 0 to 1';
 COMMENT ON COLUMN review_item.priority IS 'Records times doubt: records that are expected to be wrong';
 COMMENT ON COLUMN review_item.probability IS 'Of the least probable link, else of the nearest organisation; null: none was near';
+COMMENT ON COLUMN review_item.band IS 'The hundredth that the probability is in, 0 to 100';
 COMMENT ON COLUMN review_item.reason IS 'Why the answer has no link; null for linked';
 COMMENT ON COLUMN review_item.country IS 'ISO 3166-1 alpha-2: named by the text, else of the first link';
 COMMENT ON COLUMN review_item.why IS 'Why it is shown: doubt, release, second or disagreement';

@@ -103,7 +103,8 @@ def demo(
     say(
         f"Try it yourself:\n  {sys.argv[0]} --home {home} resolve "
         f'"Dept. of Physics, Univ. of Oxford, UK"\n'
-        f"  {sys.argv[0]} --home {home} sql 'TABLE unmatched'"
+        f"  {sys.argv[0]} --home {home} sql 'TABLE unmatched'\n"
+        f"Decide about the doubtful ones, in the browser:\n  {sys.argv[0]} --home {home} review"
     )
 
 

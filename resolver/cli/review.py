@@ -80,7 +80,7 @@ def rebuild(
     """
     with _database() as engine, progress("texts") as report:
         items = review.rebuild(engine, anew=anew, progress=report)
-    say(f"{items:,} texts can be reviewed")
+    say(f"{items:,} texts with an answer are in the queue")
 
 
 @app.command()

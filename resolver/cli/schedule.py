@@ -16,6 +16,7 @@ def schedule(
     """Send updates to the workers at the times of RESOLVER_UPDATE_SCHEDULE, until stopped.
 
     A worker of the queue registry takes in the newest release, and one of the queue refresh gives
-    due answers anew. RESOLVER_FORGET_SCHEDULE sets when old data is deleted (resolver forget).
+    due answers anew. RESOLVER_FORGET_SCHEDULE sets when old data is deleted (resolver forget),
+    RESOLVER_REVIEW_SCHEDULE when the queue of the review is repaired (resolver review rebuild).
     """
     run_schedule(load_settings(), log_level=log_level)

@@ -934,7 +934,7 @@ def rebuild(
     batch: int = 2_000,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Make the items of all stored answers again; returns how many there are.
+    """Make the items of all stored answers again; returns how many texts have one.
 
     Leases, decisions and second looks stay. Words, country and cluster of a text are worked out
     where its item has none, or `anew` for all. `progress` gets (texts done, texts). One transaction
@@ -948,7 +948,8 @@ def rebuild(
             for affiliation_id, affiliation, stored in rows
         }
         with transaction(engine) as connection, driver(connection).cursor() as cursor:
-            done += review_items.put(cursor, keys)
+            review_items.put(cursor, keys)
+        done += len(rows)
         after = rows[-1][0]
         if progress:
             progress(done, max(done, total))

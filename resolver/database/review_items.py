@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, Row, text
 
 from resolver.database.connection import transaction
 from resolver.database.copying import Cursor, copy
@@ -217,17 +217,23 @@ def queue(
 ) -> list[Item]:
     """The first `limit` items by priority about which this person may decide, behind the item with
     this (priority, affiliation id)."""
-    condition, values = _meant(filters)
-    condition += " AND :author <> ALL(r.barred)"
+    behind = _BEHIND if after else ""
+    conditions, values = _searches(filters, behind)
+    values |= {"author": author, "limit": limit}
     if after:
-        condition += _AFTER
         values |= {"priority": after[0], "last": after[1]}
+    items: list[Item] = []
     with transaction(engine) as connection:
-        return _items(
-            connection,
-            f"SELECT r.* FROM review_item r WHERE {condition} {_ORDER} LIMIT :limit",  # noqa: S608
-            {**values, "author": author, "limit": limit},
-        )
+        for condition in conditions:
+            items = _items(
+                connection,
+                f"SELECT r.* FROM review_item r WHERE {condition} {behind}"  # noqa: S608
+                f" AND :author <> ALL(r.barred) {_ORDER} LIMIT :limit",
+                values,
+            )
+            if len(items) == limit:
+                break
+    return items
 
 
 def find(connection: Connection, affiliation_ids: Collection[int]) -> list[Item]:
@@ -374,44 +380,53 @@ def take(engine: Engine, filters: Filters, author: str, *, minutes: int) -> Item
     Not among them are items about which the person may not decide, or that they skipped in the last
     day.
     """
-    own, free, values = taking(filters, author, minutes=minutes)
+    queries, values = taking(filters, author, minutes=minutes)
     with transaction(engine) as connection:
-        for query in (own, free):
+        for query in queries:
             taken = connection.execute(text(query), values).scalar()
             if taken is not None:
                 return find(connection, [taken])[0]
     return None
 
 
-def taking(filters: Filters, author: str, *, minutes: int) -> tuple[str, str, dict[str, object]]:
-    """The statements by which `take` leases an item that the person has, and one that nobody has,
-    and the values of both."""
-    condition, values = _meant(filters)
-    own, free = (
+def taking(
+    filters: Filters, author: str, *, minutes: int
+) -> tuple[tuple[str, ...], dict[str, object]]:
+    """The statements by which `take` leases an item, each of which is tried if those before lease
+    none, and the values of all. The first one is for an item that the person has."""
+    conditions, values = _searches(filters)
+    statements = tuple(
         f"WITH next AS (SELECT r.affiliation_id FROM review_item r WHERE {condition}"  # noqa: S608
-        f" AND {which} AND {_ALLOWED} {_ORDER} LIMIT 1 FOR UPDATE SKIP LOCKED)"
+        f" AND {_ALLOWED} {_ORDER} LIMIT 1 FOR UPDATE SKIP LOCKED)"
         f" UPDATE review_item r SET {_LEASED} FROM next"
         " WHERE r.affiliation_id = next.affiliation_id RETURNING r.affiliation_id"
-        for which in (_OWN, _FREE)
+        for condition in (
+            f"{_meant(filters)[0]} AND {_OWN}",
+            *(f"{condition} AND {_FREE}" for condition in conditions),
+        )
     )
-    return own, free, {**values, "author": author, "minutes": minutes}
+    return statements, {**values, "author": author, "minutes": minutes}
 
 
 def upcoming(engine: Engine, filters: Filters, author: str, count: int) -> list[Upcoming]:
     """The next items that `take` would lease; leases nothing."""
-    condition, values = _meant(filters)
+    conditions, values = _searches(filters)
+    rows: Sequence[Row[Any]] = ()
     with transaction(engine) as connection:
-        rows = connection.execute(
-            text(
-                "SELECT n.affiliation_id, a.text, n.policy_id FROM ("  # noqa: S608
-                "SELECT r.affiliation_id, r.policy_id, r.priority FROM review_item r"
-                f" WHERE {condition} AND {_FREE} AND {_ALLOWED} {_ORDER} LIMIT :count"
-                ") n JOIN affiliation a ON a.id = n.affiliation_id"
-                " ORDER BY n.priority DESC, n.affiliation_id"
-            ),
-            {**values, "author": author, "count": count},
-        ).all()
-    return [Upcoming(*row) for row in rows]
+        for condition in conditions:
+            rows = connection.execute(
+                text(
+                    "SELECT n.affiliation_id, a.text, n.policy_id FROM ("  # noqa: S608
+                    "SELECT r.affiliation_id, r.policy_id, r.priority FROM review_item r"
+                    f" WHERE {condition} AND {_FREE} AND {_ALLOWED} {_ORDER} LIMIT :count"
+                    ") n JOIN affiliation a ON a.id = n.affiliation_id"
+                    " ORDER BY n.priority DESC, n.affiliation_id"
+                ),
+                {**values, "author": author, "count": count},
+            ).all()
+            if len(rows) == count:
+                break
+    return [Upcoming(row.affiliation_id, row.text, row.policy_id) for row in rows]
 
 
 def lease(engine: Engine, affiliation_id: int, author: str, *, minutes: int) -> bool:
@@ -491,8 +506,8 @@ def settle(
 
 def put(cursor: Cursor, keys: Mapping[int, TextKeys]) -> int:
     """Make the items of these texts from their records, answers and decisions, in the transaction
-    of `cursor`; returns how many there are: a text without an answer, or that was refused unread,
-    has none. Leases stay, and second looks that wait."""
+    of `cursor`; returns how many are new or changed. A text without an answer, or that was refused
+    unread, has none. Leases stay, and second looks that wait."""
     if not keys:
         return 0
     cursor.execute(_CREATE_INCOMING)
@@ -541,6 +556,32 @@ def answered_count(engine: Engine) -> int:
             connection.execute(text("SELECT count(DISTINCT affiliation_id) FROM outcome")).scalar()
             or 0
         )
+
+
+def _searches(filters: Filters, behind: str = "") -> tuple[tuple[str, ...], dict[str, object]]:
+    """The filters as conditions to be tried one after the other, until there are items enough, and
+    their values.
+
+    Postgres looks for what it takes for frequent in the order of the queue: past all items, if
+    nothing has it. It knows little of how rare a word is, and nothing of how probability and place
+    in the queue go together. So what is looked up in arrays and by probability is looked for among
+    the first of the queue, and then by an index of its own.
+    """
+    condition, values = _meant(filters)
+    if not (filters.source is filters.words is filters.ror_id is None):
+        by_index = f"SELECT r.affiliation_id FROM review_item r WHERE {condition}"  # noqa: S608
+    elif not (filters.least is filters.below is None):
+        by_index = _OF_BANDS.format(
+            condition=condition + behind,
+            least="0" if filters.least is None else "CAST(:least AS real)",
+            below="1.01" if filters.below is None else "CAST(:below AS real)",
+            limit=_OF_BAND,
+        )
+    else:
+        return (condition,), values
+    first = _FIRST.format(state=_STATE[filters.state], behind=behind, many=_FIRST_ITEMS)
+    by_index = f"r.affiliation_id = ANY(ARRAY({by_index}))"
+    return (f"{condition} AND {first}", f"{condition} AND {by_index}"), values
 
 
 def _meant(filters: Filters) -> tuple[str, dict[str, object]]:
@@ -597,7 +638,7 @@ def _links(rows: Sequence[Sequence[Any]] | None) -> tuple[ItemLink, ...]:
     return tuple(ItemLink(*row) for row in rows or ())
 
 
-_LINKS_READ = 2_000
+_LINKS_READ = 500
 """Links to an organisation that `similar` looks at: a large university has a hundred thousand."""
 
 _STATE = {state: f"r.state = '{state.value}'" for state in ReviewState}
@@ -620,12 +661,43 @@ _CONDITIONS = {
 
 _ORDER = "ORDER BY r.priority DESC, r.affiliation_id"
 
-_AFTER = """
+_BEHIND = """
     AND r.priority <= CAST(:priority AS real)
     AND (r.priority < CAST(:priority AS real) OR r.affiliation_id > :last)
 """
 
-_OWN = "r.lease_by = :author AND r.lease_until > now()"
+_FIRST_ITEMS = 5_000
+"""Items among which a word is looked for in the order of the queue. What is rarer than one in so
+many is in so few texts that its index has them at once."""
+
+_FIRST = """
+    r.priority >= coalesce((
+        SELECT r.priority FROM review_item r WHERE {state} {behind}
+        ORDER BY r.priority DESC OFFSET {many} LIMIT 1
+    ), 0)
+"""
+
+_OF_BAND = 100
+"""Items of a band (a hundredth of probability) that are read: more than are shown, or leased."""
+
+_OF_BANDS = """
+    SELECT f.affiliation_id
+    FROM generate_series(
+        floor({least} * 100)::integer, floor({below} * 100 - 0.0001)::integer
+    ) band (number)
+    CROSS JOIN LATERAL (
+        SELECT r.affiliation_id FROM review_item r
+        WHERE r.band = band.number AND {condition}
+        ORDER BY r.priority DESC, r.affiliation_id LIMIT {limit}
+    ) f
+"""
+
+_OWN = """
+    r.affiliation_id = ANY(ARRAY(
+        SELECT affiliation_id FROM review_item
+        WHERE lease_by = :author AND lease_until > now()
+    ))
+"""
 
 _FREE = "(r.lease_until IS NULL OR r.lease_until <= now())"
 
@@ -771,14 +843,18 @@ _CREATE_INCOMING = """
 """
 
 WRONG = {
-    Reason.BELOW_THRESHOLD: 0.5,
-    Reason.AMBIGUOUS: 0.6,
-    Reason.NOT_IN_REGISTRY: 0.3,
-    Reason.DEPARTMENT_ONLY: 0.1,
-    Reason.PLACE_ONLY: 0.05,
-    Reason.PERSON_OR_NOISE: 0.05,
+    Reason.BELOW_THRESHOLD: 0.46,
+    Reason.DEPARTMENT_ONLY: 0.15,
+    Reason.NOT_IN_REGISTRY: 0.10,
+    Reason.AMBIGUOUS: 0.24,
+    Reason.PLACE_ONLY: 0.24,
+    Reason.PERSON_OR_NOISE: 0.24,
 }
-"""TO BE MEASURED"""
+"""The share of answers without a link, by reason, to texts that do name an organisation: at least
+so probable is it that such an answer is wrong. By `python -m benchmarks.reasons --near
+../shared/data/gold/dev-read/*.jsonl` on release 2.9: 43 of 93, 5 of 34, 24 of 229, and of the last
+three reasons together 4 of 17, too few to tell them apart. Other reasons are a matter of the policy
+or of curators."""
 
 _WRONG = " ".join(f"WHEN '{reason.value}' THEN {share}" for reason, share in WRONG.items())
 
@@ -786,6 +862,12 @@ _SOURCE = "CASE WHEN starts_with(c.source, 'job:') THEN 'job' ELSE c.source END"
 """Jobs are many, and each is a source of its own."""
 
 _WAITS = "(r.why IN ('second', 'disagreement') AND r.state = 'open')"
+
+_NEW_WHY = f"CASE WHEN {_WAITS} THEN r.why ELSE excluded.why END"
+
+_NEW_STATE = f"CASE WHEN {_WAITS} THEN r.state ELSE excluded.state END"
+
+_NEW_BARRED = f"CASE WHEN {_WAITS} THEN r.barred ELSE '{{}}' END"
 
 _CHANGED = """
     o.begin_reason = 'registry release'
@@ -812,7 +894,7 @@ when this one began."""
 _PUT = f"""
     INSERT INTO review_item AS r
         (affiliation_id, answered_at, policy_id, records, doubt, priority, probability, reason,
-         country, why, state, cluster, sources, words, organisations)
+         country, why, state, cluster, sources, words, organisations, band)
     SELECT
         i.affiliation_id, o.resolved_at, o.policy_id, coalesce(s.records, 0), p.doubt,
         coalesce(s.records, 0) * p.doubt, p.probability, o.reason,
@@ -842,7 +924,8 @@ _PUT = f"""
             AND l.runner_up IS NOT NULL
             UNION SELECT o.nearest WHERE o.nearest IS NOT NULL
             ORDER BY 1
-        )
+        ),
+        floor(p.probability * 100)::smallint
     FROM incoming_item i
     JOIN affiliation a ON a.id = i.affiliation_id
     -- LIMIT makes Postgres look up one key after the other.
@@ -906,15 +989,26 @@ _PUT = f"""
         doubt = excluded.doubt,
         priority = excluded.priority,
         probability = excluded.probability,
+        band = excluded.band,
         reason = excluded.reason,
         country = excluded.country,
         cluster = excluded.cluster,
         sources = excluded.sources,
         words = excluded.words,
         organisations = excluded.organisations,
-        why = CASE WHEN {_WAITS} THEN r.why ELSE excluded.why END,
-        state = CASE WHEN {_WAITS} THEN r.state ELSE excluded.state END,
-        barred = CASE WHEN {_WAITS} THEN r.barred ELSE '{{}}' END
+        why = {_NEW_WHY},
+        state = {_NEW_STATE},
+        barred = {_NEW_BARRED}
+    -- What does not change is not written: a repair would write the whole queue.
+    WHERE (
+        r.answered_at, r.policy_id, r.records, r.doubt, r.priority, r.probability, r.reason,
+        r.country, r.cluster, r.sources, r.words, r.organisations, r.why, r.state, r.barred
+    ) IS DISTINCT FROM (
+        excluded.answered_at, excluded.policy_id, excluded.records, excluded.doubt,
+        excluded.priority, excluded.probability, excluded.reason, excluded.country,
+        excluded.cluster, excluded.sources, excluded.words, excluded.organisations,
+        {_NEW_WHY}, {_NEW_STATE}, {_NEW_BARRED}
+    )
 """  # noqa: S608
 
 _LOCK_MOVED = """

@@ -997,6 +997,7 @@ Table(
         REAL,
         comment="Of the least probable link, else of the nearest organisation; null: none was near",
     ),
+    Column("band", SmallInteger, comment="The hundredth that the probability is in, 0 to 100"),
     Column("reason", Text, comment="Why the answer has no link; null for linked"),
     Column(
         "country", Text, comment="ISO 3166-1 alpha-2: named by the text, else of the first link"
@@ -1059,6 +1060,13 @@ Table(
         text("priority DESC"),
         "affiliation_id",
         postgresql_where=text("state = 'later'"),
+    ),
+    Index(
+        "ix_review_item_band",
+        "band",
+        text("priority DESC"),
+        "affiliation_id",
+        postgresql_where=text("state = 'open'"),
     ),
     Index("ix_review_item_cluster", "cluster", postgresql_where=text("state = 'open'")),
     Index("ix_review_item_lease_by", "lease_by", postgresql_where=text("lease_by IS NOT NULL")),

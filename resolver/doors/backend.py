@@ -35,11 +35,16 @@ class Backend:
 
     @classmethod
     def of(
-        cls, settings: Settings, *, done: Callable[[int], None], explained: bool = False
+        cls,
+        settings: Settings,
+        *,
+        done: Callable[[int], None],
+        explained: bool = False,
+        writes: bool = True,
     ) -> Backend:
-        """`done` is called after each batch with the number of its texts; `explained` is as in
-        `Matching`."""
-        matching = Matching(settings, explained=explained)
+        """`done` is called after each batch with the number of its texts; `explained` and
+        `writes` are as in `Matching`."""
+        matching = Matching(settings, explained=explained, writes=writes)
         return cls(
             settings,
             matching,

@@ -72,10 +72,11 @@ class Answered:
 class Matching:
     """The service of the settings, and what it says of texts and organisations."""
 
-    def __init__(self, settings: Settings, *, explained: bool = False) -> None:
+    def __init__(self, settings: Settings, *, explained: bool = False, writes: bool = True) -> None:
         """`explained`: judgements say of all candidates what each kind of evidence added, not only
-        of those that could be linked."""
+        of those that could be linked. `writes` is as in `open_service`."""
         self._settings = settings
+        self._writes = writes
         self._explained = explained
         self._opened = ExitStack()
         self._service: Service | None = None
@@ -90,7 +91,7 @@ class Matching:
         """
         with ExitStack() as opening:
             installation = opening.enter_context(Installation(self._settings))
-            self._service = opening.enter_context(open_service(installation))
+            self._service = opening.enter_context(open_service(installation, writes=self._writes))
             self._opened = opening.pop_all()
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from resolver.observing.metrics import DoorMetrics
 from resolver.review.guard import Guard, People
 from resolver.review.guide import read_guide
 from resolver.review.pages import Pages
-from resolver.review.templates import STATIC
+from resolver.review.rendering import STATIC
 from resolver.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,10 @@ def create_app(settings: Settings, *, author: str | None) -> FastAPI:
     people = People.of(author, settings.review_user_header, settings.review_proxies)
     guide = read_guide(settings.review_guide)
     readiness, metrics = Readiness(), DoorMetrics()
-    backend = Backend.of(settings, done=metrics.batch, explained=True)
+    # With a broker workers store the answers, and the page may be a user who cannot.
+    backend = Backend.of(
+        settings, done=metrics.batch, explained=True, writes=settings.broker_url is None
+    )
     pages = Pages(backend, guide)
 
     @asynccontextmanager

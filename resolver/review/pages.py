@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
@@ -51,7 +51,7 @@ from resolver.review.answering import KEPT, KEPT_SECONDS, Answers
 from resolver.review.candidates import Shown, organisations_of, shown
 from resolver.review.finding import Finder, Found
 from resolver.review.plots import Bar, bars
-from resolver.review.templates import (
+from resolver.review.rendering import (
     Templates,
     address,
     from_htmx,
@@ -107,10 +107,11 @@ class Pages:
     templates: Templates = field(default_factory=Templates)
     answers: Answers = field(init=False)
     finder: Finder = field(init=False)
-    _kept: dict[object, tuple[float, Any]] = field(default_factory=dict)
+    _figures: TTLCache[object, Any] = field(default_factory=lambda: TTLCache(KEPT, FIGURES_SECONDS))
     _forms: TTLCache[int, dict[str, str]] = field(
         default_factory=lambda: TTLCache(KEPT, KEPT_SECONDS)
     )
+    _lock: Lock = field(default_factory=Lock)
     _at_work: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -247,9 +248,12 @@ class Pages:
 
     def _lacking_fields(self, affiliation_id: int) -> dict[str, str]:
         """ROR's form, filled in: at most some minutes old, since it reads the whole group."""
-        known = self._forms.get(affiliation_id)
+        with self._lock:
+            known = self._forms.get(affiliation_id)
         if known is None:
-            known = self._forms[affiliation_id] = review.lacking_fields(self.engine, affiliation_id)
+            known = review.lacking_fields(self.engine, affiliation_id)
+            with self._lock:
+                self._forms[affiliation_id] = known
         return known
 
     async def _item_page(
@@ -355,7 +359,7 @@ class Pages:
     ) -> Response:
         if not from_htmx(request) and message is None:
             return RedirectResponse(address("/", filters), 303)
-        self._kept.clear()
+        self._figures.clear()
         return await self._queue_page(
             request,
             filters,
@@ -394,8 +398,9 @@ class Pages:
     async def _changed(self, due: Sequence[tuple[int, int]], *affiliation_ids: int) -> None:
         """Decisions about these strings were made or ended: their answers are given again."""
         self.answers.forget(affiliation_ids)
-        for affiliation_id in affiliation_ids:
-            self._forms.pop(affiliation_id, None)
+        with self._lock:
+            for affiliation_id in affiliation_ids:
+                self._forms.pop(affiliation_id, None)
         if due:
             self._begin(self.answers.refresh(due), pause=2 * PAUSE)
 
@@ -531,16 +536,15 @@ class Pages:
 
     async def _figure(self, key: object, count: Callable[[], Any]) -> Any:
         """A figure that takes a look at every item, at most `FIGURES_SECONDS` old."""
-        known = self._kept.get(key)
-        if known is None or known[0] < time.monotonic():
-            known = time.monotonic() + FIGURES_SECONDS, await run_in_threadpool(count)
-            self._kept[key] = known
-        return known[1]
+        known = self._figures.get(key)
+        if known is None:
+            known = self._figures[key] = await run_in_threadpool(count)
+        return known
 
     def _left(self, filters: Filters) -> int | None:
         """How many items are left, as far as that is known without a look."""
-        known = self._kept.get(("remaining", filters))
-        return known[1].items if known else None
+        known = self._figures.get(("remaining", filters))
+        return known.items if known else None
 
     def _begin(self, work: Coroutine[Any, Any, Any], *, pause: float = 0) -> None:
         """Do something that no page waits for, after a pause in seconds."""
@@ -673,11 +677,11 @@ def _seen(answer: Shown, version_id: int, release: str) -> str:
                 {
                     "ror_id": candidate.ror_id,
                     "name": candidate.name,
+                    "ticked": candidate.ticked,
                     "probability": candidate.probability and round(candidate.probability, 4),
                 }
                 for candidate in answer.candidates
             ],
-            "ticked": [candidate.ror_id for candidate in answer.candidates if candidate.ticked],
             "reason": answer.reason,
             "resolver_version": version_id,
             "release": release,
@@ -719,6 +723,7 @@ def _choice(affiliation_id: int, person: str, form: FormData) -> Choice:
         if other := _text(form, "other"):
             ticked.append(_other(other))
         seen = orjson.loads(_text(form, "seen")[:MOST_SEEN] or "{}")
+        decision = int(_text(form, "decision") or 0)
         seconds = float(_text(form, "seconds") or "nan")
     except ValueError as error:
         raise ReviewError(f"the form cannot be read: {error}") from error
@@ -730,7 +735,9 @@ def _choice(affiliation_id: int, person: str, form: FormData) -> Choice:
         affiliation_id=affiliation_id,
         action=action,
         author=person,
-        ror_ids=tuple(dict.fromkeys(ticked)) if saves else (),
+        # Who is unsure says which ones it may be.
+        ror_ids=tuple(dict.fromkeys(ticked)) if saves or action is Action.UNSURE else (),
+        seen=decision,
         also=tuple(
             dict.fromkeys(n for v in _texts(form, "also") if (n := _whole_number(v)) is not None)
         ),

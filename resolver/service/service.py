@@ -133,12 +133,13 @@ class Service:
 
 @contextmanager
 def open_service(
-    installation: Installation, *, encoder: Encoder | None = None
+    installation: Installation, *, encoder: Encoder | None = None, writes: bool = True
 ) -> Iterator[Service]:
     """The version in use. Where none is, the settings and the active index make one, which is in
     use from then on.
 
-    `encoder` is used where it is the version's; then none is loaded.
+    `encoder` is used where it is the version's; then none is loaded. Without `writes` the database
+    user need not be one that may store answers.
 
     Raises:
         RegistryError: no release is loaded.
@@ -148,7 +149,8 @@ def open_service(
         DatabaseProblem: Postgres does not answer, is not migrated, or may not be written to.
     """
     engine = installation.engine
-    connection.require_writable(engine)
+    if writes:
+        connection.require_writable(engine)
     version = resolver_versions.current_resolver(engine)
     if version is None or version.index_version is None:
         version = resolver_versions.put_in_use(engine, _first_version(installation).id)

@@ -221,14 +221,23 @@ def contents(engine: Engine) -> list[tuple[object, ...]]:
         ]
 
 
+def written_by(engine: Engine) -> list[object]:
+    """Where each item was last written to."""
+    with transaction(engine) as connection:
+        query = text("SELECT ctid::text FROM review_item ORDER BY affiliation_id")
+        return list(connection.execute(query).scalars())
+
+
 @pytest.mark.parametrize("anew", [False, True])
 def test_rebuilding_makes_what_saving_makes(
     engine: Engine, texts: dict[str, int], anew: bool
 ) -> None:
-    before = contents(engine)
+    before, written = contents(engine), written_by(engine)
     seen: list[tuple[int, int]] = []
     assert rebuild(engine, anew=anew) == len(TEXTS)
     assert contents(engine) == before
+    # What does not change is not written.
+    assert written_by(engine) == written
     with transaction(engine) as connection:
         connection.execute(text("DELETE FROM review_item"))
     assert rebuild(engine, anew=anew, batch=2, progress=lambda *n: seen.append(n)) == len(TEXTS)

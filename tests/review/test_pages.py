@@ -27,7 +27,7 @@ def form(page: str, **chosen: Any) -> dict[str, Any]:
     """The fields of the form of a string, as a browser sends them, with others in their place."""
     fields = {
         name: html.unescape(re.search(f'name="{name}" value="([^"]*)"', page).group(1))  # type: ignore[union-attr]
-        for name in ("request", "seen")
+        for name in ("request", "seen", "decision")
     }
     fields |= {
         name: html.unescape(value)
@@ -219,6 +219,26 @@ def test_who_is_late_saves_nothing(
     late = grace.post(f"/item/{item}", data={**hers, "request": str(uuid.uuid4())})
     assert "nothing of yours was saved" in late.text
     assert not rows(engine, "SELECT 1 FROM review_decision")
+
+
+@pytest.mark.parametrize("first", ["skip", "unsure", "save", "none"])
+def test_who_has_seen_an_earlier_decision_may_make_another_one(
+    as_person: Callable[[str], httpx.Client], engine: Engine, first: str
+) -> None:
+    ada, grace = as_person("Ada"), as_person("Grace")
+    item = id_of(engine, TWO)
+    old = form(grace.get(f"/item/{item}").text)
+    rows(engine, "UPDATE review_item SET lease_by = NULL, lease_until = NULL")
+    decide(ada, item, action=first)
+    decide(grace, item, ror_id=[BERKELEY])
+    made = rows(engine, "SELECT author, action FROM review_decision ORDER BY id")
+    assert [(row.author, row.action == "change") for row in made] == [
+        ("Ada", False),
+        ("Grace", True),
+    ]
+    # A page that was opened before all this shows what is not so any more.
+    rows(engine, "UPDATE review_item SET lease_by = NULL, lease_until = NULL")
+    assert "nothing of yours was saved" in grace.post(f"/item/{item}", data=old).text
 
 
 def test_a_lease_is_renewed_while_a_page_is_open(

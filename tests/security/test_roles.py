@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -17,11 +18,13 @@ from sqlalchemy import Engine, text
 from support import postgres_servers
 from support.next_release import write_next_release
 from support.paths import ROOT
+from support.reviewing import ETH, GRAZ, OXFORD, answer, new_version
 
 from resolver import sample
 from resolver.answering.chunk import resolve_chunk
 from resolver.answering.refresh import refresh_due
-from resolver.curation import overrides
+from resolver.curation import overrides, review
+from resolver.curation.review import Action, Choice, Decided, Filters, LackingState
 from resolver.database.connection import connect, driver, transaction
 from resolver.database.forgetting import Ages, Forgotten, forget, forgettable
 from resolver.database.records import withdraw
@@ -42,7 +45,7 @@ COOKBOOK = ROOT / "docs" / "sql.md"
 QUERIES = dict(
     re.findall(r"^## (.+?)\n(?:(?!^## ).)*?```sql\n(.*?)```", COOKBOOK.read_text(), re.M | re.S)
 )
-ROLES = ("resolver_writer", "resolver_reader")
+ROLES = ("resolver_writer", "resolver_reader", "resolver_curator")
 
 Login = Callable[[str], Engine]
 
@@ -158,13 +161,29 @@ READERS_ONLY = {
     "update through a view": "UPDATE pending SET source = 'x'",
     "lock a table": "LOCK TABLE link IN ACCESS EXCLUSIVE MODE",
 }
+REVIEWERS_TOO = {
+    "say what an override says": "UPDATE link_override SET ror_id = 'x'",
+    "delete an override": "DELETE FROM link_override",
+    "say what a decision says": "UPDATE review_decision SET ror_ids = '{}'",
+    "delete a decision": "DELETE FROM review_decision",
+    "say how doubtful an item is": "UPDATE review_item SET priority = 1",
+    "make an item": "INSERT INTO review_item DEFAULT VALUES",
+    "delete an item": "DELETE FROM review_item",
+    "delete a request": "DELETE FROM review_lacking",
+    "take a mark away": "DELETE FROM stale",
+    "change an answer": "UPDATE outcome SET reason = NULL",
+}
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_what_a_role_may_not_do(login: Login, role: str) -> None:
     user = login(role)
-    forbidden = FORBIDDEN | (READERS_ONLY if role == "resolver_reader" else {})
-    (other,) = set(ROLES) - {role}
+    forbidden = dict(FORBIDDEN)
+    if role != "resolver_writer":
+        forbidden |= READERS_ONLY
+    if role == "resolver_curator":
+        forbidden |= REVIEWERS_TOO
+    other = next(one for one in ROLES if one != role)
     refused = {}
     for what, statement in forbidden.items():
         with user.connect() as opened:
@@ -177,6 +196,29 @@ def test_what_a_role_may_not_do(login: Login, role: str) -> None:
                 refused[what] = True
             connection.rollback()
     assert refused == dict.fromkeys(forbidden, True)
+
+
+def test_a_reviewer_reviews(engine: Engine, login: Login) -> None:
+    answer(engine, new_version(engine), {"Graz and Oxford": {GRAZ: 0.9, ETH: 0.6}})
+    curator = login("resolver_curator")
+    said = Override(None, "Graz and Oxford", ETH, Verdict.IS, "bo")
+    overrides.add(engine, [said])
+    taken = review.take(curator, Filters(), "ada")
+    assert taken is not None
+    assert review.renew(curator, taken.affiliation_id, "ada")
+    change = Choice(UUID(int=1), taken.affiliation_id, Action.CHANGE, "ada", (GRAZ, OXFORD))
+    decided = review.decide(curator, change)
+    assert isinstance(decided, Decided)
+    assert decided.due
+    assert review.undo(curator, decided.ids[0], "ada").decisions == decided.ids
+    lacking = Choice(UUID(int=2), taken.affiliation_id, Action.LACKING, "ada", seen=decided.ids[0])
+    assert isinstance(review.decide(curator, lacking), Decided)
+    (request,) = review.lacking(curator)
+    sent = review.update_lacking(curator, request.cluster, "ada", state=LackingState.SENT)
+    assert sent.state is LackingState.SENT
+    review.release(curator, taken.affiliation_id, "ada")
+    assert len(list(review.labels(curator))) == 1
+    assert review.figures(curator).texts == 1
 
 
 def test_what_later_migrations_make_is_theirs_too(engine: Engine, login: Login) -> None:
@@ -249,7 +291,7 @@ def test_who_may_not_make_roles_migrates_all_the_same(
         assert existing(administrator) == set()
         (told,) = (r.getMessage() for r in caplog.records if r.name.startswith("resolver."))
         needed = re.findall(r"CREATE ROLE \w+ NOLOGIN;", told)
-        assert len(needed) == 2
+        assert len(needed) == len(ROLES)
 
         for statement in needed:
             run(administrator, statement)
@@ -260,7 +302,7 @@ def test_who_may_not_make_roles_migrates_all_the_same(
         downgrade(rented, "base")
         # Who may not make them may not drop them either.
         assert existing(administrator) == set(ROLES)
-    run(administrator, "DROP ROLE tenant, resolver_reader, resolver_writer")
+    run(administrator, f"DROP ROLE tenant, {', '.join(ROLES)}")
 
 
 @pytest.mark.slow

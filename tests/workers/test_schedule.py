@@ -69,6 +69,7 @@ def test_the_schedule_is_off_by_default() -> None:
     [
         ({"update_schedule": "0 3 * * 1"}, {"resolver.update": crontab("0", "3", "1")}),
         ({"forget_schedule": "30 4 * * *"}, {"resolver.forget": crontab("30", "4")}),
+        ({"review_schedule": "0 2 * * *"}, {"resolver.rebuild_review": crontab("0", "2")}),
         (
             {"update_schedule": "0 3 * * 1", "forget_schedule": "30 4 * * *"},
             {"resolver.update": crontab("0", "3", "1"), "resolver.forget": crontab("30", "4")},
