@@ -72,7 +72,7 @@ class Reading:
         self.shared: npt.NDArray[np.int64] = self.matches @ self.matches.T
         self.columns: dict[str, npt.NDArray[np.generic]] = {}
         self.rivals = _competing(self.shared)
-        self.namesakes = _equal([" ".join(name) for name in self.names])
+        self.namesakes = _equal(self.names)
 
     def __len__(self) -> int:
         """How many candidates there are."""
@@ -282,7 +282,7 @@ def _competing(shared: npt.NDArray[np.int64]) -> Relation:
     return of_others(2 * shared >= fewer)
 
 
-def _equal(names: Sequence[str]) -> Relation:
+def _equal(names: Sequence[tuple[str, ...]]) -> Relation:
     numbers = {name: number for number, name in enumerate(names)}
     number = np.array([numbers[name] for name in names], np.int64)
     return of_others(number == number[:, None])
@@ -290,4 +290,6 @@ def _equal(names: Sequence[str]) -> Relation:
 
 def of_others(relation: Relation) -> Relation:
     """The same relation, which no candidate has to itself."""
-    return relation & ~np.eye(len(relation), dtype=np.bool_)
+    others = relation.copy()
+    np.fill_diagonal(others, False)
+    return others

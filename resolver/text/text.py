@@ -71,6 +71,10 @@ class Text:
         return self.folded.replace("-", "") if _HYPHENATED.fullmatch(self.text) else ""
 
     @cached_property
+    def _known(self) -> dict[str, list[int]]:
+        return {}
+
+    @cached_property
     def _by_beginning(self) -> ByBeginning:
         return by_beginning(self.units)
 
@@ -81,11 +85,23 @@ class Text:
         Of an acronym that the name writes with hyphens and this text without them ("AP-HP",
         "APHP") each unit is there.
         """
-        alike = matching(self._by_beginning, name.units, self.capitals | name.capitals)
+        if name.capitals:
+            alike = matching(self._by_beginning, name.units, self.capitals | name.capitals)
+        else:
+            alike = [self._positions_of(word) for word in name.units]
         if name.joined and name.joined in self.capitals:
             there = [p for p, unit in enumerate(self.units) if unit == name.joined]
             return [sorted({*positions, *there}) for positions in alike]
         return alike
+
+    def _positions_of(self, word: str) -> list[int]:
+        """The positions of those `units` that are the same word as one that is no acronym in its
+        name. A text is compared with many names, and these share most of their words."""
+        positions = self._known.get(word)
+        if positions is None:
+            [positions] = matching(self._by_beginning, (word,), self.capitals)
+            self._known[word] = positions
+        return positions
 
     def matched(self, name: Text, claimed: frozenset[int] = frozenset()) -> frozenset[int]:
         """Positions of those `units` that match a name and are not `claimed`

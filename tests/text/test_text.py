@@ -75,3 +75,20 @@ def test_equal_texts_are_equal_whatever_was_worked_out() -> None:
 )
 def test_an_acronym_matches_without_its_hyphen(text: str, name: str, expected: set[int]) -> None:
     assert Text(text).matched(Text(name)) == expected
+
+
+@given(
+    st.lists(st.sampled_from(["UNIV", "Univ", "University", "of", "York", "AP", "HP"]), max_size=6),
+    st.lists(
+        st.lists(st.sampled_from(["University", "UNIV", "of", "Yorks", "AP"]), max_size=4),
+        max_size=4,
+    ),
+)
+def test_a_text_matches_each_name_as_if_it_were_the_first(
+    written: list[str], names: list[list[str]]
+) -> None:
+    text = Text(" ".join(written))
+    for name in map(Text, map(" ".join, names)):
+        assert text.matching(name) == words.matching(
+            words.by_beginning(text.units), name.units, text.capitals | name.capitals
+        )
