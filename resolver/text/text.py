@@ -49,6 +49,11 @@ class Text:
         return tuple(split_cjk(self.words))
 
     @cached_property
+    def unit_set(self) -> frozenset[str]:
+        """The `units`, each once."""
+        return frozenset(self.units)
+
+    @cached_property
     def spans(self) -> tuple[tuple[int, int], ...]:
         """For each of the `units` where it stands in `text`: first character, and the one after
         its last."""
