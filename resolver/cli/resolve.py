@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,9 @@ from resolver.intake import whole_rows
 from resolver.intake.columns import Columns
 from resolver.intake.format import Format
 from resolver.intake.record import AssertedRecord, SourceRecord
+from resolver.matching.matcher import Matcher
 from resolver.matching.outcome_object import as_object, linked_organisations
+from resolver.service import garbage
 from resolver.service.installation import Installation
 from resolver.settings import load_settings
 
@@ -115,10 +118,7 @@ def resolve(
         )
         records = refused.good(rows)
     identified = rows is not None and rows.identified
-    with (
-        Installation(choices.over(load_settings())) as installation,
-        installation.open_matcher() as matcher,
-    ):
+    with _matcher(choices) as matcher:
         for chunk in _chunks(records, 1 if sys.stdin.isatty() and not affiliations else CHUNK):
             outcomes = matcher.resolve([record.affiliation for record in chunk])
             # The table for people shows no places.
@@ -141,10 +141,7 @@ def resolve(
 def _complete(work: FileToFile, choices: Choices) -> None:
     # Opened first, so that a wrong file is reported before the models are loaded.
     work.read().close()
-    with (
-        Installation(choices.over(load_settings())) as installation,
-        installation.open_matcher() as matcher,
-    ):
+    with _matcher(choices) as matcher:
         try:
             work.run(matcher)
         except KeyboardInterrupt:
@@ -154,6 +151,16 @@ def _complete(work: FileToFile, choices: Choices) -> None:
         work.refused.print()
         say(f"{work.refused.count:,} rows refused; they are not in the output")
         raise typer.Exit(2)
+
+
+@contextmanager
+def _matcher(choices: Choices) -> Iterator[Matcher]:
+    with (
+        Installation(choices.over(load_settings())) as installation,
+        installation.open_matcher() as matcher,
+    ):
+        garbage.spare_opened()
+        yield matcher
 
 
 def _key(record: SourceRecord) -> dict[str, object]:

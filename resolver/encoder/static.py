@@ -100,7 +100,7 @@ def load_static(folder: Path, *, name: str) -> StaticEncoder:
     """
     path = folder / WEIGHTS
     tokenizer_path = weights.tokenizer_path(folder)
-    tokenizer = weights.read_tokenizer(tokenizer_path)
+    tokenizer = weights.shared_tokenizer(tokenizer_path)
     try:
         tensors = safetensors.numpy.load(weights.read(path))
         table, scales = tensors[TABLE], tensors[SCALES]

@@ -199,8 +199,11 @@ _NONE: frozenset[int] = frozenset()
 @lru_cache(maxsize=1 << 15)
 def _words_alone(name: str, other_names: tuple[str, ...]) -> frozenset[str]:
     """Those names of an organisation that are one word, as it stands among the units of a text."""
-    units = (registry_text(n).units for n in (name, *other_names) if " " not in n)
-    return frozenset(unit[0] for unit in units if len(unit) == 1)
+    alone = [n for n in (name, *other_names) if " " not in n]
+    # Most are made of ASCII letters, and folding these is making them small.
+    plain = {n.lower() for n in alone if n.isascii() and n.isalnum()}
+    units = (registry_text(n).units for n in alone if not (n.isascii() and n.isalnum()))
+    return frozenset(plain.union(unit[0] for unit in units if len(unit) == 1))
 
 
 def _names(document: Document) -> Iterator[Text]:

@@ -76,6 +76,16 @@ class Feature(Generic[S]):
     column: Callable[[S], npt.ArrayLike]
 
 
+@dataclass(frozen=True, slots=True)
+class OwnFeature:
+    """A kind of evidence that a candidate has whatever the others are, given the reading and its
+    position there. Of the judge's it is worked out for the shortlist alone."""
+
+    name: str
+    says: str
+    value: Callable[[Reading, int], float]
+
+
 class Shortlist:
     """The candidates of a reading that the reranker has read.
 
@@ -101,7 +111,7 @@ class Shortlist:
         self.short_name_share: Numbers = reading.short_name_shares[self.positions]
         self.acronyms_named = self.acronyms.at.keys() & chain.from_iterable(reading.short_names)
         self.places = reading.places
-        self.all_names = reading.names
+        self.all_names = reading.texts
         self.alignments = [reading.alignment(position) for position in positions]
         self.remainders = [
             reading.remainder(position, named)
@@ -175,13 +185,11 @@ def _coverage(reading: Reading) -> Numbers:
     return np.where(length > 0, reading.matched_counts / np.maximum(length, 1), 0.0)
 
 
-def _name_length(reading: Reading) -> Numbers:
+def _name_length(reading: Reading, position: int) -> float:
     """Two CJK characters make about one word."""
-    lengths = []
-    for name in reading.names:
-        characters = sum(bool(CJK.fullmatch(unit)) for unit in name)
-        lengths.append(len(name) - characters + (characters + 1) // 2)
-    return np.log1p(lengths)
+    name = reading.names[position]
+    characters = sum(bool(CJK.fullmatch(unit)) for unit in name)
+    return float(np.log1p(len(name) - characters + (characters + 1) // 2))
 
 
 def _text_length(reading: Reading) -> int:
@@ -209,9 +217,9 @@ def _holds_rival(reading: Reading) -> Numbers:
     return np.asarray(held.max(axis=1, initial=0.0))
 
 
-def _capitals(reading: Reading) -> Flags:
-    capitals = reading.capitals
-    return _flags(len(name) <= _SHORT and not capitals.isdisjoint(name) for name in reading.names)
+def _capitals(reading: Reading, position: int) -> bool:
+    name = reading.names[position]
+    return len(name) <= _SHORT and not reading.capitals.isdisjoint(name)
 
 
 def _spelled_out_otherwise(shortlist: Shortlist, *, by_initials: bool) -> list[float]:
@@ -278,8 +286,12 @@ def _rival_city(reading: Reading) -> Flags:
     return np.asarray(~city & named)
 
 
-def _of_type(name: str) -> Callable[[Reading], Flags]:
-    return lambda r: _flags(name in document.types for document in r.documents)
+def _of_document(value: Callable[[Document], float]) -> Callable[[Reading, int], float]:
+    return lambda reading, position: value(reading.documents[position])
+
+
+def _of_type(name: str) -> Callable[[Reading, int], float]:
+    return _of_document(lambda document: name in document.types)
 
 
 def _pieces(reading: Reading) -> Numbers:
@@ -336,9 +348,9 @@ def _alike_rivals(shortlist: Shortlist) -> Counts:
 
 
 def _names_around(shortlist: Shortlist) -> list[float]:
-    names = [frozenset(name) for name in shortlist.all_names]
+    names = [name.unit_set for name in shortlist.all_names]
     return [
-        math.log1p(sum(names[position] < other for other in names))
+        math.log1p(sum(map(names[position].__lt__, names)))
         for position in shortlist.positions.tolist()
     ]
 
@@ -395,7 +407,7 @@ def _better_one(
     return lambda s: _flags(map(relation, s.documents, s.better_documents))
 
 
-FIRST_STAGE_FEATURES: tuple[Feature[Reading], ...] = (
+FIRST_STAGE_FEATURES: tuple[Feature[Reading] | OwnFeature, ...] = (
     Feature(
         "sparse",
         "the first stage's score by words; 0 where it was not found that way",
@@ -423,7 +435,7 @@ FIRST_STAGE_FEATURES: tuple[Feature[Reading], ...] = (
         "how many of the name's words the text does not have there",
         lambda r: r.name_lengths - r.matched_counts,
     ),
-    Feature("name_length", "ln(1 + words of the name)", _name_length),
+    OwnFeature("name_length", "ln(1 + words of the name)", _name_length),
     Feature(
         "text_share",
         "share of the text's words that match the name",
@@ -442,36 +454,34 @@ FIRST_STAGE_FEATURES: tuple[Feature[Reading], ...] = (
         "largest share of a shorter rival's words that match its name too",
         _holds_rival,
     ),
-    Feature(
+    OwnFeature(
         "acronym",
         "the name is nothing but an acronym",
-        lambda r: _flags(d.is_acronym for d in r.documents),
+        _of_document(lambda d: d.is_acronym),
     ),
-    Feature(
+    OwnFeature(
         "capitals",
         "the name has one or two words, and the text has one of them in capitals",
         _capitals,
     ),
-    Feature(
+    OwnFeature(
         "display_name",
         "the name is the one that ROR displays",
-        lambda r: _flags(d.name == d.display_name for d in r.documents),
+        _of_document(lambda d: d.name == d.display_name),
     ),
-    Feature(
+    OwnFeature(
         "namesakes",
         "ln(organisations with this name)",
-        lambda r: [math.log(d.namesakes) for d in r.documents],
+        _of_document(lambda d: math.log(d.namesakes)),
     ),
     Feature("city", "the text names the organisation's city", lambda r: r.agreement[0]),
-    Feature(
-        "city_known", "the registry knows its city", lambda r: _flags(d.city for d in r.documents)
-    ),
+    OwnFeature("city_known", "the registry knows its city", _of_document(lambda d: bool(d.city))),
     Feature("region", "the text names its region", lambda r: r.agreement[1]),
     Feature("country", "the text names its country", lambda r: r.agreement[2]),
-    Feature(
+    OwnFeature(
         "country_known",
         "the registry knows its country",
-        lambda r: _flags(d.country_code for d in r.documents),
+        _of_document(lambda d: bool(d.country_code)),
     ),
     Feature(
         "other_country",
@@ -493,13 +503,13 @@ FIRST_STAGE_FEATURES: tuple[Feature[Reading], ...] = (
         "the text has a web or e-mail domain of it that no other candidate has",
         lambda r: r.domains,
     ),
-    Feature(
+    OwnFeature(
         "inactive",
         "the organisation has ended",
-        lambda r: _flags(d.status is not OrganisationStatus.ACTIVE for d in r.documents),
+        _of_document(lambda d: d.status is not OrganisationStatus.ACTIVE),
     ),
     *(
-        Feature(name, f"its type in ROR is {name}", _of_type(name))
+        OwnFeature(name, f"its type in ROR is {name}", _of_type(name))
         for name in ("education", "healthcare", "company", "facility", "government")
     ),
     Feature(
@@ -736,7 +746,7 @@ RERANKER_FEATURES: tuple[Feature[Shortlist], ...] = (
 )
 """What the reranker's scores add. *Better* candidates have a higher logit."""
 
-FEATURES: tuple[Feature[Reading] | Feature[Shortlist], ...] = (
+FEATURES: tuple[Feature[Reading] | OwnFeature | Feature[Shortlist], ...] = (
     *FIRST_STAGE_FEATURES,
     *NAME_FEATURES,
     *RERANKER_FEATURES,
@@ -747,19 +757,26 @@ NAMES = tuple(feature.name for feature in FEATURES)
 
 
 def first_stage(
-    features: Sequence[Feature[Reading]], reading: Reading, positions: Sequence[int] | None = None
+    features: Sequence[Feature[Reading] | OwnFeature],
+    reading: Reading,
+    positions: Sequence[int] | None = None,
 ) -> Features:
     """Some of the `FIRST_STAGE_FEATURES`, a row for each candidate, or for those at `positions`.
 
-    Each is computed once for a reading: the judge asks again for what the sieve has asked for.
+    Those that compare candidates are computed once for a reading: the judge asks again for what the
+    sieve has asked for.
     """
-    rows = slice(None) if positions is None else np.asarray(positions, np.int64)
-    table = np.empty((len(reading) if positions is None else len(positions), len(features)))
+    rows = range(len(reading)) if positions is None else positions
+    numbers = np.asarray(rows, np.int64)
+    table = np.empty((len(rows), len(features)))
     for number, feature in enumerate(features):
+        if isinstance(feature, OwnFeature):
+            table[:, number] = [feature.value(reading, row) for row in rows]
+            continue
         column = reading.columns.get(feature.name)
         if column is None:
             column = reading.columns[feature.name] = np.asarray(feature.column(reading))
-        table[:, number] = column[rows]
+        table[:, number] = column[numbers]
     return table
 
 

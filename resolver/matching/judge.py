@@ -95,10 +95,9 @@ class TreeJudge:
         """What a kind of evidence added is the change in log odds at the nodes that ask for it
         (A. Saabas, "Interpreting random forests", 2014)."""
         summed = np.zeros((len(features), len(NAMES)))
-        shape = (len(features), len(self.trees.roots))
-        rows = np.broadcast_to(np.arange(len(features))[:, None], shape)
-        for asked, added in self.trees.steps(features):
-            np.add.at(summed, (rows, asked), added)
+        steps = self.trees.steps(features)
+        # In one dimension it takes half the time.
+        np.add.at(summed.ravel(), steps.row * len(NAMES) + steps.column, steps.added)
         summed[:, _IDENTIFIER] += _by_identifier(features)
         return [
             tuple((NAMES[i], row[i]) for i in range(len(NAMES)) if row[i])

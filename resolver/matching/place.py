@@ -43,13 +43,8 @@ class Agreement(NamedTuple):
     country: bool
 
 
-class _Address(NamedTuple):
-    """Where an organisation is, by the registry."""
-
-    city: str | None
-    region: str | None
-    country_code: str | None
-    country: str | None
+_Address = tuple[str | None, str | None, str | None, str | None]
+"""Where an organisation is, by the registry: city, region, country's code and name."""
 
 
 class _Stands(NamedTuple):
@@ -60,12 +55,21 @@ class _Stands(NamedTuple):
     country: tuple[Positions, ...]
 
 
+class _Phrase(NamedTuple):
+    """Words of the text that are a name of the registry; `families` are those of the countries
+    that each place may be in which is read in them."""
+
+    positions: Positions
+    families: tuple[frozenset[str], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class _Beside:
     """What is named beside a name: `countries` by a country's or region's name that stands apart,
-    `towns` by cities that do."""
+    `towns` by cities that do. `families` are the countries' (`resolver.text.country.family`)."""
 
     countries: frozenset[str]
+    families: frozenset[str]
     towns: tuple[Mention, ...]
 
 
@@ -77,6 +81,9 @@ class NamedPlaces:
     text: Text
     documents: Sequence[Document] = ()
     _addresses: dict[_Address, _Stands] = field(default_factory=dict, compare=False, repr=False)
+    _phrases: dict[str, tuple[_Phrase, ...]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
     _beside: dict[Positions, _Beside] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
@@ -147,10 +154,10 @@ class NamedPlaces:
 
     def elsewhere(self, document: Document, matched: Positions) -> bool:
         """Whether other countries are named beside its name, and nothing of its own place."""
-        countries = self._named_beside(matched).countries
-        if document.country_code is None or not countries:
+        beside = self._named_beside(matched)
+        if document.country_code is None or not beside.families:
             return False
-        return family(document.country_code) not in map(family, countries) and not any(
+        return family(document.country_code) not in beside.families and not any(
             self.beside(document, matched)
         )
 
@@ -187,23 +194,27 @@ class NamedPlaces:
         beside = self._beside.get(matched)
         if beside is None:
             apart = [m for m in self.mentions if m.apart and matched.isdisjoint(m.positions)]
+            countries: frozenset[str] = frozenset().union(
+                *(m.countries for m in apart if m.kind > PlaceKind.CITY)
+            )
             beside = self._beside[matched] = _Beside(
-                frozenset().union(*(m.countries for m in apart if m.kind > PlaceKind.CITY)),
+                countries,
+                frozenset(map(family, countries)),
                 tuple(m for m in apart if any(p.kind is PlaceKind.CITY for p in m.places)),
             )
         return beside
 
     def _stands(self, document: Document) -> _Stands:
-        address = _Address(document.city, document.region, document.country_code, document.country)
+        address = (document.city, document.region, document.country_code, document.country)
         stands = self._addresses.get(address)
         if stands is None:
             stands = self._addresses[address] = self._where(address)
         return stands
 
     def _where(self, address: _Address) -> _Stands:
-        code = address.country_code
-        home = city_named(*address[:3]) if address.city else None
-        region = region_named(address.region, code) if address.region else None
+        city, region_name, code, country = address
+        home = city_named(city, region_name, code) if city else None
+        region = region_named(region_name, code) if region_name else None
         cities, regions, countries = [], [], []
         for mention in self.mentions:
             positions = mention.positions
@@ -213,19 +224,28 @@ class NamedPlaces:
                 countries.append(positions)
                 if region and region in mention.places:
                     regions.append(positions)
-        cities += self._phrases(address.city, code)
-        regions += self._phrases(address.region, code)
-        countries += self._phrases(address.country, code)
+        cities += self._standing(city, code)
+        regions += self._standing(region_name, code)
+        countries += self._standing(country, code)
         return _Stands(tuple(cities), tuple(regions), tuple(countries))
 
-    def _phrases(self, name: str | None, code: str | None) -> Iterable[Positions]:
+    def _standing(self, name: str | None, code: str | None) -> Iterable[Positions]:
         """Where a name of the registry stands, and is not read as a place in another country."""
-        if not name or not self.text.holds(phrase := registry_text(name)):
+        if not name:
             return
-        for positions in self.text.where(phrase):
-            over = [m for m in self.mentions if not positions.isdisjoint(m.positions)]
-            if code is None or all(family(code) in map(family, m.countries) for m in over):
-                yield positions
+        phrases = self._phrases.get(name)
+        if phrases is None:
+            phrases = self._phrases[name] = tuple(self._read(registry_text(name)))
+        for phrase in phrases:
+            if code is None or all(family(code) in families for families in phrase.families):
+                yield phrase.positions
+
+    def _read(self, phrase: Text) -> Iterable[_Phrase]:
+        if self.text.holds(phrase):
+            for positions in self.text.where(phrase):
+                over = (m for m in self.mentions if not positions.isdisjoint(m.positions))
+                families = tuple(frozenset(map(family, m.countries)) for m in over)
+                yield _Phrase(positions, families)
 
 
 def _home(document: Document) -> Place | None:

@@ -47,22 +47,22 @@ _CAPITALS = re.compile(r"\b[A-Z][A-Za-z&]*[A-Z]\w*\b")
 class Reading:
     """An affiliation and the first stage's candidates for it, in that stage's order.
 
-    `names` are the units of the candidates' names, and `matched` the positions of the text's units
-    that match each of them, but for those in identifiers and addresses; `alike` has for each unit
-    of a name the positions that could. `shared` (int64, (candidates, candidates)) says how many
-    positions two candidates have in common, on the diagonal how many one has. `rivals` match the
-    same words (`competes`), `namesakes` have the same name. `columns` keeps the evidence that was
-    computed of it, by name.
+    `texts` are the candidates' names and `names` their units. `matched` are the positions of the
+    text's units that match each of them, but for those in identifiers and addresses; `alike` has
+    for each unit of a name the positions that could. `shared` (int64, (candidates, candidates))
+    says how many positions two candidates have in common, on the diagonal how many one has.
+    `rivals` match the same words (`competes`), `namesakes` have the same name. `columns` keeps the
+    evidence that compares candidates, by name.
     """
 
     def __init__(self, affiliation: Affiliation, candidates: Sequence[Candidate]) -> None:
         self.affiliation = affiliation
         self.candidates = candidates
         self.documents: list[Document] = [candidate.document for candidate in candidates]
-        names = [registry_text(document.name) for document in self.documents]
-        self.names = [name.units for name in names]
+        self.texts = [registry_text(document.name) for document in self.documents]
+        self.names = [text.units for text in self.texts]
         taken = identifier_positions(affiliation)
-        self.alike = [affiliation.matching(name) for name in names]
+        self.alike = [affiliation.matching(name) for name in self.texts]
         self.matched = [matched_words(alike, taken) for alike in self.alike]
         self.matches: npt.NDArray[np.int64] = np.zeros(
             (len(candidates), len(affiliation.units)), np.int64
@@ -72,7 +72,7 @@ class Reading:
         self.shared: npt.NDArray[np.int64] = self.matches @ self.matches.T
         self.columns: dict[str, npt.NDArray[np.generic]] = {}
         self.rivals = _competing(self.shared)
-        self.namesakes = _equal([" ".join(name) for name in self.names])
+        self.namesakes = _equal(self.names)
 
     def __len__(self) -> int:
         """How many candidates there are."""
@@ -213,12 +213,16 @@ class Reading:
     def identified(self) -> Flags:
         """Whether the text has an identifier of each one in a registry: its ROR id, GRID, ISNI …"""
         numbers = numbers_in(self.affiliation.text)
+        if not numbers:
+            return np.zeros(len(self), np.bool_)
         return np.array([not numbers.isdisjoint(d.identifiers) for d in self.documents], np.bool_)
 
     @cached_property
     def domains(self) -> Flags:
         """Whether the text has a web or e-mail domain of each one that no other candidate has."""
         carried = domains_in(self.affiliation.text)
+        if not carried:
+            return np.zeros(len(self), np.bool_)
         owned = [carried.intersection(document.identifiers) for document in self.documents]
         owners = Counter(chain.from_iterable(owned))
         return np.array([any(owners[domain] == 1 for domain in of) for of in owned], np.bool_)
@@ -282,7 +286,7 @@ def _competing(shared: npt.NDArray[np.int64]) -> Relation:
     return of_others(2 * shared >= fewer)
 
 
-def _equal(names: Sequence[str]) -> Relation:
+def _equal(names: Sequence[tuple[str, ...]]) -> Relation:
     numbers = {name: number for number, name in enumerate(names)}
     number = np.array([numbers[name] for name in names], np.int64)
     return of_others(number == number[:, None])
@@ -290,4 +294,6 @@ def _equal(names: Sequence[str]) -> Relation:
 
 def of_others(relation: Relation) -> Relation:
     """The same relation, which no candidate has to itself."""
-    return relation & ~np.eye(len(relation), dtype=np.bool_)
+    others = relation.copy()
+    np.fill_diagonal(others, False)
+    return others

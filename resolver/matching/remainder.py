@@ -84,6 +84,7 @@ def _has(names: Sequence[Text], unit: str) -> bool:
     )
 
 
+@lru_cache(maxsize=1 << 15)
 def sorts_of(text: Text) -> frozenset[str]:
     """The sorts of organisations that a text names, by the names of `vocabulary.SORTS`."""
     return frozenset().union(*map(_sorts_of_word, text.words))

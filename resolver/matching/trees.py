@@ -3,20 +3,37 @@ Annals of Statistics 29, 2001)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+
+from resolver.matching import tree_graph
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 Table = npt.NDArray[np.float64]
 """Shape (rows, columns), float64: the values that the trees ask for."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+class Steps(NamedTuple):
+    """Steps of rows down the trees, each array of shape (steps,): the number of the `row`, the
+    number of the `column` that a node asks for, and how much its answer `added` to the log odds."""
+
+    row: npt.NDArray[np.int64]
+    column: npt.NDArray[np.int64]
+    added: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
 class Trees:
-    """`columns` names the columns that the trees were fitted to, in the order of the table.
+    """They are computed in ONNX Runtime, of a graph that is made when it is first needed.
+
+    `columns` names the columns that the trees were fitted to, in the order of the table.
 
     All nodes of all trees are kept in the same arrays, each of shape (nodes,): `feature` (int64,
     the number of a column; -1: a leaf), `threshold` (float64; to the left when the value does not
@@ -34,12 +51,14 @@ class Trees:
 
     def __post_init__(self) -> None:
         nodes = len(self.feature)
+        if not len(self.roots):
+            raise ValueError("roots: no trees")
         for name in ("threshold", "left", "right", "value"):
             if len(getattr(self, name)) != nodes:
                 raise ValueError(f"{name}: {len(getattr(self, name))} entries for {nodes} nodes")
         if nodes and not -1 <= self.feature.min() <= self.feature.max() < len(self.columns):
             raise ValueError(f"feature: not between -1 and {len(self.columns) - 1}")
-        if len(self.roots) and not 0 <= self.roots.min() <= self.roots.max() < nodes:
+        if not 0 <= self.roots.min() <= self.roots.max() < nodes:
             raise ValueError(f"roots: no node of {nodes}")
         inner = np.flatnonzero(self.feature >= 0)
         for name in ("left", "right"):
@@ -75,46 +94,39 @@ class Trees:
         raise ValueError(f"fitted to other columns: {'; '.join(differences) or 'in another order'}")
 
     def odds(self, table: Table) -> npt.NDArray[np.float64]:
-        """Log odds of each row, shape (rows,).
+        """Log odds of each row, shape (rows,): the sum of its leaves in all trees."""
+        if not len(table):
+            return np.zeros(0)
+        (odds,) = self._session.run(None, {tree_graph.INPUT: np.ascontiguousarray(table)})
+        return np.asarray(odds[:, 0])
 
-        Like the sum of `steps`, in half the time: a walk that has reached its leaf is not looked at
-        again.
-        """
-        rows, trees = len(table), len(self.roots)
+    @cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        # Here, not above: a worker's parent imports this module and forks afterwards.
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        graph = tree_graph.graph(len(self.columns), *(getattr(self, name) for name in _ARRAYS))
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+    def steps(self, table: Table) -> Steps:
+        """All steps of all rows, those nearest to the roots first."""
+        trees = len(self.roots)
         values = table.ravel()
-        at = np.tile(self.roots, rows)
-        beginning = np.repeat(np.arange(rows) * len(self.columns), trees)
-        walking = np.arange(len(at))
+        node = np.tile(self.roots, len(table))
+        row = np.repeat(np.arange(len(table)), trees)
+        levels = [Steps(row[:0], row[:0], np.zeros(0))]
         while True:
-            node = at[walking]
-            asked = self.feature[node]
-            inner = asked >= 0
-            if not inner.all():
-                walking, node, asked = walking[inner], node[inner], asked[inner]
-            if not len(walking):
-                return np.asarray(self.value[at].reshape(rows, trees).sum(axis=1))
-            exceeds = values[beginning[walking] + asked] > self.threshold[node]
-            at[walking] = np.where(exceeds, self.right[node], self.left[node])
-
-    def steps(
-        self, table: Table
-    ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]:
-        """Walk all trees one level at a time: the number of the column that each node asks for, and
-        the change in log odds that its answer makes.
-
-        Both of shape (rows, trees); at a leaf nothing changes.
-        """
-        at = np.broadcast_to(self.roots, (len(table), len(self.roots)))
-        rows = np.arange(len(table))[:, None]
-        while True:
-            asked = self.feature[at]
-            inner = asked >= 0
-            if not inner.any():
-                return
-            exceeds = table[rows, asked] > self.threshold[at]
-            following = np.where(inner, np.where(exceeds, self.right[at], self.left[at]), at)
-            yield asked, self.value[following] - self.value[at]
-            at = following
+            inner = self.feature[node] >= 0
+            node, row = node[inner], row[inner]
+            if not len(node):
+                return Steps(*map(np.concatenate, zip(*levels, strict=True)))
+            column = self.feature[node]
+            exceeds = values[row * len(self.columns) + column] > self.threshold[node]
+            following = np.where(exceeds, self.right[node], self.left[node])
+            levels.append(Steps(row, column, self.value[following] - self.value[node]))
+            node = following
 
     def as_object(self) -> dict[str, object]:
         """As JSON values; `of_object` reads them."""

@@ -150,7 +150,7 @@ def load_onnx(folder: Path, *, name: str, threads: int | None = None) -> OnnxRer
     import onnxruntime
 
     path, tokenizer_path = folder / MODEL, weights.tokenizer_path(folder)
-    tokenizer = weights.read_tokenizer(tokenizer_path)
+    tokenizer = weights.shared_tokenizer(tokenizer_path)
     content = weights.read(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

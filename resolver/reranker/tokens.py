@@ -100,7 +100,7 @@ class PairTokenizer:
     leaves, or half of the room. (The strategy "longest_first" of transformers.) `truncated`
     counts the pairs cut, over all calls. Safe to share between threads.
 
-    `tokenizer` is taken over: nothing else may set it to cut or to pad. `typed` False is for a
+    `tokenizer` may be shared, as long as nobody sets it to cut or to pad. `typed` False is for a
     model without token types. Of documents, `remembered` at most are kept, and
     those of the last call.
     """

@@ -19,7 +19,7 @@ from resolver.errors import IndexMissing, PolicyError, SettingsError
 from resolver.index.build import require_fresh
 from resolver.matching.matcher import Matcher
 from resolver.matching.policy import Policy
-from resolver.service import parts
+from resolver.service import garbage, parts
 from resolver.service.installation import Installation
 from resolver.service.parts import Models
 from resolver.service.version import (
@@ -76,6 +76,7 @@ class Service:
         """
         self.installation = installation
         self._opened = _open(installation, version, encoder=encoder)
+        garbage.spare_opened()
 
     @property
     def engine(self) -> Engine:
@@ -124,6 +125,7 @@ class Service:
             reranker=before.models.reranker,
         )
         before.close(self._opened)
+        garbage.spare_opened()
         log.warning("resolver version %d is in use now (release %s)", current.id, current.release)
         return True
 

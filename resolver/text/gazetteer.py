@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -61,7 +61,7 @@ class Place(NamedTuple):
         return self.kind is PlaceKind.COUNTRY or self.region in {"", other.region}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mention:
     """A place that a text names.
 
@@ -76,22 +76,22 @@ class Mention:
     places: tuple[Place, ...]
     apart: bool
 
-    @property
+    @cached_property
     def positions(self) -> frozenset[int]:
         """Its units in the text."""
         return frozenset(range(self.start, self.end))
 
-    @property
+    @cached_property
     def kind(self) -> PlaceKind:
         """The kind of its largest reading."""
         return max(place.kind for place in self.places)
 
-    @property
+    @cached_property
     def countries(self) -> frozenset[str]:
         """The countries that it may be or be in."""
         return frozenset(place.country for place in self.places)
 
-    @property
+    @cached_property
     def likely_countries(self) -> frozenset[str]:
         """The same without those whose cities of this name are small beside another's
         (`OVERWHELMING`)."""

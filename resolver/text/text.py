@@ -53,6 +53,11 @@ class Text:
         return tuple(split_cjk(self.words))
 
     @cached_property
+    def unit_set(self) -> frozenset[str]:
+        """The `units`, each once."""
+        return frozenset(self.units)
+
+    @cached_property
     def spans(self) -> tuple[tuple[int, int], ...]:
         """For each of the `units` where it stands in `text`: first character, and the one after
         its last."""
@@ -73,6 +78,10 @@ class Text:
         """The folded letters of a text that is an acronym with hyphens: "aphp" of "AP-HP". "" of
         any other text."""
         return self.folded.replace("-", "") if _HYPHENATED.fullmatch(self.text) else ""
+
+    @cached_property
+    def _known(self) -> dict[str, list[int]]:
+        return {}
 
     @cached_property
     def _by_beginning(self) -> ByBeginning:
@@ -101,11 +110,23 @@ class Text:
         Of an acronym that the name writes with hyphens and this text without them ("AP-HP",
         "APHP") each unit is there.
         """
-        alike = matching(self._by_beginning, name.units, self.capitals | name.capitals)
+        if name.capitals:
+            alike = matching(self._by_beginning, name.units, self.capitals | name.capitals)
+        else:
+            alike = [self._positions_of(word) for word in name.units]
         if name.joined and name.joined in self.capitals:
             there = [p for p, unit in enumerate(self.units) if unit == name.joined]
             return [sorted({*positions, *there}) for positions in alike]
         return alike
+
+    def _positions_of(self, word: str) -> list[int]:
+        """The positions of those `units` that are the same word as one that is no acronym in its
+        name. A text is compared with many names, and these share most of their words."""
+        positions = self._known.get(word)
+        if positions is None:
+            [positions] = matching(self._by_beginning, (word,), self.capitals)
+            self._known[word] = positions
+        return positions
 
     def matched(self, name: Text, claimed: frozenset[int] = frozenset()) -> frozenset[int]:
         """Positions of those `units` that match a name and are not `claimed`

@@ -295,27 +295,34 @@ def matched_words(
     are not `claimed`; of equal windows the shortest, then the first. Each word of the name matches
     one position at most. Empty when no word matches.
     """
-    matches: dict[int, set[int]] = {}
-    for i, positions in enumerate(alike):
+    # The words of the name that match a position, a bit for each.
+    matches: dict[int, int] = {}
+    bit = 1
+    for positions in alike:
         for position in positions:
             if position not in claimed:
-                matches.setdefault(position, set()).add(i)
+                matches[position] = matches.get(position, 0) | bit
+        bit <<= 1
     free = sorted(matches.items())
-    best: tuple[int, int, frozenset[int]] = (0, 0, frozenset())
+    most, width_of_best = 0, 0
+    best: list[int] = []
     # A name may be interrupted ("University of California at San Diego"), not scattered.
     longest = 2 * len(alike) + 2
     for start in range(len(free)):
-        words_met: set[int] = set()
-        taken: set[int] = set()
+        if len(free) - start < most:
+            break
+        first = free[start][0]
+        met = 0
+        taken: list[int] = []
         for position, its_words in free[start:]:
-            width = position - free[start][0] + 1
+            width = position - first + 1
             if width > longest:
                 break
-            new = its_words - words_met
+            new = its_words & ~met
             if not new:
                 continue
-            words_met.add(min(new))
-            taken.add(position)
-            if (len(words_met), -width) > best[:2]:
-                best = (len(words_met), -width, frozenset(taken))
-    return best[2]
+            met |= new & -new
+            taken.append(position)
+            if len(taken) > most or (len(taken) == most and width < width_of_best):
+                most, width_of_best, best = len(taken), width, taken.copy()
+    return frozenset(best)

@@ -65,6 +65,34 @@ def test_sieve(tmp_path: Path) -> None:
     assert "0.003" in done.stdout
 
 
+def test_stages(tmp_path: Path) -> None:
+    encoder = load_encoder(BUILTIN, None)
+    strings.indexed(strings.organisations(sample.REGISTRY), encoder, tmp_path / "home" / "index")
+    figures = tmp_path / "stages.json"
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "benchmarks.stages", str(sample.GOLD), "--against", str(ROOT),
+            "--slice", "16", "--json", str(figures),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"RESOLVER_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(figures.read_text())["sets"][sample.GOLD.stem]
+    assert found["links_differ"] == found["largest_difference"] == 0
+    assert found["strings"] > found["counted"] > 0
+    here, there = found["milliseconds"]["here"], found["milliseconds"]["there"]
+    assert here.keys() == there.keys() >= {"search by words", "sieve: trees", "reranker", "decide"}
+    assert min(here.values()) > 0
+    assert max(here, key=here.__getitem__) == "reranker"
+    assert found["pairs"]["here"] == found["pairs"]["there"] > 0
+    assert "0 of" in done.stdout
+
+
 def test_reranker(tmp_path: Path) -> None:
     found, printed = run(
         "reranker", tmp_path, "--strings", "3", "--depth", "8", "--rounds", "2", "--batches", "16",

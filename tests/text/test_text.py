@@ -104,3 +104,20 @@ def test_stretches_are_in_order_and_hold_their_units(text: str, positions: set[i
     for position in there:
         start, end = whole.spans[position]
         assert any(first <= start and end <= last for first, last in stretches)
+
+
+@given(
+    st.lists(st.sampled_from(["UNIV", "Univ", "University", "of", "York", "AP", "HP"]), max_size=6),
+    st.lists(
+        st.lists(st.sampled_from(["University", "UNIV", "of", "Yorks", "AP"]), max_size=4),
+        max_size=4,
+    ),
+)
+def test_a_text_matches_each_name_as_if_it_were_the_first(
+    written: list[str], names: list[list[str]]
+) -> None:
+    text = Text(" ".join(written))
+    for name in map(Text, map(" ".join, names)):
+        assert text.matching(name) == words.matching(
+            words.by_beginning(text.units), name.units, text.capitals | name.capitals
+        )

@@ -193,3 +193,27 @@ def test_spans_hold_their_units(text: str) -> None:
         assert 0 <= start < end <= len(text)
         assert unit in undotted(fold(text[start:end]))
     assert found == sorted(found)
+
+
+POSITIONS = st.lists(st.lists(st.integers(0, 14), unique=True, max_size=4).map(sorted), max_size=6)
+
+
+@given(POSITIONS, st.frozensets(st.integers(0, 14), max_size=3))
+def test_of_all_windows_the_one_with_most_words_is_taken(
+    alike: list[list[int]], claimed: frozenset[int]
+) -> None:
+    best: tuple[int, int, frozenset[int]] = (0, 0, frozenset())
+    free = sorted({position for positions in alike for position in positions} - claimed)
+    for first in free:
+        met: set[int] = set()
+        taken: list[int] = []
+        for position in free:
+            if first <= position < first + 2 * len(alike) + 2:
+                its_words = {i for i, positions in enumerate(alike) if position in positions}
+                if new := its_words - met:
+                    met.add(min(new))
+                    taken.append(position)
+                    best = max(
+                        best, (len(met), first - position, frozenset(taken)), key=lambda b: b[:2]
+                    )
+    assert matched_words(alike, claimed) == best[2]

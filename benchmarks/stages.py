@@ -1,0 +1,288 @@
+"""CPU time of each stage of the matcher, beside that of another checkout, and whether links differ.
+
+    python -m benchmarks.stages ../shared/data/gold/dev-read/springer-2023.jsonl
+    python -m benchmarks.stages ../shared/data/gold/dev-read/*.jsonl --against ../before
+
+With the settings and the active index at hand. Each checkout runs in a process of its own, on one
+thread, and both answer the same slice in turn, so that whatever else the machine does happens to
+both. What is counted is processor time, not the clock. The stages are apart: no time counts twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parents[1]
+"""The checkout that this file is part of."""
+
+SERVE = "--serve"
+"""How this file is started as one of the two processes."""
+
+ONE_THREAD = {
+    "RESOLVER_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+WARM = 256
+"""Strings that fill the caches before anything is counted."""
+
+Links = list[tuple[str, float]]
+"""ROR id and probability of each link of a string."""
+
+
+class Clock:
+    """Processor time by stage. Time within an inner stage is not the outer one's."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self._running: list[str] = []
+        self._since = 0.0
+
+    def _charge(self) -> None:
+        now = time.process_time()
+        if self._running:
+            self.seconds[self._running[-1]] += now - self._since
+        self._since = now
+
+    @contextmanager
+    def during(self, stage: str) -> Iterator[None]:
+        self._charge()
+        self._running.append(stage)
+        try:
+            yield
+        finally:
+            self._charge()
+            self._running.pop()
+
+
+class Timed:
+    """A part of the matcher, some of whose methods count as stages: `stages` names the stage of
+    each, or gives it by the first argument."""
+
+    def __init__(
+        self, part: Any, clock: Clock, stages: Mapping[str, str | Callable[[Any], str]]
+    ) -> None:
+        self._part, self._clock, self._stages = part, clock, stages
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._part, name)
+        stage = self._stages.get(name)
+        if stage is None:
+            return found
+
+        def timed(*arguments: Any, **named: Any) -> Any:
+            with self._clock.during(stage if isinstance(stage, str) else stage(arguments[0])):
+                return found(*arguments, **named)
+
+        return timed
+
+
+def timed(matcher: Any, clock: Clock) -> Any:
+    """The matcher with a clock at its parts."""
+    from resolver.encoder.lexical import SparseVector
+
+    def search(queries: Sequence[Any]) -> str:
+        by_words = any(isinstance(query, SparseVector) for query in queries)
+        return "search by words" if by_words else "search by meaning"
+
+    recall = matcher.recall
+    recall = replace(
+        recall,
+        encoder=Timed(recall.encoder, clock, {"encode_queries": "query vectors"}),
+        index=Timed(recall.index, clock, {"search": search, "documents": "documents"}),
+    )
+    trees = {"odds": "sieve: trees"}
+    sieve = replace(matcher.sieve, trees=Timed(matcher.sieve.trees, clock, trees))
+    trees = {"odds": "judge: trees"}
+    judge = replace(matcher.judge, trees=Timed(matcher.judge.trees, clock, trees))
+    return replace(
+        matcher,
+        recall=Timed(recall, clock, {"candidates": "lists of candidates"}),
+        reranker=Timed(matcher.reranker, clock, {"score": "reranker"}),
+        sieve=Timed(sieve, clock, {"shortlists": "sieve: evidence"}),
+        judge=Timed(judge, clock, {"weighed": "judge: weighed"}),
+    )
+
+
+def serve() -> None:
+    """Answer slices of strings, a line of JSON each, with links and processor time by stage."""
+    from resolver.service.installation import Installation
+    from resolver.settings import load_settings
+    from resolver.text.affiliation import Affiliation
+
+    clock = Clock()
+    with Installation(load_settings()) as installation, installation.open_matcher() as opened:
+        matcher = timed(opened, clock)
+        print("ready", flush=True)
+        for line in sys.stdin:
+            clock.seconds.clear()
+            with clock.during("normalise"):
+                affiliations = [Affiliation.of(text) for text in json.loads(line)]
+                stated = [s for a in affiliations if not a.refused for _, s in a.statements]
+                statements = list({statement.text: statement for statement in stated}.values())
+            with clock.during("readings"):
+                shortlisted = matcher.shortlist(statements)
+            with clock.during("pairs"):
+                reranked = matcher.rerank(shortlisted)
+            with clock.during("judge: evidence"):
+                judged = matcher.judged(reranked, matcher.policy, explained=False)
+            by_text = {one.affiliation.text: one for one in judged}
+            with clock.during("decide"):
+                complete = [
+                    (whole, [replace(by_text[s.text], start=at) for at, s in whole.statements])
+                    for whole in affiliations
+                    if not whole.refused
+                ]
+                judgements = matcher.decided(complete, matcher.policy)
+            answer = {
+                "seconds": dict(clock.seconds),
+                "pairs": len(shortlisted.pairs),
+                "links": [
+                    [(link.ror_id, link.probability) for link in judgement.outcome.links]
+                    for judgement in judgements
+                ],
+            }
+            print(json.dumps(answer), flush=True)
+
+
+class Checkout:
+    """A process that answers with the code of a checkout."""
+
+    def __init__(self, folder: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, SERVE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **ONE_THREAD, "PYTHONPATH": str(folder.resolve())},
+        )
+        self._line()
+        self.seconds: Counter[str] = Counter()
+        self.pairs = 0
+
+    def answer(self, texts: Sequence[str], *, counted: bool) -> list[Links]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(texts) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._line())
+        if counted:
+            self.seconds.update(answer["seconds"])
+            self.pairs += answer["pairs"]
+        return [[(ror_id, p) for ror_id, p in links] for links in answer["links"]]
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit("a process ended; its error is above")
+        return line
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(60)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    from benchmarks import report
+
+    parser = report.arguments(__doc__)
+    parser.add_argument("files", type=Path, nargs="+", help="JSON lines with an affiliation each")
+    parser.add_argument("--against", type=Path, help="another checkout")
+    parser.add_argument("--count", type=int, help="strings of each file [all]")
+    parser.add_argument("--slice", type=int, default=64, help="strings at a time")
+    options = parser.parse_args(arguments)
+    figures = report.header(options)
+    folders = {"here": HERE} | ({"there": options.against} if options.against else {})
+    measured = {}
+    for file in options.files:
+        with ExitStack() as opened:
+            checkouts = {name: Checkout(folder) for name, folder in folders.items()}
+            for checkout in checkouts.values():
+                opened.callback(checkout.close)
+            measured[file.stem] = compared(checkouts, affiliations(file, options.count), options)
+        print(f"{file.stem} …", file=sys.stderr, flush=True)
+    report.finish({**figures, "sets": measured}, tables(measured), options.json)
+
+
+def affiliations(file: Path, count: int | None) -> list[str]:
+    """The first texts of a file, each once."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return list(dict.fromkeys(json.loads(line)["affiliation"] for line in lines))[:count]
+
+
+def compared(
+    checkouts: Mapping[str, Checkout], texts: Sequence[str], options: argparse.Namespace
+) -> dict[str, Any]:
+    """Milliseconds of a string by checkout and stage, and how far the answers differ."""
+    slices = [texts[i : i + options.slice] for i in range(0, len(texts), options.slice)]
+    warm = min(len(slices) // 2, WARM // options.slice)
+    differ, farthest, counted = 0, 0.0, 0
+    for number, part in enumerate(slices):
+        order = list(checkouts) if number % 2 else list(reversed(checkouts))
+        found = {name: checkouts[name].answer(part, counted=number >= warm) for name in order}
+        counted += len(part) if number >= warm else 0
+        for links, others in zip(found["here"], found.get("there", found["here"]), strict=True):
+            mine, theirs = dict(links), dict(others)
+            differ += mine.keys() != theirs.keys()
+            both = mine.keys() & theirs.keys()
+            farthest = max(farthest, *(abs(mine[i] - theirs[i]) for i in both), 0.0)
+    return {
+        "strings": len(texts),
+        "counted": counted,
+        "milliseconds": {
+            name: {stage: 1e3 * s / counted for stage, s in checkout.seconds.items()}
+            for name, checkout in checkouts.items()
+        },
+        "pairs": {name: checkout.pairs / counted for name, checkout in checkouts.items()},
+        "links_differ": differ,
+        "largest_difference": farthest,
+    }
+
+
+def tables(measured: Mapping[str, Any]) -> str:
+    from benchmarks import report
+
+    parts = []
+    for name, found in measured.items():
+        by_checkout = found["milliseconds"]
+        columns = list(reversed(by_checkout))
+        rows = [
+            [stage, *(f"{by_checkout[column].get(stage, 0.0):.2f}" for column in columns)]
+            for stage in by_checkout["here"]
+        ]
+        sums = {column: sum(by_checkout[column].values()) for column in columns}
+        rows += [
+            ["all", *(f"{sums[column]:.2f}" for column in columns)],
+            ["strings/s of a core", *(f"{1e3 / sums[column]:.0f}" for column in columns)],
+            ["pairs a string", *(f"{found['pairs'][column]:.2f}" for column in columns)],
+        ]
+        parts.append(report.table([f"{name}, ms a string", *columns], rows))
+        if len(columns) > 1:
+            parts.append(
+                f"{found['links_differ']:,} of {found['strings']:,} strings have other links; "
+                f"probabilities differ by {found['largest_difference']:.1g} at most."
+            )
+    return "\n\n".join(parts)
+
+
+if __name__ == "__main__":
+    if SERVE in sys.argv:
+        sys.path.remove(str(Path(__file__).parent))
+        serve()
+    else:
+        main()
