@@ -29,7 +29,7 @@ TEXT = "Dept. of Sociology, University of York, York, United Kingdom"
 
 
 def answered(text: str, *candidates: Scored) -> Answered:
-    return Answered(judged(text, *candidates), Policy(), 1, 1, "v1")
+    return Answered(text, judged(text, *candidates), Policy(), 1, 1, "v1")
 
 
 def shown_of(text: str, *candidates: Scored, ticked: tuple[str, ...] = (), **how: object) -> Shown:
