@@ -20,6 +20,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +129,9 @@ def serve() -> None:
     clock = Clock()
     with Installation(load_settings()) as installation, installation.open_matcher() as opened:
         matcher = timed(opened, clock)
+        # As workers do; earlier checkouts did not.
+        if find_spec("resolver.service.garbage"):
+            import_module("resolver.service.garbage").spare_opened()
         print("ready", flush=True)
         for line in sys.stdin:
             clock.seconds.clear()
