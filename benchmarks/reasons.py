@@ -12,7 +12,7 @@ With ``--near``, on labelled affiliations: of those that are not linked, how man
 with at least a probability, where an organisation of the registry is named and where none is. A
 candidate should be near in the first case alone (`resolver.matching.reason.NEAR`). And by the
 reason given, how many of them do name one: so probable is it that such an answer is wrong
-(`resolver.database.review_items.WRONG`). It needs an installation with an index.
+(`resolver.database.review_upkeep.WRONG`). It needs an installation with an index.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from benchmarks import report
 from resolver import sample
 from resolver.curation import review
 from resolver.curation.review import Action, Choice, Decided, Filters, Why, text_keys
-from resolver.database import policies, review_items, schema
+from resolver.database import policies, review_items, review_leases, review_upkeep, schema
 from resolver.database.connection import driver, transaction
 from resolver.database.copying import copy
 from resolver.database.releases import ReleaseInfo, load_release
@@ -85,7 +85,7 @@ def measured(engine: Engine, options: argparse.Namespace) -> dict[str, Any]:
     ids = list(keys)
     for start in range(0, len(ids), BATCH):
         with transaction(engine) as connection, driver(connection).cursor() as cursor:
-            review_items.put(cursor, {id: keys[id] for id in ids[start : start + BATCH]})
+            review_upkeep.put(cursor, {id: keys[id] for id in ids[start : start + BATCH]})
     figures["made_seconds"] = time.perf_counter() - started
     analysed(engine)
     figures["made_bytes"] = size(engine)
@@ -111,7 +111,7 @@ def measured(engine: Engine, options: argparse.Namespace) -> dict[str, Any]:
 
 def filled(
     engine: Engine, gold: Sequence[Gold], options: argparse.Namespace
-) -> dict[int, review_items.TextKeys]:
+) -> dict[int, review_upkeep.TextKeys]:
     """Write texts, records and answers; returns the keys of each text, by its id."""
     say(f"{options.texts:,} texts are written …")
     loaded = load_release(
@@ -139,7 +139,7 @@ def filled(
     bases = [normalise(line.affiliation) for line in gold]
     of_base = [text_keys(base, linked=False) for base in bases]
     rng = random.Random(1)
-    keys: dict[int, review_items.TextKeys] = {}
+    keys: dict[int, review_upkeep.TextKeys] = {}
     affiliations, outcomes, links = [], [], []
     for number in range(options.texts):
         line = number % len(gold)
@@ -274,7 +274,7 @@ def filtered(gold: Sequence[Gold]) -> dict[str, Filters]:
 
 def in_database(engine: Engine, filters: Filters, repeat: int) -> dict[str, float]:
     """Milliseconds in which Postgres plans and leases the next item, by its own clock."""
-    statements, values = review_items.taking(filters, "ada", minutes=10)
+    statements, values = review_leases.taking(filters, "ada")
     taken = []
     for _ in range(repeat):
         with transaction(engine) as connection:

@@ -16,11 +16,11 @@ from types import MappingProxyType
 
 from sqlalchemy import Engine
 
-from resolver.database import policies, review_items
+from resolver.database import policies, review_upkeep
 from resolver.database.connection import driver, transaction
 from resolver.database.copying import Cursor, copy, storable
 from resolver.database.resolver_versions import SWITCH_LOCK, valid_versions
-from resolver.database.review_items import TextKeys
+from resolver.database.review_upkeep import TextKeys
 from resolver.errors import ModelError, ResolverSuperseded
 from resolver.matching.outcome import LinkEvidence, Outcome
 from resolver.matching.policy import Policy
@@ -91,7 +91,7 @@ def save(
             cursor.execute(_DELETE_STALE, values)
         linked = cursor.execute(_INSERT_LINKS, values).rowcount
         cursor.execute(_MARK_OVERRIDDEN_MEANWHILE, values)
-        review_items.put(cursor, keys)
+        review_upkeep.put(cursor, keys)
     return SaveReport(outcomes=stored, links=linked, unchanged=known - stored)
 
 

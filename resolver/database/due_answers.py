@@ -23,6 +23,7 @@ import psycopg
 from sqlalchemy import Connection, Engine, text
 
 from resolver.database.connection import driver, transaction
+from resolver.database.overrides import OTHER_OVERRIDES
 from resolver.database.resolver_versions import SWITCH_LOCK, valid_versions
 from resolver.database.tables import Cause
 from resolver.errors import ResolverSuperseded
@@ -360,19 +361,15 @@ _OF_AFFILIATIONS = """
     WHERE affiliation_id = ANY(%(ids)s)
 """
 
-_TEXTS = """
+_TEXTS = f"""
     INSERT INTO stale (affiliation_id, policy_id, resolver_version_id, cause)
     SELECT o.affiliation_id, o.policy_id, o.resolver_version_id, %(cause)s
     FROM affiliation a JOIN outcome o ON o.affiliation_id = a.id
     WHERE a.text_hash = ANY(%(hashes)s)
-    AND o.overrides <> ARRAY(
-        SELECT x.id FROM link_override x
-        WHERE x.text_hash = a.text_hash AND x.ended_at IS NULL
-        ORDER BY x.id
-    )
+    AND {OTHER_OVERRIDES}
     ORDER BY o.affiliation_id, o.policy_id
     ON CONFLICT (affiliation_id, policy_id, resolver_version_id) DO NOTHING
-"""
+"""  # noqa: S608
 
 _PAGE = """
     SELECT max(id)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, Row, text
 
 from resolver.database.connection import driver, transaction
 from resolver.database.copying import copy
+from resolver.database.resolver_versions import SWITCH_LOCK
 from resolver.matching.override import Ending, Key, Override, OverrideProblem, Verdict, exclude
 from resolver.registry.organisation import OrganisationStatus
 from resolver.text.affiliation import text_hash
@@ -22,6 +23,15 @@ from resolver.text.affiliation import text_hash
 OVERRIDE_LOCK = 0x726F7206
 """Key of the advisory lock that keeps two changes of overrides apart. Who takes `SWITCH_LOCK` too
 takes this one first."""
+
+OTHER_OVERRIDES = """
+    o.overrides <> ARRAY(
+        SELECT x.id FROM link_override x
+        WHERE x.text_hash = a.text_hash AND x.ended_at IS NULL
+        ORDER BY x.id
+    )
+"""
+"""Whether the answer `o` for the affiliation `a` was given with other overrides than hold now."""
 
 REPLACED = "replaced"
 """The note at the end of an override that was replaced by another one."""
@@ -87,6 +97,13 @@ def end(
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", (OVERRIDE_LOCK,))
         values = {"ids": list(ids), "author": author, "note": note}
         return dict(cursor.execute(_END, values).fetchall())
+
+
+def lock_with_answers(connection: Connection) -> None:
+    """Keep others from changing overrides and from storing answers until the transaction ends."""
+    with driver(connection).cursor() as cursor:
+        for lock in (OVERRIDE_LOCK, SWITCH_LOCK):
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", (lock,))
 
 
 def _latest(overrides: Iterable[Override]) -> list[Override]:

@@ -21,7 +21,7 @@ from itertools import islice
 import orjson
 from sqlalchemy import Engine
 
-from resolver.database import policies, review_items
+from resolver.database import policies, review_upkeep
 from resolver.database.connection import driver, transaction
 from resolver.database.copying import UNSTORABLE, copy, storable
 from resolver.database.resolver_versions import valid_versions
@@ -207,7 +207,7 @@ def _taken(
                 withdrawn = cursor.execute(_WITHDRAW).rowcount
         keys["valid"] = valid_versions(cursor, version_id)
         rows_read = cursor.execute(_READ_AFFILIATIONS, keys).fetchall()
-        review_items.count_records(cursor)
+        review_upkeep.count_records(cursor)
         return [StoredAffiliation(*row) for row in rows_read], withdrawn
 
 
@@ -235,7 +235,7 @@ def withdraw(
             cursor.execute(_FIND_LEAVING)
             absent = cursor.execute(_FIND_ABSENT).fetchall()
             records = cursor.execute(_WITHDRAW).rowcount
-            review_items.count_records(cursor)
+            review_upkeep.count_records(cursor)
         unknown = [
             (source, external_id, position)
             for source, external_id, position, withdrawn_before in absent

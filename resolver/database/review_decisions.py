@@ -62,6 +62,24 @@ class Lacking:
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How many decisions somebody made on a day (UTC), with the median of the seconds taken."""
+
+    day: date
+    author: str
+    decisions: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """How many decisions somebody made today (UTC), with the median of the seconds taken."""
+
+    decisions: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class NewDecision:
     """A decision as it is stored; its fields are those of `Decision`."""
 
@@ -133,8 +151,10 @@ def find(connection: Connection, decision_id: int) -> Decision | None:
     return rows[0] if rows else None
 
 
-def latest(engine: Engine, *, author: str | None, limit: int, before: int | None) -> list[Decision]:
-    """Decisions of a person, or of all, the latest first, with ids less than `before`."""
+def decisions(
+    engine: Engine, author: str | None = None, *, limit: int = 50, before: int | None = None
+) -> list[Decision]:
+    """Decisions of a person, or of all, the latest first; `before` is the id of the one before."""
     condition = "d.author = :author" if author is not None else "true"
     if before is not None:
         condition += " AND d.id < :before"
@@ -171,15 +191,14 @@ def deciding(engine: Engine) -> Iterator[Decision]:
             yield _decision(row)
 
 
-def pace(engine: Engine, *, days: int) -> list[tuple[date, str, int, float | None]]:
-    """(Day in UTC, author, decisions, median seconds) of the last `days`, the latest day first."""
+def pace(engine: Engine, *, days: int) -> list[Pace]:
+    """The pace of everybody on each of the last `days`, the latest day first."""
     with transaction(engine) as connection:
-        rows = connection.execute(text(_PACE), {"days": days}).all()
-    return [(day, author, count, seconds) for day, author, count, seconds in rows]
+        return [Pace(*row) for row in connection.execute(text(_PACE), {"days": days})]
 
 
 def last_held(engine: Engine, author: str) -> Decision | None:
-    """The latest decision of a person that holds."""
+    """The latest decision of a person that holds: what undo would end."""
     with transaction(engine) as connection:
         held = _read(
             connection,
@@ -190,12 +209,10 @@ def last_held(engine: Engine, author: str) -> Decision | None:
     return held[0] if held else None
 
 
-def today(engine: Engine, author: str) -> tuple[int, float | None]:
-    """How many decisions of this day, in UTC, are a person's and hold, and the median of their
-    seconds."""
+def today(engine: Engine, author: str) -> Today:
+    """What a person decided today, and what of it holds."""
     with transaction(engine) as connection:
-        row = connection.execute(text(_TODAY), {"author": author}).one()
-    return row.decisions, row.seconds
+        return Today(*connection.execute(text(_TODAY), {"author": author}).one())
 
 
 def agreement(engine: Engine) -> tuple[int, int]:

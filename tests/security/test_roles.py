@@ -216,7 +216,6 @@ def test_a_reviewer_reviews(engine: Engine, login: Login) -> None:
     (request,) = review.lacking(curator)
     sent = review.update_lacking(curator, request.cluster, "ada", state=LackingState.SENT)
     assert sent.state is LackingState.SENT
-    review.release(curator, taken.affiliation_id, "ada")
     assert len(list(review.labels(curator))) == 1
     assert review.figures(curator).texts == 1
 

@@ -8,11 +8,13 @@ from datetime import date
 from sqlalchemy import Engine, text
 
 from resolver.curation.review import text_keys
-from resolver.database import answers, overrides
+from resolver.database import answers, overrides, review_items
 from resolver.database.connection import transaction
 from resolver.database.records import intake
 from resolver.database.releases import ReleaseInfo, load_release
 from resolver.database.resolver_versions import put_in_use, register
+from resolver.database.review_filters import Filters
+from resolver.database.review_items import Item
 from resolver.intake.record import SourceRecord
 from resolver.matching.outcome import Link, Outcome, Reason
 from resolver.matching.override import ids
@@ -27,8 +29,19 @@ NAMES = {
     GRAZ: ("University of Graz", Place("AT", "Austria", "Graz")),
 }
 
+NOT_THERE = Reason.NOT_IN_REGISTRY
+
 Answer = Mapping[str, float] | Reason
 """Probabilities by ROR id, best first, or why there is no link."""
+
+QUEUED: dict[str, Answer] = {
+    "Univ. Oxford, UK": {OXFORD: 0.9},
+    "ETH and Oxford": {ETH: 0.8, OXFORD: 0.5},
+    "Sorbonne, Paris, France": {PARIS: 1.0},
+    "Kelmar Technical University, Oslo, Norway": NOT_THERE,
+    "14 Juniper Close": Reason.PLACE_ONLY,
+}
+"""Texts of `fill_queue`, with their answers."""
 
 
 def new_version(engine: Engine, release: str = "v2.9", *, model: str = "r") -> int:
@@ -120,3 +133,21 @@ def answer(
         },
     )
     return stored
+
+
+def fill_queue(engine: Engine, version: int) -> dict[str, int]:
+    """Store `QUEUED`, the first text in four records; returns affiliation ids by text."""
+    send(engine, version, "Univ. Oxford, UK", records=3)
+    send(engine, version, "Univ. Oxford, UK", source="datacite")
+    return answer(engine, version, QUEUED)
+
+
+def item(engine: Engine, affiliation_id: int) -> Item:
+    with transaction(engine) as connection:
+        (stored,) = review_items.find(connection, [affiliation_id])
+    return stored
+
+
+def queued(engine: Engine, filters: Filters = Filters(), **options: object) -> list[str]:
+    """The texts of the queue, in its order."""
+    return [i.text for i in review_items.queue(engine, filters, "ada", **options)]  # type: ignore[arg-type]
