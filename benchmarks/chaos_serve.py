@@ -96,7 +96,10 @@ CALM = 2.0
 """Seconds of requests before a fault."""
 
 DIGIT = 0.0001
-"""The last digit of a probability in a result."""
+"""The last digit of a number in a result."""
+
+NUMBERS = ("probability", "score")
+"""Of a link."""
 
 LEAVE = 1
 """RESOLVER_SERVE_LEAVE_SECONDS of the server."""
@@ -567,16 +570,17 @@ def count_jobs(row: Row, run: Run, jobs: Jobs) -> None:
 
 
 def is_same(result: dict[str, Any], expected: dict[str, Any]) -> bool:
-    """Whether two results are equal; the last digit of a probability may differ by one, since the
-    database rounds it to 32 bits."""
-    if without_probabilities(result) != without_probabilities(expected):
+    """Whether the result of a job is that of `/match`, with the affiliation as it was sent beside
+    it. The last digit of a number may differ by one, since the database keeps 32 bits."""
+    if without_numbers(result) != without_numbers(expected):
         return False
     pairs = zip(result["links"], expected["links"], strict=True)
-    return all(abs(a["probability"] - b["probability"]) < DIGIT * 1.5 for a, b in pairs)
+    return all(abs(a[name] - b[name]) < DIGIT * 1.5 for a, b in pairs for name in NUMBERS)
 
 
-def without_probabilities(result: dict[str, Any]) -> dict[str, Any]:
-    return result | {"links": [link | {"probability": None} for link in result["links"]]}
+def without_numbers(result: dict[str, Any]) -> dict[str, Any]:
+    links = [link | dict.fromkeys(NUMBERS) for link in result["links"]]
+    return {key: value for key, value in result.items() if key != "affiliation"} | {"links": links}
 
 
 ANSWERED = (
