@@ -191,9 +191,10 @@ def _of_database(health: Health, today: date) -> list[Problem]:
                 "run: resolver migrate",
             )
         ]
-    problems = _of_last_update(overview)
+    problems = [*_of_last_update(overview), *_of_jobs(overview)]
     if overview.updating and not _in_step(overview):
         return [
+            *problems,
             Problem(
                 "an update is running: "
                 + (f"release {overview.release.version}" if overview.release else "no release")
@@ -201,7 +202,7 @@ def _of_database(health: Health, today: date) -> list[Problem]:
                 + (overview.version.release if overview.version else "nobody yet"),
                 "wait for it to end",
                 serious=False,
-            )
+            ),
         ]
     if overview.release is None:
         return [*problems, Problem("no release of the registry is loaded", "run: resolver update")]
@@ -266,6 +267,19 @@ def _of_last_update(overview: Overview) -> list[Problem]:
             Problem(f"{update} broke off{at_step}: its process was killed", "run: resolver update")
         ]
     return []
+
+
+def _of_jobs(overview: Overview) -> list[Problem]:
+    count = overview.jobs_set_aside
+    if not count:
+        return []
+    return [
+        Problem(
+            f"{'1 job is' if count == 1 else f'{count:,} jobs are'} set aside and not sent to the "
+            "queue any more",
+            "see docs/operations.md, ResolverJobsFailed",
+        )
+    ]
 
 
 def _of_index(health: Health) -> list[Problem]:

@@ -241,7 +241,10 @@ class AsyncResolver:
                 return job
             if not job.waits:
                 raise JobFailed(
-                    f"job {job.id} is {job.state}{f': {job.reason}' if job.reason else ''}"
+                    f"job {job.id} is {job.state}{f': {job.reason}' if job.reason else ''}",
+                    remedy="when the cause is gone, send it again: retry(job_id)"
+                    if job.state == "failed"
+                    else None,
                 )
             asked = asked_wait(response.headers.get("Retry-After", "")) or LONGEST_PAUSE
             await asyncio.sleep(min(pause, asked))
@@ -276,6 +279,19 @@ class AsyncResolver:
         if failures:
             raise JobIncomplete(job_id, answers=answers, failures=failures)
         return [answer for answer in answers if answer is not None]
+
+    async def retry(self, job_id: str) -> Job:
+        """Send a job again that failed, or of which affiliations failed, once the cause is gone.
+
+        Affiliations that have an answer keep it; `wait` waits for the others. A job that is on its
+        way to the queue goes on.
+
+        Raises:
+            RequestRefused: the job was cancelled, or as `job`.
+            ServerUnavailable: as `resolve`.
+        """
+        response = await self._server.request("POST", f"{_path(job_id)}/retry")
+        return self._job(response.content)
 
     async def delete(self, job_id: str) -> None:
         """Cancel a job: what waits is not resolved, and what was answered is withdrawn.

@@ -55,6 +55,7 @@ def _print(checked: Health, problems: Sequence[Problem]) -> None:
         ("index", _index(checked.index)),
         ("answers due", _due(checked.database.state)),
         *_queues(checked.broker),
+        ("jobs set aside", _jobs(checked.database.state)),
         ("workers", _workers(checked.broker)),
         ("drift", _drift(checked.drift)),
     ):
@@ -73,6 +74,8 @@ def _print(checked: Health, problems: Sequence[Problem]) -> None:
 
 NONE = Text("–", style="dim")
 """For what is not known."""
+
+NOT_COUNTED = Text("not counted in time", style="dim")
 
 
 def _away(component: Component[Any]) -> Text | None:
@@ -137,7 +140,7 @@ def _index(component: Component[Manifest]) -> str | Text:
 def _due(overview: Overview | None) -> str | Text:
     if overview is None or overview.version is None:
         return NONE
-    return Text("not counted in time", style="dim") if overview.due is None else f"{overview.due:,}"
+    return NOT_COUNTED if overview.due is None else f"{overview.due:,}"
 
 
 def _queues(component: Component[BrokerState]) -> list[tuple[str, str | Text]]:
@@ -156,6 +159,15 @@ def _waiting(queue: QueueState) -> str:
         return "0"
     oldest = f", the oldest {_ago(queue.oldest)}" if queue.oldest is not None else ""
     return f"{queue.messages:,} {'message' if queue.messages == 1 else 'messages'}{oldest}"
+
+
+def _jobs(overview: Overview | None) -> str | Text:
+    if overview is None or not overview.migrated:
+        return NONE
+    count = overview.jobs_set_aside
+    if count is None:
+        return NOT_COUNTED
+    return Text(f"{count:,}", style="bold red") if count else "0"
 
 
 def _workers(component: Component[BrokerState]) -> str | Text:
@@ -234,6 +246,7 @@ def _as_object(checked: Health, problems: Sequence[Problem]) -> dict[str, Any]:
             for queue in broker.queues
         },
         "dead_letters": broker and broker.dead.messages,
+        "jobs_set_aside": database.jobs_set_aside if database else None,
         "workers": broker
         and [
             {

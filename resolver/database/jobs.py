@@ -398,6 +398,18 @@ def set_aside(engine: Engine, job: Job, reason: str) -> None:
         )
 
 
+def count_set_aside(engine: Engine) -> int:
+    """How many jobs are set aside now."""
+    with transaction(engine) as connection:
+        count = connection.execute(
+            text(
+                "SELECT count(*) FROM job WHERE failure IS NOT NULL"
+                " AND cancelled_at IS NULL AND expires_at > now()"
+            )
+        ).scalar_one()
+    return int(count)
+
+
 def note_attempt(engine: Engine, job: Job, seconds: float) -> None:
     """Keep that sending it met an error of the program, and let it wait so long for another try."""
     with transaction(engine) as connection:

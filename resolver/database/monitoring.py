@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, event, text
 
 from resolver.database import (
     due_answers,
+    jobs,
     locks,
     releases,
     resolver_versions,
@@ -62,7 +63,8 @@ class Overview:
 
     `updating`: a process takes in a release or switches versions. `before`: somebody went back, and
     this version, of the release that is loaded, was in use before the present one. `last_update` is
-    the update that began last.
+    the update that began last. `jobs_set_aside`: jobs of `resolver serve` that are not
+    sent to the queue any more, until somebody retries them.
     """
 
     schema: str | None
@@ -74,6 +76,7 @@ class Overview:
     updating: bool = False
     before: int | None = None
     last_update: UpdateRun | None = None
+    jobs_set_aside: int | None = None
 
     @property
     def migrated(self) -> bool:
@@ -81,7 +84,7 @@ class Overview:
 
 
 def overview(engine: Engine, *, seconds: float) -> Overview:
-    """What is in use, and how much is due. `seconds` are for the count.
+    """What is in use, and how much is due. `seconds` are for each count.
 
     Raises:
         DatabaseUnavailable: no answer.
@@ -91,16 +94,33 @@ def overview(engine: Engine, *, seconds: float) -> Overview:
         return Overview(found, needed)
     release, version = releases.current_release(engine), resolver_versions.current_resolver(engine)
     updating, last_update = _last_update(engine)
-    if version is None:
-        return Overview(found, needed, release, updating=updating, last_update=last_update)
     limited = within(engine, seconds)
+    set_aside = _in_time(lambda: jobs.count_set_aside(limited))
+    if version is None:
+        return Overview(
+            found,
+            needed,
+            release,
+            updating=updating,
+            last_update=last_update,
+            jobs_set_aside=set_aside,
+        )
     number = version.id
     due = _in_time(lambda: due_answers.about_due(limited, number))
     before = None
     if release and release.id != version.release_id:
         before = resolver_versions.used_before(engine, version, release.id)
     return Overview(
-        found, needed, release, version, due, due is not None, updating, before, last_update
+        found,
+        needed,
+        release,
+        version,
+        due,
+        due is not None,
+        updating,
+        before,
+        last_update,
+        set_aside,
     )
 
 

@@ -17,12 +17,14 @@ import pytest
 import trustme
 from fastapi import FastAPI
 from sqlalchemy import Engine
-from support.deployment import Deployment
+from support.deployment import DEADLY, Deployment, until
 from support.serving import command, free_port, serving
 from support.tls_front import tls_front
 
+from benchmarks.deadly import WORD
 from resolver import Answer, AsyncResolver, PolicyChoices, Reason, Resolver
 from resolver.api import async_resolver
+from resolver.database import jobs
 from resolver.database.records import withdraw
 from resolver.errors import (
     AffiliationsError,
@@ -34,6 +36,7 @@ from resolver.errors import (
     SettingsError,
 )
 from resolver.settings import Settings
+from resolver.workers import deadletters
 
 T = TypeVar("T")
 
@@ -525,8 +528,62 @@ def test_a_job_from_its_sending_to_its_end(
 
         await resolver.delete(job.id)
         assert (await resolver.job(job.id)).state == "cancelled"
-        with pytest.raises(JobFailed, match="is cancelled"):
+        with pytest.raises(JobFailed, match=r"is cancelled$"):
             await resolver.wait(job.id)
+        with pytest.raises(RequestRefused, match="409: the job is cancelled"):
+            await resolver.retry(job.id)
+
+    with serving(installation) as (client, _):
+        asked(str(client.base_url), ask)
+
+
+@pytest.mark.slow
+def test_a_job_that_failed_is_sent_again(
+    installation: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    deployment = Deployment(installation, engine, tmp_path)
+    rows: list[jobs.Row] = [(None, "University of York", None)]
+    damaged = jobs.create(
+        engine, rows, policy={"max_links": "many"}, organizations="brief", days=1, request_hash=b""
+    ).id
+
+    async def ask(resolver: AsyncResolver) -> None:
+        with pytest.raises(JobFailed, match=f"job {damaged} is failed: .*max_links.* retry"):
+            await resolver.wait(damaged)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE job SET policy = '{}' WHERE id = %s", (damaged,))
+        again = await resolver.retry(damaged)
+        assert (again.id, again.waits, again.reason) == (damaged, True, None)
+        with deployment.worker("-Q", "bulk"):
+            await resolver.wait(damaged)
+        assert_york(await resolver.results(damaged), ["University of York"])
+
+    with serving(installation) as (client, _):
+        asked(str(client.base_url), ask)
+
+
+@pytest.mark.slow
+def test_affiliations_that_failed_are_sent_again(
+    installation: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    """Their message became a dead letter: it killed its worker."""
+    deployment = Deployment(installation, engine, tmp_path)
+    texts = ["University of York", f"{WORD}, University of York"]
+
+    async def ask(resolver: AsyncResolver) -> None:
+        job = await resolver.submit(texts)
+        with deployment.worker("--queues", "bulk", program=DEADLY):
+            done = await resolver.wait(job.id)
+            until(lambda: deadletters.letters(installation)[1], "the letter arrives")
+        assert (done.done, done.failed) == (1, 1)
+        with pytest.raises(JobIncomplete, match="position 1: its message became dead") as partly:
+            await resolver.results(job.id)
+        assert (await resolver.retry(job.id)).failed == 0
+        with deployment.worker("-Q", "bulk"):
+            assert (await resolver.wait(job.id)).done == 2
+        answers = await resolver.results(job.id)
+        assert_york(answers, texts)
+        assert answers[0] == partly.value.answers[0], "what was answered stays as it was"
 
     with serving(installation) as (client, _):
         asked(str(client.base_url), ask)
@@ -555,7 +612,7 @@ def test_a_job_is_made_once_though_the_connection_breaks(
     engine.dispose()
 
 
-@pytest.mark.parametrize("method", ["job", "wait", "results", "delete"])
+@pytest.mark.parametrize("method", ["job", "wait", "results", "retry", "delete"])
 def test_an_unknown_job_is_refused(url: str, method: str) -> None:
     for job_id in ("none", "a/b?c"):
         with pytest.raises(RequestRefused, match="404: "):

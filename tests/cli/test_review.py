@@ -50,6 +50,15 @@ def test_from_decisions_to_labels_and_their_measurement(
     # All of them are the answers of the version in use.
     figures = json.loads(measured.stdout.splitlines()[0])
     assert (figures["strings"], figures["f1"]) == (4, 1.0)
+    # They are read for a judge too; so few are refused, and no file is left.
+    judge = tmp_path / "judge.json"
+    few = run_in(
+        answered_home, "train", str(file), "--part", "judge", "--unseen", str(file),
+        "--out", str(judge),
+    )  # fmt: skip
+    assert few.returncode == 1, few.stderr
+    assert "too few for a sieve" in few.stderr
+    assert not judge.exists()
 
     requests = tmp_path / "lacking.csv"
     assert run_in(answered_home, "review", "lacking", "--out", str(requests)).returncode == 0

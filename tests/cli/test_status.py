@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import Engine, text
 from support.command_line import Run, in_a_terminal, run_in, without_colours
 
+from resolver.database import jobs
 from resolver.database.connection import transaction
 from resolver.observing import heartbeat
 
@@ -81,6 +82,33 @@ def test_a_failed_scheduled_update_is_red(
     }  # fmt: skip
     assert told["problems"][0]["serious"] is True
     assert "scheduled update" in told["problems"][0]["problem"]
+
+
+def test_jobs_set_aside_are_red(engine: Engine, database_url: str, tmp_path: Path) -> None:
+    jobs.create(
+        engine, [(None, "CERN", None)], policy={}, organizations="none", days=1, request_hash=b""
+    )
+    with jobs.sending(engine) as job:
+        assert job is not None
+    jobs.set_aside(engine, job, "max_links: no number")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RESOLVER_")}
+    environment |= {"RESOLVER_HOME": str(tmp_path), "RESOLVER_DATABASE_URL": database_url}
+    command = [sys.executable, "-m", "resolver.cli", "status"]
+    code, shown = in_a_terminal(command, columns=100, env=environment, colours=True)
+    assert code == 1
+    assert re.search(r"jobs set aside.*\x1b\[1;31m1\b", shown)
+    assert "\x1b[31m 1 job is set aside" in shown
+    plain = " ".join(without_colours(shown).split())
+    assert (
+        "✗ 1 job is set aside and not sent to the queue any more "
+        "see docs/operations.md, ResolverJobsFailed"
+    ) in plain
+    printed = json.loads(run_in(tmp_path, "status", "--json", env=environment).stdout)
+    assert printed["jobs_set_aside"] == 1
+    assert printed["problems"][0]["serious"] is True
+    jobs.retry(engine, job)
+    printed = json.loads(run_in(tmp_path, "status", "--json", env=environment).stdout)
+    assert printed["jobs_set_aside"] == 0
 
 
 def test_healthy_looks_at_the_heartbeat(resolver_anew: Run, tmp_path: Path) -> None:

@@ -112,14 +112,36 @@ def test_the_overview_counts_what_is_due(filled: Engine) -> None:
 def test_a_count_that_takes_too_long_is_left_out(filled: Engine) -> None:
     # Somebody changes the table: the count waits for its lock, and not for ever.
     with transaction(filled) as connection:
-        connection.exec_driver_sql("LOCK TABLE stale, source_record IN ACCESS EXCLUSIVE MODE")
+        connection.exec_driver_sql("LOCK TABLE stale, source_record, job IN ACCESS EXCLUSIVE MODE")
         found = monitoring.overview(filled, seconds=0.2)
         assert (found.due, found.counted) == (None, False)
+        assert found.jobs_set_aside is None
         assert found.version is not None
         assert monitoring.drift(filled, seconds=0.2, today=TODAY) is None
     # The limit was that count's alone.
     with transaction(filled) as connection:
         assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "0"
+
+
+def test_jobs_set_aside_are_those_that_a_retry_would_send(filled: Engine) -> None:
+    """Not those that wait, were cancelled, or have expired."""
+    with transaction(filled) as connection:
+        connection.exec_driver_sql(
+            """
+            INSERT INTO job
+                (id, request_hash, body, policy, organizations, received, refused, failure,
+                 cancelled_at, expires_at)
+            SELECT name, '', '', '{}', 'none', 1, 0, failure, cancelled_at, expires_at
+            FROM (VALUES
+                ('a', 'no such choice', NULL::timestamptz, now() + interval '1 day'),
+                ('b', 'BadGzipFile', NULL, now() + interval '1 day'),
+                ('cancelled', 'BadGzipFile', now(), now() + interval '1 day'),
+                ('expired', 'BadGzipFile', NULL, now()),
+                ('waits', NULL, NULL, now() + interval '1 day')
+            ) job (name, failure, cancelled_at, expires_at)
+            """
+        )
+    assert monitoring.overview(filled, seconds=30).jobs_set_aside == 2
 
 
 def test_an_update_that_runs_is_seen(filled: Engine) -> None:

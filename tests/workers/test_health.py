@@ -198,6 +198,35 @@ CASES: dict[str, tuple[Health, list[tuple[str, str | None, bool]]]] = {
         of_database(due=1234),
         [("1,234 answers are due", "run: resolver refresh, or resolver refresh --enqueue for the workers", False)],
     ),
+    "jobs set aside": (
+        of_database(jobs_set_aside=2),
+        [
+            (
+                "2 jobs are set aside and not sent to the queue any more",
+                "see docs/operations.md, ResolverJobsFailed",
+                True,
+            )
+        ],
+    ),
+    "a job set aside, and an update that runs": (
+        replace(
+            WELL,
+            database=Component(Overview("0005", "0005", updating=True, jobs_set_aside=1)),
+            index=Component(),
+        ),
+        [
+            (
+                "1 job is set aside and not sent to the queue any more",
+                "see docs/operations.md, ResolverJobsFailed",
+                True,
+            ),
+            (
+                "an update is running: no release is loaded, the answers are by nobody yet",
+                "wait for it to end",
+                False,
+            ),
+        ],
+    ),
     "no index": (
         replace(WELL, index=Component()),
         [("no index is active", "run: resolver index build", True)],
@@ -400,5 +429,5 @@ def test_the_overview_needs_the_head_of_the_migrations(database_url: str) -> Non
     engine = connect(database_url)
     found = monitoring.overview(engine, seconds=5)
     engine.dispose()
-    assert found == Overview(head(), head())
+    assert found == Overview(head(), head(), jobs_set_aside=0)
     assert found.migrated
