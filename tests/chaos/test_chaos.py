@@ -125,7 +125,7 @@ def test_what_a_broken_connection_counts_as(
     assert chaos_serve.result_of(Try("match", start, end, result), [Down(killed, 10, 20)]) == counts
 
 
-LINK = {"ror_id": "a", "probability": 0.9917}
+LINK = {"ror_id": "a", "probability": 0.9917, "score": 4.0002}
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,8 @@ LINK = {"ror_id": "a", "probability": 0.9917}
         ([LINK], True),
         ([LINK | {"probability": 0.9918}], True),
         ([LINK | {"probability": 0.9919}], False),
+        ([LINK | {"score": 4.0003}], True),
+        ([LINK | {"score": 4.0004}], False),
         ([LINK | {"ror_id": "b"}], False),
         ([LINK, LINK], False),
         ([], False),
@@ -143,4 +145,5 @@ def test_when_the_results_of_a_job_are_those_of_match(
     links: list[dict[str, Any]], same: bool
 ) -> None:
     result = {"index": 1, "status": "linked", "links": [LINK]}
-    assert chaos_serve.is_same(result | {"links": links}, result) == same
+    sent = {"affiliation": "University of York"}
+    assert chaos_serve.is_same(result | sent | {"links": links}, result) == same
