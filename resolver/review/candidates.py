@@ -300,12 +300,7 @@ def _why_not(decision: Decision, names: Mapping[str, str], accepted: float) -> s
     if decision.fate is Fate.LINKED:
         return "a curator decided otherwise"
     if decision.fate is Fate.BELOW_THRESHOLD:
-        reason = f"{explanation.FATES[decision.fate]}: links need {accepted:.2f}"
-        # What lowers a good name most is what a person has to judge.
-        against = min(decision.scored.weighed, key=lambda entry: entry[1], default=("", 0.0))
-        if decision.scored.probability >= IMPROBABLE and against[1] < 0:
-            reason += f"; most against it: {EVIDENCE.get(against[0], against[0])}"
-        return reason
+        return f"{explanation.FATES[decision.fate]} (links need {accepted:.2f})"
     rival = names.get(decision.rival or "")
     return explanation.FATES[decision.fate] + (f": “{rival}”" if rival else "")
 

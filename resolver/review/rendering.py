@@ -52,6 +52,7 @@ class Templates:
         self._environment.globals |= {
             "static": _static_addresses().__getitem__,
             "said": said,
+            "named": named,
             "share": _share,
             "whys": WHYS,
             "reasons_in_words": {reason.value: words for reason, words in REASONS.items()},
@@ -132,6 +133,20 @@ def said(decision: Decision) -> str:
             return "unsure"
         case Action.SKIP:
             return "skipped"
+
+
+def named(decision: Decision) -> list[str]:
+    """The organisations that were ticked, by the names that the person saw; those that they had
+    searched for by ROR id."""
+    candidates = decision.shown.get("candidates")
+    names = {
+        candidate["ror_id"]: str(candidate["name"])
+        # What a person saw came from their browser.
+        for candidate in (candidates if isinstance(candidates, list) else ())
+        if isinstance(candidate, dict) and {"ror_id", "name"} <= candidate.keys()
+        if isinstance(candidate["ror_id"], str)
+    }
+    return [names.get(ror_id, ror_id) for ror_id in decision.ror_ids]
 
 
 def _organisations(count: int) -> str:

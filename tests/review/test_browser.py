@@ -383,6 +383,19 @@ def test_nothing_scrolls_sideways(
         assert box["x"] + box["width"] <= width
 
 
+@pytest.mark.parametrize(("width", "records"), [(390, "1 record"), (1280, "1")])
+def test_small_screens_have_no_head_and_name_what_is_counted(
+    opened: Opened, width: int, records: str
+) -> None:
+    row = opened("/?words=physics&reason=department_only", width=width).locator(".queue tbody tr")
+    assert row.locator("td.num").inner_text() == records
+    # Nothing is put behind the probabilities.
+    style = "e => getComputedStyle(e, '::after').content"
+    numbers = opened("/", width=width).locator(".queue .sure .num")
+    assert numbers.count()
+    assert numbers.first.evaluate(style) == "none"
+
+
 @pytest.mark.parametrize(
     ("affiliation", "direction"),
     [(TOKYO, "ltr"), (CAIRO, "rtl"), (JERUSALEM, "rtl"), (TWO, "ltr")],

@@ -17,7 +17,7 @@ from support.review_page import HOSTILE, id_of
         ("/?reason=linked&source=crossref&country=US&below=1&words=berkeley", "to review"),
         ("/?state=done", "No string meets these filters"),
         ("/history", "Your decisions"),
-        ("/history?all=1", "Decisions of all"),
+        ("/history?all=1", "Everybody's decisions"),
         ("/state", "How sure the links are"),
         ("/lacking", "Missing from ROR"),
         ("/guide", "What a right link is"),

@@ -62,8 +62,9 @@ class QueuePage:
             return "", []
         with suppress(ValueError):
             return read_ror_id(typed), []
-        if chosen and typed == await self._name_of(chosen):
-            return chosen, []
+        with suppress(ValueError):
+            if typed == await self._name_of(read_ror_id(chosen)):
+                return chosen, []
         return "", await self.site.find(typed)
 
     async def _name_of(self, ror_id: str) -> str:

@@ -40,6 +40,8 @@ def test_two_people_never_have_the_same_string(as_person: Callable[[str], httpx.
         (f"?organisation=oxf&ror_id={YORK}", "Which organisation do you mean", False),
         ("?organisation=qqzzxx", "No organisation has a name with words that begin like", True),
         ("?ror_id=00000zz00", "422", False),
+        ("?organisation=oxf&ror_id=%00", "Which organisation do you mean", False),
+        ("?organisation=%00", "No organisation has a name", True),
     ],
 )
 def test_the_organisation_of_the_filter_is_found_by_name(
