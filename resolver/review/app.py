@@ -19,8 +19,9 @@ from resolver.errors import ResolverError
 from resolver.observing.metrics import DoorMetrics
 from resolver.review.guard import Guard, People
 from resolver.review.guide import read_guide
-from resolver.review.pages import Pages
+from resolver.review.pages import router
 from resolver.review.rendering import STATIC
+from resolver.review.site import Site
 from resolver.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -46,13 +47,13 @@ def create_app(settings: Settings, *, author: str | None) -> FastAPI:
     backend = Backend.of(
         settings, done=metrics.batch, explained=True, writes=settings.broker_url is None
     )
-    pages = Pages(backend, guide)
+    site = Site(backend)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         try:
             await backend.open()
-            async with pages.running():
+            async with site.running():
                 readiness.open = True
                 log.info("release %s is open", backend.matching.service.version.release)
                 yield
@@ -66,9 +67,9 @@ def create_app(settings: Settings, *, author: str | None) -> FastAPI:
     app = FastAPI(title="Affiliation review", lifespan=lifespan, openapi_url=None)
     app.state.backend, app.state.readiness, app.state.failure = backend, readiness, None
     app.include_router(health.router(backend, readiness, metrics))
-    app.include_router(pages.router())
+    app.include_router(router(site, guide))
     app.mount("/static", _Static(directory=STATIC))
-    pages.answer_errors(app)
+    site.answer_errors(app)
     # The last is the outermost.
     app.add_middleware(Bodies)
     app.add_middleware(Guard, people=people, hosts=settings.review_hosts)

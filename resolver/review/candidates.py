@@ -205,6 +205,7 @@ def shown(
             ticked=ror_id in ticked,
             words=" … ".join(text[start:end] for start, end in spans),
             blind=blind,
+            accepted=answered.policy.accept_probability,
         )
         for number, (ror_id, spans) in enumerate(zip(order, words, strict=True), start=1)
     ]
@@ -268,6 +269,7 @@ def _candidate(
     ticked: bool,
     words: str,
     blind: bool,
+    accepted: float,
 ) -> Candidate:
     explained = judged.explained if judged else None
     matched_name = explained.candidate.document.name if explained else names[ror_id]
@@ -280,7 +282,9 @@ def _candidate(
         ticked=ticked,
         linked=link is not None and not blind,
         probability=None if blind else probability,
-        why_not=_why_not(judged.decision, names) if judged and not link and not blind else "",
+        why_not=_why_not(judged.decision, names, accepted)
+        if judged and not link and not blind
+        else "",
         words=words,
         city_named=bool(explained and explained.city_named),
         country_named=bool(explained and explained.country is CountryAgreement.NAMED),
@@ -290,10 +294,13 @@ def _candidate(
     )
 
 
-def _why_not(decision: Decision, names: Mapping[str, str]) -> str:
-    """Why a candidate is not linked. One that the models would link is not because of a curator."""
+def _why_not(decision: Decision, names: Mapping[str, str], accepted: float) -> str:
+    """Why a candidate is not linked, where links need the probability `accepted`. One that the
+    models would link is not because of a curator."""
     if decision.fate is Fate.LINKED:
         return "a curator decided otherwise"
+    if decision.fate is Fate.BELOW_THRESHOLD:
+        return f"{explanation.FATES[decision.fate]} (links need {accepted:.2f})"
     rival = names.get(decision.rival or "")
     return explanation.FATES[decision.fate] + (f": “{rival}”" if rival else "")
 

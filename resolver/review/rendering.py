@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from resolver.curation.review import Action, Decision, Filters, Why
+from resolver.matching.explanation import REASONS
 
 STATIC = Path(__file__).parent / "static"
 
@@ -39,6 +40,7 @@ class Templates:
             trim_blocks=True,
             lstrip_blocks=True,
             undefined=StrictUndefined,
+            auto_reload=False,
         )
         filters: dict[str, Callable[..., str]] = {
             "number": lambda number: f"{number:,}",
@@ -50,14 +52,17 @@ class Templates:
         self._environment.globals |= {
             "static": _static_addresses().__getitem__,
             "said": said,
+            "named": named,
             "share": _share,
             "whys": WHYS,
+            "reasons_in_words": {reason.value: words for reason, words in REASONS.items()},
         }
         # Each takes some 30 ms to compile: not while somebody waits for a page.
         for name in self._environment.list_templates():
             self._environment.get_template(name)
         macros = self._environment.get_template("_macros.html").module
-        self._environment.globals["sure"] = macros.sure  # type: ignore[attr-defined]
+        for name in ("sure", "matched", "counted", "reason_chip"):
+            self._environment.globals[name] = getattr(macros, name)
 
     def html(self, name: str, **values: Any) -> str:
         return self._environment.get_template(name).render(values)
@@ -130,6 +135,20 @@ def said(decision: Decision) -> str:
             return "skipped"
 
 
+def named(decision: Decision) -> list[str]:
+    """The organisations that were ticked, by the names that the person saw; those that they had
+    searched for by ROR id."""
+    candidates = decision.shown.get("candidates")
+    names = {
+        candidate["ror_id"]: str(candidate["name"])
+        # What a person saw came from their browser.
+        for candidate in (candidates if isinstance(candidates, list) else ())
+        if isinstance(candidate, dict) and {"ror_id", "name"} <= candidate.keys()
+        if isinstance(candidate["ror_id"], str)
+    }
+    return [names.get(ror_id, ror_id) for ror_id in decision.ror_ids]
+
+
 def _organisations(count: int) -> str:
     return f"{count} organisation{'' if count == 1 else 's'}"
 
@@ -143,7 +162,9 @@ def _moment(moment: datetime) -> str:
 
 
 def _probability(probability: float) -> str:
-    """With two digits; only what is certain is 1."""
+    """With two digits; only what is certain is 1, and only what is impossible is 0."""
+    if 0 < probability < 0.005:
+        return "<0.01"
     return "1.00" if probability == 1 else f"{min(probability, 0.99):.2f}"
 
 

@@ -17,15 +17,19 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, text
 from support.deployment import until
 from support.review_page import (
+    BERKELEY,
     CAIRO,
     HOSTILE,
     JERUSALEM,
     KELMAR,
+    LBNL,
+    MIT,
     OTHER_KELMAR,
     STREET,
     TOKYO,
     TWO,
     USER_HEADER,
+    YORK,
     fill,
     id_of,
     rows,
@@ -50,8 +54,6 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
-
-BERKELEY, LBNL, MIT, YORK = "01an7q238", "02jbv0t02", "042nb2s44", "04m01e293"
 
 
 @pytest.fixture(scope="session")
@@ -192,11 +194,25 @@ def test_type_ahead(open_text: Callable[..., Page], engine: Engine) -> None:
     expect(page.locator("#save-words")).to_have_text("Save this one")
     page.keyboard.press("/")
     page.keyboard.type("qqzzxx")
-    expect(page.locator("#found")).to_contain_text("Nothing begins like this")
+    expect(page.locator("#found")).to_contain_text("No organisation has a name")
     page.keyboard.press("Escape")
     expect(page.locator("#string")).to_be_focused()
     press(page, "Enter")
     until(lambda: links(engine, STREET) == {YORK}, "the organisation is linked")
+
+
+def test_the_filter_finds_an_organisation_by_name(opened: Opened) -> None:
+    page = opened("/")
+    page.click("summary")
+    page.locator("#find").press_sequentially("univ york", delay=20)
+    expect(page.locator("#found [role=option]").first).to_have_attribute("data-id", YORK)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**ror_id={YORK}*")
+    expect(page.locator("summary")).to_contain_text("University of York")
+    expect(page.locator(".queue")).not_to_contain_text("Berkeley")
+    page.fill("#find", "")
+    page.click(".filters button")
+    expect(page.locator(".queue")).to_contain_text("Berkeley")
 
 
 def test_similar_strings_and_the_registry_lacks_it(
@@ -318,6 +334,7 @@ def test_code_within_a_page_cannot_run(opened: Opened) -> None:
 
 STATES = {
     "queue": ("/", []),
+    "an organisation to choose": ("/?organisation=york", []),
     "string": (TWO, []),
     "nothing ticked": (TWO, ["1", "2"]),
     "search": (STREET, ["/", *"oxford"]),
@@ -364,6 +381,19 @@ def test_nothing_scrolls_sideways(
         assert box is not None
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
+
+
+@pytest.mark.parametrize(("width", "records"), [(390, "1 record"), (1280, "1")])
+def test_small_screens_have_no_head_and_name_what_is_counted(
+    opened: Opened, width: int, records: str
+) -> None:
+    row = opened("/?words=physics&reason=department_only", width=width).locator(".queue tbody tr")
+    assert row.locator("td.num").inner_text() == records
+    # Nothing is put behind the probabilities.
+    style = "e => getComputedStyle(e, '::after').content"
+    numbers = opened("/", width=width).locator(".queue .sure .num")
+    assert numbers.count()
+    assert numbers.first.evaluate(style) == "none"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from kombu import Connection
 from pydantic import SecretStr
 from sqlalchemy import make_url
+from support.deployment import until
 from support.review_page import TWO, USER_HEADER, fill, id_of, rows
 from support.serving import serving_app
 
@@ -72,5 +73,8 @@ def test_the_page_needs_no_more_than_its_role(
         with Connection(redis_url) as connection:
             assert connection.default_channel.client.llen("refresh") == 2
     finally:
+        # A session that ends drops its temporary tables a moment after its client has left.
+        sessions = "SELECT 1 FROM pg_stat_activity WHERE usename = :name"
+        until(lambda: not rows(engine, sessions, name=name), "the page's sessions have ended")
         rows(engine, f"DROP ROLE {name}")
         engine.dispose()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +17,8 @@ from resolver.service.service import open_service
 from resolver.settings import Settings
 
 USER_HEADER = "X-Forwarded-User"
+
+BERKELEY, LBNL, MIT, YORK = "01an7q238", "02jbv0t02", "042nb2s44", "04m01e293"
 
 TWO = "Chemical Sciences Division, Lawrence Berkeley National Lab & Dept. of Chemistry, UC Berkeley"
 """It names two organisations of the sample."""
@@ -78,6 +82,31 @@ def rows(engine: Engine, statement: str, **values: object) -> Sequence[Row[Any]]
 def id_of(engine: Engine, affiliation: str) -> int:
     ((found,),) = rows(engine, "SELECT id FROM affiliation WHERE text = :text", text=affiliation)
     return int(found)
+
+
+def links(engine: Engine, affiliation_id: int) -> set[str]:
+    found = rows(engine, "SELECT ror_id FROM link WHERE affiliation_id = :id", id=affiliation_id)
+    return {row.ror_id for row in found}
+
+
+def form(page: str, **chosen: Any) -> dict[str, Any]:
+    """The fields of the form of a string, as a browser sends them, with others in their place."""
+    fields = {
+        name: html.unescape(re.search(f'name="{name}" value="([^"]*)"', page).group(1))  # type: ignore[union-attr]
+        for name in ("request", "seen", "decision")
+    }
+    fields |= {
+        name: html.unescape(value)
+        for name, value in re.findall(r'name="(ror:[^"]+)" value="([^"]*)"', page)
+    }
+    ticked = re.findall(r'name="ror_id" value="(\w+)" checked', page)
+    return {**fields, "ror_id": ticked, "action": "save", "seconds": "3.5", **chosen}
+
+
+def decide(client: httpx.Client, affiliation_id: int, **chosen: Any) -> httpx.Response:
+    page = client.get(f"/item/{affiliation_id}")
+    assert page.status_code == 200, page.text
+    return client.post(f"/item/{affiliation_id}", data=form(page.text, **chosen))
 
 
 def undo_all(client: httpx.Client, engine: Engine) -> None:

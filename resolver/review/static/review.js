@@ -28,17 +28,21 @@
   let sending = false;
 
   function start() {
+    const field = query();
+    if (field && !field.dataset.started) {
+      field.dataset.started = "yes";
+      chosen = -1;
+      new MutationObserver(listed).observe(one("#found"), { childList: true });
+    }
     const form = one("#item");
     if (!form || form.dataset.started) return;
     form.dataset.started = "yes";
     opened = performance.now();
     sending = false;
-    chosen = -1;
     linked = all("input[name=ror_id][data-linked]").map(box => box.value).sort().join();
     // With this script the field only finds; without it, it takes an id.
     query().removeAttribute("name");
     query().name = "q";
-    new MutationObserver(listed).observe(one("#found"), { childList: true });
     tally();
     window.scrollTo(0, 0);
     one("#string").focus({ preventScroll: true });
@@ -154,8 +158,11 @@
     } else if (field.id === "find") {
       const moves = { ArrowDown: 1, ArrowUp: -1 };
       if (event.key in moves) choose(chosen + moves[event.key]);
-      else if (event.key === "Enter") { const option = options()[chosen]; if (option) add(option); }
-      else if (event.key === "Escape") { close(); one("#string").focus({ preventScroll: true }); }
+      else if (event.key === "Enter") {
+        const option = options()[chosen];
+        if (option) add(option);
+        else if (!one("#item")) return;
+      } else if (event.key === "Escape") { close(); one("#string")?.focus({ preventScroll: true }); }
       else return;
       event.preventDefault();
     } else if (event.key === "Escape" && field.closest?.("#lacking")) one("#string").focus();
@@ -186,10 +193,17 @@
   }
   function close() {
     one("#found").replaceChildren();
-    query().value = "";
+    if (one("#item")) query().value = "";
   }
   function add(option) {
     const { id, name } = option.dataset;
+    const filters = query().closest("form.filters");
+    if (filters) {
+      filters.elements.ror_id.value = id;
+      query().name = "";
+      filters.requestSubmit();
+      return;
+    }
     let box = candidates().find(known => known.value === id);
     if (!box) {
       const number = candidates().length + 1;
