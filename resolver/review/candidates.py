@@ -35,8 +35,21 @@ MOST_WEIGHED = 6
 
 MOST_PARENTS = 2
 
-EVIDENCE = {feature.name: feature.says.replace("`", "") for feature in FEATURES}
-"""What each kind of evidence is."""
+
+def _evidence() -> dict[str, str]:
+    """What each kind of evidence is, each in words that stand alone: the list that they come from
+    says "the same" of the kind before."""
+    words: dict[str, str] = {}
+    before = ""
+    for feature in FEATURES:
+        says = feature.says.replace("`", "")
+        if says.startswith("the same minus"):
+            says = before.partition(";")[0] + says.removeprefix("the same")
+        words[feature.name] = before = says
+    return words
+
+
+EVIDENCE = _evidence()
 
 Span = tuple[int, int]
 """First character and the one after the last."""

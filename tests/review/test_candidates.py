@@ -19,6 +19,7 @@ from resolver.registry.organisation import (
 )
 from resolver.review.candidates import (
     ALWAYS_SHOWN,
+    EVIDENCE,
     MOST_CANDIDATES,
     Shown,
     organisations_of,
@@ -62,6 +63,19 @@ def test_words_that_are_apart_are_shown_apart() -> None:
         text, scored("University of Toronto", 0.3, "Toronto", "CA", 1)
     ).candidates
     assert candidate.words == "University … of … Toronto"
+    assert candidate.why_not == "not probable enough (links need 0.50)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("sparse_gap", "the first stage's score by words minus the best of its rivals'"),
+        ("dense_gap", "the first stage's score by meaning minus the best of its rivals'"),
+        ("city", "the text names the organisation's city"),
+    ],
+)
+def test_evidence_is_described_in_words_that_stand_alone(kind: str, words: str) -> None:
+    assert EVIDENCE[kind] == words
 
 
 MANY = [scored(f"University of Town {n}", 0.4 / 2**n, "York", "GB", n + 1) for n in range(14)]
