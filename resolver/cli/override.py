@@ -8,17 +8,16 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from resolver.cli.tables import Table
-from resolver.cli.terminal import console, progress, say, stdout_for_programs, write_json
+from resolver.cli.terminal import console, output, progress, say, write_json
 from resolver.curation import overrides
 from resolver.curation.overrides import BadLine, Effect
 from resolver.database import overrides as stored
-from resolver.disk import writing
 from resolver.errors import SettingsError
 from resolver.intake.lines import opened
 from resolver.matching.override import (
@@ -172,7 +171,7 @@ def export(
     """Write the overrides in force as CSV, to import elsewhere or to keep in version control."""
     with _database() as engine:
         current = stored.current(engine)
-    with _writable(file) as target:
+    with output(file) as target:
         written = overrides.write_csv(target, current)
     say(f"{written:,} overrides")
     if forgotten := len(current) - written:
@@ -241,21 +240,6 @@ def _opened(file: Path) -> Iterator[Iterator[tuple[int, str | None]]]:
     """The lines. Bytes that are not UTF-8 become surrogates, so that only their line is refused."""
     with opened(None if str(file) == "-" else file) as start:
         yield start.lines(start.encoding())
-
-
-@contextmanager
-def _writable(file: Path | None) -> Iterator[TextIO]:
-    """A file, or stdout; UTF-8 whatever the terminal's encoding is."""
-    if file is None:
-        with stdout_for_programs() as lines:
-            yield lines
-        return
-    try:
-        written = file.open("w", encoding="utf-8", newline="")
-    except OSError as error:
-        raise SettingsError(f"{file}: {error.strerror}") from error
-    with writing(file), written:
-        yield written
 
 
 def _print_lines(lines: Iterable[str | Text]) -> None:

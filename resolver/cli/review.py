@@ -6,16 +6,15 @@ import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
 
-from resolver.cli.terminal import progress, say, stdout_for_programs
+from resolver.cli.terminal import output, progress, say
 from resolver.curation import review
 from resolver.curation.lacking_file import write_csv
 from resolver.curation.review import LackingState
-from resolver.disk import writing
 from resolver.errors import SettingsError
 from resolver.observing import logs
 from resolver.service.installation import Installation
@@ -91,7 +90,7 @@ def labels(out: OutOption = None) -> None:
     (somebody was unsure), source.
     """
     count = 0
-    with _database() as engine, _opened(out) as file:
+    with _database() as engine, output(out) as file:
         for label in review.labels(engine):
             file.write(orjson.dumps(label.as_object()).decode() + "\n")
             count += 1
@@ -112,7 +111,7 @@ def lacking(
     """
     with _database() as engine:
         requests = review.lacking(engine, state)
-    with _opened(out) as file:
+    with output(out) as file:
         count = write_csv(file, requests)
     say(f"{count:,} organisations")
 
@@ -128,17 +127,3 @@ def _user_name() -> str:
 def _database() -> Iterator[Engine]:
     with Installation(load_settings()) as installation:
         yield installation.engine
-
-
-@contextmanager
-def _opened(out: Path | None) -> Iterator[TextIO]:
-    if out is None:
-        with stdout_for_programs() as file:
-            yield file
-        return
-    try:
-        file = out.open("w", encoding="utf-8", newline="")
-    except OSError as error:
-        raise SettingsError(f"{out}: {error.strerror}") from error
-    with writing(out), file:
-        yield file

@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
 import orjson
@@ -21,6 +22,9 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.segment import Segment
 from rich.table import Column
 from rich.text import Text
+
+from resolver.disk import writing
+from resolver.errors import SettingsError
 
 UNBOUNDED = 100_000
 """Width of a file or pipe: nothing there is ever cut or wrapped."""
@@ -225,3 +229,23 @@ def stdout_for_programs() -> Iterator[TextIO]:
     finally:
         written.flush()
         written.detach()
+
+
+@contextmanager
+def output(path: Path | None) -> Iterator[TextIO]:
+    """A new file for programs, or stdout: UTF-8 whatever the terminal's encoding is, line ends
+    unchanged.
+
+    Raises:
+        SettingsError: the file cannot be made.
+    """
+    if path is None:
+        with stdout_for_programs() as file:
+            yield file
+        return
+    try:
+        file = path.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from error
+    with writing(path), file:
+        yield file

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, TextIO
@@ -12,12 +11,10 @@ from typing import Annotated, TextIO
 import orjson
 import typer
 
-from resolver.cli.terminal import progress, say, stdout_for_programs
+from resolver.cli.terminal import output, progress, say
 from resolver.curation.ror_request import FIELDS, request
 from resolver.curation.unmatched import UnmatchedOrganisation, grouped
 from resolver.database.unmatched import Unmatched, unmatched_affiliations
-from resolver.disk import writing
-from resolver.errors import SettingsError
 from resolver.matching.outcome import Reason
 from resolver.registry.document import Document
 from resolver.service.installation import Installation
@@ -63,7 +60,7 @@ def unmatched(
         groups = [group for group in grouped(_counted(rows)) if group.count >= min_count]
         nearest_documents = _nearest(groups, installation) if nearest else {}
     requests = (request(group, nearest_documents.get(group.name)) for group in groups)
-    with _opened(out) as file:
+    with output(out) as file:
         if format is RequestFormat.JSONL or (
             format is RequestFormat.AUTO and out and out.suffix == ".jsonl"
         ):
@@ -104,17 +101,3 @@ def _write_csv(file: TextIO, requests: Iterator[dict[str, object]]) -> None:
     writer = csv.DictWriter(file, FIELDS)
     writer.writeheader()
     writer.writerows(requests)
-
-
-@contextmanager
-def _opened(out: Path | None) -> Iterator[TextIO]:
-    if out is None:
-        with stdout_for_programs() as file:
-            yield file
-        return
-    try:
-        file = out.open("w", encoding="utf-8", newline="")
-    except OSError as error:
-        raise SettingsError(f"{out}: {error.strerror}") from error
-    with writing(out), file:
-        yield file
