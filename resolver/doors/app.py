@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -18,12 +16,12 @@ import resolver
 from resolver.doors import health, jobs, match, problems
 from resolver.doors.backend import Backend
 from resolver.doors.health import Readiness
+from resolver.doors.lifespan import lifespan_of
 from resolver.doors.limits import Bodies, Gate, Keys, Rates
 from resolver.doors.problems import ProblemDocument
 from resolver.doors.reconcile import routes as reconcile
 from resolver.doors.requests import REQUEST_ID, Requests
 from resolver.doors.ror import door as ror
-from resolver.errors import ResolverError
 from resolver.observing.metrics import DoorMetrics
 from resolver.settings import Settings
 
@@ -53,26 +51,11 @@ def create_app(settings: Settings) -> FastAPI:
     backend = Backend.of(settings, done=metrics.batch)
     jobs_door = jobs.Jobs(backend, set_aside=metrics.jobs_failed.inc)
 
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        try:
-            await backend.open()
-            async with jobs_door.running():
-                readiness.open = True
-                log.info("release %s is open", backend.matching.service.version.release)
-                yield
-                readiness.leaving = True
-        except ResolverError as error:
-            app.state.failure = error
-            raise
-        finally:
-            await backend.close()
-
     app = FastAPI(
         title="affiliation-resolver",
         version=resolver.__version__,
         description=DESCRIPTION,
-        lifespan=lifespan,
+        lifespan=lifespan_of(backend, readiness, jobs_door.running),
         redoc_url=None,
     )
     app.state.backend, app.state.readiness, app.state.failure = backend, readiness, None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
@@ -13,9 +11,9 @@ from starlette.types import Scope
 from resolver.doors import health
 from resolver.doors.backend import Backend
 from resolver.doors.health import Readiness
+from resolver.doors.lifespan import lifespan_of
 from resolver.doors.limits import OPEN, Bodies
 from resolver.doors.requests import Requests
-from resolver.errors import ResolverError
 from resolver.observing.metrics import DoorMetrics
 from resolver.review.guard import Guard, People
 from resolver.review.guide import read_guide
@@ -49,22 +47,11 @@ def create_app(settings: Settings, *, author: str | None) -> FastAPI:
     )
     site = Site(backend)
 
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        try:
-            await backend.open()
-            async with site.running():
-                readiness.open = True
-                log.info("release %s is open", backend.matching.service.version.release)
-                yield
-                readiness.leaving = True
-        except ResolverError as error:
-            app.state.failure = error
-            raise
-        finally:
-            await backend.close()
-
-    app = FastAPI(title="Affiliation review", lifespan=lifespan, openapi_url=None)
+    app = FastAPI(
+        title="Affiliation review",
+        lifespan=lifespan_of(backend, readiness, site.running),
+        openapi_url=None,
+    )
     app.state.backend, app.state.readiness, app.state.failure = backend, readiness, None
     app.include_router(health.router(backend, readiness, metrics))
     app.include_router(router(site, guide))
