@@ -93,7 +93,8 @@ class Answers:
                     partial(self._refresh, policy_id, affiliation_ids)
                 )
         except ResolverError as error:
-            log.warning("%d answers stay due: %s", len(due), error)
+            ids = ", ".join(str(affiliation_id) for affiliation_id, _ in due)
+            log.warning("the answers of the affiliations %s stay due: %s", ids, error)
 
     def _refresh(self, policy_id: int, affiliation_ids: Sequence[int]) -> None:
         """In the thread of the models."""
