@@ -12,7 +12,6 @@ from support.reviewing import (
     OXFORD,
     QUEUED,
     answer,
-    fill_queue,
     new_version,
     queued,
 )
@@ -22,17 +21,6 @@ from resolver.database import review_figures, review_leases
 from resolver.database.connection import connect
 from resolver.database.review_filters import LINKED, Filters
 from resolver.database.tables import ReviewState, Why
-
-
-@pytest.fixture
-def version(engine: Engine) -> int:
-    return new_version(engine)
-
-
-@pytest.fixture
-def texts(engine: Engine, version: int) -> dict[str, int]:
-    return fill_queue(engine, version)
-
 
 TODAY = date.today()
 

@@ -8,25 +8,13 @@ from support.reviewing import (
     PARIS,
     QUEUED,
     answer,
-    fill_queue,
     item,
-    new_version,
     queued,
 )
 
 from resolver.database import review_items, review_upkeep
 from resolver.database.connection import transaction
 from resolver.database.review_filters import Filters
-
-
-@pytest.fixture
-def version(engine: Engine) -> int:
-    return new_version(engine)
-
-
-@pytest.fixture
-def texts(engine: Engine, version: int) -> dict[str, int]:
-    return fill_queue(engine, version)
 
 
 def test_an_item_shows_the_answer_and_what_it_may_cost(

@@ -1,22 +1,11 @@
 from __future__ import annotations
 
-import pytest
 from sqlalchemy import Engine, text
-from support.reviewing import NOT_THERE, fill_queue, item, new_version, queued
+from support.reviewing import NOT_THERE, item, queued
 
 from resolver.database import review_leases
 from resolver.database.connection import transaction
 from resolver.database.review_filters import Filters
-
-
-@pytest.fixture
-def version(engine: Engine) -> int:
-    return new_version(engine)
-
-
-@pytest.fixture
-def texts(engine: Engine, version: int) -> dict[str, int]:
-    return fill_queue(engine, version)
 
 
 def test_who_has_an_item_gets_it_again_and_others_the_next(

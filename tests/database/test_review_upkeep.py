@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import pytest
 from sqlalchemy import Engine, text
 from support.reviewing import (
     ETH,
     GRAZ,
     OXFORD,
     answer,
-    fill_queue,
     item,
     new_version,
     queued,
@@ -22,16 +20,6 @@ from resolver.database.tables import Why
 from resolver.intake.record import SourceRecord
 from resolver.matching.outcome import Reason
 from resolver.matching.policy import Policy
-
-
-@pytest.fixture
-def version(engine: Engine) -> int:
-    return new_version(engine)
-
-
-@pytest.fixture
-def texts(engine: Engine, version: int) -> dict[str, int]:
-    return fill_queue(engine, version)
 
 
 def test_records_that_come_and_go_are_counted(
