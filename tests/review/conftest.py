@@ -13,9 +13,19 @@ from sqlalchemy import Engine
 from support.review_page import USER_HEADER, fill, undo_all
 from support.serving import serving_app
 
+from resolver.curation.review import deciding
 from resolver.database.connection import connect
 from resolver.review.app import create_app
 from resolver.settings import Settings
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_second_looks() -> Iterator[None]:
+    """A page draws the number that says whether a second person is to look: three decisions in a
+    hundred would leave their string in the queue. `tests/curation/review` tries both."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deciding, "SECOND_LOOKS", 0.0)
+        yield
 
 
 @pytest.fixture(scope="session")
