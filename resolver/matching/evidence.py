@@ -715,7 +715,11 @@ NAME_FEATURES: tuple[Feature[Shortlist], ...] = (
 of its rivals. It is worked out for the shortlist alone."""
 
 RERANKER_FEATURES: tuple[Feature[Scores], ...] = (
-    Feature("logit", "the reranker's score", lambda s: s.logit),
+    Feature(
+        "logit",
+        "the reranker's score, or its forecast where the reranker has not read the candidate",
+        lambda s: s.logit,
+    ),
     Feature(
         "rival_gap",
         "the logit minus the best of its rivals'",
