@@ -3,10 +3,8 @@ when it reads all of the shortlist, by the need from which its second round read
 
     python -m benchmarks.forecaster ../shared/data/gold/dev-read/*.jsonl
 
-With the settings and the index at hand. A need is that of a text that seems to name one
-organisation; for several it is the share of it that the forecaster's own is. What the first stage
-and the reranker said once is remembered, so that all are compared on the same candidates and
-scores.
+With the settings and the index at hand. What the first stage and the reranker said once is
+remembered, so that all are compared on the same candidates and scores.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ from resolver.matching.matcher import Matcher
 from resolver.service.installation import Installation
 from resolver.settings import load_settings
 
-NEEDS = (0.002, 0.003, 0.005, 0.007, 0.01, 0.02)
+NEEDS = (0.003, 0.005, 0.01, 0.02, 0.05)
 
 ALL = "all of them"
 """What the row is called in which the reranker reads the whole shortlist."""
@@ -72,12 +70,8 @@ def matchers(built: Matcher, needs: Sequence[float]) -> Mapping[str, Matcher]:
     forecaster = built.forecaster
     if forecaster is None:
         raise SystemExit("the judge of the settings has no forecaster")
-    several = forecaster.several_from / forecaster.second_from
     return {ALL: replace(built, forecaster=None)} | {
-        f"need from {need:g}": replace(
-            built,
-            forecaster=replace(forecaster, second_from=need, several_from=several * need),
-        )
+        f"need from {need:g}": replace(built, forecaster=replace(forecaster, second_from=need))
         for need in sorted(needs)
     }
 

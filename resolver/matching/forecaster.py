@@ -30,14 +30,13 @@ FIRST_FROM = 0.3
 """Need from which the first round reads a candidate; it reads the one of most need in any case.
 With 0.1 and 0.6 all rounds together read as much, within 3 in 100."""
 
-SECOND_FROM = 0.005
+SECOND_FROM = 0.01
 """The same of the second round. docs/benchmarks.md says what other values cost and change."""
 
-SEVERAL_FROM = 0.003
-"""The same where the text seems to name several organisations: there a candidate of little need is
-more often one of them."""
-
-_SEVERAL = NAMES.index("strong_others")
+DOUBT = 1.5
+"""How near, in log odds, a probability must be to the one from which candidates are linked for the
+whole shortlist to be read: at a threshold of 0.5 from 0.18 to 0.82. Without it three times as many
+answers differ from those when all is read, most of them by a probability near the threshold."""
 
 
 class Forecast(NamedTuple):
@@ -76,33 +75,19 @@ class Forecaster:
     of the judge's, `NAMES`, before the second. They are fitted on strings without labels that the
     reranker read in full (``resolver train --part forecaster``).
 
-    A round reads from the need `first_from` or `second_from` on, or `several_from` where the text
-    seems to name several organisations.
+    The rounds read from the needs `first_from` and `second_from` on. Where a probability is within
+    `doubt` of the threshold for a link, in log odds, the rest of the shortlist is read as well.
     """
 
     first: RoundTrees
     second: RoundTrees
     first_from: float = FIRST_FROM
     second_from: float = SECOND_FROM
-    several_from: float = SEVERAL_FROM
+    doubt: float = DOUBT
 
     def __post_init__(self) -> None:
         self.first.require_columns(KNOWN)
         self.second.require_columns(NAMES)
-
-    def first_round(self, need: Numbers, owner: npt.NDArray[np.int64]) -> Flags:
-        """Which candidates the first round reads (`most_needed`)."""
-        return most_needed(need, owner, least=self.first_from)
-
-    def second_round(
-        self, need: Numbers, features: Features, owner: npt.NDArray[np.int64]
-    ) -> Flags:
-        """Which candidates the second round reads beside those of the first, of the same shape.
-        `features` are those of the first round."""
-        several = np.zeros(int(owner[-1]) + 1 if len(owner) else 0, np.bool_)
-        several[owner[features[:, _SEVERAL] > 0]] = True
-        least = np.where(several[owner], self.several_from, self.second_from)
-        return np.asarray(need >= least)
 
     def as_object(self) -> dict[str, object]:
         """As JSON values; `of_object` reads them."""
@@ -111,7 +96,7 @@ class Forecaster:
             "second": self.second.as_object(),
             "first_from": self.first_from,
             "second_from": self.second_from,
-            "several_from": self.several_from,
+            "doubt": self.doubt,
         }
 
     @classmethod
@@ -122,7 +107,7 @@ class Forecaster:
             RoundTrees.of_object(stored["second"]),
             float(stored["first_from"]),
             float(stored["second_from"]),
-            float(stored["several_from"]),
+            float(stored["doubt"]),
         )
 
 

@@ -5,8 +5,9 @@ reads in two rounds: first the candidate of each shortlist that the judge will m
 about, and others with much need; then those that need it given these scores. The judge goes by the
 forecasts of the rest.
 
-No candidate is linked by a forecast: one whose probability would be enough for a link is read, and
-all are judged anew.
+No answer hangs on a forecast. Where the judge finds a candidate about as probable as one that is
+linked must be, the whole shortlist is read; and a candidate that would be linked is read in any
+case. Then all are judged anew.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from resolver.matching.evidence import NAMES, Features, Shortlist, evidence
-from resolver.matching.forecaster import Forecaster
+from resolver.matching.forecaster import Forecaster, most_needed
 from resolver.matching.judge import Judge
 from resolver.matching.reading import Flags, Numbers
 from resolver.reranker import Pair, Reranker
+from resolver.reranker.odds import log_odds
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +89,9 @@ def scoring(
 ) -> Scoring:
     """What the reranker and the judge say of the shortlists of a slice.
 
-    No candidate with a probability of at least `linked_from` is left unread. With `explained` all
-    are read in the end, which changes no probability.
+    No candidate with a probability of at least `linked_from` is left unread, nor any on a shortlist
+    with one within the forecaster's `doubt` of it. With `explained` all are read in the end, which
+    changes no probability.
     """
     pairs = _Pairs(shortlists, reranker)
     if forecaster is None:
@@ -98,7 +101,8 @@ def scoring(
         logit = _in_rounds(pairs, forecaster)
     features = pairs.features(logit)
     probability = judge.probability(features)
-    while (needed := pairs.unread & (probability >= linked_from)).any():
+    doubt = forecaster.doubt if forecaster else 0.0
+    while (needed := pairs.unread & decisive(probability, pairs.owner, linked_from, doubt)).any():
         pairs.read(needed)
         logit = np.where(pairs.unread, logit, pairs.score)
         features = pairs.features(logit)
@@ -113,8 +117,18 @@ def _in_rounds(pairs: _Pairs, forecaster: Forecaster) -> Numbers:
     """The scores of what both rounds read, and the forecasts of the rest."""
     known = np.concatenate([shortlist.known for shortlist in pairs.shortlists])
     first = forecaster.first.forecast(known)
-    pairs.read(forecaster.first_round(first.need, pairs.owner))
+    pairs.read(most_needed(first.need, pairs.owner, least=forecaster.first_from))
     features = pairs.features(np.where(pairs.unread, first.logit, pairs.score))
     second = forecaster.second.forecast(features)
-    pairs.read(forecaster.second_round(second.need, features, pairs.owner))
+    pairs.read(second.need >= forecaster.second_from)
     return np.where(pairs.unread, second.logit, pairs.score)
+
+
+def decisive(
+    probability: Numbers, owner: npt.NDArray[np.int64], linked_from: float, doubt: float
+) -> Flags:
+    """Which candidates an answer may hang on, shape (candidates,): those with a probability of at
+    least `linked_from`, and all on a shortlist with one that is less than `doubt` from it, in log
+    odds. `owner` has the number of each one's shortlist."""
+    distance = np.abs(log_odds(probability) - log_odds(np.array(linked_from)))
+    return np.asarray((probability >= linked_from) | np.isin(owner, owner[distance < doubt]))

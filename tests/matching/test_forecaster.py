@@ -9,7 +9,7 @@ from resolver.matching.forecaster import Forecaster, RoundTrees, most_needed
 
 FIRST = RoundTrees(stump(KNOWN, "coverage", 0.5, -4.0, 0.0), stump(KNOWN, "coverage", 0.5, -3, 2))
 SECOND = RoundTrees(leaf(NAMES, -4.0), stump(NAMES, "logit", 0.0, -2.0, 1.0))
-FORECASTER = Forecaster(FIRST, SECOND, first_from=0.5, second_from=0.2, several_from=0.1)
+FORECASTER = Forecaster(FIRST, SECOND, first_from=0.5, second_from=0.2, doubt=2.0)
 
 
 @pytest.mark.parametrize(
@@ -24,28 +24,9 @@ FORECASTER = Forecaster(FIRST, SECOND, first_from=0.5, second_from=0.2, several_
     ],
     ids=["none", "alone", "the most", "the first of equals", "with enough", "of each shortlist"],
 )
-def test_what_the_first_round_reads(need, owner, expected) -> None:
-    owner = np.array(owner, np.int64)
-    reads = FORECASTER.first_round(np.array(need), owner)
-    assert reads.tolist() == expected
-    assert most_needed(np.array(need), owner, least=0.5).tolist() == expected
-
-
-@pytest.mark.parametrize(
-    ("strong_others", "expected"),
-    [
-        ([0, 0, 0, 0], [1, 0, 0, 0]),
-        ([1, 0, 0, 0], [1, 1, 0, 0]),
-        ([0, 0, 2, 0], [1, 0, 0, 1]),
-    ],
-    ids=["one organisation each", "several in the first", "several in the second"],
-)
-def test_the_second_round_reads_more_of_several_organisations(strong_others, expected) -> None:
-    features = np.zeros((4, len(NAMES)))
-    features[:, NAMES.index("strong_others")] = strong_others
-    need = np.array([0.2, 0.15, 0.05, 0.1])
-    owner = np.array([0, 0, 2, 2])
-    assert FORECASTER.second_round(need, features, owner).tolist() == expected
+def test_what_is_most_needed(need, owner, expected) -> None:
+    needed = most_needed(np.array(need), np.array(owner, np.int64), least=0.5)
+    assert needed.tolist() == expected
 
 
 def test_a_round_forecasts_need_and_logit() -> None:
@@ -60,7 +41,7 @@ def test_a_round_forecasts_need_and_logit() -> None:
 def test_it_comes_back_from_json() -> None:
     again = Forecaster.of_object(json.loads(json.dumps(FORECASTER.as_object())))
     assert again.as_object() == FORECASTER.as_object()
-    assert (again.first_from, again.second_from, again.several_from) == (0.5, 0.2, 0.1)
+    assert (again.first_from, again.second_from, again.doubt) == (0.5, 0.2, 2.0)
 
 
 @pytest.mark.parametrize(

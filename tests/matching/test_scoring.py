@@ -11,7 +11,7 @@ from resolver.matching.evidence import KNOWN, NAMES, Shortlist
 from resolver.matching.forecaster import Forecaster, RoundTrees
 from resolver.matching.judge import LogitJudge
 from resolver.matching.reading import Reading
-from resolver.matching.scoring import Scoring, scoring
+from resolver.matching.scoring import Scoring, decisive, scoring
 from resolver.registry.document import Document
 from resolver.reranker import Calibration, Pair
 from resolver.text.affiliation import Affiliation
@@ -53,13 +53,17 @@ def shortlist(text: str, *names: str) -> Shortlist:
 
 
 def forecaster(
-    *, second_need: float = -9.0, expected: float = -4.0, first_from: float = 0.9
+    *,
+    second_need: float = -9.0,
+    expected: float = -4.0,
+    first_from: float = 0.9,
+    doubt: float = 0.0,
 ) -> Forecaster:
     """Before the first round what has all words of a name is needed; of the rest the second round
     has the need with these log odds, and expects this logit."""
     first = RoundTrees(stump(KNOWN, "coverage", 0.9, -3.0, 2.0), leaf(KNOWN, -2.0))
     second = RoundTrees(leaf(NAMES, second_need), leaf(NAMES, expected))
-    return Forecaster(first, second, first_from=first_from)
+    return Forecaster(first, second, first_from=first_from, doubt=doubt)
 
 
 YORK = shortlist("University of York", "Ghent", "York Minster", "University of York", "York")
@@ -81,9 +85,12 @@ def read(found: Scoring) -> list[int]:
         (forecaster(second_need=0.0), [[2], [0, 1, 3]]),
         (forecaster(expected=1.0), [[2], [0, 1, 3]]),
         (forecaster(expected=-0.1), [[2]]),
+        (forecaster(expected=-0.1, doubt=0.2), [[2], [0, 1, 3]]),
+        (forecaster(expected=-0.3, doubt=0.2), [[2]]),
     ],
     ids=["without a forecaster", "the one of most need", "those of enough need",
-         "what the second round needs", "what could be linked", "what could not quite"],
+         "what the second round needs", "what could be linked", "what could not quite",
+         "all where one is in doubt", "what is in no doubt"],
 )  # fmt: skip
 def test_what_is_read(by: Forecaster | None, calls: list[list[int]]) -> None:
     reranker = Letters()
@@ -97,6 +104,24 @@ def test_what_is_read(by: Forecaster | None, calls: list[list[int]]) -> None:
     assert np.isnan(found.forecast).tolist() == (~np.isnan(found.score)).tolist()
     # Nothing that could be linked goes by a forecast.
     assert not (found.probability >= 0.5)[np.isnan(found.score)].any()
+
+
+@pytest.mark.parametrize(
+    ("probability", "linked_from", "expected"),
+    [
+        ([0.6, 0.01, 0.99, 0.01, 0.1], 0.5, [1, 1, 1, 0, 0]),
+        ([0.4, 0.01, 0.2, 0.01, 0.99], 0.5, [1, 1, 0, 0, 1]),
+        ([0.6, 0.01, 0.92, 0.01, 0.1], 0.9, [0, 0, 1, 1, 0]),
+        ([0.6, 0.0, 0.99, 0.01, 0.1], 0.0, [1, 1, 1, 1, 1]),
+        ([0.6, 0.01, 0.99, 0.01, 1.0], 1.0, [0, 0, 0, 0, 1]),
+    ],
+    ids=["just above", "just below", "another threshold", "all are linked", "hardly any is"],
+)
+def test_what_an_answer_may_hang_on(
+    probability: list[float], linked_from: float, expected: list[int]
+) -> None:
+    owner = np.array([0, 0, 2, 2, 3])
+    assert decisive(np.array(probability), owner, linked_from, 1.0).tolist() == expected
 
 
 def test_the_judge_goes_by_scores_and_forecasts() -> None:
