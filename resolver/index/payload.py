@@ -25,13 +25,6 @@ from resolver.registry.organisation import OrganisationStatus
 DENSE = "dense"
 SPARSE = "sparse"
 
-OVERSAMPLING = 4.0
-"""Dense search reads every vector as int8 and scores the best `OVERSAMPLING` × limit again in
-float32. With 242k names of 128 or 256 dimensions this finds all of the exact top 50 in 2 to 4 ms
-(an oversampling of 2 does too), and the index is ready seconds after the upload. A graph (HNSW,
-m 16, ef_construct 128 and 256, ef 256) takes minutes to build, finds 76 to 95 % of them depending
-on the vectors, and saves 1 to 2 ms."""
-
 KEPT_DOCUMENTS = 40_000
 """Some 36 MB: the candidates of the last thousand affiliations, and the organisations that many
 affiliations name. Of 46 documents for an affiliation 17 are read from the engine; 26 with half as

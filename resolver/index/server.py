@@ -40,7 +40,6 @@ from resolver.index.manifest import (
 from resolver.index.organisation_count import OrganisationCount
 from resolver.index.payload import (
     DENSE,
-    OVERSAMPLING,
     SPARSE,
     Answer,
     check_points,
@@ -64,6 +63,13 @@ INDEXING_TIMEOUT = 3600.0
 """Seconds that `finish` waits for the server's optimiser."""
 INDEXING_THRESHOLD = 10_000
 """Kilobytes of vectors from which the server's optimiser rewrites and quantises a segment."""
+
+OVERSAMPLING = 4.0
+"""Dense search reads every vector as int8 and scores the best `OVERSAMPLING` × limit again in
+float32. With 242k names of 128 or 256 dimensions this finds all of the exact top 50 in 2 to 4 ms
+(an oversampling of 2 does too), and the index is ready seconds after the upload. A graph (HNSW,
+m 16, ef_construct 128 and 256, ef 256) takes minutes to build, finds 76 to 95 % of them depending
+on the vectors, and saves 1 to 2 ms."""
 
 COPIES = 1
 """Nodes of the server that keep a version, by default."""

@@ -453,6 +453,24 @@ def test_lost_files_are_an_error_and_not_an_empty_index(
         store.open()
 
 
+@pytest.mark.parametrize("loss", ["lost", "of another version"])
+def test_damaged_dense_vectors_are_refused_by_readers_and_derivations(
+    store: EmbeddedStore, directory: Path, points: list[Point], publish: Publish, loss: str
+) -> None:
+    publish(store, "v0", points)
+    publish(store, "v1", points)
+    dense = directory / "versions" / "v1" / "dense"
+    shutil.rmtree(dense)
+    if loss != "lost":
+        shutil.copytree(directory / "versions" / "v0" / "dense", dense)
+    says = r"dense vectors of index version v1 are damaged.*resolver index build --force"
+    with pytest.raises(IndexProblem, match=says):
+        store.open()
+    with pytest.raises(IndexProblem, match=says):
+        store.create(manifest_of("v2", points), base="v1")
+    assert [manifest.version for manifest in store.versions()] == ["v0", "v1"]
+
+
 def test_the_folder_may_move(
     store: EmbeddedStore, directory: Path, tmp_path: Path, points: list[Point], publish: Publish
 ) -> None:
