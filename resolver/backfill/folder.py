@@ -12,12 +12,16 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 from uuid import uuid4
 
 from resolver import disk
 from resolver.errors import BackfillError, SettingsError
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+]*://")
+
+_OF_ADDRESSES = ":/?&=%+@~,;!$'()*"
+"""Characters of an address that are no others in disguise."""
 
 _BLOCK = 8 * 2**20
 """Bytes that are copied at a time."""
@@ -51,7 +55,9 @@ class Folder:
             if self.on_disk:
                 self._files, self._root = fs.LocalFileSystem(), self.address
             else:
-                self._files, self._root = fs.FileSystem.from_uri(self.address)
+                self._files, self._root = fs.FileSystem.from_uri(
+                    quote(self.address, safe=_OF_ADDRESSES)
+                )
         except (OSError, ValueError) as error:
             raise SettingsError(f"{address}: {_line(error)}", remedy=_REMEDY) from error
 

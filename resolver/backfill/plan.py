@@ -351,7 +351,7 @@ def _write_parts(opened: Tables, run: Folder, parts: int, progress: StepProgress
         for number, rows in _by_part(ordered):
             name = f"{number:0{digits}}"
             table = pa.Table.from_batches(rows).select(schema.names).cast(schema)
-            run.write(f"{DUE}/{name}.parquet", _parquet(table))
+            run.write(f"{DUE}/{name}.parquet", parquet(table))
             due[name] = len(table)
             done += len(table)
             report(done, total)
@@ -397,7 +397,7 @@ def _write_files(
     def write() -> None:
         nonlocal waiting, written, files
         table = pa.Table.from_batches(waiting)
-        content = outcome_file.buffer_of(table, pin=pin) if pin else _parquet(table)
+        content = outcome_file.buffer_of(table, pin=pin) if pin else parquet(table)
         run.write(f"{below}/{files:05}.parquet", content)
         written, files, waiting = written + len(table), files + 1, []
         report(written)
@@ -411,10 +411,11 @@ def _write_files(
     return written
 
 
-def _parquet(table: pa.Table) -> pa.Buffer:
+def parquet(table: pa.Table) -> pa.Buffer:
+    """A table as a Parquet file."""
     import pyarrow as pa
-    from pyarrow import parquet
+    import pyarrow.parquet
 
     sink = pa.BufferOutputStream()
-    parquet.write_table(table, sink, compression="zstd")
+    pyarrow.parquet.write_table(table, sink, compression="zstd")
     return sink.getvalue()

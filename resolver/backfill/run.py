@@ -10,7 +10,7 @@ from resolver.backfill import pin, plan, ray_workers
 from resolver.backfill.folder import Folder
 from resolver.backfill.part import PartDone, outcome_name
 from resolver.backfill.ray_workers import Work, Workers
-from resolver.backfill.state import RunState, listed, state
+from resolver.backfill.state import RunState, state
 from resolver.errors import BackfillError
 
 log = logging.getLogger(__name__)
@@ -58,8 +58,7 @@ def answer_missing(
     if after.missing:
         reasons = {problems[name] for name in after.missing if name in problems}
         raise BackfillError(
-            f"{len(after.missing):,} of {len(planned.parts):,} parts are missing: "
-            f"{listed(after.missing)}" + "".join(f"; {reason}" for reason in sorted(reasons)[:3]),
+            after.what_is_missing + "".join(f"; {reason}" for reason in sorted(reasons)[:3]),
             remedy=f"the others are done; run again: resolver backfill run {run.address}",
         )
     return after

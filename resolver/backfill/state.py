@@ -45,6 +45,14 @@ class RunState:
         return [name for name in self.plan.parts if name not in self.done]
 
     @property
+    def what_is_missing(self) -> str:
+        """As a sentence, with the names of the parts."""
+        return (
+            f"{len(self.missing):,} of {len(self.plan.parts):,} parts missing: "
+            f"{listed(self.missing)}"
+        )
+
+    @property
     def texts(self) -> int:
         """Texts that are answered or have failed, without those that were taken over."""
         return sum(state.texts for state in self.done.values())
@@ -108,8 +116,7 @@ def require_whole(run: Folder, state: RunState) -> None:
     """
     if state.missing:
         raise BackfillError(
-            f"{run.address}: {listed(state.missing)} of {len(state.plan.parts):,} parts "
-            f"{'is' if len(state.missing) == 1 else 'are'} missing",
+            f"{run.address}: {state.what_is_missing}",
             remedy=f"run: resolver backfill run {run.address}",
         )
 

@@ -39,11 +39,14 @@ class Tables:
         with _named_errors():
             return int(self._connection.execute(query).fetchall()[0][0])
 
-    def batches(self, query: str, *, rows: int = ROWS) -> Iterator[pa.RecordBatch]:
-        """The rows of a query; other statements may be run meanwhile."""
+    def batches(self, query: str, *, rows: int = ROWS, **tables: Any) -> Iterator[pa.RecordBatch]:
+        """The rows of a query, in no order unless it asks for one; `tables` as for `run`. Other
+        statements may be run meanwhile."""
         with _named_errors():
             cursor = self._connection.cursor()
             try:
+                for name, table in tables.items():
+                    cursor.register(name, table)
                 yield from cursor.sql(query).to_arrow_reader(rows)
             finally:
                 cursor.close()

@@ -35,6 +35,10 @@ Memory = Annotated[
     str | None,
     typer.Option(help="Most memory of DuckDB, as 8GB; by default most of the machine's."),
 ]
+PinPlace = Annotated[
+    str | None,
+    typer.Option(help="Where the pin is now; by default where the run was planned with it."),
+]
 
 
 @app.command()
@@ -111,10 +115,7 @@ def plan(
 @app.command()
 def run(
     run: Run,
-    pin: Annotated[
-        str | None,
-        typer.Option(help="Where the pin is now; by default where the run was planned with it."),
-    ] = None,
+    pin: PinPlace = None,
     address: Annotated[
         str | None,
         typer.Option(help="A Ray cluster: auto, or ray://…; by default this machine alone."),
@@ -188,6 +189,68 @@ def status(
         )
         return
     _print(state)
+
+
+@app.command()
+def join(
+    run: Run,
+    out: Annotated[str, typer.Argument(help=f"Where to write the rows: {PLACE} of its own.")],
+    scratch: Scratch = None,
+    memory: Memory = None,
+) -> None:
+    """Write the input's rows with their organisations, as Parquet.
+
+    All columns stay, and ror_status, ror_reason, ror_ids, ror_names and ror_probabilities come
+    beside them. The rows are in no order.
+    """
+    from resolver.backfill.join import join as join_run
+
+    done = join_run(Folder(run), Folder(out), scratch=scratch, memory=memory, progress=progress)
+    say(
+        f"{done.rows:,} rows in {done.files:,} files: {done.linked:,} linked, "
+        f"{done.failed:,} failed"
+    )
+
+
+@app.command()
+def load(
+    run: Run,
+    pin: PinPlace = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option(help="Column of ids: the rows are stored too, as records under them."),
+    ] = None,
+    position_column: Annotated[
+        str | None, typer.Option(help="Column of positions; without it, position 0.")
+    ] = None,
+    source: Annotated[str, typer.Option(help="Source of the records.")] = "backfill",
+) -> None:
+    """Store the answers in the database, with the history of those that they replace.
+
+    The version that was pinned must be in use. To load twice changes nothing. Failed texts are left
+    out. Without ids there are answers alone: records that are sent later find them.
+    """
+    from resolver.backfill.load import Records
+    from resolver.backfill.load import load as load_run
+    from resolver.service.installation import Installation
+
+    with Installation(load_settings()) as installation, progress("answers and records") as report:
+        done = load_run(
+            installation.engine,
+            Folder(run),
+            Folder(pin) if pin else None,
+            records=Records(source, id_column, position_column) if id_column else None,
+            progress=report,
+        )
+    say(
+        f"{done.stored:,} answers stored with {done.links:,} links, {done.unchanged:,} were there; "
+        f"{done.failed:,} texts failed"
+    )
+    if id_column:
+        say(f"{done.records:,} records")
+    if done.refused:
+        say(f"{done.refused:,} rows refused; the others were stored")
+        raise typer.Exit(2)
 
 
 def _print(state: RunState) -> None:
