@@ -118,11 +118,6 @@ class Folder:
         with self._named(name):
             self._files.delete_file(self._path(name))
 
-    def clear(self, below: str) -> None:
-        """Remove all files below a folder of it."""
-        for file in self.files(below):
-            self.remove(file.name)
-
     @contextmanager
     def reading(self, name: str) -> Iterator[Any]:
         """A file, open to be read from any place of it."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -166,6 +167,10 @@ def fetch(folder: Folder, pin: Pin, scratch: Path) -> Path:
     with (scratch / f"{pin.fingerprint}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if whole.is_dir():
+            if whole.stat().st_uid != os.getuid():
+                raise BackfillError(
+                    f"{whole} is another user's", remedy="name a folder of your own: --scratch"
+                )
             return whole
         fragment = scratch / f".{pin.fingerprint}"
         shutil.rmtree(fragment, ignore_errors=True)

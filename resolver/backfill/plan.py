@@ -41,6 +41,8 @@ FORM = 1
 """Of the files of a run; rises when they change."""
 
 NAME = "plan.json"
+BEGUN = "plan.begun"
+"""A file that is there while a plan is made."""
 SPELLINGS, DUE, TAKEN, OUTCOMES = "spellings", "due", "taken", "outcomes"
 
 PART = 20_000
@@ -117,14 +119,8 @@ def make(
             another model, release or policy.
     """
     this = pin.read(pin_folder)
-    if run.read(NAME) is not None:
-        raise BackfillError(
-            f"{run.address} is planned already",
-            remedy="go on with it (resolver backfill run), or name another folder",
-        )
+    _begin(run)
     sources = [(folder, file) for folder, files in map(matching, inputs) for file in files]
-    for below in (SPELLINGS, DUE, TAKEN, OUTCOMES):
-        run.clear(below)
     with tables.opened(scratch=scratch, memory=memory) as opened:
         mentions = 0
         opened.run("CREATE TABLE raw (raw VARCHAR)")
@@ -160,7 +156,29 @@ def make(
         planned_at=datetime.now(UTC),
     )
     run.write(NAME, orjson.dumps(asdict(plan), option=orjson.OPT_INDENT_2))
+    run.remove(BEGUN)
     return plan
+
+
+def _begin(run: Folder) -> None:
+    """Take an empty folder, or one in which a plan was begun and killed.
+
+    Raises:
+        BackfillError: there is something else.
+    """
+    names = {file.name for file in run.files()}
+    if NAME in names:
+        raise BackfillError(
+            f"{run.address} is planned already",
+            remedy="go on with it (resolver backfill run), or name another folder",
+        )
+    if names and BEGUN not in names:
+        raise BackfillError(
+            f"{run.address} has other files, as {min(names)}", remedy="name an empty folder"
+        )
+    run.write(BEGUN, b"")
+    for name in names - {BEGUN}:
+        run.remove(name)
 
 
 def read(run: Folder) -> Plan:

@@ -50,7 +50,10 @@ def answer_missing(
         nonlocal done
         done += part.texts
         progress(done, planned.due)
-        log.info("part %s: %d texts, %d failed", part.name, part.texts, part.failed)
+        log.info(
+            "part %s: %d texts, %d failed; %d of %d texts are done",
+            part.name, part.texts, part.failed, done, planned.due,
+        )  # fmt: skip
 
     work = Work(run.address, pin_folder.address, scratch)
     problems = ray_workers.answer(before.missing, work, workers, report=note)

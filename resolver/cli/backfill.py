@@ -148,7 +148,8 @@ def run(
 
     count = workers or max(1, int(hardware.cores() / cpus))
     folder = Folder(run)
-    with progress("texts") as report:
+    parts = len(plans.read(folder).parts)
+    with progress(f"texts in {parts:,} parts") as report:
         try:
             state = answer_missing(
                 folder,

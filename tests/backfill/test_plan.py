@@ -84,11 +84,20 @@ def test_a_planned_run_is_not_planned_again(plan: Plan, folder: Folder) -> None:
 
 
 def test_a_plan_that_was_killed_leaves_nothing_behind(plan: Plan, folder: Folder) -> None:
+    folder.write(plans.BEGUN, b"")
     folder.write(f"{plans.DUE}/99.parquet", b"of the one that was killed")
     made = plan(["MIT"])
     assert [file.name for file in folder.files(plans.DUE)] == [
         f"{plans.DUE}/{name}.parquet" for name in made.parts
     ]
+    assert plans.BEGUN not in {file.name for file in folder.files()}
+
+
+def test_files_of_others_are_left_alone(plan: Plan, folder: Folder) -> None:
+    folder.write("outcomes/thesis.parquet", b"of years")
+    with pytest.raises(BackfillError, match=r"has other files, as outcomes/thesis\.parquet"):
+        plan(["MIT"])
+    assert folder.read("outcomes/thesis.parquet") == b"of years"
 
 
 @pytest.mark.parametrize(

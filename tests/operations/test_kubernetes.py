@@ -29,7 +29,7 @@ def job() -> dict[str, Any]:
 
 
 def test_the_entrypoint_is_a_command(job: dict[str, Any]) -> None:
-    program, group, command, *arguments = shlex.split(job["entrypoint"])
+    program, _, group, command, *arguments = shlex.split(job["entrypoint"])
     assert (program, group, command) == ("resolver", "backfill", "run")
     backfill = typer.main.get_command(app).commands[group]  # type: ignore[attr-defined]
     given = backfill.commands[command].make_context(command, arguments).params
