@@ -69,14 +69,15 @@ class Folder:
             info = self._files.get_file_info(self._path(name))
         return StoredFile(name, info.size, info.mtime) if info.is_file else None
 
-    def files(self, below: str = "") -> list[StoredFile]:
-        """All files below a folder of it, in the order of their names; none where it is missing.
+    def files(self, below: str = "", *, deep: bool = True) -> list[StoredFile]:
+        """The files in a folder of it and, if `deep`, all below, in the order of their names; none
+        where it is missing.
 
         Raises:
             BackfillError: the store does not answer, or refuses.
         """
         fs = _pyarrow_fs()
-        selector = fs.FileSelector(self._path(below), allow_not_found=True, recursive=True)
+        selector = fs.FileSelector(self._path(below), allow_not_found=True, recursive=deep)
         with self._named(below):
             found = self._files.get_file_info(selector)
         start = len(self._root.rstrip("/")) + 1
@@ -187,21 +188,34 @@ def matching(address: str) -> tuple[Folder, list[StoredFile]]:
         BackfillError: it names none.
     """
     parts = address.rstrip("/").split("/")
-    first = next((i for i, part in enumerate(parts) if _WILD.search(part)), len(parts) - 1)
-    above, pattern = _above(parts, first), "/".join(parts[first:])
-    if file := above.file(pattern):
+    first = next((i for i, part in enumerate(parts) if _WILD.search(part)), None)
+    if first is not None:
+        above, pattern = _above(parts, first), parts[first:]
+        listed = above.files(deep=len(pattern) > 1)
+        return above, _some([file for file in listed if _matches(file.name, pattern)], address)
+    above = _above(parts, len(parts) - 1)
+    if file := above.file(parts[-1]):
         return above, [file]
-    if first == len(parts) - 1 and not _WILD.search(pattern):
-        above, pattern = Folder(address), "*.parquet"
-    files = [file for file in above.files() if fnmatchcase(file.name, pattern)]
+    folder = Folder(address)
+    whole = [file for file in folder.files() if file.name.endswith(".parquet")]
+    return folder, _some(whole, address)
+
+
+def _some(files: list[StoredFile], address: str) -> list[StoredFile]:
     if not files:
         raise BackfillError(
             f"{address} names no Parquet file", remedy="name a file, a folder, or a pattern"
         )
-    return above, files
+    return files
 
 
 _WILD = re.compile(r"[*?\[]")
+
+
+def _matches(name: str, pattern: Sequence[str]) -> bool:
+    """Whether each part of a name fits: as in a shell, a star stands for no slash."""
+    parts = name.split("/")
+    return len(parts) == len(pattern) and all(map(fnmatchcase, parts, pattern))
 
 
 def _above(parts: Sequence[str], count: int) -> Folder:

@@ -47,6 +47,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
         ("/b/c.parquet", ["c.parquet"]),
         ("/b/odd.name", ["odd.name"]),
         ("/b/*.parquet", ["c.parquet", "d.parquet"]),
+        ("/*.parquet", ["a.parquet"]),
         ("/*/[cx].parquet", ["b/c.parquet"]),
     ],
 )
