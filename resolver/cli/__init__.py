@@ -37,6 +37,7 @@ COMMANDS = {
     "explain": "explain.explain",
     "evaluate": "evaluate.evaluate",
     "enqueue": "enqueue.enqueue",
+    "backfill": "backfill.app",
     "withdraw": "withdraw.withdraw",
     "forget": "forget.forget",
     "worker": "worker.worker",

@@ -209,6 +209,14 @@ class EmbeddedStore(IndexStore):
             )
         return index
 
+    def folder(self, version: str) -> Path:
+        """Where the files of a complete version are: a copy of them serves anywhere.
+
+        Raises:
+            IndexMissing: there is no such version.
+        """
+        return self._complete(version)
+
     def drop(self, version: str) -> None:
         path = self._complete(version)
         if path == self._active_path():
