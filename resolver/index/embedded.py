@@ -6,8 +6,8 @@
     ├── current -> versions/<version>        swapped atomically
     └── versions/<version>/
         ├── lock                             shared by readers, exclusive for the writer
-        ├── shard/                           the engine's files: documents, sparse vectors
-        ├── dense/                           the dense vectors (`resolver.index.dense`)
+        ├── shard/                           the engine's files: documents and both vectors
+        ├── dense/                           how dense vectors are searched (`index.dense`)
         ├── statistics.npz                   what the sparse vectors were made with
         └── manifest.json                    written last; without it the version is unfinished
 
@@ -19,8 +19,8 @@ only (flock, symbolic links).
 A derived version begins with a copy of the files of another version, for the engine writes in
 place. On a file system that shares blocks (Btrfs, XFS) the copy takes no room. New points then go
 to a second, small segment of the engine, and removed points are only marked. From `_SEGMENT` new
-names on, or when a fifth of the names is removed, the optimiser makes a single segment of all.
-The dense vectors are always written anew.
+names on, or when a fifth of the names is removed, the optimiser makes a single segment of all. What
+dense vectors are searched by is always written anew.
 
 The engine writes to files that are mapped into memory, and the kernel kills a process without an
 error when the disk is full under such a file. So there is a check for free room before a version is
@@ -60,6 +60,7 @@ from resolver.index.manifest import (
 )
 from resolver.index.organisation_count import OrganisationCount
 from resolver.index.payload import (
+    DENSE,
     SPARSE,
     Answer,
     check_points,
@@ -87,8 +88,6 @@ _SEGMENT = 4_000
 """New names from which the optimiser merges the small segment with the large one. Each process has
 the words of the small segment in a memory of its own, and reads them when it opens the version. The
 optimiser reads and writes all, for 4 s on a core."""
-_SPARSE_BYTES = 22 * 8
-"""Bytes of a sparse vector as the optimiser counts them: a name has 22 terms on average."""
 _NAME_BYTES = 1_100
 """Bytes on the disk for a name beside its dense vector: payload, words, ids. In an index of
 release 2.8 they are 1,053, as `du` counts."""
@@ -292,10 +291,10 @@ class EmbeddedWriter(IndexWriter):
         with _named_errors(manifest.version):
             shard_path = path / "shard"
             if base:
-                self._shard = _load(shard_path, _config())
+                self._shard = _load(shard_path, _config(manifest.dimension))
             else:
                 shard_path.mkdir()
-                self._shard = edge.EdgeShard.create(str(shard_path), _config())
+                self._shard = edge.EdgeShard.create(str(shard_path), _config(manifest.dimension))
         self._closed = False
         self._base = base
         self._written = self._removed = 0
@@ -356,7 +355,7 @@ class EmbeddedWriter(IndexWriter):
         base, points = self._base, self._manifest.points
         needed = dense.size(points, self._manifest.dimension)
         if not base or self._written >= _SEGMENT or self._removed >= _REWRITTEN * base.points:
-            needed += points * _NAME_BYTES
+            needed += points * (4 * self._manifest.dimension + _NAME_BYTES)
         disk.require(self._path, needed + _SPARE, f"index version {self._manifest.version}")
 
     def _count(self) -> int:
@@ -570,16 +569,24 @@ def _copy_data(read: int, written: int) -> None:
             start += len(block)
 
 
-def _config() -> qdrant_edge.EdgeConfig:
+def _config(dimension: int) -> qdrant_edge.EdgeConfig:
     edge = _engine()
     config: qdrant_edge.EdgeConfig = edge.EdgeConfig(
         # Cached: mapped into memory, shared by processes. Pinned: a copy in each process.
+        vectors={
+            # The engine keeps them, and is not asked to search them: so there is no quantised copy.
+            DENSE: edge.EdgeVectorParams(
+                size=dimension, distance=edge.Distance.Dot, memory=edge.Memory.Cached
+            )
+        },
         sparse_vectors={SPARSE: edge.EdgeSparseVectorParams(memory=edge.Memory.Cached)},
+        # m 0: no graph. The other two are required and unused.
+        hnsw_config=edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000),
         optimizers=edge.EdgeOptimizersConfig(
             # One segment: each further segment is searched and ranked by itself.
             default_segment_number=1,
             max_segment_size=1 << 30,
-            indexing_threshold=_SEGMENT * _SPARSE_BYTES // 1024,
+            indexing_threshold=_SEGMENT * dimension * 4 // 1024,
         ),
         payload_memory=edge.Memory.Cached,
         # A version is rebuilt rather than repaired, and with a log only one process could open it.
@@ -591,7 +598,9 @@ def _config() -> qdrant_edge.EdgeConfig:
 def _edge_point(id: UUID, point: Point) -> qdrant_edge.Point:
     edge = _engine()
     made: qdrant_edge.Point = edge.Point(
-        id, {SPARSE: _edge_vector(point.sparse)}, payload(point.document)
+        id,
+        {DENSE: point.dense.tolist(), SPARSE: _edge_vector(point.sparse)},
+        payload(point.document),
     )
     return made
 
@@ -645,8 +654,8 @@ def _lock(path: Path, operation: int, reason: str) -> int:
 
 
 def _bytes(names: int, dimension: int) -> int:
-    """Bytes on the disk for names: dense vectors in float32 and in int8, and all else."""
-    return names * (5 * dimension + _NAME_BYTES)
+    """Bytes on the disk for names: all that the engine keeps of them, and how they are searched."""
+    return names * (4 * dimension + _NAME_BYTES) + dense.size(names, dimension)
 
 
 def _written_twice(manifest: Manifest) -> int:

@@ -1,4 +1,4 @@
-"""What an index version holds, as it is kept: to compare two of them."""
+"""What an index version holds, as the engine keeps it: to compare two of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from resolver.index.server import ServerStore
 
 
 def stored(store: IndexStore, version: str) -> dict[str, tuple[object, ...]]:
-    """All points of a version as they are kept: id → payload, dense and sparse vector."""
+    """All points of a version as the engine keeps them: id → payload, dense and sparse vector.
+
+    What an embedded version searches dense vectors by must be of the same vectors.
+    """
     records: list[Any]
     if isinstance(store, EmbeddedStore):
         import qdrant_edge
@@ -24,21 +27,17 @@ def stored(store: IndexStore, version: str) -> dict[str, tuple[object, ...]]:
         shard.close()
         files = DenseFiles(folder / FOLDER, version)
         ids = [str(UUID(bytes=point.tobytes())) for point in files.points]
-        dense = dict(zip(ids, files.exact.tolist(), strict=True))
+        searched = dict(zip(ids, files.exact.tolist(), strict=True))
+        assert searched == {str(record.id): list(record.vector["dense"]) for record in records}
     else:
         assert isinstance(store, ServerStore)
         client = store._server.client
         records, _ = client.scroll(
             store._collection(version), limit=1 << 30, with_payload=True, with_vectors=True
         )
-        dense = {str(record.id): list(record.vector["dense"]) for record in records}
-    assert len(dense) == len(records)
-    return {
-        str(record.id): (
-            record.payload,
-            dense[str(record.id)],
-            list(record.vector["sparse"].indices),
-            list(record.vector["sparse"].values),
-        )
-        for record in records
-    }
+    return {str(record.id): _plain(record) for record in records}
+
+
+def _plain(record: Any) -> tuple[object, ...]:
+    dense, sparse = record.vector["dense"], record.vector["sparse"]
+    return record.payload, list(dense), list(sparse.indices), list(sparse.values)
