@@ -48,19 +48,19 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IndexStore
     if request.param == "embedded":
         yield EmbeddedStore(tmp_path / "index")
         return
-    from qdrant_client import QdrantClient
     from support.lagging_client import LaggingClient
+    from support.searches_in_memory import store_in_memory
 
     from resolver.index.qdrant import connect
     from resolver.index.server import ServerStore
 
     if request.param == "server-in-memory":
-        with ServerStore(QdrantClient(":memory:"), poll_interval=0.001, seen_within=0) as store:
+        with store_in_memory(poll_interval=0.001, seen_within=0) as store:
             yield store
         return
     if request.param == "server-of-several-nodes":
         several: Any = LaggingClient(late=2)
-        with ServerStore(several, poll_interval=0.001, seen_within=0.5) as store:
+        with store_in_memory(several, poll_interval=0.001, seen_within=0.5) as store:
             yield store
         return
     assert SERVER_URL is not None
