@@ -102,7 +102,8 @@ def _may_be_overheard(url: str) -> bool:
 class Server:
     """A client that raises this project's errors.
 
-    `transport` answers searches where the client has no server, but is one in memory.
+    `transport` answers searches where the client has no server, but is one in memory. `url` and
+    `key` are those that requests go to and with, None where there is none.
     `seen_within` is how long a write may take until it can be read, `poll_interval` the time
     between two looks for it (at most `_LOOK_AGAIN`); both in seconds.
     """
@@ -117,6 +118,8 @@ class Server:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.where = _address(client)
+        self.url = _url(client)
+        self.key: str | None = (client.init_options.get("headers") or {}).get("api-key")
         self._client = client
         self._http = _http(client, transport)
         self._retry_delays = retry_delays
@@ -339,11 +342,11 @@ def _http(client: QdrantClient, transport: httpx.BaseTransport | None) -> httpx.
     import httpx
 
     options = client.init_options
-    if options.get("url") is None:
-        return httpx.Client(base_url="http://in-memory", transport=transport)
+    url = _url(client)
+    if url is None or transport is not None:
+        return httpx.Client(base_url=url or "http://in-memory", transport=transport)
     return httpx.Client(
-        # The client adds the port that Qdrant has by default.
-        base_url=client.http.client.host,
+        base_url=url,
         headers={
             **(options["headers"] or {}),
             "content-type": "application/json",
@@ -353,6 +356,12 @@ def _http(client: QdrantClient, transport: httpx.BaseTransport | None) -> httpx.
         timeout=options["timeout"],
         verify=options.get("verify", True),
     )
+
+
+def _url(client: QdrantClient) -> str | None:
+    """Where the client sends requests, with the port that Qdrant has by default; None for a client
+    in memory."""
+    return client.http.client.host if client.init_options.get("url") else None
 
 
 def _address(client: QdrantClient) -> str:

@@ -20,12 +20,13 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from resolver.encoder.lexical import SparseVector
 from resolver.errors import IndexMissing, IndexProblem, IndexUnavailable
 from resolver.index import IndexStore, IndexWriter, Manifest, Point, Query
+from resolver.index.collection_copy import AT_ONCE, copy, recover
 from resolver.index.manifest import (
     check_base,
     check_counts,
@@ -77,8 +78,6 @@ COPIES = 1
 
 _SHARDS = 1
 """By default a server makes a shard for each node, and cannot search while a node is away."""
-_UPSERT = 512
-"""Points in one request: 1 to 4 MB of JSON, well below the server's limit of 32 MB."""
 _PART = 1 << 20
 """Characters of the statistics in one point."""
 _MOST_PARTS = 1000
@@ -138,8 +137,6 @@ class ServerStore(IndexStore):
         *,
         base: str | None = None,
     ) -> ServerWriter:
-        from qdrant_client import models
-
         collection = self._collection(manifest.version)
         client = self._server.client
         begun = None
@@ -161,27 +158,10 @@ class ServerStore(IndexStore):
         self._sweep()
         if exists:
             self._delete(collection)
-        with self._server.named_errors():
-            client.create_collection(
-                collection,
-                shard_number=_SHARDS,
-                replication_factor=self._copies,
-                vectors_config={
-                    DENSE: models.VectorParams(
-                        size=manifest.dimension, distance=models.Distance.DOT
-                    )
-                },
-                sparse_vectors_config={SPARSE: models.SparseVectorParams()},
-                # m 0: no graph, see OVERSAMPLING.
-                hnsw_config=models.HnswConfigDiff(m=0),
-                quantization_config=models.ScalarQuantization(
-                    scalar=models.ScalarQuantizationConfig(
-                        type=models.ScalarType.INT8, always_ram=True
-                    )
-                ),
-                # 0 means no quantising before all points are there: `finish` turns it on.
-                optimizers_config=models.OptimizersConfigDiff(indexing_threshold=0),
-            )
+        source = None if base is None else self._collection(base)
+        recovered = source is not None and recover(self._server, source, collection)
+        if not recovered:
+            self._make(collection, manifest.dimension)
         writer = ServerWriter(
             self._server,
             collection,
@@ -195,8 +175,8 @@ class ServerStore(IndexStore):
             self._await(collection)
             if statistics:
                 self._keep(manifest.version, statistics)
-            if base is not None:
-                copied = self._copy(self._collection(base), collection)
+            if begun is not None and source is not None:
+                copied = begun.points if recovered else copy(self._server, source, collection)
                 # The writer will be asked for points of the base.
                 self._server.until(
                     lambda: writer.count() == copied,
@@ -207,38 +187,29 @@ class ServerStore(IndexStore):
             raise
         return writer
 
-    def _copy(self, source: str, target: str) -> int:
-        """Copy all points; returns their count. The server writes and reads float32 in JSON without
-        loss."""
+    def _make(self, collection: str, dimension: int) -> None:
+        """An empty collection for points."""
         from qdrant_client import models
 
-        client = self._server.client
-        offset: Any = None
-        copied = 0
-        while True:
-            records, offset = self._server.write(
-                partial(
-                    client.scroll,
-                    source,
-                    limit=_UPSERT,
-                    offset=offset,
-                    with_payload=True,
-                    with_vectors=True,
-                )
+        with self._server.named_errors():
+            self._server.client.create_collection(
+                collection,
+                shard_number=_SHARDS,
+                replication_factor=self._copies,
+                vectors_config={
+                    DENSE: models.VectorParams(size=dimension, distance=models.Distance.DOT)
+                },
+                sparse_vectors_config={SPARSE: models.SparseVectorParams()},
+                # m 0: no graph, see OVERSAMPLING.
+                hnsw_config=models.HnswConfigDiff(m=0),
+                quantization_config=models.ScalarQuantization(
+                    scalar=models.ScalarQuantizationConfig(
+                        type=models.ScalarType.INT8, always_ram=True
+                    )
+                ),
+                # 0 means no quantising before all points are there: `finish` turns it on.
+                optimizers_config=models.OptimizersConfigDiff(indexing_threshold=0),
             )
-            batch = [
-                models.PointStruct(
-                    id=record.id,
-                    vector=cast("models.VectorStruct", record.vector),
-                    payload=record.payload,
-                )
-                for record in records
-            ]
-            if batch:
-                self._server.write(partial(client.upsert, target, batch, wait=True))
-            copied += len(batch)
-            if offset is None:
-                return copied
 
     def _keep(self, version: str, statistics: Statistics) -> None:
         """Keep the statistics, in parts that are short enough for the payload of a point."""
@@ -415,8 +386,10 @@ class ServerStore(IndexStore):
         # Another alias may begin with this one's name: "organisations" and "organisations-test".
         if not metadata or metadata.get("alias") != self._alias:
             return None
-        manifest = json.dumps(metadata.get("manifest")).encode()
-        return from_json(manifest, where=f"{self._server.where}/{collection}")
+        content = json.dumps(metadata.get("manifest")).encode()
+        manifest = from_json(content, where=f"{self._server.where}/{collection}")
+        # A collection that the server copied has the manifest of another at first.
+        return manifest if self._collection(manifest.version) == collection else None
 
 
 class ServerWriter(IndexWriter):
@@ -446,8 +419,8 @@ class ServerWriter(IndexWriter):
     def add(self, points: Sequence[Point]) -> None:
         check_points(points, dimension=self._manifest.dimension)
         self._organisations.note(point.document for point in points)
-        for start in range(0, len(points), _UPSERT):
-            batch = [_server_point(point) for point in points[start : start + _UPSERT]]
+        for start in range(0, len(points), AT_ONCE):
+            batch = [_server_point(point) for point in points[start : start + AT_ONCE]]
             self._server.write(
                 partial(self._server.client.upsert, self._collection, batch, wait=True)
             )
@@ -468,12 +441,12 @@ class ServerWriter(IndexWriter):
     def _retrieved(self, points: Collection[UUID]) -> dict[UUID, Document]:
         wanted = [str(point) for point in points]
         documents = {}
-        for start in range(0, len(wanted), _UPSERT):
+        for start in range(0, len(wanted), AT_ONCE):
             for record in self._server.write(
                 partial(
                     self._server.client.retrieve,
                     self._collection,
-                    wanted[start : start + _UPSERT],
+                    wanted[start : start + AT_ONCE],
                     with_payload=True,
                 )
             ):
@@ -483,14 +456,14 @@ class ServerWriter(IndexWriter):
     def rewrite(self, documents: Sequence[Document]) -> None:
         from qdrant_client import models
 
-        for start in range(0, len(documents), _UPSERT):
+        for start in range(0, len(documents), AT_ONCE):
             operations = [
                 models.OverwritePayloadOperation(
                     overwrite_payload=models.SetPayload(
                         payload=payload(document), points=[str(point_id(document))]
                     )
                 )
-                for document in documents[start : start + _UPSERT]
+                for document in documents[start : start + AT_ONCE]
             ]
             self._server.write(
                 partial(
@@ -507,9 +480,9 @@ class ServerWriter(IndexWriter):
         from qdrant_client import models
 
         self._organisations.note(documents)
-        for start in range(0, len(documents), _UPSERT):
+        for start in range(0, len(documents), AT_ONCE):
             points = models.PointIdsList(
-                points=[str(point_id(document)) for document in documents[start : start + _UPSERT]]
+                points=[str(point_id(document)) for document in documents[start : start + AT_ONCE]]
             )
             self._server.write(
                 partial(self._server.client.delete, self._collection, points, wait=True)
