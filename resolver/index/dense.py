@@ -34,12 +34,14 @@ import numpy.typing as npt
 
 from resolver import onnx_graph
 from resolver.errors import IndexProblem
-from resolver.index.payload import Answer
 
 if TYPE_CHECKING:
     import onnxruntime
 
 FOLDER = "dense"
+
+Nearest = tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]
+"""Names by their number in the order of their points' ids, and their scores; best first."""
 
 SPARE = 50
 """Names that are scored exactly beside those that are wanted, at least; half of these where that is
@@ -96,6 +98,11 @@ class DenseFiles:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise self._damaged(str(error)) from error
 
+    def ids(self, names: npt.NDArray[np.intp]) -> list[int]:
+        """The ids of names, by their numbers."""
+        ids = self.points[names].tobytes()
+        return [int.from_bytes(ids[i : i + 16]) for i in range(0, len(ids), 16)]
+
     def require(self, *, points: int, dimension: int) -> None:
         """Refuse vectors of other names than those of the version.
 
@@ -124,32 +131,25 @@ class DenseSearch:
         self._products = np.empty(self._tiles * _TILE * TOGETHER, np.int32)
         self._searching = threading.Lock()
 
-    def nearest(self, queries: Sequence[npt.NDArray[np.float32]], *, limit: int) -> list[Answer]:
-        """For each query the `limit` names with the largest dot products, best first; equal ones
-        in the order of their points' ids."""
+    def nearest(self, queries: Sequence[npt.NDArray[np.float32]], *, limit: int) -> list[Nearest]:
+        """For each query the `limit` names with the largest dot products; equal ones in the order
+        of their points' ids."""
         if not self._tiles:
-            return [([], [])] * len(queries)
-        answers: list[Answer] = []
+            return [(np.empty(0, np.intp), np.empty(0, np.float32))] * len(queries)
+        found: list[Nearest] = []
         for start in range(0, len(queries), TOGETHER):
-            answers += self._nearest(np.stack(queries[start : start + TOGETHER]), limit)
-        return answers
+            found += self._nearest(np.stack(queries[start : start + TOGETHER]), limit)
+        return found
 
-    def _nearest(self, queries: npt.NDArray[np.float32], limit: int) -> list[Answer]:
+    def _nearest(self, queries: npt.NDArray[np.float32], limit: int) -> list[Nearest]:
         query, names = self._candidates(queries, limit + max(SPARE, limit // 2))
         # Each product by itself: those of equal vectors must be equal, wherever they stand.
         scores = np.vecdot(self._files.exact[names], queries[query])
         best = np.lexsort((names, -scores, query))
         query, names, scores = query[best], names[best], scores[best]
-        ends = np.searchsorted(query, np.arange(len(queries) + 1))
-        ids = self._files.points[names].tobytes()
-        return [
-            (
-                [int.from_bytes(ids[16 * i : 16 * i + 16]) for i in range(start, end)],
-                scores[start:end].tolist(),
-            )
-            for start, after in pairwise(ends.tolist())
-            for end in [min(start + limit, after)]
-        ]
+        ends = np.searchsorted(query, np.arange(len(queries) + 1)).tolist()
+        parts = [slice(start, min(start + limit, end)) for start, end in pairwise(ends)]
+        return [(names[part], scores[part]) for part in parts]
 
     def _candidates(
         self, queries: npt.NDArray[np.float32], least: int

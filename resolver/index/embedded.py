@@ -45,7 +45,7 @@ from uuid import UUID
 from resolver import disk
 from resolver.encoder.lexical import SparseVector
 from resolver.errors import DiskFull, IndexBusy, IndexMissing, IndexProblem
-from resolver.index import IndexStore, IndexWriter, Manifest, Point, Query, dense
+from resolver.index import DenseVector, IndexStore, IndexWriter, Manifest, Point, Query, dense
 from resolver.index.dense import DenseFiles, DenseSearch, DenseWriter
 from resolver.index.manifest import (
     check_base,
@@ -441,9 +441,9 @@ class EmbeddedIndex(OpenIndex):
                 # Where segments are missing, the engine starts an empty one and reports nothing.
                 points = self._shard.count(edge.CountRequest(exact=True))
             check_whole(manifest, points=points)
-            files = DenseFiles(path / dense.FOLDER, manifest.version)
-            files.require(points=points, dimension=manifest.dimension)
-            self._dense = DenseSearch(files)
+            self._files = DenseFiles(path / dense.FOLDER, manifest.version)
+            self._files.require(points=points, dimension=manifest.dimension)
+            self._dense = DenseSearch(self._files)
         except BaseException:
             os.close(self._lock)
             raise
@@ -453,8 +453,12 @@ class EmbeddedIndex(OpenIndex):
         by_words = [query for query in queries if isinstance(query, SparseVector)]
         by_meaning = [query for query in queries if not isinstance(query, SparseVector)]
         sparse = iter(self._nearest_by_words(by_words, limit))
-        dense = iter(self._dense.nearest(by_meaning, limit=limit))
+        dense = iter(self._nearest_by_meaning(by_meaning, limit))
         return [next(sparse if isinstance(query, SparseVector) else dense) for query in queries]
+
+    def _nearest_by_meaning(self, queries: Sequence[DenseVector], limit: int) -> list[Answer]:
+        nearest = self._dense.nearest(queries, limit=limit)
+        return [(self._files.ids(names), scores.tolist()) for names, scores in nearest]
 
     def _nearest_by_words(self, queries: Sequence[SparseVector], limit: int) -> list[Answer]:
         edge = _engine()

@@ -14,7 +14,6 @@ import pytest
 
 from resolver.errors import IndexProblem
 from resolver.index.dense import SPARE, TOGETHER, DenseFiles, DenseSearch, DenseWriter
-from resolver.index.payload import Answer
 
 Vectors = npt.NDArray[np.float32]
 
@@ -40,10 +39,18 @@ def written(folder: Path, ids: Sequence[UUID], of: Vectors, version: str = "v1")
     return DenseSearch(DenseFiles(folder, version))
 
 
-def exactly(ids: Sequence[UUID], of: Vectors, query: Vectors, limit: int) -> Answer:
+Found = tuple[list[int], list[float]]
+
+
+def exactly(ids: Sequence[UUID], of: Vectors, query: Vectors, limit: int) -> Found:
     scores = np.vecdot(of, query)
     best = sorted(range(len(ids)), key=lambda i: (-scores[i], ids[i].int))[:limit]
     return [ids[i].int for i in best], [float(scores[i]) for i in best]
+
+
+def nearest(search: DenseSearch, queries: Sequence[Vectors], limit: int) -> list[Found]:
+    found = search.nearest(queries, limit=limit)
+    return [(search._files.ids(names), scores.tolist()) for names, scores in found]
 
 
 @pytest.mark.parametrize("count", [1, 40, 4_096, 4_097, 10_000])
@@ -51,23 +58,24 @@ def exactly(ids: Sequence[UUID], of: Vectors, query: Vectors, limit: int) -> Ans
 def test_it_finds_what_an_exact_search_finds(tmp_path: Path, count: int, limit: int) -> None:
     ids, of, queries = points(count), vectors(count), vectors(TOGETHER + 1, seed=1)
     search = written(tmp_path, ids, of)
-    found = search.nearest(list(queries), limit=limit)
+    found = nearest(search, list(queries), limit)
     assert found == [exactly(ids, of, query, limit) for query in queries]
-    assert [search.nearest([query], limit=limit)[0] for query in queries] == found
-    assert search.nearest([], limit=limit) == []
+    assert [nearest(search, [query], limit)[0] for query in queries] == found
+    assert nearest(search, [], limit) == []
 
 
 def test_names_that_all_point_away_are_found_too(tmp_path: Path) -> None:
     """What fills up the last tile has no product, rather than one of zero."""
     of = np.abs(vectors(300))
-    (found,) = written(tmp_path, points(300), of).nearest([-of[7]], limit=100)
+    (found,) = nearest(written(tmp_path, points(300), of), [-of[7]], 100)
     assert found == exactly(points(300), of, -of[7], 100)
 
 
 def test_equal_scores_come_by_their_points_whatever_is_left_out(tmp_path: Path) -> None:
     of = np.repeat(vectors(20), 50, axis=0)
+    search = written(tmp_path, points(1000), of)
     for query in of[::50]:
-        (found,) = written(tmp_path, points(1000), of).nearest([query], limit=30)
+        (found,) = nearest(search, [query], 30)
         assert found == exactly(points(1000), of, query, 30)
 
 
@@ -80,7 +88,7 @@ def test_vectors_without_a_length_are_no_error(tmp_path: Path, of: Vectors) -> N
     ids = points(len(of))
     search = written(tmp_path, ids, of)
     for query in (of[0], np.zeros(DIMENSION, np.float32)):
-        assert search.nearest([query], limit=5) == [exactly(ids, of, query, 5)]
+        assert nearest(search, [query], 5) == [exactly(ids, of, query, 5)]
 
 
 def test_no_two_products_exceed_16_bits(tmp_path: Path) -> None:
@@ -96,7 +104,7 @@ def test_no_two_products_exceed_16_bits(tmp_path: Path) -> None:
         return found
 
     search._multiply = noted  # type: ignore[assignment, method-assign]
-    search.nearest(list(of), limit=3)
+    nearest(search, list(of), 3)
     limits = np.iinfo(np.int16)
     assert limits.min <= min(seen) < 0.9 * limits.min
     assert 0.9 * limits.max < max(seen) <= limits.max
@@ -139,7 +147,7 @@ def test_a_derived_version_has_its_own_vectors(tmp_path: Path) -> None:
 
 def test_a_version_may_be_empty(tmp_path: Path) -> None:
     search = written(tmp_path, [], vectors(0))
-    assert search.nearest(list(vectors(2)), limit=3) == [([], []), ([], [])]
+    assert nearest(search, list(vectors(2)), 3) == [([], []), ([], [])]
 
 
 def flip(file: Path) -> None:
@@ -181,7 +189,7 @@ def test_spare_names_cover_what_rounding_moves(tmp_path: Path) -> None:
     """The last that is wanted is never as far down as the last that is scored exactly."""
     ids, of, queries = points(20_000), vectors(20_000), vectors(20, seed=3)
     search = written(tmp_path, ids, of)
-    wanted = search.nearest(list(queries), limit=100)
-    more = search.nearest(list(queries), limit=100 + 10 * SPARE)
+    wanted = nearest(search, list(queries), 100)
+    more = nearest(search, list(queries), 100 + 10 * SPARE)
     assert [found[:100] for found, _ in more] == [found for found, _ in wanted]
     assert json.loads((tmp_path / "contents.json").read_text())["version"] == "v1"
