@@ -15,8 +15,8 @@ from resolver.registry.document import Document
 from resolver.text import vocabulary
 from resolver.text.acronyms import Acronym, not_acronyms
 from resolver.text.affiliation import Affiliation
-from resolver.text.alignment import WordKind, word_kind
 from resolver.text.text import Text, registry_text
+from resolver.text.word_kind import WordKind, word_kind
 
 FULL = 0.8
 """From this share of its words on, those that join left out, a text has a name."""

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from resolver.text.word_kind import WordKind, kinds_of_units, sorts_of_word
 from resolver.text.words import (
     ByBeginning,
     by_beginning,
@@ -50,12 +51,23 @@ class Text:
     @cached_property
     def units(self) -> tuple[str, ...]:
         """The same with each CJK character by itself: what names are compared by."""
-        return tuple(split_cjk(self.words))
+        return self.words if self.folded.isascii() else tuple(split_cjk(self.words))
 
     @cached_property
     def unit_set(self) -> frozenset[str]:
         """The `units`, each once."""
         return frozenset(self.units)
+
+    @cached_property
+    def kinds(self) -> tuple[WordKind, ...]:
+        """What each of the `units` says."""
+        return tuple(kinds_of_units(self.words))
+
+    @cached_property
+    def sorts(self) -> frozenset[str]:
+        """The sorts of organisations that the text names, by the names of
+        `resolver.text.vocabulary.SORTS`."""
+        return frozenset().union(*map(sorts_of_word, self.words))
 
     @cached_property
     def spans(self) -> tuple[tuple[int, int], ...]:
