@@ -80,10 +80,12 @@ class Acronyms:
 
         What the text spells out as something else, and what cannot be an acronym, is left out.
         """
-        names = _words_alone(document.name, document.other_names) & self._naming.keys()
+        alone = _words_alone(document.name, document.other_names)
+        if alone.isdisjoint(self._naming_units):
+            return _NONE
         return frozenset(
             position
-            for unit in names
+            for unit in alone & self._naming_units
             for position in self._naming[unit]
             if self.otherwise(document, frozenset({position}), by_initials=True) <= _ANOTHER
         )
@@ -96,6 +98,10 @@ class Acronyms:
             if word_kind(unit) is WordKind.OWN and position not in self.none:
                 naming.setdefault(unit, []).append(position)
         return naming
+
+    @cached_property
+    def _naming_units(self) -> frozenset[str]:
+        return frozenset(self._naming)
 
     def standing(self, position: int) -> Standing:
         """How the word at a position stands in its part of the text."""
