@@ -245,7 +245,11 @@ def capitals(text: str) -> frozenset[str]:
     if text.isascii() and not _CAPITAL_LETTERS.search(text):
         return frozenset()
     written = _WORD.findall(text)
-    shouted = [len(word) > 1 and sum(map(str.isupper, word)) > len(word) / 2 for word in written]
+    # Most words have small letters only from the second on, and need not be counted.
+    shouted = [
+        len(word) > 1 and not word[1:].islower() and sum(map(str.isupper, word)) > len(word) / 2
+        for word in written
+    ]
     if not any(shouted):
         return frozenset()
     beside = zip([False, *shouted], [*shouted[1:], False], strict=False)
