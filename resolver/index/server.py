@@ -42,6 +42,7 @@ from resolver.index.payload import (
     DENSE,
     SPARSE,
     Answer,
+    Points,
     check_points,
     payload,
     point_id,
@@ -612,7 +613,7 @@ class ServerIndex(OpenIndex):
     def __init__(self, server: Server, collection: str, manifest: Manifest) -> None:
         self._server = server
         self._collection = collection
-        super().__init__(manifest)
+        super().__init__(manifest, Points(self._fetch))
 
     def _answers(self, queries: Sequence[Query], limit: int) -> list[Answer]:
         from qdrant_client import models
