@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 
-COLLECT_FROM = 10_000
+COLLECT_FROM = 200_000
 """Objects made, less those gone, from which the youngest are looked at; Python's own 700 is passed
 several times by one slice of strings, nearly all of whose objects go by themselves."""
 
