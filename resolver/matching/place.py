@@ -204,6 +204,10 @@ class NamedPlaces:
             )
         return beside
 
+    @cached_property
+    def _countries_of_mentions(self) -> frozenset[str]:
+        return frozenset().union(*(m.countries for m in self.mentions))
+
     def _stands(self, document: Document) -> _Stands:
         address = (document.city, document.region, document.country_code, document.country)
         stands = self._addresses.get(address)
@@ -214,7 +218,7 @@ class NamedPlaces:
     def _where(self, address: _Address) -> _Stands:
         city, region_name, code, country = address
         cities, regions, countries = [], [], []
-        if self.mentions:
+        if code in self._countries_of_mentions:
             home = city_named(city, region_name, code) if city else None
             region = region_named(region_name, code) if region_name else None
             for mention in self.mentions:
@@ -225,10 +229,11 @@ class NamedPlaces:
                     countries.append(positions)
                     if region and region in mention.places:
                         regions.append(positions)
-        cities += self._standing(city, code)
-        regions += self._standing(region_name, code)
-        countries += self._standing(country, code)
-        return _Stands(tuple(cities), tuple(regions), tuple(countries))
+        return _Stands(
+            (*cities, *self._standing(city, code)),
+            (*regions, *self._standing(region_name, code)),
+            (*countries, *self._standing(country, code)),
+        )
 
     def _standing(self, name: str | None, code: str | None) -> Sequence[Positions]:
         """Where a name of the registry stands, and is not read as a place in another country."""
@@ -237,6 +242,8 @@ class NamedPlaces:
         phrases = self._phrases.get(name)
         if phrases is None:
             phrases = self._phrases[name] = self._read(registry_text(name))
+        if not phrases:
+            return ()
         return [
             phrase.positions
             for phrase in phrases
