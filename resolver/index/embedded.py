@@ -8,6 +8,7 @@
         ├── lock                             shared by readers, exclusive for the writer
         ├── shard/                           the engine's files: documents and both vectors
         ├── dense/                           how dense vectors are searched (`index.dense`)
+        ├── names/                           how documents are read (`index.names_file`)
         ├── statistics.npz                   what the sparse vectors were made with
         └── manifest.json                    written last; without it the version is unfinished
 
@@ -20,7 +21,7 @@ A derived version begins with a copy of the files of another version, for the en
 place. On a file system that shares blocks (Btrfs, XFS) the copy takes no room. New points then go
 to a second, small segment of the engine, and removed points are only marked. From `_SEGMENT` new
 names on, or when a fifth of the names is removed, the optimiser makes a single segment of all. What
-dense vectors are searched by is always written anew.
+dense vectors are searched by and documents are read by is always written anew.
 
 The engine writes to files that are mapped into memory, and the kernel kills a process without an
 error when the disk is full under such a file. So there is a check for free room before a version is
@@ -36,7 +37,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -45,7 +46,16 @@ from uuid import UUID
 from resolver import disk
 from resolver.encoder.lexical import SparseVector
 from resolver.errors import DiskFull, IndexBusy, IndexMissing, IndexProblem
-from resolver.index import DenseVector, IndexStore, IndexWriter, Manifest, Point, Query, dense
+from resolver.index import (
+    DenseVector,
+    IndexStore,
+    IndexWriter,
+    Manifest,
+    Point,
+    Query,
+    dense,
+    names_file,
+)
 from resolver.index.dense import DenseFiles, DenseSearch, DenseWriter
 from resolver.index.manifest import (
     check_base,
@@ -58,6 +68,7 @@ from resolver.index.manifest import (
     read_statistics,
     to_json,
 )
+from resolver.index.names_file import NamesFile, NamesWriter
 from resolver.index.organisation_count import OrganisationCount
 from resolver.index.payload import (
     DENSE,
@@ -176,7 +187,7 @@ class EmbeddedStore(IndexStore):
         try:
             begun = _read_manifest(source)
             check_base(manifest, begun)
-            for part in ("shard", dense.FOLDER):
+            for part in ("shard", dense.FOLDER, names_file.FOLDER):
                 _copy_tree(source / part, path / part)
             if begun.statistics:
                 _copy_file(source / _STATISTICS, path / _STATISTICS)
@@ -312,6 +323,7 @@ class EmbeddedWriter(IndexWriter):
         self._dense = DenseWriter(
             path / dense.FOLDER, manifest.dimension, base.version if base else None
         )
+        self._names = NamesWriter(path / names_file.FOLDER, base=base.points if base else None)
 
     def add(self, points: Sequence[Point]) -> None:
         edge = _engine()
@@ -327,6 +339,7 @@ class EmbeddedWriter(IndexWriter):
                 )
             with disk.writing(self._path):
                 self._dense.add(ids, [point.dense for point in batch])
+                self._names.write(ids, [point.document for point in batch])
         self._written += len(points)
 
     def held(self, points: Collection[UUID]) -> dict[UUID, Document]:
@@ -342,6 +355,8 @@ class EmbeddedWriter(IndexWriter):
                 self._shard.update(
                     edge.UpdateOperation.overwrite_payload([point_id(document)], payload(document))
                 )
+        with disk.writing(self._path):
+            self._names.write([*map(point_id, documents)], documents)
 
     def remove(self, documents: Sequence[Document]) -> None:
         edge = _engine()
@@ -350,6 +365,7 @@ class EmbeddedWriter(IndexWriter):
         with _named_errors(self._manifest.version):
             self._shard.update(edge.UpdateOperation.delete_points(ids))
         self._dense.remove(ids)
+        self._names.remove(ids)
         self._removed += len(documents)
 
     def _require_room(self, names: int) -> None:
@@ -358,10 +374,10 @@ class EmbeddedWriter(IndexWriter):
         disk.require(self._path, needed, f"index version {self._manifest.version}")
 
     def _require_room_to_finish(self) -> None:
-        """The same before what is there is written once more: the dense vectors, and a segment that
-        is optimised; the old ones go only after the new ones are written."""
+        """The same before what is there is written once more: the dense vectors, the documents, and
+        a segment that is optimised; the old ones go only after the new ones are written."""
         base, points = self._base, self._manifest.points
-        needed = dense.size(points, self._manifest.dimension)
+        needed = dense.size(points, self._manifest.dimension) + names_file.size(points)
         if not base or self._written >= _SEGMENT or self._removed >= _REWRITTEN * base.points:
             needed += points * (4 * self._manifest.dimension + _NAME_BYTES)
         disk.require(self._path, needed + _SPARE, f"index version {self._manifest.version}")
@@ -396,8 +412,8 @@ class EmbeddedWriter(IndexWriter):
             shard.close()
         check_counts(self._manifest, organisations=organisations, points=points)
         with disk.writing(self._path):
-            vectors = self._dense.finish(self._manifest.version)
-        check_counts(self._manifest, organisations=organisations, points=vectors)
+            for written in (self._dense.finish(self._manifest.version), self._names.finish()):
+                check_counts(self._manifest, organisations=organisations, points=written)
         with disk.writing(self._path):
             for file in self._path.rglob("*"):
                 _sync(file)
@@ -415,6 +431,7 @@ class EmbeddedWriter(IndexWriter):
             # The files are deleted anyway; a failure to close must not hide the first error.
             with contextlib.suppress(Exception):
                 self._dense.close()
+                self._names.close()
                 self._shard.close()
         if not _is_complete(self._path):
             shutil.rmtree(self._path, ignore_errors=True)
@@ -444,10 +461,11 @@ class EmbeddedIndex(OpenIndex):
             self._files = DenseFiles(path / dense.FOLDER, manifest.version)
             self._files.require(points=points, dimension=manifest.dimension)
             self._dense = DenseSearch(self._files)
+            names = NamesFile(path / names_file.FOLDER, points=points)
         except BaseException:
             os.close(self._lock)
             raise
-        super().__init__(manifest)
+        super().__init__(manifest, names)
 
     def _answers(self, queries: Sequence[Query], limit: int) -> list[Answer]:
         by_words = [query for query in queries if isinstance(query, SparseVector)]
@@ -472,14 +490,6 @@ class EmbeddedIndex(OpenIndex):
             with _named_errors(self.manifest.version):
                 answers += map(_answer, self._shard.query_batch(edge.QueryBatchRequest(part)))
         return answers
-
-    def _fetch(
-        self, ids: Sequence[UUID], keys: list[str] | None
-    ) -> Iterator[tuple[UUID, Mapping[str, Any] | None]]:
-        with _named_errors(self.manifest.version):
-            records = self._shard.retrieve(list(ids), keys or True, False)
-        for record in records:
-            yield _uuid(record.id), record.payload
 
     def _count(self) -> int:
         with _named_errors(self.manifest.version):
@@ -663,7 +673,8 @@ def _lock(path: Path, operation: int, reason: str) -> int:
 
 def _bytes(names: int, dimension: int) -> int:
     """Bytes on the disk for names: all that the engine keeps of them, and how they are searched."""
-    return names * (4 * dimension + _NAME_BYTES) + dense.size(names, dimension)
+    of_engine = names * (4 * dimension + _NAME_BYTES)
+    return of_engine + dense.size(names, dimension) + names_file.size(names)
 
 
 def _written_twice(manifest: Manifest) -> int:
@@ -672,7 +683,13 @@ def _written_twice(manifest: Manifest) -> int:
 
 def _size(path: Path) -> int:
     """Bytes on the disk, not counting holes in files."""
-    return sum(file.lstat().st_blocks * 512 for file in path.rglob("*"))
+    blocks = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            # Other processes that are loading it make and remove temporary files.
+            with contextlib.suppress(FileNotFoundError):
+                blocks += (Path(folder) / name).lstat().st_blocks
+    return blocks * 512
 
 
 def _is_complete(path: Path) -> bool:

@@ -43,6 +43,7 @@ from resolver.index.payload import (
     DENSE,
     SPARSE,
     Answer,
+    Points,
     check_points,
     payload,
     point_id,
@@ -590,7 +591,7 @@ class ServerIndex(OpenIndex):
         self._server = server
         self._collection = collection
         self._path = f"/collections/{collection}"
-        super().__init__(manifest)
+        super().__init__(manifest, Points(self._fetch))
 
     def _answers(self, queries: Sequence[Query], limit: int) -> list[Answer]:
         searches = [{**_search(query), "limit": limit, "with_payload": False} for query in queries]

@@ -198,7 +198,7 @@ def _text_length(reading: Reading) -> int:
 
 def _segment_share(reading: Reading) -> Numbers:
     pieces = [len(piece.units) for piece in reading.affiliation.pieces]
-    piece_of_unit = np.repeat(np.eye(len(pieces), dtype=np.int64), pieces, axis=0)
+    piece_of_unit = np.repeat(np.eye(len(pieces), dtype=np.float32), pieces, axis=0)
     matched = reading.matches @ piece_of_unit
     most = matched.argmax(axis=1)
     return np.asarray(matched[np.arange(len(most)), most] / np.maximum(pieces, 1)[most])

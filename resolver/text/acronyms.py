@@ -132,7 +132,8 @@ class _Finder:
     def __init__(self, text: Text) -> None:
         self.text = text
         self.units = text.units
-        self.written = [_DOTTED.sub("", text.text[start:end]) for start, end in text.spans]
+        written = [text.text[start:end] for start, end in text.spans]
+        self.written = [_DOTTED.sub("", w) if "." in w else w for w in written]
         self.cased = any(map(str.islower, text.text)) and any(map(str.isupper, text.text))
         barred = chain(WEB.finditer(text.text), _TOWN.finditer(text.text))
         self.barred = [match.span() for match in barred]
@@ -164,6 +165,9 @@ class _Finder:
     def _has_the_letters(self, position: int) -> bool:
         """Whether it is written like an acronym."""
         unit, written = self.units[position], self.written[position]
+        if self.cased and written[1:].islower():
+            # Most words; such a one has a single capital at most.
+            return False
         if written[0].isdigit() or not 2 <= len(written) <= 2 * LONGEST or CJK.search(unit):
             return False
         letters = sum(map(str.isalpha, written))

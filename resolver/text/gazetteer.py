@@ -515,7 +515,7 @@ def _names() -> Mapping[str, tuple[Place, ...]]:
 
 
 def _key(name: str) -> str:
-    return " ".join(registry_text(name).units)
+    return " ".join(Text(name).units)
 
 
 @cache
