@@ -224,6 +224,7 @@ def depths(options: argparse.Namespace) -> list[dict[str, Any]]:
         matchers = {
             str(depth): replace(
                 matcher,
+                forecaster=None,
                 rerank_from=0.0,
                 rerank_depth=depth,
                 recall_depth=max(depth, settings.recall_depth),

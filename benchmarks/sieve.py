@@ -4,7 +4,7 @@
 
 With the settings and the index at hand. Each threshold resolves all strings; what the first stage
 and the reranker said once is remembered, so that the thresholds are compared on the same candidates
-and logits.
+and logits. The reranker reads all that the sieve passes.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sets = {path.stem: read_gold(path) for path in options.gold}
     rows = []
     measured = {}
-    with Installation(load_settings()) as installation, installation.open_matcher() as built:
+    with Installation(load_settings()) as installation, installation.open_matcher() as opened:
+        built = replace(opened, forecaster=None)
         reranker = Remembered(built.reranker)
         recall = RememberedRecall(built.recall.encoder, built.recall.index)
         for least in sorted(options.thresholds):

@@ -112,6 +112,14 @@ def timed(matcher: Any, clock: Clock) -> Any:
     sieve = replace(matcher.sieve, trees=Timed(matcher.sieve.trees, clock, trees))
     trees = {"odds": "judge: trees"}
     judge = replace(matcher.judge, trees=Timed(matcher.judge.trees, clock, trees))
+    # Earlier checkouts have none.
+    if forecaster := getattr(matcher, "forecaster", None):
+        rounds = {
+            name: Timed(getattr(forecaster, name), clock, {"forecast": "forecasts"})
+            for name in ("first", "second")
+        }
+        matcher = replace(matcher, forecaster=replace(forecaster, **rounds))
+        _time_evidence(clock)
     return replace(
         matcher,
         recall=Timed(recall, clock, {"candidates": "lists of candidates"}),
@@ -119,6 +127,13 @@ def timed(matcher: Any, clock: Clock) -> Any:
         sieve=Timed(sieve, clock, {"shortlists": "sieve: evidence"}),
         judge=Timed(judge, clock, {"weighed": "judge: weighed"}),
     )
+
+
+def _time_evidence(clock: Clock) -> None:
+    """What belongs to the judge's evidence is worked out in two places."""
+    for module, name in (("matcher", "Shortlist"), ("scoring", "evidence")):
+        part = import_module(f"resolver.matching.{module}")
+        setattr(part, name, getattr(Timed(part, clock, {name: "judge: evidence"}), name))
 
 
 def serve() -> None:
@@ -156,7 +171,7 @@ def serve() -> None:
                 judgements = matcher.decided(complete, matcher.policy)
             answer = {
                 "seconds": dict(clock.seconds),
-                "pairs": len(shortlisted.pairs),
+                "pairs": reranked.meters.pairs,
                 "links": [
                     [(link.ror_id, link.probability) for link in judgement.outcome.links]
                     for judgement in judgements

@@ -257,7 +257,7 @@ def _candidates(
             str(known.rank),
             _score(candidate.sparse.score if candidate.sparse else None),
             _score(candidate.dense.score if candidate.dense else None),
-            f"{s.score:.1f}",
+            _logit(s),
             Text(f"{s.probability:.3f}", style=_shade(s.probability)),
             shown_name.append(f" {candidate.ror_id}", style="not bold dim"),
             _marked_place(known),
@@ -266,13 +266,28 @@ def _candidates(
         )
     notes = [
         "1st: rank in the first stage; words, sense: its scores; logit: the reranker's",
+        *_about_forecasts(found[:shown]),
         "text: how much of it the name covers; ✓ named there, ✗ another country is named there",
     ]
     rest = len(judged.scored) - min(shown, len(judged.scored))
-    unread = len(judged.candidates) - len(judged.scored)
-    if rest or unread:
-        notes.append(f"left out: {rest} less probable, {unread} that were not reranked")
+    unlisted = len(judged.candidates) - len(judged.scored)
+    if rest or unlisted:
+        notes.append(f"left out: {rest} less probable, {unlisted} that are not on the shortlist")
     return Group(table, *(Padding.indent(Text(note, style="dim"), 2) for note in notes))
+
+
+def _logit(s: Scored) -> str:
+    """The score, with the forecast that the judge went by in its place: "-4.2 (-5.0)"."""
+    score = _score(s.score, digits=1)
+    return score if s.forecast is None else f"{score} ({s.forecast:.1f})"
+
+
+def _about_forecasts(found: Sequence[Decision]) -> Iterator[str]:
+    if any(decision.scored.forecast is not None for decision in found):
+        yield (
+            "logit (forecast): to answer, the reranker does not read it, and the judge goes by the "
+            "forecast"
+        )
 
 
 def _marked_place(explained: ExplainedCandidate) -> Text:
@@ -337,7 +352,8 @@ def _steps(
     reached = [v for v in found if v.scored.probability >= policy.accept_probability]
     verb = "reaches" if len(reached) == 1 else "reach"
     yield Text(
-        f"{len(judged.candidates)} organisations found, {len(judged.scored)} reranked, "
+        f"{len(judged.candidates)} organisations found, {len(judged.scored)} on the shortlist, "
+        f"{sum(s.forecast is None for s in judged.scored)} reranked, "
         f"{len(reached)} {verb} the threshold of {policy.accept_probability:.2f}"
     )
     for decision in reached:
@@ -408,8 +424,8 @@ def _log_odds(probability: float) -> float:
     return math.log(inside / (1 - inside))
 
 
-def _score(score: float | None) -> str:
-    return "–" if score is None else f"{score:.2f}"
+def _score(score: float | None, digits: int = 2) -> str:
+    return "–" if score is None else f"{score:.{digits}f}"
 
 
 def _shade(probability: float) -> str:

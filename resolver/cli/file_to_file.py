@@ -145,6 +145,7 @@ def _configuration(matcher: Matcher) -> dict[str, object]:
         "reranker": [matcher.reranker.name, matcher.reranker.fingerprint],
         "judge": fingerprint(matcher.judge),
         "sieve": matcher.sieve and fingerprint(matcher.sieve),
+        "forecaster": matcher.forecaster and fingerprint(matcher.forecaster),
         "depths": [matcher.recall_depth, matcher.rerank_depth, matcher.rerank_from],
         "policy": matcher.policy.as_object(),
     }

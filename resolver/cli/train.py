@@ -21,10 +21,11 @@ from resolver.cli.tables import Table
 from resolver.cli.terminal import console, errors, progress, say
 from resolver.database import releases
 from resolver.disk import writing
-from resolver.errors import ModelError, SettingsError
+from resolver.errors import IntakeError, ModelError, SettingsError
 from resolver.evaluation.metrics import reliability
+from resolver.intake.files import read_file
 from resolver.matching.judge import LogitJudge
-from resolver.matching.judge_file import save_judge
+from resolver.matching.judge_file import require_fitted, save_forecaster, save_judge
 from resolver.registry.organisation import Organisation
 from resolver.reranker.calibration import write_calibration
 from resolver.service import parts
@@ -39,13 +40,15 @@ if TYPE_CHECKING:
 
 
 class Target(StrEnum):
-    """What to train. Each needs those before it: the reranker its candidates, the others both."""
+    """What to train. Each needs those before it: the reranker its candidates, the calibration and
+    the judge both, the forecaster all."""
 
     ENCODER = "encoder"
     RERANKER = "reranker"
     MEAN = "mean"
     CALIBRATION = "calibration"
     JUDGE = "judge"
+    FORECASTER = "forecaster"
 
 
 class PresetName(StrEnum):
@@ -67,14 +70,20 @@ _RERANKER = "Reranker: data"
 _OPTIMISER = "Reranker: training"
 _JUDGE = "Judge"
 _MEAN = "Mean of rerankers"
+_FORECASTER = "Forecaster"
 
 
 def train(
     gold: Annotated[
-        list[Path], typer.Argument(help='JSON lines of {"affiliation", "ror_ids": [...]}.')
+        list[Path],
+        typer.Argument(
+            help='JSON lines of {"affiliation", "ror_ids": [...]}; for the forecaster any files of '
+            "affiliations, labelled or not."
+        ),
     ],
     out: Annotated[
-        Path, typer.Option(help="Folder of the model; file of the judge or the calibration.")
+        Path,
+        typer.Option(help="Folder of the model; file of the calibration, judge or forecaster."),
     ],
     part: Annotated[Target, typer.Option(help="What to train.")] = Target.RERANKER,
     preset: Annotated[
@@ -204,6 +213,14 @@ def train(
             rich_help_panel=_JUDGE,
         ),
     ] = None,
+    strings: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most strings of each file, drawn by the seed (default: all).",
+            rich_help_panel=_FORECASTER,
+        ),
+    ] = None,
     complete: Annotated[
         list[str] | None,
         typer.Option(
@@ -238,8 +255,8 @@ def train(
         bool, typer.Option(help="Also write the small ONNX form (BERT-like bases).")
     ] = True,
 ) -> None:
-    """Train the encoder or the reranker, take the mean of rerankers, or fit the calibration or the
-    judge.
+    """Train the encoder or the reranker, take the mean of rerankers, or fit the calibration, the
+    judge or the forecaster.
 
     They learn from labelled affiliations and the loaded registry. Wrong candidates come from
     the active index, as later in use. One organisation in twenty is held out: its strings
@@ -268,6 +285,10 @@ def train(
                 complete or [],
                 doubtful or [],
             )
+        return
+    if part is Target.FORECASTER:
+        with writing(out):
+            _train_forecaster(settings, gold, out, seed, strings)
         return
     with _installed():
         from resolver.training import card, presets, processes, recipe
@@ -545,3 +566,33 @@ def _train_judge(
         table.add_row(f"{accept:g}", f"{100 * precision:.1f}", f"{100 * recall:.1f}")
     console.print(table)
     say(f"judge fitted on {len(examples):,} strings, in {out}")
+
+
+def _train_forecaster(
+    settings: Settings, files: list[Path], out: Path, seed: int, most: int | None
+) -> None:
+    with _installed():
+        import lightgbm  # noqa: F401
+
+        from resolver.training import forecaster as training
+    drawn = [training.drawn(_texts(file), most, seed=seed) for file in files]
+    texts = list(dict.fromkeys(chain.from_iterable(drawn)))
+    with Installation(settings) as installation, installation.open_matcher() as matcher:
+        require_fitted(settings.judge, matcher.recall.encoder, matcher.reranker)
+        with progress("statements", len(training.statements(texts))) as report:
+            read = list(training.read_shortlists(matcher, texts, progress=report))
+        with progress("fits", training.FITS) as report:
+            forecaster = training.fit_forecaster(read, progress=report)
+    save_forecaster(forecaster, settings.judge, out)
+    pairs = sum(len(one.shortlist) for one in read)
+    say(f"forecaster fitted on {len(read):,} statements with {pairs:,} pairs, in {out}")
+
+
+def _texts(file: Path) -> list[str]:
+    """The affiliations of a file, each once."""
+    texts: dict[str, None] = {}
+    for record in read_file(file):
+        if isinstance(record, IntakeError):
+            raise record
+        texts[record.affiliation] = None
+    return list(texts)

@@ -65,7 +65,7 @@ class Answered:
 
     @cached_property
     def candidates(self) -> Sequence[Scored]:
-        """What the reranker read, most probable first."""
+        """The candidates on the shortlist, most probable first."""
         return sorted(self.judgement.scored, key=lambda scored: -scored.probability)
 
 
@@ -73,8 +73,9 @@ class Matching:
     """The service of the settings, and what it says of texts and organisations."""
 
     def __init__(self, settings: Settings, *, explained: bool = False, writes: bool = True) -> None:
-        """`explained`: judgements say of all candidates what each kind of evidence added, not only
-        of those that could be linked. `writes` is as in `open_service`."""
+        """`explained`: judgements have scores of all candidates on the shortlist, and say what each
+        kind of evidence added, not only of those that could be linked. `writes` is as in
+        `open_service`."""
         self._settings = settings
         self._writes = writes
         self._explained = explained

@@ -305,19 +305,19 @@ def _answer(
     known: Mapping[str, Document | None],
 ) -> ResolvedString:
     scored, policy = judgement.scored, matcher.policy
-    by_score = [s.ror_id for s in scored]
-    calibrated = matcher.reranker.calibration.probability([s.score for s in scored])
+    scores = statement.scores(scored)
+    calibrated = matcher.reranker.calibration.probability(list(scores.values()))
     return ResolvedString(
         gold=row,
         recalled=recalled,
         orders={
             Stage.FIRST_STAGE: recalled[: matcher.rerank_depth],
-            Stage.RERANKER: by_score,
+            Stage.RERANKER: list(scores),
             Stage.JUDGE: [s.ror_id for s in sorted(scored, key=lambda s: -s.probability)],
             Stage.DECISION: [link.ror_id for link in judgement.outcome.links],
         },
         probabilities={
-            Stage.RERANKER: list(zip(by_score, map(float, calibrated), strict=True)),
+            Stage.RERANKER: list(zip(scores, map(float, calibrated), strict=True)),
             Stage.JUDGE: [(s.ror_id, s.probability) for s in scored],
         },
         by_threshold=operating_point.by_threshold(

@@ -148,7 +148,9 @@ def mistakes(
             documents[ror_id] = document
     story = _Story(affiliation, labels, links, documents, candidates)
     first_stage = {c.ror_id: rank for rank, c in enumerate(candidates, start=1)}
-    by_score = {s.candidate.ror_id: (rank, s) for rank, s in enumerate(scored, start=1)}
+    probability = {s.ror_id: s.probability for s in scored}
+    scores = statement.scores(scored)
+    reranked = {ror_id: rank for rank, ror_id in enumerate(scores, start=1)}
 
     decided = {decision.ror_id: decision for decision in statement.decisions(statements, policy)}
     judged = {ror_id: rank for rank, ror_id in enumerate(decided, start=1)}
@@ -158,13 +160,12 @@ def mistakes(
             Named(
                 ror_id,
                 documents[ror_id].display_name if ror_id in documents else None,
-                by_score[ror_id][1].probability if ror_id in by_score else None,
+                probability.get(ror_id),
             )
             for ror_id in ror_ids
         )
 
     def described(ror_id: str, side: Side) -> Mistake:
-        rank, its = by_score.get(ror_id, (None, None))
         decision = decided.get(ror_id)
         rival = decision.rival if decision else None
         if side is Side.WRONG:
@@ -185,10 +186,10 @@ def mistakes(
             else None,
             fate=decision.fate if decision else None,
             rival=named([rival])[0] if rival else None,
-            probability=its.probability if its else None,
-            logit=its.score if its else None,
+            probability=probability.get(ror_id),
+            logit=scores.get(ror_id),
             first_stage_rank=first_stage.get(ror_id),
-            reranker_rank=rank,
+            reranker_rank=reranked.get(ror_id),
             judge_rank=judged.get(ror_id),
             against=named(against),
             labels=named(labels),

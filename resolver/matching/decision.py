@@ -85,13 +85,27 @@ _JOINT = re.compile(r"\s*[-‐–—/&]\s*|\s+(?:and|et|und|y|e)\s+")
 class Scored:
     """A candidate with the reranker's logit, `score`, and the judge's probability.
 
-    `weighed` has what each kind of evidence added to the log odds.
+    `score` is None where the reranker has not read the candidate. `forecast` is the logit that the
+    judge went by in place of the score (`resolver.matching.forecast`); None where it went by the
+    score. `weighed` has what each kind of evidence added to the log odds.
     """
 
     candidate: Candidate
-    score: float
+    score: float | None
     probability: float
     weighed: tuple[tuple[str, float], ...] = ()
+    forecast: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.score is None and self.forecast is None:
+            raise ValueError(f"{self.ror_id}: neither a score nor a forecast")
+
+    @property
+    def logit(self) -> float:
+        """The logit that the judge went by."""
+        logit = self.score if self.forecast is None else self.forecast
+        assert logit is not None
+        return logit
 
     @property
     def document(self) -> Document:
@@ -170,7 +184,7 @@ def nearest(scored: Iterable[Scored]) -> Nearest | None:
 
 
 def _by_probability(s: Scored) -> tuple[float, float, str]:
-    return -s.probability, -s.score, s.ror_id
+    return -s.probability, -s.logit, s.ror_id
 
 
 def decisions(affiliation: Affiliation, scored: Sequence[Scored], policy: Policy) -> list[Decision]:
@@ -473,7 +487,7 @@ def curated(
     """The links that curators made, one for each organisation in `overrides`, which has what was
     decided by ROR id, in that order.
 
-    `candidates` are the first stage's in its order, `scored` those of them that the reranker read.
+    `candidates` are the first stage's in its order, `scored` the shortlist of them.
     An organisation that is not among them is looked up in `known` (ROR id → a document of it; None
     or missing: the index does not have it). The policy does not apply.
     """

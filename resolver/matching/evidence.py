@@ -68,7 +68,8 @@ class Feature(Generic[S]):
     """One kind of evidence.
 
     `says` completes "`name`: …" in the docs, in Markdown. `column` gives its value for each
-    candidate of a `Reading` or `Shortlist`, in order: shape (candidates,), numbers or bools.
+    candidate of a `Reading`, `Shortlist` or `Scores`, in order: shape (candidates,), numbers or
+    bools.
     """
 
     name: str
@@ -87,20 +88,19 @@ class OwnFeature:
 
 
 class Shortlist:
-    """The candidates of a reading that the reranker has read.
+    """The candidates of a reading that are worth the reranker's time.
 
-    `positions` are theirs in the reading, in its order, and `logit` the reranker's scores.
-    `rivals`, `namesakes` and `shared` are the reading's, of these candidates alone; `alignments`
-    say how their names lie in the text, and `remainders` what is left around them. `all_names` are
-    those of the whole reading, and `acronyms_named` the positions of acronyms that are a name of
-    any of its candidates.
+    `positions` are theirs in the reading, in its order. `rivals`, `namesakes` and `shared` are the
+    reading's, of these candidates alone; `alignments` say how their names lie in the text, and
+    `remainders` what is left around them. `all_names` are those of the whole reading, and
+    `acronyms_named` the positions of acronyms that are a name of any of its candidates. `known` is
+    the evidence that needs no logits, in the order of `KNOWN`.
     """
 
-    def __init__(self, reading: Reading, positions: Sequence[int], logits: Sequence[float]) -> None:
+    def __init__(self, reading: Reading, positions: Sequence[int]) -> None:
         self.positions: npt.NDArray[np.int64] = np.asarray(positions, np.int64)
         self.documents: list[Document] = [reading.documents[i] for i in positions]
         self.matched = [reading.matched[i] for i in positions]
-        self.logit: Numbers = np.asarray(logits, np.float64)
         these = np.ix_(self.positions, self.positions)
         self.rivals: Relation = reading.rivals[these]
         self.namesakes: Relation = reading.namesakes[these]
@@ -117,6 +117,15 @@ class Shortlist:
             reading.remainder(position, named)
             for position, named in zip(positions, self._named_beside(), strict=True)
         ]
+        self.known: Features = np.empty((0, len(KNOWN)))
+        if len(self):
+            of_names = [feature.column(self) for feature in NAME_FEATURES]
+            of_reading = first_stage(FIRST_STAGE_FEATURES, reading, positions)
+            self.known = np.column_stack([of_reading, *of_names])
+
+    def __len__(self) -> int:
+        """How many candidates there are."""
+        return len(self.positions)
 
     def _named_beside(self) -> list[frozenset[int]]:
         """For each candidate the positions of the whole names of others that are no rivals."""
@@ -155,6 +164,15 @@ class Shortlist:
         """Whether the column's candidate is not the row's."""
         return of_others(np.ones_like(self.rivals))
 
+
+class Scores:
+    """The candidates of a shortlist with a logit each, shape (candidates,): the reranker's score,
+    or its forecast (`resolver.matching.forecaster`)."""
+
+    def __init__(self, shortlist: Shortlist, logit: Numbers) -> None:
+        self.shortlist = shortlist
+        self.logit = logit
+
     @cached_property
     def better(self) -> Relation:
         """Whether the column's candidate has a higher logit than the row's."""
@@ -163,7 +181,8 @@ class Shortlist:
     @cached_property
     def better_documents(self) -> list[list[Document]]:
         """For each candidate the documents of the better ones."""
-        return [[self.documents[j] for j in np.flatnonzero(row).tolist()] for row in self.better]
+        documents = self.shortlist.documents
+        return [[documents[j] for j in np.flatnonzero(row).tolist()] for row in self.better]
 
 
 def best(scores: Numbers, among: Relation) -> Numbers:
@@ -362,30 +381,33 @@ def _relations(shortlist: Shortlist) -> list[float]:
 # What the reranker's scores add
 
 
-def _strong_others(shortlist: Shortlist) -> list[int]:
-    strong = np.flatnonzero(shortlist.logit > STRONG).tolist()
+def _strong_others(scores: Scores) -> list[int]:
+    shortlist = scores.shortlist
+    strong = np.flatnonzero(scores.logit > STRONG).tolist()
     return [
         len({shortlist.matched[j] for j in strong if j != i and not shortlist.rivals[i, j]})
         for i in range(len(shortlist.positions))
     ]
 
 
-def _within_better(shortlist: Shortlist) -> Numbers:
+def _within_better(scores: Scores) -> Numbers:
+    shortlist = scores.shortlist
     counts = shortlist.shared.diagonal()
     size = counts[:, None]
-    longer = shortlist.better & shortlist.rivals & (counts > size) & (size > 0)
+    longer = scores.better & shortlist.rivals & (counts > size) & (size > 0)
     held = np.where(longer, shortlist.shared / np.maximum(size, 1), 0.0)
     return np.asarray(held.max(axis=1, initial=0.0))
 
 
-def _namesake_gap(shortlist: Shortlist) -> Numbers:
-    gap = shortlist.logit - best(shortlist.logit, shortlist.namesakes)
-    return np.where(shortlist.namesakes.any(axis=1), gap, NO_NAMESAKE)
+def _namesake_gap(scores: Scores) -> Numbers:
+    namesakes = scores.shortlist.namesakes
+    gap = scores.logit - best(scores.logit, namesakes)
+    return np.where(namesakes.any(axis=1), gap, NO_NAMESAKE)
 
 
-def _related_logit(shortlist: Shortlist) -> Numbers:
-    among = shortlist.related & ~shortlist.rivals
-    return np.where(among.any(axis=1), best(shortlist.logit, among), NO_RELATED)
+def _related_logit(scores: Scores) -> Numbers:
+    among = scores.shortlist.related & ~scores.shortlist.rivals
+    return np.where(among.any(axis=1), best(scores.logit, among), NO_RELATED)
 
 
 def _is_parent_of(document: Document, others: Sequence[Document]) -> bool:
@@ -403,8 +425,8 @@ def _is_relative_of(document: Document, others: Sequence[Document]) -> bool:
 
 def _better_one(
     relation: Callable[[Document, Sequence[Document]], bool],
-) -> Callable[[Shortlist], Flags]:
-    return lambda s: _flags(map(relation, s.documents, s.better_documents))
+) -> Callable[[Scores], Flags]:
+    return lambda s: _flags(map(relation, s.shortlist.documents, s.better_documents))
 
 
 FIRST_STAGE_FEATURES: tuple[Feature[Reading] | OwnFeature, ...] = (
@@ -692,22 +714,26 @@ NAME_FEATURES: tuple[Feature[Shortlist], ...] = (
 """How the name lies in the text (`resolver.text.alignment`), beside acronyms, places and the names
 of its rivals. It is worked out for the shortlist alone."""
 
-RERANKER_FEATURES: tuple[Feature[Shortlist], ...] = (
-    Feature("logit", "the reranker's score", lambda s: s.logit),
+RERANKER_FEATURES: tuple[Feature[Scores], ...] = (
+    Feature(
+        "logit",
+        "the reranker's score, or its forecast where the reranker has not read the candidate",
+        lambda s: s.logit,
+    ),
     Feature(
         "rival_gap",
         "the logit minus the best of its rivals'",
-        lambda s: s.logit - best(s.logit, s.rivals),
+        lambda s: s.logit - best(s.logit, s.shortlist.rivals),
     ),
     Feature(
         "best_gap",
         "the logit minus the best of all others'",
-        lambda s: s.logit - best(s.logit, s.others),
+        lambda s: s.logit - best(s.logit, s.shortlist.others),
     ),
     Feature(
         "better_rivals",
         "how many of its rivals are better",
-        lambda s: (s.better & s.rivals).sum(axis=1),
+        lambda s: (s.better & s.shortlist.rivals).sum(axis=1),
     ),
     Feature("better", "how many are better", lambda s: s.better.sum(axis=1)),
     Feature(
@@ -746,7 +772,7 @@ RERANKER_FEATURES: tuple[Feature[Shortlist], ...] = (
 )
 """What the reranker's scores add. *Better* candidates have a higher logit."""
 
-FEATURES: tuple[Feature[Reading] | OwnFeature | Feature[Shortlist], ...] = (
+FEATURES: tuple[Feature[Reading] | OwnFeature | Feature[Shortlist] | Feature[Scores], ...] = (
     *FIRST_STAGE_FEATURES,
     *NAME_FEATURES,
     *RERANKER_FEATURES,
@@ -754,6 +780,9 @@ FEATURES: tuple[Feature[Reading] | OwnFeature | Feature[Shortlist], ...] = (
 """All kinds of evidence, in the order of the judge's columns."""
 
 NAMES = tuple(feature.name for feature in FEATURES)
+
+KNOWN = NAMES[: len(FIRST_STAGE_FEATURES) + len(NAME_FEATURES)]
+"""What is known of a shortlist before the reranker has read anything."""
 
 
 def first_stage(
@@ -780,15 +809,14 @@ def first_stage(
     return table
 
 
-def evidence(reading: Reading, shortlist: Sequence[int], logits: Sequence[float]) -> Features:
-    """The `FEATURES` of a shortlist: positions of candidates in the reading, and the logit of
-    each."""
-    if not shortlist:
+def evidence(shortlist: Shortlist, logits: Sequence[float] | Numbers) -> Features:
+    """The `FEATURES` of a shortlist, given a logit for each of its candidates."""
+    if not len(shortlist):
         return np.empty((0, len(FEATURES)))
-    scored = Shortlist(reading, shortlist, logits)
-    further = (*NAME_FEATURES, *RERANKER_FEATURES)
-    added = np.column_stack([feature.column(scored) for feature in further])
-    return np.hstack([first_stage(FIRST_STAGE_FEATURES, reading, shortlist), added])
+    scores = Scores(shortlist, np.asarray(logits, np.float64))
+    return np.column_stack(
+        [shortlist.known, *(feature.column(scores) for feature in RERANKER_FEATURES)]
+    )
 
 
 def documented() -> str:

@@ -132,7 +132,7 @@ class ExplainedCandidate:
     name is written in another way, as in another script.
 
     `text_share` is the share of the statement's words that match. `decision`, with the scores, says
-    what became of it; that, `country` and `city_named` are None where the reranker did not read it.
+    what became of it; that, `country` and `city_named` are None where it is not on the shortlist.
     """
 
     statement: int
@@ -257,6 +257,7 @@ def _object(explained: ExplainedCandidate) -> dict[str, object]:
         return always
     return always | {
         "score": decision.scored.score,
+        "forecast": decision.scored.forecast,
         "probability": decision.scored.probability,
         "text_share": explained.text_share,
         "country": explained.country,

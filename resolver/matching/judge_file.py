@@ -1,9 +1,10 @@
-"""The file that a judge and a sieve are kept in, and which models they go with.
+"""The file that a judge, its sieve and its forecaster are kept in, and which models they go with.
 
 A judge belongs to the encoder and the reranker whose candidates it was fitted on: with others
-its weights mean nothing. A sieve belongs to the encoder. Both belong to the evidence that they were
-fitted to: its names, and how it is computed (`resolver.matching.evidence.FORM`). The file holds
-both, and names models, evidence and form.
+its weights mean nothing. A forecaster belongs to the judge, a sieve to the encoder. All belong to
+the evidence that they were fitted to: its names, and how it is computed
+(`resolver.matching.evidence.FORM`). The file holds them, and names models, evidence and form. It
+may be without a forecaster; the reranker reads the whole shortlist then.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import orjson
 from resolver.encoder import Encoder
 from resolver.errors import ModelError
 from resolver.matching import evidence
+from resolver.matching.forecaster import Forecaster
 from resolver.matching.judge import Judge, LogitJudge, judge_of
 from resolver.matching.policy import Operating
 from resolver.matching.sieve import Sieve
@@ -74,6 +76,36 @@ def load_sieve(name: str, encoder: Encoder) -> Sieve | None:
     return None
 
 
+def load_forecaster(name: str, encoder: Encoder, reranker: Reranker) -> Forecaster | None:
+    """The forecaster of the judge of these two models; None where the file has none, or its judge
+    belongs to others.
+
+    Raises:
+        ModelError: the file is missing or damaged, or was fitted to other evidence.
+    """
+    with _stored(name) as stored:
+        forecaster = stored.get("forecaster")
+        if forecaster is None or not _fitted_with(stored, encoder, reranker):
+            return None
+        return Forecaster.of_object(forecaster)
+
+
+def require_fitted(name: str, encoder: Encoder, reranker: Reranker) -> None:
+    """Refuse a judge of other models, in whose place `load_judge` gives one that goes by the
+    reranker alone.
+
+    Raises:
+        ModelError: it was fitted with others, or as for `load_judge`.
+    """
+    with _stored(name) as stored:
+        fitted = _fitted_with(stored, encoder, reranker)
+    if not fitted:
+        raise ModelError(
+            f"no judge was fitted with encoder {encoder.name} and reranker {reranker.name}",
+            remedy="fit one first: resolver train --part judge",
+        )
+
+
 def load_operating(name: str, encoder: Encoder, reranker: Reranker) -> Operating:
     """Precision and recall at each threshold, as measured with the judge of these two models;
     empty where the file's judge belongs to others.
@@ -119,6 +151,16 @@ def _fitted_with(stored: Mapping[str, Any], encoder: Encoder, reranker: Reranker
     return models == (encoder.fingerprint, reranker.fingerprint)
 
 
+def save_forecaster(forecaster: Forecaster, name: str, path: Path) -> None:
+    """Write the file `name` of the judge that a forecaster belongs to, with that forecaster.
+
+    Raises:
+        ModelError: the judge's file is missing or damaged, or was fitted to other evidence.
+    """
+    with _stored(name) as stored:
+        path.write_bytes(orjson.dumps(stored | {"forecaster": forecaster.as_object()}) + b"\n")
+
+
 def save_judge(
     judge: Judge,
     sieve: Sieve,
@@ -139,6 +181,6 @@ def save_judge(
     path.write_bytes(orjson.dumps(stored) + b"\n")
 
 
-def fingerprint(part: Judge | Sieve) -> str:
+def fingerprint(part: Judge | Sieve | Forecaster) -> str:
     """Changes with the weights and the names of the evidence; part of every resolver version."""
     return hashlib.blake2b(orjson.dumps(part.as_object()), digest_size=8).hexdigest()

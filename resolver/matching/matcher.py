@@ -14,9 +14,10 @@ that way, and 38 this way, with 4 more wrong ones.
 
 Up to the judge the unit is a statement (`resolver.text.statements`); most affiliations are one.
 Equal statements of a call are searched and judged once. They are cut into slices, and each slice
-goes through three stages: `Matcher.shortlist`, `Matcher.rerank` and `Matcher.judged`. These
-overlap: while one slice is reranked, candidates are searched for the next, and the one before is
-judged. An affiliation is decided (`Matcher.decided`) as soon as all of its statements are judged.
+goes through three stages: `Matcher.shortlist`, `Matcher.rerank`, in which the judge has a say in
+what the reranker reads (`resolver.matching.scoring`), and `Matcher.judged`. These overlap: while
+one slice is reranked, candidates are searched for the next, and the one before is put together. An
+affiliation is decided (`Matcher.decided`) as soon as all of its statements are judged.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from math import ceil
+from functools import cached_property, partial
+from math import ceil, isnan
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -35,7 +36,8 @@ import numpy as np
 from resolver.matching import lineage, override, statement
 from resolver.matching.candidate import Candidate
 from resolver.matching.decision import Scored, curated, nearest
-from resolver.matching.evidence import evidence
+from resolver.matching.evidence import Shortlist
+from resolver.matching.forecaster import Forecaster
 from resolver.matching.judge import Judge
 from resolver.matching.meters import Meters, Stopwatch
 from resolver.matching.outcome import Outcome, Reason
@@ -44,10 +46,11 @@ from resolver.matching.pipeline import Pipeline
 from resolver.matching.policy import Policy
 from resolver.matching.reading import Reading
 from resolver.matching.recall import Recall
+from resolver.matching.scoring import Scoring, scoring
 from resolver.matching.sieve import Sieve
 from resolver.matching.statement import JudgedStatement, Statements
 from resolver.registry.document import Document
-from resolver.reranker import Pair, Reranker
+from resolver.reranker import Reranker
 from resolver.text.affiliation import Affiliation
 
 T = TypeVar("T")
@@ -74,8 +77,8 @@ class Judgement:
 
     `affiliation` is the whole text, `statements` are those that were searched, without
     organisations that a curator decided the text is not. `overrides` are those that hold for the
-    text, `pairs` is how many pairs the reranker read for it. Where the affiliation was refused all
-    of them are empty, and so is `affiliation`.
+    text, `pairs` is how many candidates the reranker read for it. Where the affiliation was refused
+    all of them are empty, and so is `affiliation`.
     """
 
     outcome: Outcome
@@ -91,7 +94,8 @@ class Judgement:
 
     @cached_property
     def scored(self) -> Sequence[Scored]:
-        """Those that the reranker read, best first by its score (`statement.scored`)."""
+        """Those of the shortlists, best first by the logits that the judge went by
+        (`statement.scored`)."""
         return statement.scored(self.statements)
 
 
@@ -99,22 +103,21 @@ class Judgement:
 class Shortlisted:
     """A slice after the first stage: one entry a statement.
 
-    `shortlists` are the positions, in the readings, of the candidates that are worth the reranker's
-    time. `pairs` are what it is to score, each once.
+    `shortlists` are the candidates of the readings that are worth the reranker's time.
     """
 
     readings: Sequence[Reading]
-    shortlists: Sequence[Sequence[int]]
-    pairs: Sequence[Pair]
+    shortlists: Sequence[Shortlist]
     meters: Meters
 
 
 @dataclass(frozen=True, slots=True)
 class Reranked:
-    """A slice after the reranker: `logits` has one for each candidate of each shortlist."""
+    """A slice after the reranker and the judge: `scoring` has a row for each candidate of each
+    shortlist."""
 
     shortlisted: Shortlisted
-    logits: Sequence[Sequence[float]]
+    scoring: Scoring
     meters: Meters
 
 
@@ -124,8 +127,9 @@ class Matcher:
 
     `recall_depth` organisations come from the first stage. Of them the `sieve` passes on those with
     a probability of at least `rerank_from`, at most `rerank_depth`; without a sieve the first
-    `rerank_depth` are passed on. `slice_size` statements go through a stage together; a call of no
-    more than that starts no thread.
+    `rerank_depth` are passed on. With a `forecaster`, which belongs to the reranker and the judge,
+    the reranker reads some of these. `slice_size` statements go through a stage together; a call of
+    no more than that starts no thread.
     """
 
     recall: Recall
@@ -133,6 +137,7 @@ class Matcher:
     judge: Judge
     policy: Policy = field(default_factory=Policy)
     sieve: Sieve | None = None
+    forecaster: Forecaster | None = None
     recall_depth: int = 50
     rerank_depth: int = 20
     rerank_from: float = RERANK_FROM
@@ -173,8 +178,9 @@ class Matcher:
     ) -> list[Judgement]:
         """Like `resolve`, with candidates and scores.
 
-        What each kind of evidence added is worked out for all candidates with `explained`, else for
-        those that could be linked."""
+        With `explained` the reranker reads all of the shortlist in the end, which changes no
+        answer, and what each kind of evidence added is worked out for all of it, else for those
+        that could be linked."""
         policy = policy or self.policy
         return self._judged(affiliations, policy, overrides, explained=explained)[0]
 
@@ -202,7 +208,8 @@ class Matcher:
         judged: dict[str, JudgedStatement] = {}
         by_text: dict[str, Judgement] = {}
         waiting = deque(distinct.values())
-        with closing(self._reranked(list(stated.values()))) as slices:
+        of_slices = self._reranked(list(stated.values()), policy, explained=explained)
+        with closing(of_slices) as slices:
             for reranked in slices:
                 watch.lap()
                 of_slice = self.judged(reranked, policy, explained=explained)
@@ -223,76 +230,82 @@ class Matcher:
             pairs_avoided=each_alone - meters.pairs,
         )
 
-    def _reranked(self, statements: Sequence[Affiliation]) -> Generator[Reranked, None, None]:
+    def _reranked(
+        self, statements: Sequence[Affiliation], policy: Policy, *, explained: bool
+    ) -> Generator[Reranked, None, None]:
         """All statements in slices that were searched and reranked, in order."""
+        rerank = partial(self.rerank, policy=policy, explained=explained)
         slices = even(statements, self.slice_size)
         if len(slices) <= 1:
-            yield from map(self.rerank, map(self.shortlist, slices))
+            yield from map(rerank, map(self.shortlist, slices))
             return
         with Pipeline() as pipeline:
             shortlisted = pipeline.stage("recall", self.shortlist, slices)
-            yield from pipeline.stage("score", self.rerank, shortlisted)
+            yield from pipeline.stage("score", rerank, shortlisted)
 
     def shortlist(self, statements: Sequence[Affiliation]) -> Shortlisted:
-        """The first stage of a slice: candidates, and which pairs the reranker must score."""
+        """The first stage of a slice: candidates, and which are worth the reranker's time."""
         watch = Stopwatch()
         candidates = self.recall.candidates(statements, depth=self.recall_depth)
         meters = Meters(recall=watch.lap())
         readings = list(map(Reading, statements, candidates))
-        shortlists = self._shortlists(readings)
-        pairs = dict.fromkeys(
-            _pair(reading, position)
-            for reading, shortlist in zip(readings, shortlists, strict=True)
-            for position in shortlist
-        )
+        shortlists = list(map(Shortlist, readings, self._shortlists(readings)))
         sieved = sum(map(len, candidates)) - sum(map(len, shortlists))
-        meters += Meters(sieve=watch.lap(), pairs=len(pairs), sieved=sieved)
-        return Shortlisted(readings, shortlists, list(pairs), meters)
+        meters += Meters(sieve=watch.lap(), sieved=sieved)
+        return Shortlisted(readings, shortlists, meters)
 
     def _shortlists(self, readings: Sequence[Reading]) -> Sequence[Sequence[int]]:
+        """Positions in each reading."""
         if self.sieve is None:
             return [range(min(self.rerank_depth, len(reading))) for reading in readings]
         return self.sieve.shortlists(readings, least=self.rerank_from, most=self.rerank_depth)
 
-    def rerank(self, shortlisted: Shortlisted) -> Reranked:
-        """The second stage of a slice: the reranker's logits."""
+    def rerank(
+        self, shortlisted: Shortlisted, policy: Policy | None = None, *, explained: bool = False
+    ) -> Reranked:
+        """The second stage of a slice: the reranker's logits and the judge's probabilities."""
         watch = Stopwatch()
-        pairs = shortlisted.pairs
-        scores = self.reranker.score(pairs).tolist() if pairs else []
-        logit = dict(zip(pairs, scores, strict=True))
-        logits = [
-            [logit[_pair(reading, position)] for position in shortlist]
-            for reading, shortlist in zip(shortlisted.readings, shortlisted.shortlists, strict=True)
-        ]
-        meters = shortlisted.meters + Meters(score=watch.total())
-        return Reranked(shortlisted, logits, meters)
+        scored = scoring(
+            shortlisted.shortlists,
+            self.reranker,
+            self.judge,
+            self.forecaster,
+            linked_from=(policy or self.policy).accept_probability,
+            explained=explained,
+        )
+        meters = shortlisted.meters + Meters(score=watch.total(), pairs=scored.pairs)
+        return Reranked(shortlisted, scored, meters)
 
     def judged(
         self, reranked: Reranked, policy: Policy, *, explained: bool
     ) -> list[JudgedStatement]:
-        """The third stage of a slice: the statements with probabilities.
+        """The third stage of a slice: the statements with their shortlists.
 
         What each kind of evidence added is worked out for the candidates that could be linked, or,
         with `explained`, for all of them.
         """
-        readings, shortlists = reranked.shortlisted.readings, reranked.shortlisted.shortlists
-        if not readings:
-            return []
-        features = np.concatenate(list(map(evidence, readings, shortlists, reranked.logits)))
-        probabilities = self.judge.probability(features)
-        shown = np.flatnonzero(explained | (probabilities >= policy.accept_probability))
-        weighed = dict(zip(shown.tolist(), self.judge.weighed(features[shown]), strict=True))
-        rows = enumerate(probabilities.tolist())
+        of = reranked.scoring
+        shown = np.flatnonzero(explained | (of.probability >= policy.accept_probability))
+        weighed = dict(zip(shown.tolist(), self.judge.weighed(of.features[shown]), strict=True))
+        columns = (of.score.tolist(), of.forecast.tolist(), of.probability.tolist())
+        rows = enumerate(zip(*columns, strict=True))
         judged = []
-        for reading, shortlist, logits in zip(readings, shortlists, reranked.logits, strict=True):
+        shortlisted = reranked.shortlisted
+        for reading, shortlist in zip(shortlisted.readings, shortlisted.shortlists, strict=True):
             scored = [
-                Scored(reading.candidates[position], logit, probability, weighed.get(row, ()))
+                Scored(
+                    reading.candidates[position],
+                    None if isnan(score) else score,
+                    probability,
+                    weighed.get(row, ()),
+                    forecast=None if isnan(forecast) else forecast,
+                )
                 # The shortlist runs out first, and takes no row too many.
-                for position, logit, (row, probability) in zip(
-                    shortlist, logits, rows, strict=False
+                for position, (row, (score, forecast, probability)) in zip(
+                    shortlist.positions.tolist(), rows, strict=False
                 )
             ]
-            scored.sort(key=lambda s: (-s.score, s.ror_id))
+            scored.sort(key=lambda s: (-s.logit, s.ror_id))
             judged.append(JudgedStatement(reading.affiliation, reading.candidates, scored))
         return judged
 
@@ -374,7 +387,7 @@ def _judgement(
     overrides: Sequence[Override],
 ) -> Judgement:
     """What the candidates come to, without those that a curator decided the text is not."""
-    pairs = sum(len(judged.scored) for judged in statements)
+    pairs = sum(s.score is not None for judged in statements for s in judged.scored)
     denied = override.denied(overrides)
     if not denied:
         outcome = statement.outcome(affiliation, statements, policy)
@@ -405,10 +418,6 @@ def _overruled(
         {ror_id: known.get(ror_id) for ror_id in affirmed},
     )
     return replace(outcome, links=links, reason=None, nearest=None)
-
-
-def _pair(reading: Reading, position: int) -> Pair:
-    return reading.affiliation.model_text, reading.documents[position].text
 
 
 def _as_written(raw: str, judgement: Judgement) -> Judgement:

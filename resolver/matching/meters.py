@@ -14,7 +14,8 @@ class Meters:
     """Counts, and seconds of wall time.
 
     Stages overlap and wait for each other's locks, so their seconds may add up to more than
-    `wall`. `score` includes tokenising. Meters of calls that follow each other can be added.
+    `wall`. `score` includes tokenising, and the judge's probabilities. Meters of calls that follow
+    each other can be added.
 
     `pairs` is how many pairs of an affiliation and an organisation the reranker scored.
     `pairs_avoided` is how many more they would have been if each affiliation had been scored by

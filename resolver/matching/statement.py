@@ -21,8 +21,8 @@ from resolver.text.affiliation import Affiliation
 
 @dataclass(frozen=True, slots=True)
 class JudgedStatement:
-    """A statement with the first stage's candidates and those of them that the reranker read, with
-    probabilities. Both are best first by their own order.
+    """A statement with the first stage's candidates and the shortlist of them, with probabilities.
+    Both are best first, by the first stage and by the logits that the judge went by.
 
     It begins at character `start` of the whole text; its `affiliation` is its own text.
     """
@@ -119,13 +119,19 @@ def candidates(statements: Statements) -> list[Candidate]:
     return list(best.values())
 
 
+def scores(scored: Iterable[Scored]) -> dict[str, float]:
+    """The reranker's scores of those that it has read, by ROR id, best first."""
+    read = ((s.score, s.ror_id) for s in scored if s.score is not None)
+    return {ror_id: score for score, ror_id in sorted(read, key=lambda one: (-one[0], one[1]))}
+
+
 def scored(statements: Statements) -> list[Scored]:
-    """The reranked candidates of all statements, each organisation once with its highest
-    probability, in the order of the reranker's scores."""
+    """The shortlists of all statements, each organisation once with its highest probability, in the
+    order of the logits that the judge went by."""
     if len(statements) == 1:
         return list(statements[0].scored)
     best: dict[str, Scored] = {}
     every = [s for statement in statements for s in statement.scored]
-    for s in sorted(every, key=lambda s: (-s.probability, -s.score)):
+    for s in sorted(every, key=lambda s: (-s.probability, -s.logit)):
         best.setdefault(s.ror_id, s)
-    return sorted(best.values(), key=lambda s: (-s.score, s.ror_id))
+    return sorted(best.values(), key=lambda s: (-s.logit, s.ror_id))

@@ -39,6 +39,7 @@ class Trees:
     the number of a column; -1: a leaf), `threshold` (float64; to the left when the value does not
     exceed it), `left` and `right` (int64, numbers of nodes) and `value` (float64, log odds: the
     mean of the leaves below the node). `roots` (trees,) has the number of each tree's first node.
+    Trees that forecast a logit sum up to that, and not to log odds.
     """
 
     columns: tuple[str, ...]

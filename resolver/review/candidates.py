@@ -234,7 +234,7 @@ def shown(
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """A candidate that the reranker read."""
+    """A candidate on the shortlist."""
 
     explained: ExplainedCandidate
     decision: Decision

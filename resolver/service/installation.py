@@ -169,7 +169,7 @@ class Installation:
     def open_matcher(self, *, judge: Judge | None = None) -> Iterator[Matcher]:
         """The whole matcher over the active index; asks no database.
 
-        `judge` takes the place of the one in the settings, and of its sieve.
+        `judge` takes the place of the one in the settings, of its sieve and of its forecaster.
 
         Raises:
             ModelError, RerankerUnavailable: a model cannot be loaded.
@@ -181,7 +181,9 @@ class Installation:
                 models = parts.load_models(self.settings, encoder=recall.encoder)
             else:
                 reranker = parts.load_reranker(self.settings)
-                models = Models(recall.encoder, reranker, judge, sieve=None, operating=())
+                models = Models(
+                    recall.encoder, reranker, judge, sieve=None, forecaster=None, operating=()
+                )
             with closing(models):
                 yield parts.make_matcher(self.settings, recall.index, models)
 

@@ -12,8 +12,9 @@ from resolver.encoder import Encoder
 from resolver.encoder import loading as encoders
 from resolver.errors import SettingsError
 from resolver.index import Index
+from resolver.matching.forecaster import Forecaster
 from resolver.matching.judge import Judge
-from resolver.matching.judge_file import load_judge, load_operating, load_sieve
+from resolver.matching.judge_file import load_forecaster, load_judge, load_operating, load_sieve
 from resolver.matching.matcher import Matcher
 from resolver.matching.policy import Operating, Policy, threshold
 from resolver.matching.recall import Recall
@@ -70,6 +71,7 @@ class Models:
     reranker: Reranker
     judge: Judge
     sieve: Sieve | None
+    forecaster: Forecaster | None
     operating: Operating
 
     def close(self) -> None:
@@ -92,6 +94,7 @@ def load_models(
         reranker,
         load_judge(settings.judge, encoder, reranker),
         load_sieve(settings.judge, encoder),
+        load_forecaster(settings.judge, encoder, reranker),
         load_operating(settings.judge, encoder, reranker),
     )
 
@@ -109,6 +112,7 @@ def make_matcher(settings: Settings, index: Index, models: Models) -> Matcher:
         judge=models.judge,
         policy=make_policy(settings, models.operating),
         sieve=models.sieve,
+        forecaster=models.forecaster,
         recall_depth=settings.recall_depth,
         rerank_depth=settings.rerank_depth,
         rerank_from=settings.rerank_from,

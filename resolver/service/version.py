@@ -80,12 +80,13 @@ def register(
 
 def fingerprints(settings: Settings, models: Models) -> dict[str, object]:
     """What every answer depends on beside release, index, encoder and reranker: the depths, the
-    forms, and the fingerprints of judge and sieve."""
+    forms, and the fingerprints of judge, sieve and forecaster."""
     return {
         **settings.model_dump(include=set(DEPTHS)),
         **FORMS,
         "judge": fingerprint(models.judge),
         "sieve": models.sieve and fingerprint(models.sieve),
+        "forecaster": models.forecaster and fingerprint(models.forecaster),
     }
 
 
@@ -124,7 +125,10 @@ def require_models(version: ResolverVersion, settings: Settings, models: Models)
     for model, recorded, loaded in (
         ("encoder", version.encoder[1], models.encoder.fingerprint),
         ("reranker", version.reranker[1], models.reranker.fingerprint),
-        *((name, version.settings.get(name), here[name]) for name in ("judge", "sieve")),
+        *(
+            (name, version.settings.get(name), here[name])
+            for name in ("judge", "sieve", "forecaster")
+        ),
     ):
         if recorded != loaded:
             raise ModelError(

@@ -13,7 +13,6 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,7 @@ from resolver.errors import ModelError
 from resolver.matching import statement
 from resolver.matching.candidate import Candidate
 from resolver.matching.decision import Fate, Scored
-from resolver.matching.evidence import NAMES, Features, evidence
+from resolver.matching.evidence import NAMES, Features, Shortlist, evidence
 from resolver.matching.judge import TreeJudge
 from resolver.matching.matcher import Judgement, Matcher
 from resolver.matching.policy import Operating, Policy
@@ -30,7 +29,6 @@ from resolver.matching.reading import Reading
 from resolver.matching.recall import Recall
 from resolver.matching.sieve import COLUMNS, Sieve, columns
 from resolver.matching.statement import JudgedStatement
-from resolver.matching.trees import Trees
 from resolver.registry.document import Document
 from resolver.registry.organisation import Organisation, OrganisationStatus
 from resolver.reranker import Calibration
@@ -39,6 +37,7 @@ from resolver.text.affiliation import Affiliation
 from resolver.training import calibration
 from resolver.training.augmentation import in_their_scripts
 from resolver.training.pairs import Labelled, fold, split, verdict
+from resolver.training.trees import fit_trees
 
 IN_THEIR_SCRIPTS = 700
 """Made strings in scripts other than Latin, or as many as there are held-out organisations for:
@@ -64,21 +63,7 @@ others."""
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99)
 """Thresholds at which precision and recall are measured."""
 
-TREES = {
-    "objective": "binary",
-    "num_leaves": 15,
-    "learning_rate": 0.05,
-    "min_data_in_leaf": 25,
-    "feature_fraction": 0.3,
-    "bagging_fraction": 0.8,
-    "bagging_freq": 1,
-    "lambda_l2": 5.0,
-}
-"""LightGBM's parameters: small trees, each on a third of the evidence. 500 trees at a rate of 0.08
-and 1,300 at 0.03 did as well, within half a point on each development set."""
-
 ROUNDS, SIEVE_ROUNDS = 700, 150
-SEED = 42
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +124,7 @@ class Example:
     def features(self) -> Features:
         """The evidence of the shortlist."""
         reading = Reading(Affiliation.stored(self.text), self.candidates)
-        return evidence(reading, self.shortlist, self.logits)
+        return evidence(Shortlist(reading, self.shortlist), self.logits)
 
 
 def unseen(
@@ -182,7 +167,7 @@ def examples(
     progress: Callable[[int], None] | None = None,
 ) -> list[Example]:
     """The shortlists that `matcher` makes, with verdicts; statements without candidates are left
-    out. Those of a string follow each other.
+    out. Those of a string follow each other. It has no forecaster: the reranker reads all of them.
 
     A share of the strings with complete labels (`ABSENT_SHARE`) has a second example of each
     statement, without the organisations that the string names.
@@ -224,7 +209,7 @@ def _of_string(
     by_fold: bool,
 ) -> list[Example]:
     reranked = [judged for judged in judgement.statements if judged.scored]
-    logits = [{scored.ror_id: scored.score for scored in judged.scored} for judged in reranked]
+    logits = [{scored.ror_id: scored.logit for scored in judged.scored} for judged in reranked]
     shortlists = [
         [n for n, candidate in enumerate(judged.candidates) if candidate.ror_id in of_one]
         for judged, of_one in zip(reranked, logits, strict=True)
@@ -324,7 +309,7 @@ def fit_sieve(
     y = np.concatenate([y for _, y, _ in tables] or [np.empty(0, np.bool_)])
     _require_enough(y, features=len(COLUMNS), what="sieve")
     weight = np.concatenate([weight for _, _, weight in tables])
-    return Sieve(_trees(COLUMNS, x, y, weight, rounds=SIEVE_ROUNDS))
+    return Sieve(fit_trees(COLUMNS, x, y, weight=weight, rounds=SIEVE_ROUNDS))
 
 
 def fit_judge(
@@ -427,59 +412,7 @@ def _require_enough(y: npt.NDArray[np.bool_], *, features: int, what: str) -> No
 
 
 def _fit(x: Features, y: npt.NDArray[np.bool_], weight: npt.NDArray[np.float64]) -> TreeJudge:
-    return TreeJudge(_trees(NAMES, x, y, weight, rounds=ROUNDS))
-
-
-def _trees(
-    names: tuple[str, ...],
-    x: Features,
-    y: npt.NDArray[np.bool_],
-    weight: npt.NDArray[np.float64],
-    *,
-    rounds: int,
-) -> Trees:
-    import lightgbm
-
-    trained = lightgbm.train(
-        {**TREES, "seed": SEED, "deterministic": True, "num_threads": 1, "verbosity": -1},
-        lightgbm.Dataset(x, y, weight=weight, free_raw_data=True),
-        rounds,
-    )
-    return trees_of(trained.dump_model(), names)
-
-
-def trees_of(dumped: Mapping[str, Any], names: tuple[str, ...]) -> Trees:
-    """The trees of a dumped LightGBM model that was fitted to the columns `names`; parents come
-    before their children."""
-    roots: list[int] = []
-    columns: dict[str, list[Any]] = {
-        name: [] for name in ("feature", "threshold", "left", "right", "value")
-    }
-
-    def add(node: Mapping[str, Any]) -> int:
-        number = len(columns["value"])
-        inner = "split_feature" in node
-        columns["feature"].append(node["split_feature"] if inner else -1)
-        columns["threshold"].append(node["threshold"] if inner else 0.0)
-        columns["value"].append(node["internal_value"] if inner else node["leaf_value"])
-        columns["left"].append(-1)
-        columns["right"].append(-1)
-        if inner:
-            columns["left"][number] = add(node["left_child"])
-            columns["right"][number] = add(node["right_child"])
-        return number
-
-    for tree in dumped["tree_info"]:
-        roots.append(add(tree["tree_structure"]))
-    return Trees(
-        names,
-        np.array(roots, np.int64),
-        np.array(columns["feature"], np.int64),
-        np.array(columns["threshold"], np.float64),
-        np.array(columns["left"], np.int64),
-        np.array(columns["right"], np.int64),
-        np.array(columns["value"], np.float64),
-    )
+    return TreeJudge(fit_trees(NAMES, x, y, weight=weight, rounds=ROUNDS))
 
 
 def _operating(

@@ -17,7 +17,7 @@ from support.judgements import TORONTO, YORK, judged, scored
 
 from resolver.cli.explain import stored_overrides, tell, would_change
 from resolver.matching import explanation
-from resolver.matching.decision import curated
+from resolver.matching.decision import Scored, curated
 from resolver.matching.matcher import Judgement
 from resolver.matching.outcome import Outcome, Reason
 from resolver.matching.override import Override, Verdict
@@ -36,7 +36,7 @@ def test_a_link_is_told_step_by_step() -> None:
     shown = told(judged("Dept. of Physics, University of York, York, UK", YORK, TORONTO))
     for expected in (
         "unit Dept. of Physics · organisation University of York · place York · place UK",
-        "2 organisations found, 2 reranked, 2 reach the threshold of 0.50",
+        "2 organisations found, 2 on the shortlist, 2 reranked, 2 reach the threshold of 0.50",
         "University of York (0.900) stands on “University of York”: linked",
         "York University (0.600): the text names another country",
         "on “University of York” (characters 18 to 36)",
@@ -46,6 +46,27 @@ def test_a_link_is_told_step_by_step() -> None:
     ):
         assert expected in " ".join(shown.split())
     assert max(map(len, shown.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("other", "logit", "reranked"),
+    [
+        (replace(TORONTO, probability=0.2), "1.5 ", 2),
+        (replace(TORONTO, probability=0.2, forecast=-3.25), "1.5 (-3.2) ", 1),
+        (replace(TORONTO, probability=0.2, score=None, forecast=-3.25), "– (-3.2) ", 1),
+    ],
+    ids=["a score", "a forecast, and the score beside it", "a forecast alone"],
+)
+def test_a_forecast_is_told_from_a_score(other: Scored, logit: str, reranked: int) -> None:
+    judgement = judged("University of York, York, UK", YORK, other)
+    shown = told(judgement)
+    (row,) = (line for line in shown.splitlines() if "0.200" in line and "York University" in line)
+    assert logit in row
+    assert f"2 on the shortlist, {reranked} reranked" in shown
+    assert ("(forecast)" in shown) == (other.forecast is not None)
+    candidates = explanation.as_object(judgement, Policy(), {})["candidates"]
+    assert isinstance(candidates, list)
+    assert (candidates[1]["score"], candidates[1]["forecast"]) == (other.score, other.forecast)
 
 
 @pytest.mark.parametrize(

@@ -514,3 +514,18 @@ def test_links_are_probable_ordered_distinct_and_independent_of_input_order(
     assert [decision.ror_id for decision in decisions(text, candidates, Policy())] == [
         s.ror_id for s in sorted(candidates, key=lambda s: (-s.probability, -s.score, s.ror_id))
     ]
+
+
+@pytest.mark.parametrize(
+    ("score", "forecast", "logit"), [(2.0, None, 2.0), (2.0, -1.0, -1.0), (None, -1.0, -1.0)]
+)
+def test_the_judge_went_by_the_forecast_where_there_is_one(
+    score: float | None, forecast: float | None, logit: float
+) -> None:
+    candidate = scored("York", 0.5).candidate
+    assert Scored(candidate, score, 0.5, forecast=forecast).logit == logit
+
+
+def test_a_candidate_has_a_score_or_a_forecast() -> None:
+    with pytest.raises(ValueError, match="York: neither a score nor a forecast"):
+        Scored(scored("York", 0.5).candidate, None, 0.5)

@@ -10,6 +10,7 @@ from resolver.matching.evidence import (
     NAMES,
     NO_NAMESAKE,
     NO_RELATED,
+    Shortlist,
     documented,
     evidence,
 )
@@ -36,7 +37,8 @@ def candidate(
 
 
 def features(text: str, *candidates: Candidate, logits: list[float]) -> dict[str, np.ndarray]:
-    table = evidence(Reading(Affiliation.of(text), candidates), range(len(candidates)), logits)
+    reading = Reading(Affiliation.of(text), candidates)
+    table = evidence(Shortlist(reading, range(len(candidates))), logits)
     assert table.shape == (len(candidates), len(FEATURES))
     assert np.isfinite(table).all()
     return dict(zip(NAMES, table.T, strict=True))
@@ -268,7 +270,8 @@ def test_acronyms_and_ended_organisations_are_told() -> None:
 
 
 def test_no_candidates_no_rows() -> None:
-    assert evidence(Reading(Affiliation.of("x"), []), [], []).shape == (0, len(FEATURES))
+    nothing = Shortlist(Reading(Affiliation.of("x"), []), [])
+    assert evidence(nothing, []).shape == (0, len(FEATURES))
 
 
 def test_names_are_distinct_and_say_something() -> None:

@@ -84,7 +84,8 @@ def seen(case: Case) -> dict[str, Any]:
     """What the affiliation and its candidates give, as JSON values."""
     affiliation = Affiliation.of(case["affiliation"])
     reading = Reading(affiliation, candidates(case))
-    table = evidence.evidence(reading, case["shortlist"], case["logits"])
+    shortlist = evidence.Shortlist(reading, case["shortlist"])
+    table = evidence.evidence(shortlist, case["logits"])
     return {
         "text": affiliation.text,
         "segments": list(affiliation.searched),

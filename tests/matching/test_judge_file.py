@@ -9,15 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from support.hashing_encoder import HashingEncoder
+from support.small_trees import leaf
 
 from resolver.errors import ModelError
-from resolver.matching.evidence import FORM, NAMES
+from resolver.matching.evidence import FORM, KNOWN, NAMES
+from resolver.matching.forecaster import Forecaster, RoundTrees
 from resolver.matching.judge import LogitJudge, TreeJudge
 from resolver.matching.judge_file import (
     fingerprint,
+    load_forecaster,
     load_judge,
     load_operating,
     load_sieve,
+    require_fitted,
+    save_forecaster,
     save_judge,
 )
 from resolver.matching.sieve import COLUMNS, Sieve
@@ -55,6 +60,47 @@ def test_a_judge_comes_back_for_the_models_it_was_fitted_with(tmp_path: Path) ->
     sieve = load_sieve(path, ENCODER)
     assert sieve is not None
     assert sieve.as_object() == SIEVE.as_object()
+
+
+FORECASTER = Forecaster(
+    RoundTrees(leaf(KNOWN, 1.0), leaf(KNOWN, 2.0)), RoundTrees(leaf(NAMES, 3.0), leaf(NAMES, 4.0))
+)
+
+
+@pytest.fixture
+def with_forecaster(tmp_path: Path) -> str:
+    save_judge(JUDGE, SIEVE, OPERATING, ENCODER, Overlap(), tmp_path / "judge.json")
+    save_forecaster(FORECASTER, str(tmp_path / "judge.json"), tmp_path / "whole.json")
+    return str(tmp_path / "whole.json")
+
+
+def test_a_forecaster_is_kept_with_its_judge(tmp_path: Path, with_forecaster: str) -> None:
+    found = load_forecaster(with_forecaster, ENCODER, Overlap())
+    assert found is not None
+    assert found.as_object() == FORECASTER.as_object()
+    assert fingerprint(found) == fingerprint(FORECASTER)
+    assert load_judge(with_forecaster, ENCODER, Overlap()).as_object() == JUDGE.as_object()
+    assert load_operating(with_forecaster, ENCODER, Overlap()) == OPERATING
+    assert load_forecaster(str(tmp_path / "judge.json"), ENCODER, Overlap()) is None
+
+
+def test_a_forecaster_belongs_to_the_models_of_its_judge(with_forecaster: str) -> None:
+    other = Overlap()
+    other.fingerprint = "overlap-2"
+    assert load_forecaster(with_forecaster, ENCODER, other) is None
+    assert load_forecaster(with_forecaster, HashingEncoder(32), Overlap()) is None
+    require_fitted(with_forecaster, ENCODER, Overlap())
+    with pytest.raises(ModelError, match="no judge was fitted with") as told:
+        require_fitted(with_forecaster, ENCODER, other)
+    assert "--part judge" in told.value.remedy
+
+
+def test_a_damaged_forecaster_is_an_error(with_forecaster: str) -> None:
+    stored = json.loads(Path(with_forecaster).read_text())
+    stored["forecaster"]["first"]["need"]["columns"].reverse()
+    Path(with_forecaster).write_text(json.dumps(stored))
+    with pytest.raises(ModelError, match="fitted to other columns"):
+        load_forecaster(with_forecaster, ENCODER, Overlap())
 
 
 def test_other_models_get_the_rerankers_own_calibration(

@@ -20,7 +20,7 @@ from resolver.index.build import build
 from resolver.index.embedded import EmbeddedStore
 from resolver.matching.evidence import Features
 from resolver.matching.judge import Weighed
-from resolver.matching.judge_file import load_judge, load_sieve
+from resolver.matching.judge_file import load_forecaster, load_judge, load_sieve
 from resolver.matching.matcher import Matcher, even
 from resolver.matching.outcome import Nearest, Outcome, Reason, Status
 from resolver.matching.override import Override, Verdict
@@ -61,6 +61,7 @@ def matcher(store: EmbeddedStore) -> Iterator[Matcher]:
         reranker,
         load_judge(BUILTIN, encoder, reranker),
         sieve=load_sieve(BUILTIN, encoder),
+        forecaster=load_forecaster(BUILTIN, encoder, reranker),
     )
     index.close()
 
@@ -132,8 +133,9 @@ def test_judgements_show_what_led_there(matcher: Matcher) -> None:
     assert judgement.candidates[0].document.display_name == "University of Oxford"
     assert 0 < len(judgement.scored) < matcher.rerank_depth
     assert all(0 <= scored.probability <= 1 for scored in judgement.scored)
-    scores = [scored.score for scored in judgement.scored]
-    assert scores == sorted(scores, reverse=True)
+    logits = [scored.logit for scored in judgement.scored]
+    assert logits == sorted(logits, reverse=True)
+    assert all(scored.score is not None for scored in judgement.scored)
 
 
 def test_a_broken_index_is_an_error_not_a_no_match(matcher: Matcher, store: EmbeddedStore) -> None:
@@ -276,10 +278,11 @@ def test_one_slice_starts_no_thread(matcher: Matcher, texts: int, threaded: bool
     [(0.0, 20, 20, 20), (0.0, 7, 7, 7), (0.003, 20, 2, 19), (1.0, 20, 1, 1)],
     ids=["all that may be", "as many as may be", "what is worth it", "never none"],
 )
-def test_the_sieve_says_what_is_reranked(
+def test_the_sieve_says_what_is_on_the_shortlist(
     matcher: Matcher, rerank_from: float, rerank_depth: int, fewest: int, most: int
 ) -> None:
-    sieved = replace(matcher, rerank_from=rerank_from, rerank_depth=rerank_depth)
+    every = replace(matcher, forecaster=None)
+    sieved = replace(every, rerank_from=rerank_from, rerank_depth=rerank_depth)
     (judgement,) = sieved.judgements([FEW[0]])
     assert fewest <= len(judgement.scored) <= most
     _, meters = sieved.measured([FEW[0]])
@@ -290,8 +293,9 @@ def test_the_sieve_says_what_is_reranked(
 @pytest.mark.slowest
 def test_the_sieve_saves_most_pairs_and_hardly_an_answer(matcher: Matcher) -> None:
     texts = [row["affiliation"] for row in GOLD]
-    sieved, few = matcher.measured(texts)
-    unsieved, many = replace(matcher, sieve=None).measured(texts)
+    every = replace(matcher, forecaster=None)
+    sieved, few = every.measured(texts)
+    unsieved, many = replace(every, sieve=None).measured(texts)
     assert few.pairs < many.pairs / 2
     assert few.sieved > few.pairs
     assert many.sieved > 0
@@ -299,9 +303,34 @@ def test_the_sieve_saves_most_pairs_and_hardly_an_answer(matcher: Matcher) -> No
     assert same >= 0.95 * len(texts)
 
 
+@pytest.mark.parametrize("accept", [0.02, 0.5])
+def test_what_could_be_linked_was_read(matcher: Matcher, accept: float) -> None:
+    policy = Policy(accept_probability=accept)
+    judgements = matcher.judgements(FEW, policy, explained=False)
+    scored = [scored for judgement in judgements for scored in judgement.scored]
+    assert any(s.score is None for s in scored)
+    assert all(s.score is not None for s in scored if s.probability >= accept)
+    assert all((s.score is None) == (s.forecast is not None) for s in scored)
+    assert all(link.score is not None for j in judgements for link in j.outcome.links)
+    assert [j.pairs for j in judgements] == [
+        sum(s.score is not None for s in judgement.scored) for judgement in judgements
+    ]
+
+
+@pytest.mark.slowest
+def test_the_forecaster_saves_pairs_and_hardly_an_answer(matcher: Matcher) -> None:
+    texts = [row["affiliation"] for row in GOLD]
+    some, few = matcher.measured(texts)
+    every, many = replace(matcher, forecaster=None).measured(texts)
+    assert few.pairs < 0.75 * many.pairs
+    same = sum(ids(a) == ids(b) for a, b in zip(some, every, strict=True))
+    assert same >= 0.98 * len(texts)
+
+
 def test_a_pair_is_scored_once_in_a_call(matcher: Matcher) -> None:
     reranker = Recorder(matcher.reranker)
-    recorded = replace(matcher, sieve=None, reranker=reranker, slice_size=2)
+    every = replace(matcher, sieve=None, forecaster=None)
+    recorded = replace(every, reranker=reranker, slice_size=2)
     texts = [*FEW[:5], "", FEW[0], f" {FEW[1]}\n", FEW[4]]
     outcomes, meters = recorded.measured(texts)
     assert reranker.calls == 3
@@ -310,7 +339,7 @@ def test_a_pair_is_scored_once_in_a_call(matcher: Matcher) -> None:
     # Eight texts with as many candidates each as are reranked, the empty one without.
     assert meters.pairs + meters.pairs_avoided == 8 * matcher.rerank_depth
     assert meters.pairs <= 5 * matcher.rerank_depth
-    assert outcomes[:5] == replace(matcher, sieve=None).resolve(FEW[:5])
+    assert outcomes[:5] == every.resolve(FEW[:5])
 
 
 def test_meters_say_what_a_call_cost(matcher: Matcher) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from resolver.matching.candidate import Candidate, Ranked
-from resolver.matching.evidence import NAMES, evidence
+from resolver.matching.evidence import NAMES, Shortlist, evidence
 from resolver.matching.reading import Reading
 from resolver.matching.sieve import COLUMNS, Sieve, columns
 from resolver.matching.trees import Trees
@@ -108,5 +108,6 @@ def test_a_column_that_it_may_not_ask_for_is_refused() -> None:
 def test_it_asks_for_the_judge_s_evidence_by_name() -> None:
     ranks = columns(YORK)[:, COLUMNS.index("reciprocal_rank")]
     assert ranks.tolist() == [1, 1 / 2, 1 / 3, 1 / 4]
-    of_judge = evidence(YORK, range(4), [0.0] * 4)[:, [NAMES.index(name) for name in COLUMNS]]
+    whole = evidence(Shortlist(YORK, range(4)), [0.0] * 4)
+    of_judge = whole[:, [NAMES.index(name) for name in COLUMNS]]
     assert columns(YORK).tolist() == of_judge.tolist()

@@ -95,3 +95,10 @@ def test_one_statement_is_decided_as_it_is(probability: float) -> None:
     affiliation, statements = judged("University of Oslo, Norway", [scored(OSLO, probability)])
     outcome = statement.outcome(affiliation, statements, Policy())
     assert outcome == decide(affiliation, statements[0].scored, Policy())
+
+
+def test_scores_are_those_that_the_reranker_gave() -> None:
+    forecast = Scored(scored(TURKU, 0.1).candidate, None, 0.1, forecast=9.0)
+    explained = Scored(scored(BERGEN, 0.2).candidate, 3.0, 0.2, forecast=-1.0)
+    found = statement.scores([forecast, scored(OSLO, 0.9, score=2.0), explained])
+    assert list(found.items()) == [(BERGEN[0], 3.0), (OSLO[0], 2.0)]

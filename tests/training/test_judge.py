@@ -14,7 +14,7 @@ from resolver.index.build import build
 from resolver.index.embedded import EmbeddedStore
 from resolver.matching.candidate import Candidate, Ranked
 from resolver.matching.evidence import NAMES, Features
-from resolver.matching.judge import LogitJudge, TreeJudge
+from resolver.matching.judge import LogitJudge
 from resolver.matching.matcher import Matcher
 from resolver.matching.reading import Reading
 from resolver.matching.recall import Recall
@@ -27,11 +27,9 @@ from resolver.text.affiliation import Affiliation
 from resolver.training import judge
 from resolver.training.judge import (
     PARTS,
-    TREES,
     Example,
     fit_judge,
     of_fold,
-    trees_of,
     unseen,
 )
 from resolver.training.pairs import Labelled, fold, held_out, read_labelled
@@ -114,20 +112,6 @@ def test_the_same_examples_give_the_same_trees(fitted) -> None:
     again, _ = fit_judge(found, evidence_of(found), progress=ticks.append)
     assert again.as_object() == judge.as_object()
     assert ticks == list(range(1, PARTS + 2))
-
-
-def test_the_trees_are_those_of_the_library() -> None:
-    import lightgbm
-
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(800, len(NAMES)))
-    x[:, NAMES.index("identifier")] = 0  # which the judge weighs by a fixed number
-    y = x[:, 0] + 0.5 * x[:, 1] * x[:, 2] > 0
-    trained = lightgbm.train(
-        {**TREES, "verbosity": -1, "num_threads": 1}, lightgbm.Dataset(x, y), 20
-    )
-    judge = TreeJudge(trees_of(trained.dump_model(), NAMES))
-    assert judge.probability(x) == pytest.approx(trained.predict(x))
 
 
 def test_too_few_candidates_are_refused() -> None:

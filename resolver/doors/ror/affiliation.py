@@ -48,7 +48,7 @@ class Matched:
 
     @classmethod
     def of(cls, release_id: int, outcome: Outcome, candidates: Sequence[Scored]) -> Matched:
-        """Of an outcome and what the reranker read for it (`Judgement.scored`)."""
+        """Of an outcome and the shortlist for it (`Judgement.scored`)."""
         links = [
             Named(
                 link.ror_id,
