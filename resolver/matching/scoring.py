@@ -5,9 +5,9 @@ reads in two rounds: first the candidate of each shortlist that the judge will m
 about, and others with much need; then those that need it given these scores. The judge goes by the
 forecasts of the rest.
 
-No answer hangs on a forecast. Where the judge finds a candidate about as probable as one that is
-linked must be, the whole shortlist is read; and a candidate that would be linked is read in any
-case. Then all are judged anew.
+Hardly an answer hangs on a forecast. Where the judge finds a candidate about as probable as one
+that is linked must be, the whole shortlist is read; and a candidate that would be linked is read in
+any case. Then these are judged anew.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from support.command_line import Run
 from support.tiny_models import save_older_gte
 
 from resolver import sample
+from resolver.matching.judge_file import BUILTIN_JUDGE
 from resolver.training.pairs import held_out
 from resolver.weights.checkpoints import convert
 
@@ -254,3 +255,22 @@ def test_wrong_options_are_said_before_anything_is_done(
     assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_forecaster_is_fitted_without_labels(resolver: Run, tmp_path: Path) -> None:
+    """On the shortlists of all that the first stage finds: the sample has few strings."""
+    texts, out = tmp_path / "texts.txt", tmp_path / "judge.json"
+    rows = map(orjson.loads, sample.GOLD.read_text().splitlines())
+    texts.write_text("\n".join(row["affiliation"] for row in rows))
+    command = ("train", str(texts), "--part", "forecaster", "--out", str(out))
+    every = {"RESOLVER_RERANK_FROM": "0", "RESOLVER_RERANK_DEPTH": "10"}
+    done = resolver(*command, env=ONE_THREAD | every)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "forecaster fitted on" in done.stderr
+    fitted, builtin = (orjson.loads(path.read_bytes()) for path in (out, BUILTIN_JUDGE))
+    assert fitted["forecaster"] != builtin["forecaster"]
+    assert {**fitted, "forecaster": None} == {**builtin, "forecaster": None}
+    asked = ("resolve", "--json", "University of York, York, UK")
+    answered = resolver(*asked, env={**ONE_THREAD, "RESOLVER_JUDGE": str(out)})
+    assert answered.returncode == 0, answered.stderr
+    assert orjson.loads(answered.stdout)["links"][0]["score"] > 0
