@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ TRIES = 3
 
 LOOK = 30.0
 """Seconds without news after which it is said that no worker has room."""
+
+STARTS = 3
+"""Times that Ray is started on this machine before it is given up."""
 
 OBJECTS = 100 * 2**20
 """Bytes of Ray's memory for objects on this machine, near its least: only names and counts pass."""
@@ -233,23 +237,7 @@ def _started(workers: Workers) -> Iterator[Any]:
         raise SettingsError(
             "resolver backfill run needs Ray", remedy="pip install 'affiliation-resolver[backfill]'"
         ) from error
-    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
-    try:
-        if workers.address:
-            ray.init(address=workers.address, **quiet)
-        else:
-            ray.init(
-                num_cpus=ceil(workers.count * workers.cpus),
-                include_dashboard=False,
-                object_store_memory=OBJECTS,
-                **quiet,
-            )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        where = f"the Ray cluster at {workers.address}" if workers.address else "Ray"
-        raise BackfillError(
-            f"{where} does not answer: {str(error).strip().splitlines()[0]}",
-            remedy="check --address, or leave it out to use this machine alone",
-        ) from error
+    _connect(ray, workers)
     try:
         if not workers.address and workers.gpus > ray.cluster_resources().get("GPU", 0):
             raise BackfillError(
@@ -259,3 +247,62 @@ def _started(workers: Workers) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _connect(ray: Any, workers: Workers) -> None:
+    """
+    Raises:
+        SettingsError, BackfillError: the cluster does not answer, or Ray does not start here.
+    """
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if workers.address:
+        if workers.address != "auto":
+            _require_answer(workers.address)
+        options |= {"address": workers.address}
+    else:
+        options |= {
+            "address": "local",
+            "num_cpus": ceil(workers.count * workers.cpus),
+            "include_dashboard": False,
+            "object_store_memory": OBJECTS,
+        }
+    for left in reversed(range(STARTS)):
+        try:
+            ray.init(**options)
+            return
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise _away(workers.address, error) from error
+        except Exception as error:
+            # As bare as that: Ray waits 30 s for its own processes; a busy machine takes longer.
+            ray.shutdown()
+            if not left:
+                raise _away(workers.address, error) from error
+            log.warning("Ray did not start, and is started again: %s", error)
+
+
+def _require_answer(address: str) -> None:
+    """Ray itself asks a machine that does not answer for minutes.
+
+    Raises:
+        SettingsError: the address has no port.
+        BackfillError: nobody listens there.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        raise SettingsError(
+            f"--address {address} names no host and port",
+            remedy="auto, host:6379, ray://host:10001",
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK).close()
+    except OSError as error:
+        raise _away(address, error) from error
+
+
+def _away(address: str | None, error: Exception) -> BackfillError:
+    where = f"the Ray cluster at {address}" if address else "Ray"
+    reason = getattr(error, "strerror", None) or (str(error).strip() or repr(error)).splitlines()[0]
+    return BackfillError(
+        f"{where} does not answer: {reason}",
+        remedy="check --address, or leave it out to use this machine alone",
+    )

@@ -25,6 +25,8 @@ from resolver.backfill.state import state
 
 pytestmark = pytest.mark.slow
 
+Start = Callable[[Folder, int], subprocess.Popen[str]]
+
 TEXTS = 160
 PARTS = 12
 POISON = "KILLER Institute"
@@ -41,14 +43,14 @@ def run(pin_folder: Folder, tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 
 @pytest.fixture(scope="module")
-def started(scratch: Path) -> Iterator[Callable[[Folder], subprocess.Popen[str]]]:
+def started(scratch: Path) -> Iterator[Start]:
     """Starts `resolver backfill run`; what is left of it in the end is ended."""
     before = {process.pid for process in psutil.process_iter()}
 
-    def start(run: Folder) -> subprocess.Popen[str]:
+    def start(run: Folder, workers: int) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "resolver.cli", "backfill", "run", run.address,
-             "--workers", "2", "--cpus", "1", "--scratch", str(scratch)],
+             "--workers", str(workers), "--cpus", "1", "--scratch", str(scratch)],
             env=deadly_environment() | {"RESOLVER_THREADS": "1"},
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
@@ -80,7 +82,7 @@ def actors(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def test_faults(
     run: Folder,
-    started: Callable[[Folder], subprocess.Popen[str]],
+    started: Start,
     pin_folder: Folder,
     scratch: Path,
 ) -> None:
@@ -90,7 +92,7 @@ def test_faults(
     whole = run.read(due)
     run.write(due, b"half a file")
 
-    first = started(run)
+    first = started(run, 1)
     wait_for(run, 3, first)
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
@@ -98,7 +100,7 @@ def test_faults(
     print("driver killed:", counts(run, RAWS), f"parts {len(done)} of {len(plan.parts)}")
     assert 3 <= len(done) < PARTS
 
-    second = started(run)
+    second = started(run, 2)
     wait_for(run, len(done) + 2, second)
     actors(second)[0].kill()
     _, told = second.communicate(timeout=300)
@@ -113,7 +115,7 @@ def test_faults(
     run.write(due, whole)
     with parts.opened(run, plan, pin_folder, scratch) as mended:
         mended.answer(unreadable)
-    third = started(run)
+    third = started(run, 1)
     shown, told = third.communicate(timeout=60)
     assert third.returncode == 0, told
     assert f"{PARTS} of {PARTS} done" in shown

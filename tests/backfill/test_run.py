@@ -14,7 +14,7 @@ from resolver.backfill.part import outcome_name
 from resolver.backfill.ray_workers import Workers
 from resolver.backfill.run import answer_missing
 from resolver.backfill.state import state
-from resolver.errors import BackfillError
+from resolver.errors import BackfillError, ResolverError
 from resolver.text.affiliation import text_hash
 
 
@@ -45,6 +45,20 @@ def test_a_pin_that_has_gone_is_named(done: Folder, scratch: Path, tmp_path: Pat
             done, Workers(1), scratch=scratch, pin_folder=Folder(str(tmp_path / "elsewhere"))
         )
     assert state(done).missing == []
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("127.0.0.1:1", "the Ray cluster at 127.0.0.1:1 does not answer: Connection refused"),
+        ("ray://127.0.0.1:1", "does not answer: Connection refused"),
+        ("ray://somewhere", "names no host and port"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_named(address: str, problem: str) -> None:
+    work = ray_workers.Work("run", "pin", Path("scratch"))
+    with pytest.raises(ResolverError, match=problem):
+        ray_workers.answer(["0"], work, Workers(1, address=address), report=print)
 
 
 def test_nothing_but_a_run_loads_ray() -> None:
