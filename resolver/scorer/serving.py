@@ -8,23 +8,25 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 import uvicorn
 
-from resolver.errors import SettingsError
-from resolver.observing import heartbeat
+from resolver.errors import ResolverError, SettingsError
+from resolver.observing import heartbeat, logs
 from resolver.observing.metrics import ScorerMetrics
 from resolver.observing.serving import Serving
 from resolver.reranker.tokenised import TokenReranker, token_reranker
 from resolver.scorer.app import create_app, stuck
 from resolver.service import parts
-from resolver.settings import Settings
+from resolver.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,9 @@ LONGEST_PATH = 100
 """Bytes of a socket's path; Linux takes 107, others less."""
 
 BACKLOG = 512
+
+LOCK_SECONDS = 5.0
+"""How long a scorer waits for its predecessor to end."""
 
 DRAIN_SECONDS = 60
 """Longest that a scorer which stops works on the requests that it took."""
@@ -84,14 +89,23 @@ def alone(path: Path) -> Iterator[None]:
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SettingsError(
-                f"another scorer listens at {path}",
-                remedy="stop it, or name another socket: RESOLVER_SCORER",
-            ) from None
+        deadline = time.monotonic() + LOCK_SECONDS
+        while not _locked(lock):
+            if time.monotonic() > deadline:
+                raise SettingsError(
+                    f"another scorer listens at {path}",
+                    remedy="stop it, or name another socket: RESOLVER_SCORER",
+                )
+            time.sleep(0.1)
         yield
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager
@@ -217,3 +231,25 @@ class Report:
             f"waited {1000 * done['wait_seconds_sum'] / max(1.0, done['wait_seconds_count']):.1f} "
             f"ms, busy {done['busy_seconds_total'] / seconds:.0%}"
         )
+
+
+def main() -> None:
+    """The scorer of one worker, which started it: its metrics and its heartbeat are the worker's,
+    and it ends when standard input does, since then the worker is gone."""
+    settings = load_settings(metrics_port=None, heartbeat_file=None)
+    logs.configure(settings)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        sys.exit(run(settings))
+    except ResolverError as error:
+        log.critical("%s", error)
+        sys.exit(os.EX_CONFIG)
+
+
+def _end_with_parent() -> None:
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()
