@@ -106,7 +106,8 @@ class ServerClient:
         if self._socket is None:
             self._client = httpx.Client(headers=headers, verify=self._verify, limits=limits)
         else:
-            transport = httpx.HTTPTransport(uds=str(self._socket), limits=limits)
+            # No TLS, whose authorities take long to read.
+            transport = httpx.HTTPTransport(uds=str(self._socket), limits=limits, verify=False)
             # Without the proxies of the environment.
             self._client = httpx.Client(headers=headers, transport=transport, trust_env=False)
         self._process = os.getpid()

@@ -24,6 +24,7 @@ from tokenizers import Tokenizer
 from resolver.errors import ModelError, PairError
 from resolver.reranker import Calibration, Pair, require_texts
 from resolver.reranker.connection import BACKOFF, TIMEOUT, Refused, ServerClient
+from resolver.reranker.sequences import Sequences
 from resolver.reranker.tokenised import TokenReranker, to_bytes
 from resolver.reranker.tokens import PairTokenizer
 
@@ -132,6 +133,13 @@ class ScorerReranker:
     def truncated(self) -> int:
         return self._tokens.truncated
 
+    @property
+    def tokens(self) -> PairTokenizer:
+        return self._tokens
+
+    def close(self) -> None:
+        self._connection.close()
+
     def score(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
         """Logits, in the order of the pairs.
 
@@ -143,31 +151,32 @@ class ScorerReranker:
         require_texts(pairs)
         distinct = {pair: number for number, pair in enumerate(dict.fromkeys(pairs))}
         texts = list(distinct)
-        logits = np.empty(len(texts), np.float32)
+        scores = np.empty(len(texts), np.float32)
         for start in range(0, len(texts), REQUEST_PAIRS):
-            part = texts[start : start + REQUEST_PAIRS]
-            logits[start : start + len(part)] = self._asked(part)
-        return logits[[distinct[pair] for pair in pairs]]
+            part = self._tokens.encode(texts[start : start + REQUEST_PAIRS])
+            if part.truncated:
+                log.info(
+                    "%s: cut %d of %d pairs to %d tokens",
+                    self._name,
+                    part.truncated,
+                    len(part),
+                    self._tokens.max_length,
+                )
+            scores[start : start + len(part)] = self.logits(part)
+        return scores[[distinct[pair] for pair in pairs]]
 
-    def close(self) -> None:
-        self._connection.close()
+    def logits(self, sequences: Sequences) -> npt.NDArray[np.float32]:
+        """One for each of the sequences, by one request.
 
-    def _asked(self, pairs: list[Pair]) -> npt.NDArray[np.float32]:
-        sequences = self._tokens.encode(pairs)
-        if sequences.truncated:
-            log.info(
-                "%s: cut %d of %d pairs to %d tokens",
-                self._name,
-                sequences.truncated,
-                len(pairs),
-                self._tokens.max_length,
-            )
+        Raises:
+            as `score`.
+        """
         self._connection.open()
 
         def read(content: bytes) -> npt.NDArray[np.float32]:
             logits = np.frombuffer(content, "<f4")
-            if len(logits) != len(pairs):
-                raise ValueError(f"{len(logits)} scores of {len(pairs)} pairs")
+            if len(logits) != len(sequences):
+                raise ValueError(f"{len(logits)} scores of {len(sequences)} pairs")
             return logits
 
         try:
@@ -182,7 +191,7 @@ class ScorerReranker:
         except Refused as refused:
             if refused.status == httpx.codes.UNPROCESSABLE_ENTITY:
                 raise PairError(
-                    f"{len(pairs)} pairs cannot be scored: {refused.problem}",
+                    f"{len(sequences)} pairs cannot be scored: {refused.problem}",
                     remedy="the scorer's log has the error",
                 ) from refused
             if refused.status == httpx.codes.NOT_FOUND:
