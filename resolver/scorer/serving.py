@@ -173,8 +173,9 @@ def serve(reranker: TokenReranker, listener: socket.socket, settings: Settings) 
             )
             opened.callback(figures.close)
 
+        report = Report(metrics, reranker.batch_tokens)
+
         def watch() -> None:
-            report = Report(metrics, reranker.batch_tokens)
             while not ended.wait(heartbeat.INTERVAL):
                 if settings.heartbeat_file and not problem():
                     _beat(settings.heartbeat_file)
@@ -183,6 +184,9 @@ def serve(reranker: TokenReranker, listener: socket.socket, settings: Settings) 
 
         threading.Thread(target=watch, name="watch", daemon=True).start()
         server.run(sockets=[listener])
+        ended.set()
+        if line := report.line():
+            log.info("%s", line)
     return os.EX_OK
 
 
