@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -106,8 +107,9 @@ class ServerClient:
         if self._socket is None:
             self._client = httpx.Client(headers=headers, verify=self._verify, limits=limits)
         else:
-            # No TLS, whose authorities take long to read.
-            transport = httpx.HTTPTransport(uds=str(self._socket), limits=limits, verify=False)
+            # There is no TLS over it, and the system's authorities take long to read: trust none.
+            nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            transport = httpx.HTTPTransport(uds=str(self._socket), limits=limits, verify=nobody)
             # Without the proxies of the environment.
             self._client = httpx.Client(headers=headers, transport=transport, trust_env=False)
         self._process = os.getpid()

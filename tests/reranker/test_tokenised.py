@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import safetensors.numpy
+from support.tiny_models import save_bert
 
 from resolver import weights
 from resolver.errors import ModelError
-from resolver.reranker.checking import PAIRS
+from resolver.reranker.checking import BATCH_TOLERANCE, PAIRS
 from resolver.reranker.loading import load
 from resolver.reranker.sequences import Sequences
 from resolver.reranker.tokenised import from_bytes, to_bytes, token_reranker
 from resolver.reranker.tokens import PairTokenizer
+from resolver.scorer.batching import joined
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +83,21 @@ def test_logits_are_those_of_the_texts(tokens: PairTokenizer) -> None:
     reranker = token_reranker(load("builtin", None, threads=1))
     logits = reranker.logits(reranker.tokens.encode(list(PAIRS)))
     assert logits.tolist() == reranker.score(list(PAIRS)).tolist()
+
+
+@pytest.mark.slow
+def test_logits_of_a_torch_model_do_not_depend_on_who_shares_the_batch(tmp_path: Path) -> None:
+    """Nor on the way of its token types over the socket."""
+    reranker = token_reranker(load(str(save_bert(tmp_path, labels=1)), "cpu"))
+    expected = reranker.score(list(PAIRS))
+    assert np.ptp(expected) > 0.1
+    parts = [
+        from_bytes(to_bytes(reranker.tokens.encode(some)), reranker.tokens)
+        for some in (PAIRS[:3], PAIRS[3:4], PAIRS[4:])
+    ]
+    assert parts[0].types is not None
+    assert parts[0].types.any()
+    np.testing.assert_allclose(reranker.logits(joined(parts)), expected, atol=BATCH_TOLERANCE)
 
 
 def test_a_reranker_that_takes_texts_cannot_run_in_a_scorer() -> None:
