@@ -41,6 +41,7 @@ COMMANDS = {
     "withdraw": "withdraw.withdraw",
     "forget": "forget.forget",
     "worker": "worker.worker",
+    "scorer": "scorer.scorer",
     "serve": "serve.serve",
     "review": "review.app",
     "update": "update.update",

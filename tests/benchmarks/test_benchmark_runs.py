@@ -119,6 +119,35 @@ def test_reranker(tmp_path: Path) -> None:
         assert other in printed
 
 
+def test_scorer(tmp_path: Path) -> None:
+    figures = tmp_path / "scorer.json"
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "benchmarks.scorer", "--clients", "1", "2", "--seconds", "1",
+            "--cpu-ms", "2", "--json", str(figures),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"RAYON_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(figures.read_text())
+    assert [(line["requests_a_slice"], line["clients"]) for line in found["lines"]] == [
+        (1, 1), (1, 2), (2, 1), (2, 2),
+    ]  # fmt: skip
+    for line in found["lines"]:
+        # No client can do more than its slices take to prepare.
+        assert 0 < line["strings_per_second"] < line["clients"] * 600
+        assert 0 < line["gpu_busy"] < 1
+        assert line["scorer_us"] > 0
+    for estimate in found["estimates"]:
+        assert estimate["strings_per_second"] == min(estimate["by_cores"], estimate["by_gpu"])
+        assert estimate["by_cores"] < 16_000 / 2
+
+
 def test_throughput(tmp_path: Path) -> None:
     found, printed = run("throughput", tmp_path, "--count", "24", "--chunk-size", "8")
     assert found["strings"] == 24
