@@ -238,7 +238,8 @@ def connect(
         if described.name != absolute(name):
             raise ModelError(
                 f"the scorer at {socket} has the reranker {described.name}, not {name}",
-                remedy=f"start it with RESOLVER_RERANKER={name}",
+                remedy=f"start it with RESOLVER_RERANKER={name}, or unset RESOLVER_SCORER to load "
+                "that one here",
             )
         url = f"{URL}/rerankers/{described.fingerprint}/tokenizer"
         tokenizer = connection.exchange("GET", url, None, threading.Event(), _tokenizer)
