@@ -227,7 +227,8 @@ def connect(
         called="the scorer",
         setting="RESOLVER_SCORER",
         timeout=timeout,
-        in_flight=1,
+        # A matcher has one; what else uses the reranker beside it need not wait.
+        in_flight=4,
         backoff=backoff,
         largest=MAX_TOKENIZER,
     )
