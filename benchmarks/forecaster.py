@@ -22,7 +22,7 @@ from resolver.matching.matcher import Matcher
 from resolver.service.installation import Installation
 from resolver.settings import load_settings
 
-NEEDS = (0.003, 0.005, 0.01, 0.02, 0.05)
+NEEDS = (0.002, 0.005, 0.01, 0.02)
 
 ALL = "all of them"
 """What the row is called in which the reranker reads the whole shortlist."""
