@@ -35,7 +35,8 @@ import psycopg
 from sqlalchemy import Engine, event, text
 
 from benchmarks import report
-from benchmarks.release import answered, made_up, variants
+from benchmarks.made_up_release import made_up
+from benchmarks.release import answered, variants
 from benchmarks.throughput import embedded
 from resolver import sample
 from resolver.answering.refresh import due_messages
