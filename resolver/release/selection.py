@@ -1,9 +1,8 @@
 """Mark the stored answers that a release may change: they are due, the others are carried over.
 
-There are three kinds. Answers with an organisation that the release changed: the database knows
-them. Affiliations that may name a new or renamed organisation: they are found by searching the
-affiliations for the changed names (`resolver.release.reach`). And affiliations without a link
-because no organisation fitted, or several did.
+There are two kinds. Answers with an organisation that the release changed: the database knows them.
+And answers that probably change since a changed name is near the text: they are found by searching
+the affiliations for the changed names (`resolver.release.reach`).
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ from resolver.errors import ResolverError
 from resolver.hardware import hardware
 from resolver.index.build import INDEXED
 from resolver.matching.judge_file import load_sieve
-from resolver.matching.outcome import Reason
 from resolver.release import reach
 from resolver.service import parts
 from resolver.service.installation import Installation
@@ -42,9 +40,6 @@ if TYPE_CHECKING:
     from resolver.settings import Settings
 
 log = logging.getLogger(__name__)
-
-WANTING = (Reason.NOT_IN_REGISTRY, Reason.AMBIGUOUS)
-"""Reasons for no link that a new or changed organisation may remove."""
 
 PAGE = 2_000
 """Affiliations of a page: so many are searched twice where a selection is interrupted."""
@@ -112,14 +107,13 @@ def _mark_pages(
     encoder: Encoder | None,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Of affiliations with ids above `after`: those that may name one of these organisations, and
-    those without a link for one of the reasons in `WANTING`."""
+    """Of affiliations with ids above `after` those whose answer one of these names may change."""
     engine = installation.engine
     last = due_answers.last_affiliation(engine)
     count = hardware(installation.settings.threads).threads if last - after >= MANY else 1
     with _search(installation, version, names, encoder, processes=count) as search:
         for page, ids in search(_pages(engine, version.id, after)):
-            due_answers.mark_page(engine, version.id, page, ids, wanting=WANTING)
+            due_answers.mark_page(engine, version.id, page, ids)
             if progress:
                 progress(page.to, max(page.to, last))
 
@@ -140,8 +134,8 @@ def _search(
     processes: int,
 ) -> Iterator[Callable[[Iterable[Page]], Iterator[tuple[Page, list[int]]]]]:
     """A function that takes pages and gives, in their order, each page with the ids of its
-    affiliations that may name one of the organisations. The index is opened at the first page that
-    has any affiliation to search."""
+    affiliations whose answer one of the names may change. The index is opened at the first page
+    that has any affiliation to search."""
     if processes == 1:
         with ExitStack() as stack:
             opened = cache(

@@ -13,7 +13,7 @@ import pytest
 from support.paths import ROOT
 
 from benchmarks import strings
-from benchmarks.release import made_up
+from benchmarks.made_up_release import made_up
 from resolver import sample
 from resolver.encoder.loading import load as load_encoder
 from resolver.settings import BUILTIN
