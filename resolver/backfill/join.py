@@ -75,7 +75,7 @@ def join(
     _empty(out)
     files = rows = linked = failed = 0
     with tables.opened(scratch=scratch, memory=memory) as opened:
-        _outcomes(opened, run)
+        _outcomes(opened, run, plan)
         with progress("mentions joined") as report:
             for dataset in plans.mentions(plan):
                 for table in _files(_joined(opened, dataset, plan)):
@@ -108,9 +108,9 @@ def _empty(out: Folder) -> None:
         out.remove(name)
 
 
-def _outcomes(opened: Tables, run: Folder) -> None:
+def _outcomes(opened: Tables, run: Folder, plan: Plan) -> None:
     """Tables `outcome` and `spelling`."""
-    names = outcome_files(run)
+    names = outcome_files(run, plan)
     if names:
         columns = ", ".join(f"{value} AS {name}" for name, value in ADDED.items())
         opened.run(

@@ -84,7 +84,7 @@ def load(
     policy = Policy.from_object(dict(pinned.policy))
     total = reached.plan.texts + (reached.plan.mentions if records else 0)
     stored = unchanged = links = failed = done = taken = refused = 0
-    for name in outcome_files(run):
+    for name in outcome_files(run, reached.plan):
         for batch in _batches(run, name):
             answered = [(text, outcome) for text, outcome in batch if outcome is not None]
             saved = _save(engine, version_id, answered, policy)

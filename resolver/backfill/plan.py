@@ -16,6 +16,7 @@ A mention is a row of the input. Texts are normalised and identified as everywhe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,6 +56,9 @@ SHARED_BY = 64
 """Parts that a small run is divided into."""
 
 MOST_PARTS = 100_000
+
+READERS = 32
+"""Files of a store that are read at a time."""
 
 ROWS = 1_000_000
 """Rows of a file of spellings or of outcomes that were taken over."""
@@ -119,8 +123,8 @@ def make(
             another model, release or policy.
     """
     this = pin.read(pin_folder)
-    _begin(run)
     sources = [(folder, file) for folder, files in map(matching, inputs) for file in files]
+    _begin(run)
     with tables.opened(scratch=scratch, memory=memory) as opened:
         mentions = 0
         opened.run("CREATE TABLE raw (raw VARCHAR)")
@@ -328,9 +332,18 @@ def _take_over(
             f"from {this.describe()} in more than overrides",
             remedy="every text is due then: leave out --previous",
         )
-    names = outcome_files(previous)
+    names = outcome_files(previous, before)
     if not names:
         return 0
+    with ThreadPoolExecutor(READERS) as readers:
+        looked = readers.map(lambda name: outcome_file.written(previous, name), names)
+        for name, found in zip(names, looked, strict=True):
+            if found.pin != before.pin:
+                raise BackfillError(
+                    f"{previous.address}/{name} is of the pin {found.pin[:12]}, not of "
+                    f"{before.pin[:12]}, with which the run was planned",
+                    remedy="finish that run first: it answers the part again",
+                )
     changed = pa.table({"key": pa.array(pin.changed_overrides(pin_folder, there), pa.binary())})
     opened.run("CREATE TABLE changed AS SELECT * FROM changed_key", changed_key=changed)
     opened.run(
@@ -346,9 +359,12 @@ def _take_over(
     return taken
 
 
-def outcome_files(run: Folder) -> list[str]:
-    """The files of a run that have outcomes, those that were taken over too."""
-    return [file.name for below in (TAKEN, OUTCOMES) for file in run.files(below)]
+def outcome_files(run: Folder, plan: Plan) -> list[str]:
+    """The files that have a run's outcomes: those that were taken over, and of each part that has
+    one."""
+    there = {file.name for file in run.files(OUTCOMES)}
+    answered = (f"{OUTCOMES}/{part}.parquet" for part in plan.parts)
+    return [file.name for file in run.files(TAKEN)] + [name for name in answered if name in there]
 
 
 def _write_parts(opened: Tables, run: Folder, parts: int, progress: StepProgress) -> dict[str, int]:

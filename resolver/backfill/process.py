@@ -5,6 +5,7 @@ python -m resolver.backfill.process DESCRIPTOR
 
 from __future__ import annotations
 
+import faulthandler
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 def main(pipe: Connection) -> None:
     """Serve until the other end closes."""
+    # What a fault of a library did is then in the log.
+    faulthandler.enable()
     # Ctrl-C is for who gave the work; without it there is none.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -30,9 +30,6 @@ TRIES = 3
 LOOK = 30.0
 """Seconds without news after which it is said that no worker has room."""
 
-STARTS = 3
-"""Times that Ray is started on this machine before it is given up."""
-
 OBJECTS = 100 * 2**20
 """Bytes of Ray's memory for objects on this machine, near its least: only names and counts pass."""
 
@@ -266,18 +263,17 @@ def _connect(ray: Any, workers: Workers) -> None:
             "include_dashboard": False,
             "object_store_memory": OBJECTS,
         }
-    for left in reversed(range(STARTS)):
-        try:
-            ray.init(**options)
-            return
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise _away(workers.address, error) from error
-        except Exception as error:
-            # As bare as that: Ray waits 30 s for its own processes; a busy machine takes longer.
-            ray.shutdown()
-            if not left:
-                raise _away(workers.address, error) from error
-            log.warning("Ray did not start, and is started again: %s", error)
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise _away(workers.address, error) from error
+    # Ray raises bare ones.
+    except Exception as error:
+        raise BackfillError(
+            f"Ray did not start: {_line(error)}",
+            remedy="run again: it waits 30 s for processes of its own, which a busy machine may "
+            "not start in that time",
+        ) from error
 
 
 def _require_answer(address: str) -> None:
@@ -301,8 +297,11 @@ def _require_answer(address: str) -> None:
 
 def _away(address: str | None, error: Exception) -> BackfillError:
     where = f"the Ray cluster at {address}" if address else "Ray"
-    reason = getattr(error, "strerror", None) or (str(error).strip() or repr(error)).splitlines()[0]
     return BackfillError(
-        f"{where} does not answer: {reason}",
+        f"{where} does not answer: {getattr(error, 'strerror', None) or _line(error)}",
         remedy="check --address, or leave it out to use this machine alone",
     )
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0]

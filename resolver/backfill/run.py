@@ -51,8 +51,8 @@ def answer_missing(
         done += part.texts
         progress(done, planned.due)
         log.info(
-            "part %s: %d texts, %d failed; %d of %d texts are done",
-            part.name, part.texts, part.failed, done, planned.due,
+            "part %s: %d texts, %d failed, %d processes died; %d of %d texts are done",
+            part.name, part.texts, part.failed, part.deaths, done, planned.due,
         )  # fmt: skip
 
     work = Work(run.address, pin_folder.address, scratch)

@@ -11,11 +11,8 @@ from functools import cached_property
 from resolver.backfill import part
 from resolver.backfill.folder import Folder
 from resolver.backfill.outcome_file import Written
-from resolver.backfill.plan import OUTCOMES, Plan, read
+from resolver.backfill.plan import OUTCOMES, READERS, Plan, read
 from resolver.errors import BackfillError
-
-READERS = 32
-"""Files of a store that are read at a time."""
 
 RECENT = 64
 """Parts, the last that were done, whose pace is that of a run."""

@@ -81,6 +81,7 @@ def test_each_row_has_the_organisations_of_its_text(run: Folder, folder: Folder)
 def test_to_join_again_replaces_what_was_joined(run: Folder, folder: Folder) -> None:
     out = folder / "out"
     out.write("joined-00099.parquet", b"of a call that was killed")
+    run.write(outcome_name("7"), b"of no part")
     join(run, out)
     join(run, out)
     assert len(joined(out)) == 8

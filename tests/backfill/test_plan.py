@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,12 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from support.backfilling import AFFILIATIONS, write_mentions
 
-from resolver.backfill import outcome_file
+from resolver.backfill import outcome_file, pinning
 from resolver.backfill import plan as plans
 from resolver.backfill.folder import Folder
 from resolver.backfill.part import outcome_name
 from resolver.errors import BackfillError
 from resolver.matching.outcome import Outcome, Reason
+from resolver.service.installation import Installation
 from resolver.text.affiliation import MAX_CHARACTERS, text_hash
 
 Plan = Callable[..., plans.Plan]
@@ -132,7 +134,7 @@ def test_earlier_answers_are_taken_over(plan: Plan, folder: Folder, tmp_path: Pa
     made = plan(["b", "c", "d", "e", " b"], previous=earlier)
     assert (made.texts, made.taken, made.due) == (4, 2, 2)
     assert sorted(text for _, text in due(folder)) == ["d", "e"]
-    names = plans.outcome_files(folder)
+    names = plans.outcome_files(folder, made)
     assert [outcome_file.written(folder, name) for name in names] == [
         outcome_file.Written(made.pin, 2, 0)
     ]
@@ -146,3 +148,26 @@ def test_a_mention_that_has_changed_since_is_named(plan: Plan, tmp_path: Path) -
     write_mentions(tmp_path / "in", ["a", "other"], files=2)
     with pytest.raises(BackfillError, match=r"parquet has changed since"):
         list(plans.mentions(made))
+
+
+def test_outcomes_of_another_pin_are_not_taken_over(
+    plan: Plan, folder: Folder, tmp_path: Path
+) -> None:
+    earlier = Folder(str(tmp_path / "earlier"))
+    made = plan(["a"], run=earlier, name="before")
+    answer(earlier, replace(made, pin="another"))
+    with pytest.raises(BackfillError, match="is of the pin another, not of"):
+        plan(["a"], previous=earlier)
+
+
+def test_a_run_of_another_policy_is_not_taken_over(
+    plan: Plan, folder: Folder, tmp_path: Path, installation: Installation
+) -> None:
+    settings = installation.settings.model_copy(update={"max_links": 1})
+    pin = Folder(str(tmp_path / "pin"))
+    with Installation(settings, engine=installation.engine) as other:
+        pinning.make(other, pin)
+    earlier = Folder(str(tmp_path / "earlier"))
+    plans.make([str(write_mentions(tmp_path / "before", ["a"]))], earlier, pin)
+    with pytest.raises(BackfillError, match=r"differs from .* in more than overrides"):
+        plan(["a"], previous=earlier)

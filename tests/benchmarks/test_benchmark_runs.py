@@ -273,3 +273,14 @@ def test_index_build(tmp_path: Path) -> None:
     assert derived["cpu_seconds"] > 0
     assert derived["what"].startswith("312 organisations")
     assert f"| {before.name}: index built | " in done.stdout
+
+
+def test_backfill(tmp_path: Path) -> None:
+    found, printed = run("backfill", tmp_path, "--strings", "40", "--workers", "1", "--load")
+    assert (found["run"]["texts"], found["run"]["done"], found["run"]["left"]) == (40, 40, 0)
+    assert found["mentions"] == 100
+    steps = {step["command"]: step for step in found["steps"]}
+    assert [*steps] == [f"backfill {name}" for name in ("pin", "plan", "run", "join", "load")]
+    assert steps["backfill run"]["cpu"] > 1
+    assert steps["backfill run"]["memory"] > 300
+    assert "| `backfill run` |" in printed
