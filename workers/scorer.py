@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -21,9 +22,6 @@ from resolver.settings import Settings
 from resolver.workers.process import START_LIMIT
 
 log = logging.getLogger(__name__)
-
-SOCKET = "scorer-{pid}.sock"
-"""Under `settings.home`: several workers of a machine have a scorer each."""
 
 RESTART_SECONDS = 2.0
 """Least time between two starts: one that cannot start would fill the log."""
@@ -43,14 +41,17 @@ def scorer(settings: Settings) -> Iterator[Settings]:
         ModelError: it does not start; its log says why.
         DatabaseProblem: Postgres does not answer, or is not migrated.
     """
-    path = settings.home.absolute() / SOCKET.format(pid=os.getpid())
-    running = _Scorer(_reranker(settings), path)
-    try:
-        running.wait_until_it_listens()
-        running.watch()
-        yield settings.model_copy(update={"scorer": path})
-    finally:
-        running.close()
+    reranker = _reranker(settings)
+    # Of this user alone, and short, as the path of a socket must be.
+    with tempfile.TemporaryDirectory(prefix="resolver-") as folder:
+        path = Path(folder) / "scorer.sock"
+        running = _Scorer(reranker, path)
+        try:
+            running.wait_until_it_listens()
+            running.watch()
+            yield settings.model_copy(update={"scorer": path})
+        finally:
+            running.close()
 
 
 def _reranker(settings: Settings) -> str:

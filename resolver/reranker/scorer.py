@@ -227,7 +227,8 @@ def connect(
         called="the scorer",
         setting="RESOLVER_SCORER",
         timeout=timeout,
-        in_flight=1,
+        # A matcher has one; what else uses the reranker beside it need not wait.
+        in_flight=4,
         backoff=backoff,
         largest=MAX_TOKENIZER,
     )
@@ -238,7 +239,8 @@ def connect(
         if described.name != absolute(name):
             raise ModelError(
                 f"the scorer at {socket} has the reranker {described.name}, not {name}",
-                remedy=f"start it with RESOLVER_RERANKER={name}",
+                remedy=f"start it with RESOLVER_RERANKER={name}, or unset RESOLVER_SCORER to load "
+                "that one here",
             )
         url = f"{URL}/rerankers/{described.fingerprint}/tokenizer"
         tokenizer = connection.exchange("GET", url, None, threading.Event(), _tokenizer)

@@ -40,8 +40,7 @@ def token_reranker(reranker: Reranker) -> TokenReranker:
     if getattr(reranker, "tokens", None) is None:
         raise ModelError(
             f"reranker {reranker.name} takes texts, not tokens: it cannot run in a scorer",
-            remedy="unset RESOLVER_SCORER, so that each worker process loads it; docs/models.md "
-            "lists the architectures that are computed from tokens",
+            remedy="let each worker process load it: without RESOLVER_SCORER and --scorer",
         )
     return reranker  # type: ignore[return-value]
 

@@ -218,8 +218,8 @@ class Report:
         return time.monotonic() - self._at >= REPORT_SECONDS
 
     def line(self) -> str | None:
-        """None where nothing was done. `full` compares batches with the largest that is computed
-        at a time."""
+        """None where nothing was done. More tokens than are computed at a time are one large
+        request, which is cut."""
         now, values = time.monotonic(), {name: self._metrics.value(name) for name in self.NAMES}
         done = {name: values[name] - self._before[name] for name in self.NAMES}
         seconds = now - self._at
@@ -230,8 +230,8 @@ class Report:
         return (
             f"{done['pairs_total'] / seconds:,.0f} pairs/s, "
             f"{done['tokens_total'] / seconds:,.0f} tokens/s, "
-            f"{done['requests_total'] / batches:.1f} requests a batch, "
-            f"batches {done['tokens_total'] / batches / self._largest:.0%} full, "
+            f"{done['requests_total'] / batches:.1f} requests and "
+            f"{done['tokens_total'] / batches:,.0f} tokens a batch ({self._largest:,} at a time), "
             f"waited {1000 * done['wait_seconds_sum'] / max(1.0, done['wait_seconds_count']):.1f} "
             f"ms, busy {done['busy_seconds_total'] / seconds:.0%}"
         )

@@ -66,7 +66,7 @@ def test_the_log_says_what_was_done_since_the_line_before(monkeypatch: pytest.Mo
     assert report.due
     metrics.batch(requests=1, pairs=0, tokens=0)
     assert report.line() == (
-        "20 pairs/s, 1,000 tokens/s, 1.0 requests a batch, batches 2000% full, waited 3.0 ms, "
-        "busy 75%"
+        "20 pairs/s, 1,000 tokens/s, 1.0 requests and 20,000 tokens a batch (1,000 at a time), "
+        "waited 3.0 ms, busy 75%"
     )
     assert report.line() is None

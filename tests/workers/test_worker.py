@@ -463,6 +463,7 @@ def test_worker_on_embedded_services(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+@pytest.mark.slowest
 def test_processes_share_a_scorer_which_is_replaced_when_it_dies(deployment: Deployment) -> None:
     program = ("-m", "resolver.cli", "worker", "--scorer")
     with deployment.worker("--concurrency", "2", program=program) as worker:
