@@ -130,6 +130,8 @@ class Shortlist:
     def _named_beside(self) -> list[frozenset[int]]:
         """For each candidate the positions of the whole names of others that are no rivals."""
         whole = np.array([alignment.exact for alignment in self.alignments], np.bool_)
+        if not whole.any():
+            return [frozenset()] * len(whole)
         return [
             frozenset().union(*(self.matched[j] for j in np.flatnonzero(beside).tolist()))
             for beside in whole & self.others & ~self.rivals
@@ -188,8 +190,9 @@ class Scores:
 def best(scores: Numbers, among: Relation) -> Numbers:
     """For each row the best of the scores of those that it has the relation `among` to; 0 without
     any."""
-    highest = np.where(among, scores, -np.inf).max(axis=1, initial=-np.inf)
-    return np.where(among.any(axis=1), highest, 0.0)
+    highest: Numbers = np.where(among, scores, -np.inf).max(axis=1, initial=-np.inf)
+    highest[np.isneginf(highest)] = 0.0
+    return highest
 
 
 # What a reading tells

@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain, pairwise
 from operator import itemgetter
 
@@ -104,13 +104,19 @@ def acronyms(text: Text) -> tuple[Acronym, ...]:
     Where the whole text has only capitals or only small letters, each word of at most `UNCASED`
     letters counts that is not generic.
     """
-    return tuple(_Finder(text).acronyms())
+    return tuple(_finder(text).acronyms())
 
 
 def not_acronyms(text: Text) -> frozenset[int]:
     """Positions of words that are no acronym, although an organisation may have such a one: states,
     degrees, persons, and, where the text has capitals, what is in small letters."""
-    return frozenset(_Finder(text).others())
+    return frozenset(_finder(text).others())
+
+
+@lru_cache(maxsize=8)
+def _finder(text: Text) -> _Finder:
+    """Both are asked of a text, one after the other."""
+    return _Finder(text)
 
 
 @dataclass(frozen=True, slots=True)
