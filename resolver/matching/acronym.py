@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import IntEnum
-from functools import cached_property
 
 from resolver.registry.document import Document
 from resolver.text import vocabulary
 from resolver.text.acronyms import Acronym, not_acronyms
 from resolver.text.affiliation import Affiliation
+from resolver.text.cached_property import cached_property
 from resolver.text.text import Text, registry_text
 from resolver.text.word_kind import WordKind, word_kind
 

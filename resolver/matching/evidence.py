@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain
 from typing import Generic, TypeVar
 
@@ -32,6 +31,7 @@ from resolver.matching.remainder import Remainder
 from resolver.registry.document import Document
 from resolver.registry.organisation import OrganisationStatus
 from resolver.text.alignment import Alignment, own_words_missing
+from resolver.text.cached_property import cached_property
 from resolver.text.text import registry_text
 from resolver.text.words import CJK
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from math import log1p
 from typing import NamedTuple, Self
 
 from resolver.matching.outcome import CountryAgreement
 from resolver.registry.document import Document
+from resolver.text.cached_property import cached_property
 from resolver.text.country import family
 from resolver.text.gazetteer import (
     Mention,

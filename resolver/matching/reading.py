@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import chain
 
 import numpy as np
@@ -25,6 +25,7 @@ from resolver.registry.identifier import domains_in, numbers_in, written_identif
 from resolver.registry.organisation import OrganisationStatus
 from resolver.text.affiliation import Affiliation
 from resolver.text.alignment import Alignment, align
+from resolver.text.cached_property import cached_property
 from resolver.text.text import Text, registry_text
 from resolver.text.words import fold, matched_words
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
+from resolver.text.cached_property import cached_property
 from resolver.text.word_kind import WordKind, kinds_of_units, sorts_of_word
 from resolver.text.words import (
     ByBeginning,
