@@ -206,6 +206,12 @@ class Checkout:
             self.pairs += answer["pairs"]
         return [[(ror_id, p) for ror_id, p in links] for links in answer["links"]]
 
+    def memory(self) -> dict[str, float]:
+        """Megabytes that the process holds (`benchmarks.process_memory`)."""
+        from benchmarks import process_memory
+
+        return process_memory.held(self._process.pid)
+
     def _line(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -274,6 +280,7 @@ def compared(
             for name, checkout in checkouts.items()
         },
         "pairs": {name: checkout.pairs / counted for name, checkout in checkouts.items()},
+        "memory": {name: checkout.memory() for name, checkout in checkouts.items()},
         "links_differ": differ,
         "largest_difference": farthest,
     }
@@ -295,6 +302,10 @@ def tables(measured: Mapping[str, Any]) -> str:
             ["all", *(f"{sums[column]:.2f}" for column in columns)],
             ["strings/s of a core", *(f"{1e3 / sums[column]:.0f}" for column in columns)],
             ["pairs a string", *(f"{found['pairs'][column]:.2f}" for column in columns)],
+            *(
+                [f"MB, {kind}", *(f"{found['memory'][column][kind]:.0f}" for column in columns)]
+                for kind in found["memory"]["here"]
+            ),
         ]
         parts.append(report.table([f"{name}, ms a string", *columns], rows))
         if len(columns) > 1:
