@@ -98,11 +98,6 @@ class DenseFiles:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise self._damaged(str(error)) from error
 
-    def ids(self, names: npt.NDArray[np.intp]) -> list[int]:
-        """The ids of names, by their numbers."""
-        ids = self.points[names].tobytes()
-        return [int.from_bytes(ids[i : i + 16]) for i in range(0, len(ids), 16)]
-
     def require(self, *, points: int, dimension: int) -> None:
         """Refuse vectors of other names than those of the version.
 

@@ -47,7 +47,6 @@ from resolver import disk
 from resolver.encoder.lexical import SparseVector
 from resolver.errors import DiskFull, IndexBusy, IndexMissing, IndexProblem
 from resolver.index import (
-    DenseVector,
     IndexStore,
     IndexWriter,
     Manifest,
@@ -74,6 +73,7 @@ from resolver.index.payload import (
     DENSE,
     SPARSE,
     Answer,
+    Found,
     check_points,
     payload,
     point_id,
@@ -462,21 +462,19 @@ class EmbeddedIndex(OpenIndex):
             self._files.require(points=points, dimension=manifest.dimension)
             self._dense = DenseSearch(self._files)
             names = NamesFile(path / names_file.FOLDER, points=points)
+            names.require_order(self._files.points)
         except BaseException:
             os.close(self._lock)
             raise
         super().__init__(manifest, names)
 
-    def _answers(self, queries: Sequence[Query], limit: int) -> list[Answer]:
+    def _found(self, queries: Sequence[Query], limit: int) -> list[Found]:
         by_words = [query for query in queries if isinstance(query, SparseVector)]
         by_meaning = [query for query in queries if not isinstance(query, SparseVector)]
-        sparse = iter(self._nearest_by_words(by_words, limit))
-        dense = iter(self._nearest_by_meaning(by_meaning, limit))
+        sparse = iter(self._names.found(self._nearest_by_words(by_words, limit)))
+        # Names and dense vectors are numbered alike.
+        dense = iter(self._dense.nearest(by_meaning, limit=limit))
         return [next(sparse if isinstance(query, SparseVector) else dense) for query in queries]
-
-    def _nearest_by_meaning(self, queries: Sequence[DenseVector], limit: int) -> list[Answer]:
-        nearest = self._dense.nearest(queries, limit=limit)
-        return [(self._files.ids(names), scores.tolist()) for names, scores in nearest]
 
     def _nearest_by_words(self, queries: Sequence[SparseVector], limit: int) -> list[Answer]:
         edge = _engine()

@@ -75,6 +75,15 @@ class NamesFile(Names):
             raise _damaged(folder, f"{_DOCUMENTS} has {len(self._bytes)} bytes, not {ends[-1]}")
         self._ends = np.concatenate([np.zeros(1, np.int64), ends])
 
+    def require_order(self, points: npt.NDArray[np.uint8]) -> None:
+        """Refuse dense vectors of other points, (names, 16), or in another order.
+
+        Raises:
+            IndexProblem: they differ.
+        """
+        if not np.array_equal(self._points, points.view(">u8").T):
+            raise _damaged(self._folder, "they are not those of the dense vectors")
+
     def __len__(self) -> int:
         return len(self.bearers)
 

@@ -8,7 +8,7 @@ import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -107,6 +107,9 @@ def _foreign(key: str) -> IndexProblem:
 Answer = tuple[Sequence[int], Sequence[float]]
 """Point ids (UUIDs as integers) and scores, in one order."""
 
+Found = tuple[npt.NDArray[np.integer[Any]], npt.NDArray[np.float32]]
+"""The numbers of names and their scores, in one order; each of shape (names,)."""
+
 
 class Fetch(Protocol):
     """Reads points by id; those that are not in the index are left out."""
@@ -144,20 +147,28 @@ class Names(ABC):
     def organisations(self, ror_ids: Collection[str]) -> dict[str, Document]:
         """Each organisation by the document of its display name; unknown ones are left out."""
 
-    def results(self, answers: Sequence[Answer]) -> list[Results]:
-        """The results of a search, from the engine's answers.
-
-        Best first; equal scores are ordered by organisation and name, whatever the engine did.
+    def found(self, answers: Sequence[Answer]) -> list[Found]:
+        """What the engine found, with numbers of names in place of points.
 
         Raises:
             IndexProblem: a point is not in the index any more.
         """
-        lengths = [len(points) for points, _ in answers]
         names = self.numbers(list(chain.from_iterable(points for points, _ in answers)))
-        scores = np.fromiter(
-            chain.from_iterable(scores for _, scores in answers), np.float32, len(names)
-        )
-        answer = np.repeat(np.arange(len(answers)), lengths)
+        ends = accumulate(len(points) for points, _ in answers)
+        return [
+            (names[end - len(points) : end], np.array(scores, np.float32))
+            for end, (points, scores) in zip(ends, answers, strict=True)
+        ]
+
+    def results(self, found: Sequence[Found]) -> list[Results]:
+        """The results of searches, from what was found.
+
+        Best first; equal scores are ordered by organisation and name, whatever the engine did.
+        """
+        lengths = [len(names) for names, _ in found]
+        names = np.concatenate([names for names, _ in found]).astype(np.int32)
+        scores = np.concatenate([scores for _, scores in found])
+        answer = np.repeat(np.arange(len(found)), lengths)
         organisations = self.bearers[names]
         best = np.lexsort((organisations, -scores, answer))
         names, organisations, scores = names[best], organisations[best], scores[best]

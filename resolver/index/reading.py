@@ -8,13 +8,13 @@ from collections.abc import Collection, Sequence
 from resolver.encoder.lexical import SparseVector
 from resolver.errors import IndexProblem
 from resolver.index import Manifest, Query
-from resolver.index.payload import Answer, Names, check_queries
+from resolver.index.payload import Found, Names, check_queries
 from resolver.index.results import NOTHING, Results
 from resolver.registry.document import Document
 
 
 class OpenIndex(ABC):
-    """An `Index` but for what the engine does (`_answers`, `_count`), given the `names` of the
+    """An `Index` but for what the engine does (`_found`, `_count`), given the `names` of the
     version."""
 
     def __init__(self, manifest: Manifest, names: Names) -> None:
@@ -26,7 +26,7 @@ class OpenIndex(ABC):
         self._check_usable()
         check_queries(queries, dimension=self.manifest.dimension, limit=limit)
         asked = [query for query in queries if not _is_empty(query)]
-        results = iter(self._names.results(self._answers(asked, limit)) if asked else ())
+        results = iter(self._names.results(self._found(asked, limit)) if asked else ())
         return [NOTHING if _is_empty(query) else next(results) for query in queries]
 
     def documents(self, names: Collection[int]) -> dict[int, Document]:
@@ -45,8 +45,8 @@ class OpenIndex(ABC):
     def close(self) -> None: ...
 
     @abstractmethod
-    def _answers(self, queries: Sequence[Query], limit: int) -> list[Answer]:
-        """One answer a query, in order."""
+    def _found(self, queries: Sequence[Query], limit: int) -> list[Found]:
+        """What each query finds, in order."""
 
     @abstractmethod
     def _count(self) -> int: ...

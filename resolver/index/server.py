@@ -43,6 +43,7 @@ from resolver.index.payload import (
     DENSE,
     SPARSE,
     Answer,
+    Found,
     Points,
     check_points,
     payload,
@@ -593,7 +594,7 @@ class ServerIndex(OpenIndex):
         self._path = f"/collections/{collection}"
         super().__init__(manifest, Points(self._fetch))
 
-    def _answers(self, queries: Sequence[Query], limit: int) -> list[Answer]:
+    def _found(self, queries: Sequence[Query], limit: int) -> list[Found]:
         searches = [{**_search(query), "limit": limit, "with_payload": False} for query in queries]
         results = self._server.ask(f"{self._path}/points/query/batch", {"searches": searches})
         try:
@@ -608,7 +609,7 @@ class ServerIndex(OpenIndex):
             raise self._server.not_qdrant() from error
         if len(answers) != len(queries):
             raise self._server.not_qdrant()
-        return answers
+        return self._names.found(answers)
 
     def _fetch(
         self, ids: Sequence[UUID], keys: list[str] | None

@@ -50,7 +50,10 @@ def exactly(ids: Sequence[UUID], of: Vectors, query: Vectors, limit: int) -> Fou
 
 def nearest(search: DenseSearch, queries: Sequence[Vectors], limit: int) -> list[Found]:
     found = search.nearest(queries, limit=limit)
-    return [(search._files.ids(names), scores.tolist()) for names, scores in found]
+    return [
+        ([int.from_bytes(search._files.points[name].tobytes()) for name in names], scores.tolist())
+        for names, scores in found
+    ]
 
 
 @pytest.mark.parametrize("count", [1, 40, 4_096, 4_097, 10_000])
