@@ -108,6 +108,8 @@ programs write meanwhile."""
 _REWRITTEN = 0.2
 """Share of removed names from which the optimiser rewrites a segment (Qdrant's
 `deleted_threshold`)."""
+_COLD = ("payload_storage", f"vector_storage-{DENSE}", f"vector_storage-{SPARSE}")
+"""Folders of the engine that only writers read: of a whole release they have 400 MB."""
 _STATISTICS = "statistics.npz"
 _CLONE = 0x40049409
 """FICLONE of Linux, ioctl_ficlone(2): the copy shares blocks with the original until either is
@@ -530,10 +532,11 @@ def _engine() -> Any:
 
 def _load(shard: Path, config: qdrant_edge.EdgeConfig | None = None) -> qdrant_edge.EdgeShard:
     # When a shard is closed, the engine drops its files from the page cache, and when it is loaded,
-    # it reads them page by page: half a minute on a slow disk. Reading them in order first takes a
-    # second.
+    # it reads those that are not cold page by page: half a minute on a slow disk. Reading them in
+    # order first takes a second.
     block = bytearray(1 << 20)
-    for folder, _, names in os.walk(shard):
+    for folder, folders, names in os.walk(shard):
+        folders[:] = [name for name in folders if name not in _COLD]
         for name in names:
             # Other processes that are loading it make and remove temporary files.
             with (
@@ -588,11 +591,12 @@ def _copy_data(read: int, written: int) -> None:
 def _config(dimension: int) -> qdrant_edge.EdgeConfig:
     edge = _engine()
     config: qdrant_edge.EdgeConfig = edge.EdgeConfig(
-        # Cached: mapped into memory, shared by processes. Pinned: a copy in each process.
+        # Cached: mapped into memory and read, shared by processes. Cold: read when it is asked for.
+        # Pinned: a copy in each process.
         vectors={
             # The engine keeps them, and is not asked to search them: so there is no quantised copy.
             DENSE: edge.EdgeVectorParams(
-                size=dimension, distance=edge.Distance.Dot, memory=edge.Memory.Cached
+                size=dimension, distance=edge.Distance.Dot, memory=edge.Memory.Cold
             )
         },
         sparse_vectors={SPARSE: edge.EdgeSparseVectorParams(memory=edge.Memory.Cached)},
@@ -604,7 +608,7 @@ def _config(dimension: int) -> qdrant_edge.EdgeConfig:
             max_segment_size=1 << 30,
             indexing_threshold=_SEGMENT * dimension * 4 // 1024,
         ),
-        payload_memory=edge.Memory.Cached,
+        payload_memory=edge.Memory.Cold,
         # A version is rebuilt rather than repaired, and with a log only one process could open it.
         wal_enabled=False,
     )

@@ -481,30 +481,6 @@ def test_the_folder_may_move(
     assert moved.open().count() == len(points)
 
 
-@pytest.mark.slow
-def test_a_quantised_search_finds_nearly_what_an_exact_one_finds(
-    store: EmbeddedStore, publish: Publish
-) -> None:
-    """Enough points for the engine to quantise them, which it does not for a handful."""
-    import numpy as np
-
-    names = [f"{a} {b} {c}" for a in NAMES for b in NAMES for c in (*NAMES, *map(str, range(46)))]
-    points = points_of(documents_of(names))
-    publish(store, "v1", points)
-    matrix = np.stack([point.dense for point in points])
-    rng = np.random.default_rng(0)
-    queries = matrix[rng.integers(len(matrix), size=50)] + rng.normal(0, 0.05, (50, 64))
-    queries = (queries / np.linalg.norm(queries, axis=1, keepdims=True)).astype(np.float32)
-    index = store.open()
-    found = search(index, list(queries), limit=50)
-    index.close()
-    kept = 0
-    for query, hits in zip(queries, found, strict=True):
-        fiftieth = np.partition(matrix @ query, -50)[-50]
-        kept += sum(hit.score >= fiftieth - 1e-5 for hit in hits)
-    assert kept / (50 * 50) >= 0.99
-
-
 def test_json_of_the_manifest_is_readable(
     store: EmbeddedStore, directory: Path, publish: Publish
 ) -> None:
