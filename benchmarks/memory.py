@@ -40,9 +40,6 @@ SOURCE = "benchmark"
 STEPS = 10
 """Rows of the table, beside that of the start."""
 
-COLUMNS = ("resident", "proportional", "own", "parent")
-"""Megabytes, beside the strings that are answered by then."""
-
 FILLED = 2
 """The row from which growth is counted: a fifth of the way."""
 
@@ -119,11 +116,11 @@ def tables(figures: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             report.table(
-                ["strings", "resident MB", "proportional MB", "own MB", "parent MB"],
+                ["strings", "resident MB", "own MB", "parent MB"],
                 [
                     [
                         f"{step['strings']:,.0f}",
-                        *(f"{step[name]:.1f}" for name in COLUMNS),
+                        *(f"{step[name]:.1f}" for name in ("resident", "own", "parent")),
                     ]
                     for step in steps
                 ],

@@ -356,4 +356,4 @@ def _checksum(file: Path) -> int:
 
 def _mapped(file: Path) -> npt.NDArray[Any]:
     """The array of a .npy file; a plain one, for a `memmap` is slower to slice."""
-    return np.asarray(np.load(file, mmap_mode="r"))
+    return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))

@@ -60,7 +60,7 @@ class NamesFile(Names):
     def __init__(self, folder: Path, *, points: int) -> None:
         try:
             self._points, self.bearers, ends = (
-                np.asarray(np.load(folder / name, mmap_mode="r"))
+                np.asarray(np.load(folder / name, mmap_mode="r", allow_pickle=False))
                 for name in (_POINTS, _ORGANISATIONS, _ENDS)
             )
             with (folder / _DOCUMENTS).open("rb") as file:
