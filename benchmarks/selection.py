@@ -256,7 +256,7 @@ def carried(outcome: Outcome, threshold: float) -> CarriedAffiliation:
 
 
 def _links_to(outcome: Outcome, changed: Any) -> bool:
-    """Whether an outcome is marked by what it links to (`due_answers.mark_linked`)."""
+    """Whether an outcome is marked by what it links to (`due_answers.mark_page`)."""
     return any(
         link.ror_id in changed
         or not changed.isdisjoint(link.stands_for)

@@ -41,7 +41,6 @@ __all__ = [
     "due_among",
     "due_count",
     "last_affiliation",
-    "mark_linked",
     "mark_page",
     "mark_texts",
     "page",
@@ -107,28 +106,6 @@ class Due:
 # What a selection marks
 
 
-def mark_linked(
-    engine: Engine,
-    version_id: int,
-    ror_ids: Collection[str],
-    cause: str = Cause.ORGANISATION_CHANGED,
-    *,
-    batch: int = 50,
-) -> int:
-    """Mark the carried answers that link to one of these organisations, that link to another one in
-    its place, or whose runner-up it was; returns how many are newly marked.
-
-    One transaction for every `batch` organisations.
-    """
-    ordered, marked = sorted(ror_ids), 0
-    for start in range(0, len(ordered), batch):
-        with transaction(engine) as connection, driver(connection).cursor() as cursor:
-            marked += _mark(
-                cursor, version_id, _LINKED, cause, ror_ids=ordered[start : start + batch]
-            )
-    return marked
-
-
 def page(engine: Engine, version_id: int, *, after: int, size: int) -> Page | None:
     """The next `size` affiliations after the id `after`; None where there are no more.
 
@@ -155,21 +132,33 @@ def page(engine: Engine, version_id: int, *, after: int, size: int) -> Page | No
     return Page(after, to, tuple(carried))
 
 
-def mark_page(engine: Engine, version_id: int, done: Page, may_change: Collection[int]) -> int:
-    """Mark the carried answers for the affiliations `may_change`, which are of the page; returns
-    how many are newly marked. With that the selection is done with the page.
+def mark_page(
+    engine: Engine,
+    version_id: int,
+    done: Page,
+    may_change: Collection[int],
+    *,
+    changed: Collection[str] = (),
+) -> int:
+    """Mark carried answers of a page: those that link to one of the organisations `changed`, that
+    link to another one in its place, or whose runner-up it was, and those for the affiliations
+    `may_change`. Returns how many are newly marked. With that the selection is done with the page.
 
     Raises:
         ResolverSuperseded: the version is not in use any more; nothing was marked.
     """
     marked = 0
+    marking: list[tuple[str, Cause, dict[str, Any]]] = []
+    if changed:
+        values = {"ror_ids": sorted(changed), "after": done.after, "to": done.to}
+        marking.append((_LINKED, Cause.ORGANISATION_CHANGED, values))
+    if may_change:
+        ids = {"ids": list(may_change)}
+        marking.append((_UNLINKED, Cause.NO_ANSWER_BEFORE, ids))
+        marking.append((_LINKED_TO_ANY, Cause.ORGANISATION_ADDED, ids))
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
-        if may_change:
-            for of, cause in (
-                (_UNLINKED, Cause.NO_ANSWER_BEFORE),
-                (_LINKED_TO_ANY, Cause.ORGANISATION_ADDED),
-            ):
-                marked += _mark(cursor, version_id, of, cause, ids=list(may_change))
+        for selection, cause, of in marking:
+            marked += _mark(cursor, version_id, selection, cause, **of)
         _advance(cursor, _PAGE_DONE, version_id, to=done.to)
     return marked
 
@@ -342,15 +331,14 @@ _INSERT = """
     ON CONFLICT (affiliation_id, policy_id, resolver_version_id) DO NOTHING
 """
 
-# Three queries, so that each uses an index of its own.
+# By the key, as a page is read: an organisation may have millions of links.
 _LINKED = """
-    SELECT affiliation_id, policy_id, ror_id FROM link WHERE ror_id = ANY(%(ror_ids)s)
-    UNION ALL
-    SELECT affiliation_id, policy_id, named FROM link, unnest(stands_for) AS named
-    WHERE stands_for <> '{}'::text[] AND stands_for && %(ror_ids)s
+    SELECT l.affiliation_id, l.policy_id, named AS ror_id
+    FROM link l CROSS JOIN LATERAL unnest(
+        ARRAY[l.ror_id, l.runner_up] || l.stands_for
+    ) AS named
+    WHERE l.affiliation_id > %(after)s AND l.affiliation_id <= %(to)s
     AND named = ANY(%(ror_ids)s)
-    UNION ALL
-    SELECT affiliation_id, policy_id, runner_up FROM link WHERE runner_up = ANY(%(ror_ids)s)
 """
 
 _OF_AFFILIATIONS = """

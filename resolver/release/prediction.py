@@ -123,10 +123,10 @@ WEIGHTS = {
     "sparse beside link": 0.290,
     "dense beside link": 0.259,
 }
-"""In log odds. Fitted on 13,000 texts from release 2.8 to 2.9 and back, and to and from a made-up
-release (`benchmarks.made_up_release`), in all six directions: 845 of the 73,000 answers that link
-to no changed organisation changed. The higher what the sieve says, the higher the probability,
-whatever the rest is."""
+"""In log odds. Fitted on the answers to 13,000 texts by release 2.8, by 2.9 and by a made-up one
+(`benchmarks.made_up_release`), from each to each other: 845 of the 73,000 that link to no changed
+organisation changed. docs/benchmarks.md has the command. The higher what the sieve says, the higher
+the probability, whatever the rest is."""
 
 
 def sparse_scale(names: int) -> float:

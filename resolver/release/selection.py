@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
@@ -20,7 +20,6 @@ from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING
 
 from resolver.database import due_answers, releases, resolver_versions
-from resolver.database.tables import Cause
 from resolver.errors import ResolverError
 from resolver.hardware import hardware
 from resolver.index.build import INDEXED
@@ -75,9 +74,7 @@ def select(
         before = resolver_versions.find_resolver(engine, version.carries_id)
         changes = releases.changed_organisations(engine, before.release_id, version.release_id)
         names = reach.changed_names(changes, INDEXED)
-        if not after:
-            due_answers.mark_linked(engine, version.id, names.keys(), Cause.ORGANISATION_CHANGED)
-        _mark_pages(installation, version, list(names.values()), after, encoder, progress)
+        _mark_pages(installation, version, names, after, encoder, progress)
     due_answers.selection_done(engine, version.id)
 
 
@@ -102,18 +99,19 @@ def complete(
 def _mark_pages(
     installation: Installation,
     version: ResolverVersion,
-    names: Sequence[Sequence[Document]],
+    names: Mapping[str, Sequence[Document]],
     after: int,
     encoder: Encoder | None,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Of affiliations with ids above `after` those whose answer one of these names may change."""
+    """Of affiliations with ids above `after` those with an answer that links to an organisation of
+    `names`, or that one of its names may change."""
     engine = installation.engine
     last = due_answers.last_affiliation(engine)
     count = hardware(installation.settings.threads).threads if last - after >= MANY else 1
-    with _search(installation, version, names, encoder, processes=count) as search:
+    with _search(installation, version, list(names.values()), encoder, processes=count) as search:
         for page, ids in search(_pages(engine, version.id, after)):
-            due_answers.mark_page(engine, version.id, page, ids)
+            due_answers.mark_page(engine, version.id, page, ids, changed=names.keys())
             if progress:
                 progress(page.to, max(page.to, last))
 

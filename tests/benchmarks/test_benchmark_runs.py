@@ -211,6 +211,30 @@ def test_release(tmp_path: Path) -> None:
     assert "changed nothing" in printed
 
 
+def test_selection(tmp_path: Path) -> None:
+    figures = tmp_path / "selection.json"
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "benchmarks.selection", str(tmp_path / "kept"), "--made-up",
+            "--releases", str(sample.REGISTRY), "--texts", f"{sample.GOLD}:30",
+            "--json", str(figures),
+        ],
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if not k.startswith("RESOLVER_")},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    there, back = json.loads(figures.read_text())["pairs"]
+    assert there["changed"] == back["changed"] > 0
+    for pair in (there, back):
+        assert pair["texts"] == 30
+        assert 0 < pair["found"] <= pair["changed"]
+        assert 0 < pair["marked"] <= pair["selected"] < pair["cost"]
+
+
 def test_sizing(tmp_path: Path) -> None:
     found, printed = run("sizing", tmp_path, "--strings", "300", "--answered", "20")
     assert found["strings"] == 300

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import date
 
@@ -25,7 +25,6 @@ from resolver.database.due_answers import (
     due_among,
     due_count,
     last_affiliation,
-    mark_linked,
     mark_page,
     page,
     prune,
@@ -129,6 +128,10 @@ def mark(engine: Engine, version_id: int, affiliation_ids: list[int]) -> int:
     return mark_page(engine, version_id, ALL, affiliation_ids)
 
 
+def mark_linked(engine: Engine, version_id: int, ror_ids: Collection[str]) -> int:
+    return mark_page(engine, version_id, ALL, [], changed=ror_ids)
+
+
 Marking = Callable[[Engine, int], int]
 
 
@@ -136,7 +139,7 @@ Marking = Callable[[Engine, int], int]
     ("marking", "expected"),
     [
         pytest.param(
-            lambda e, v: mark_linked(e, v, ["05a28rw58"], "organisation changed"),
+            lambda e, v: mark_linked(e, v, ["05a28rw58"]),
             [("Oxford and ETH", CHANGED, "05a28rw58")],
             id="linked",
         ),
@@ -149,8 +152,8 @@ Marking = Callable[[Engine, int], int]
             id="once, however many links",
         ),
         pytest.param(
-            lambda e, v: mark_linked(e, v, ["000aaaa01", "000aaaa02"], Cause.ORGANISATION_ADDED),
-            [("Rutherford", "organisation added", "000aaaa01")],
+            lambda e, v: mark_linked(e, v, ["000aaaa01", "000aaaa02"]),
+            [("Rutherford", CHANGED, "000aaaa01")],
             id="stood for",
         ),
         pytest.param(
@@ -159,6 +162,14 @@ Marking = Callable[[Engine, int], int]
             id="runner-up",
         ),
         pytest.param(lambda e, v: mark_linked(e, v, ["000aaaa02"]), [], id="nobody"),
+        pytest.param(
+            lambda e, v: mark_page(e, v, Page(1, 3, ()), [], changed=["052gg0110"]),
+            [
+                (affiliation, CHANGED, "052gg0110")
+                for affiliation in ("Oxford and ETH", "Oxford or Brookes")
+            ],
+            id="linked, on a page",
+        ),
         pytest.param(lambda e, v: mark_linked(e, v, []), [], id="none at all"),
         pytest.param(
             lambda e, v: mark(e, v, [1, 5, 99]),
