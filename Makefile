@@ -44,7 +44,7 @@ $(VENV)/.full: $(VENV)/.embedded
 		echo "remedy: name a mirror of it (make $(or $(MAKECMDGOALS),test) TORCH_INDEX=…), or take PyPI's build, which"; \
 		echo "        brings gigabytes of CUDA (make $(or $(MAKECMDGOALS),test) TORCH=$(firstword $(subst +, ,$(TORCH))))"; \
 		exit 1; }
-	@$(PIP) install --constraint constraints.txt --editable '.[embedded,models,export,http,jats,parquet,plot,dev]'
+	@$(PIP) install --constraint constraints.txt --editable '.[embedded,models,export,http,jats,parquet,backfill,plot,dev]'
 	@touch $@
 
 REGISTRY ?=

@@ -9,6 +9,9 @@ made by `benchmarks.lengths`), twenty candidates a string. Everything counts fro
 scores. Ends within eight minutes: what there is no time for is left out, and named.
 
 Scores are compared before any speed is: a run whose engine disagrees with `CrossEncoder` fails.
+
+With `--save FOLDER` it only saves such a model, with the built-in tokenizer, for
+`benchmarks.throughput --scorer`; `benchmarks/gpu.sh` runs one after the other.
 """
 
 from __future__ import annotations
@@ -85,6 +88,9 @@ BUDGETS = (16_384, 32_768, 49_152, 65_536, 98_304)
 def main() -> None:
     options = _parser().parse_args()
     logging.basicConfig(level=logging.WARNING)
+    if options.save:
+        save_for_workers(options.save, TINY if options.dry_run else FULL)
+        return
     device = torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         sys.exit("no GPU here; --dry-run tries the script on a CPU")
@@ -135,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--budget", type=int, help="tokens of a batch; without it, swept")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="save a random model, and end")
     parser.add_argument(
         "--dry-run", action="store_true", help="a tiny model on the CPU: does the script work?"
     )
@@ -434,14 +441,31 @@ def vocabulary() -> list[str]:
 
 
 def save_model(folder: Path, config: dict[str, int], pairs: Sequence[Pair]) -> None:
-    """A checkpoint of random weights, wide enough for scores to differ, and its tokenizer."""
-    from transformers import GteConfig, GteForSequenceClassification, PreTrainedTokenizerFast
-
+    """A checkpoint of random weights, and a tokenizer whose tokens are whole words."""
     tokenizer = made_tokenizer()
     found = [len(tokenizer.encode(*pair).ids) for pair in pairs[:100]]
     expected = [len(one.split()) + len(other.split()) + 4 for one, other in pairs[:100]]
     if found != expected:
         sys.exit("the tokenizer takes words apart: pairs are longer than they should be")
+    save_checkpoint(folder, config, tokenizer)
+
+
+def save_for_workers(folder: Path, config: dict[str, int]) -> None:
+    """A checkpoint of random weights that reads real strings, by the built-in tokenizer."""
+    from tokenizers import Tokenizer
+
+    from resolver import weights
+
+    path = weights.BUILTIN_FOLDER / weights.TOKENIZER
+    tokenizer = Tokenizer.from_file(str(path))
+    save_checkpoint(folder, config | {"vocab_size": tokenizer.get_vocab_size()}, tokenizer)
+    print(f"saved {folder}")
+
+
+def save_checkpoint(folder: Path, config: dict[str, int], tokenizer: Any) -> None:
+    """Random weights, wide enough for scores to differ, and an XLM-R-like tokenizer."""
+    from transformers import GteConfig, GteForSequenceClassification, PreTrainedTokenizerFast
+
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token="<s>",

@@ -8,9 +8,8 @@ The strings are all different: where the file has too few, they come again with 
 and a number more, so segments repeat and the caches of the first stage (`resolver.matching.recall`,
 `resolver.index.payload`) fill to their bounds and turn over. They go through the embedded broker
 and one worker of one process into Postgres. At each tenth of the way the table has what the process
-that resolves holds: in all, and *own* memory without the files that it maps, which the kernel takes
-back when it likes; and what the worker's parent holds. The growth is that of own memory since a
-fifth of the way, when caches are filled.
+that resolves holds (`benchmarks.process_memory`), and what the worker's parent holds of its own.
+The growth is that of own memory since a fifth of the way, when caches are filled.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from typing import Any
 import orjson
 import psutil
 
-from benchmarks import report, strings
+from benchmarks import process_memory, report, strings
 from benchmarks.throughput import answered, embedded, prepare, worker
 from resolver import sample
 from resolver.evaluation.gold import read_gold
@@ -43,8 +42,6 @@ STEPS = 10
 
 FILLED = 2
 """The row from which growth is counted: a fifth of the way."""
-
-MEGABYTE = 1024 * 1024
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -110,20 +107,8 @@ def held(process: subprocess.Popen[bytes], done: int) -> dict[str, float]:
     """Megabytes of the process that resolves and of its parent."""
     parent = psutil.Process(process.pid)
     [child] = parent.children()
-    return {
-        "strings": done,
-        "resident": child.memory_info().rss / MEGABYTE,
-        "own": own(child.pid) / MEGABYTE,
-        "parent": own(parent.pid) / MEGABYTE,
-    }
-
-
-def own(process: int) -> int:
-    """Bytes that no file is behind; the kernel counts them (proc(5), smaps_rollup)."""
-    for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Anonymous:"):
-            return int(line.split()[1]) * 1024
-    raise SystemExit("the kernel does not tell (smaps_rollup); this needs Linux")
+    of_parent = process_memory.held(parent.pid)["own"]
+    return {"strings": done, **process_memory.held(child.pid), "parent": of_parent}
 
 
 def tables(figures: Mapping[str, Any]) -> str:

@@ -35,7 +35,8 @@ import psycopg
 from sqlalchemy import Engine, event, text
 
 from benchmarks import report
-from benchmarks.release import answered, made_up, variants
+from benchmarks.made_up_release import made_up
+from benchmarks.release import answered, variants
 from benchmarks.throughput import embedded
 from resolver import sample
 from resolver.answering.refresh import due_messages
@@ -52,16 +53,19 @@ from resolver.database.tables import Cause
 from resolver.database.unmatched import unmatched_affiliations
 from resolver.evaluation.gold import read_gold
 from resolver.intake.record import SourceRecord
+from resolver.matching.outcome import Reason
 from resolver.release import selection, switch
 from resolver.release.index import index_release
 from resolver.release.load import load
-from resolver.release.selection import WANTING
 from resolver.release.update import update
 from resolver.service import parts
 from resolver.service.installation import Installation
 
 PATIENCE = 600.0
 """Seconds after which a count is given up."""
+
+LACKING = (Reason.NOT_IN_REGISTRY, Reason.AMBIGUOUS)
+"""Reasons of the answers that the view `unmatched` is read for."""
 
 PAGES = 40
 """Pages of due answers that are read one after the other."""
@@ -354,7 +358,7 @@ def questions(engine: Engine, version: int, strings: int) -> dict[str, Callable[
             due_answers.due(engine, version, after=(last - 256, 0), limit=256)
         ),
         f"due, {PAGES} pages": lambda: pages(engine, version),
-        "unmatched": lambda: sum(1 for _ in unmatched_affiliations(engine, reasons=WANTING)),
+        "unmatched": lambda: sum(1 for _ in unmatched_affiliations(engine, reasons=LACKING)),
         "what became of answers": lambda: sum(history.replacements(engine, version).values()),
         "a sample of 1,000": lambda: len(sampling.sample(engine, 1_000)),
         f"intake of {len(known)} known records": lambda: len(

@@ -6,6 +6,7 @@
 With the settings and the active index at hand. Each checkout runs in a process of its own, on one
 thread, and both answer the same slice in turn, so that whatever else the machine does happens to
 both. What is counted is processor time, not the clock. The stages are apart: no time counts twice.
+Where the other checkout needs an index of another form, `--against-home` names its installation.
 """
 
 from __future__ import annotations
@@ -182,13 +183,14 @@ def serve() -> None:
 class Checkout:
     """A process that answers with the code of a checkout."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, home: Path | None) -> None:
+        own = {"RESOLVER_HOME": str(home.resolve())} if home else {}
         self._process = subprocess.Popen(
             [sys.executable, __file__, SERVE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **ONE_THREAD, "PYTHONPATH": str(folder.resolve())},
+            env={**os.environ, **ONE_THREAD, **own, "PYTHONPATH": str(folder.resolve())},
         )
         self._line()
         self.seconds: Counter[str] = Counter()
@@ -203,6 +205,12 @@ class Checkout:
             self.seconds.update(answer["seconds"])
             self.pairs += answer["pairs"]
         return [[(ror_id, p) for ror_id, p in links] for links in answer["links"]]
+
+    def memory(self) -> dict[str, float]:
+        """Megabytes that the process holds (`benchmarks.process_memory`)."""
+        from benchmarks import process_memory
+
+        return process_memory.held(self._process.pid)
 
     def _line(self) -> str:
         assert self._process.stdout is not None
@@ -223,15 +231,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = report.arguments(__doc__)
     parser.add_argument("files", type=Path, nargs="+", help="JSON lines with an affiliation each")
     parser.add_argument("--against", type=Path, help="another checkout")
+    parser.add_argument("--against-home", type=Path, help="its RESOLVER_HOME [that of this one]")
     parser.add_argument("--count", type=int, help="strings of each file [all]")
     parser.add_argument("--slice", type=int, default=64, help="strings at a time")
     options = parser.parse_args(arguments)
     figures = report.header(options)
-    folders = {"here": HERE} | ({"there": options.against} if options.against else {})
+    folders: dict[str, tuple[Path, Path | None]] = {"here": (HERE, None)}
+    if options.against:
+        folders["there"] = (options.against, options.against_home)
     measured = {}
     for file in options.files:
         with ExitStack() as opened:
-            checkouts = {name: Checkout(folder) for name, folder in folders.items()}
+            checkouts = {name: Checkout(*where) for name, where in folders.items()}
             for checkout in checkouts.values():
                 opened.callback(checkout.close)
             measured[file.stem] = compared(checkouts, affiliations(file, options.count), options)
@@ -269,6 +280,7 @@ def compared(
             for name, checkout in checkouts.items()
         },
         "pairs": {name: checkout.pairs / counted for name, checkout in checkouts.items()},
+        "memory": {name: checkout.memory() for name, checkout in checkouts.items()},
         "links_differ": differ,
         "largest_difference": farthest,
     }
@@ -290,6 +302,10 @@ def tables(measured: Mapping[str, Any]) -> str:
             ["all", *(f"{sums[column]:.2f}" for column in columns)],
             ["strings/s of a core", *(f"{1e3 / sums[column]:.0f}" for column in columns)],
             ["pairs a string", *(f"{found['pairs'][column]:.2f}" for column in columns)],
+            *(
+                [f"MB, {kind}", *(f"{found['memory'][column][kind]:.0f}" for column in columns)]
+                for kind in found["memory"]["here"]
+            ),
         ]
         parts.append(report.table([f"{name}, ms a string", *columns], rows))
         if len(columns) > 1:

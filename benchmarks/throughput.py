@@ -9,7 +9,8 @@ Postgres, the broker and Qdrant's engine are embedded, and there is one worker, 
 come again with two letters swapped and a number more. Everything is sent twice, new and then seen
 before. The clock runs from the first message to the last stored answer; the worker is up and warm
 before. Stages are summed over its processes. Models and depths are those of the settings
-(RESOLVER_RERANKER and the like).
+(RESOLVER_RERANKER and the like). With `--scorer` one process computes the reranker for all of them,
+on a GPU where there is one: `benchmarks/gpu.sh`.
 
 Accuracy is read from the database: links against labels. The labels of train.jsonl taught the
 built-in models, so its figures say whether all works under load, not how well on unseen strings;
@@ -60,6 +61,9 @@ READY = 300
 GIVEN_UP = "raised unexpected"
 """Celery's words for a task that failed."""
 
+SCORER = re.compile(r"[\d,]+ pairs/s, .*")
+"""What a scorer's log says of each minute."""
+
 METER = re.compile(r"\b([a-z_]+)=([\d.]+)")
 
 STAGES = ("wall", *measures.STAGES)
@@ -73,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--gold", type=Path, default=sample.GOLD, help="strings to send")
     parser.add_argument("--count", type=int, default=500, help="strings to send")
     parser.add_argument("--processes", type=int, default=1, help="of the worker")
+    parser.add_argument("--scorer", action="store_true", help="one, for all processes")
     parser.add_argument("--chunk-size", type=int, help="strings a message [the settings']")
     options = parser.parse_args(arguments)
     figures = report.header(options)
@@ -88,7 +93,7 @@ def measured(options: argparse.Namespace, home: Path) -> dict[str, Any]:
     with Installation(settings) as installation, broker.address(settings):
         engine = installation.engine_of_any_schema
         prepare(engine, options.registry, settings)
-        with worker(log, options.processes) as process:
+        with worker(log, options.processes, scorer=options.scorer) as process:
 
             def sent(records: Sequence[SourceRecord], done: int) -> float:
                 return settled(
@@ -129,6 +134,7 @@ def measured(options: argparse.Namespace, home: Path) -> dict[str, Any]:
                 "strings_per_second": len(records) / again,
                 "links": links(engine),
             },
+            "scorer": SCORER.findall(log.read_text(errors="replace")),
         }
 
 
@@ -165,14 +171,17 @@ def index(engine: Engine, settings: Settings) -> None:
 
 
 @contextmanager
-def worker(log: Path, processes: int) -> Iterator[subprocess.Popen[bytes]]:
+def worker(log: Path, processes: int, *, scorer: bool = False) -> Iterator[subprocess.Popen[bytes]]:
     """A worker with so many processes, ready for messages."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "resolver.cli", "worker", "--concurrency", str(processes)],
+            [
+                sys.executable, "-m", "resolver.cli", "worker", "--concurrency", str(processes),
+                *(["--scorer"] if scorer else []),
+            ],
             stdout=output,
             stderr=output,
-        )
+        )  # fmt: skip
     try:
         deadline = time.monotonic() + READY
         while " ready." not in log.read_text(errors="replace"):
@@ -281,6 +290,7 @@ def tables(figures: Mapping[str, Any]) -> str:
             f"{stages['pairs']:,.0f} pairs scored, {stages['pairs_avoided']:,.0f} avoided. "
             "Stages overlap.",
         ]
+    lines += [f"The scorer: {line}." for line in figures["scorer"]]
     return "\n".join(lines)
 
 

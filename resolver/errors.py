@@ -35,6 +35,7 @@
     │   └── JobIncomplete             a job is finished, and some affiliations have no answer
     ├── IntakeError                   one incoming record is refused
     ├── FileBroken                    a file of affiliations ends in the middle
+    ├── BackfillError                 a pin, a run or a part of a backfill cannot be used
     ├── GoldError                     a labelled file for evaluation or training cannot be read
     ├── ReviewError                   a decision that cannot be taken or undone
     └── DiskFull                      there is no room for what is to be written
@@ -267,6 +268,10 @@ class FileBroken(ResolverError):
             f"{name}, {unit} {line}: the file breaks off: {reason}",
             remedy="get the whole file, and send it again",
         )
+
+
+class BackfillError(ResolverError):
+    """A pin, a run or a part of a backfill cannot be used as it is; what is stored stays."""
 
 
 class GoldError(ResolverError):

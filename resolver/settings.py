@@ -125,6 +125,11 @@ class Settings(BaseSettings):
     reranker_requests: Annotated[int, Field(ge=1, le=256)] = Field(
         default=8, description="Requests that a process has at the reranker's server at a time."
     )
+    scorer: Path | None = Field(
+        default=None,
+        description="Unix socket of the scorer that computes the reranker; unset: each process "
+        "does.",
+    )
     judge: str = Field(
         default=BUILTIN, description="builtin, or a file that resolver train --part judge wrote."
     )

@@ -51,6 +51,7 @@ if PROCESSES > 1:
 
 LONGEST = (
     "workers",
+    "backfill/test_faults",
     "release",
     "cli/test_train",
     "cross_script",

@@ -8,6 +8,7 @@ before it takes one in `resolver.workers.process`.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,14 +16,17 @@ from contextlib import ExitStack
 from celery import Celery
 from celery.app.amqp import AMQP
 
-from resolver.errors import BrokerUnavailable, SettingsError
+from resolver.errors import BrokerUnavailable, ResolverError, SettingsError
 from resolver.settings import Settings, load_settings
 from resolver.workers import broker, telemetry
 from resolver.workers.broker import CONNECT_TIMEOUT
 from resolver.workers.delivery import ChunkTask, DeadLetters
 from resolver.workers.envelopes import Connection
-from resolver.workers.process import START_LIMIT, ServiceStep
+from resolver.workers.process import START_LIMIT, ServiceStep, exit_code
 from resolver.workers.queues import EXCHANGE, QUEUES, queues
+from resolver.workers.scorer import scorer
+
+log = logging.getLogger(__name__)
 
 TIME_LIMIT = 20 * 60
 """Seconds that a chunk may take, with waiting for services: less than RabbitMQ's own limit of 30
@@ -125,19 +129,33 @@ def run_worker(
     queues: Sequence[str] = QUEUES,
     concurrency: int = 1,
     log_level: str = "INFO",
+    with_scorer: bool = False,
 ) -> int:
     """Run a worker until it is stopped; returns its exit code.
 
-    Without a broker URL it runs on the embedded Redis under `settings.home`.
+    Without a broker URL it runs on the embedded Redis under `settings.home`. `with_scorer` starts a
+    scorer beside it, which computes the reranker for all of its processes.
 
     Raises:
-        SettingsError: a queue that does not exist.
+        SettingsError: a queue that does not exist, or two scorers.
     """
     if unknown := sorted(set(queues) - set(QUEUES)):
         raise SettingsError(
             f"no such queue: {', '.join(unknown)}", remedy=f"choose from {', '.join(QUEUES)}"
         )
-    with broker.address(settings) as url:
+    if with_scorer and settings.scorer is not None:
+        raise SettingsError(
+            "this worker is to start a scorer, and RESOLVER_SCORER names another one",
+            remedy="use one of them",
+        )
+    with ExitStack() as opened:
+        if with_scorer:
+            try:
+                settings = opened.enter_context(scorer(settings))
+            except ResolverError as error:
+                log.critical("the worker stops: %s", error)
+                return exit_code(error)
+        url = opened.enter_context(broker.address(settings))
         worker = create_app(settings, broker_url=url).Worker(
             queues=list(queues),
             concurrency=concurrency,

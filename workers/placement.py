@@ -39,7 +39,7 @@ def _device(settings: Settings, index: int) -> str | None:
         return settings.device
     raise SettingsError(
         f"process {index + 1} of this worker finds no GPU of its own: there are {gpus}",
-        remedy=f"use --concurrency {gpus}, or let the processes share one: RESOLVER_DEVICE=cuda:0",
+        remedy=f"use --concurrency {gpus}, or --scorer, which computes on one for all processes",
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from resolver.answering.suspects import PART_SIZE, divided
 from resolver.errors import ResolverError
 
 if TYPE_CHECKING:
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
 
 DELIVERY_LIMIT = 3
 """Deliveries of a message after the first whose process died; then it becomes a dead letter."""
-
-PART_SIZE = 16
-"""Records of a part of a suspect chunk; a suspect part is split into single records. So a string
-that kills is alone after two deaths, and a chunk whose process died by chance costs a few more
-messages, not hundreds."""
 
 MAX_MESSAGE = 32 * 2**20
 """Most bytes of a message that is read: more than the client ever sends, where a single record may
@@ -99,11 +95,9 @@ def split(arguments: Sequence[Any], *, size: int = PART_SIZE) -> list[list[Any]]
     """The arguments of the messages that a suspect chunk is split into: its first argument is the
     list to split. Empty when it cannot be split.
     """
-    if not arguments or not isinstance(arguments[0], list) or len(arguments[0]) < 2:
+    if not arguments or not isinstance(arguments[0], list):
         return []
-    items, others = arguments[0], list(arguments[1:])
-    step = size if len(items) > size else 1
-    return [[items[start : start + step], *others] for start in range(0, len(items), step)]
+    return [[part, *arguments[1:]] for part in divided(arguments[0], size=size)]
 
 
 # Counting on Redis

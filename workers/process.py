@@ -81,6 +81,8 @@ class ServiceStep(bootsteps.StartStopStep):  # type: ignore[misc]
             # A process that replaces another one takes its GPU and cores.
             settings = placed(self._settings, current_process_index(base=0), self._processes)
             logger.info("device %s, threads %s", settings.device or "-", settings.threads or "-")
+            # Of the tokenizers, which would start a thread for each core in each process.
+            os.environ.setdefault("RAYON_NUM_THREADS", str(settings.threads))
             installation = self._opened.enter_context(Installation(settings))
             _service = self._opened.enter_context(open_service(installation))
         except ResolverError as error:

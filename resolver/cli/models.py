@@ -81,8 +81,8 @@ def check(
     settings = load_settings()
     update: dict[str, object] = {"reranker": name, "device": device or settings.device}
     if name != settings.reranker:
-        # It is of the server that the settings name.
-        update["reranker_calibration"] = None
+        # They are of the reranker that the settings name.
+        update |= {"reranker_calibration": None, "scorer": None}
     reranker = parts.load_reranker(settings.model_copy(update=update))
     checks = checking.check(reranker, name, golden=None if write_golden else golden)
     table = Table("check", "", "found")

@@ -13,6 +13,7 @@ import typer
 
 from resolver.cli.terminal import output, progress, say
 from resolver.curation.ror_request import FIELDS, request
+from resolver.curation.spreadsheet import cell
 from resolver.curation.unmatched import UnmatchedOrganisation, grouped
 from resolver.database.unmatched import Unmatched, unmatched_affiliations
 from resolver.matching.outcome import Reason
@@ -100,4 +101,7 @@ def _counted(rows: Iterator[Unmatched]) -> Iterator[Unmatched]:
 def _write_csv(file: TextIO, requests: Iterator[dict[str, object]]) -> None:
     writer = csv.DictWriter(file, FIELDS)
     writer.writeheader()
-    writer.writerows(requests)
+    for row in requests:
+        writer.writerow(
+            {name: cell(value) if isinstance(value, str) else value for name, value in row.items()}
+        )

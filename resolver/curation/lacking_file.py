@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TextIO
 
 from resolver.curation.review import LACKING_FIELDS
+from resolver.curation.spreadsheet import cell
 from resolver.database.review_decisions import Lacking
 
 COLUMNS = (*LACKING_FIELDS, "records", "state", "ror_issue", "author")
@@ -21,17 +22,12 @@ def write_csv(file: TextIO, requests: Iterable[Lacking]) -> int:
     for request in requests:
         writer.writerow(
             [
-                *(_cell(request.fields.get(name, "")) for name in LACKING_FIELDS),
+                *(cell(request.fields.get(name, "")) for name in LACKING_FIELDS),
                 request.records,
                 request.state.value,
-                _cell(request.ror_issue or ""),
-                _cell(request.author),
+                cell(request.ror_issue or ""),
+                cell(request.author),
             ]
         )
         count += 1
     return count
-
-
-def _cell(text: str) -> str:
-    """The text so that no spreadsheet takes it for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -31,6 +31,7 @@ from resolver.errors import ResolverSuperseded
 __all__ = [
     "CarriedAffiliation",
     "CarriedLink",
+    "CarriedNearest",
     "Cause",
     "Due",
     "Page",
@@ -40,7 +41,6 @@ __all__ = [
     "due_among",
     "due_count",
     "last_affiliation",
-    "mark_linked",
     "mark_page",
     "mark_texts",
     "page",
@@ -65,14 +65,23 @@ class CarriedLink:
 
 
 @dataclass(frozen=True, slots=True)
+class CarriedNearest:
+    """The probability of the most probable candidate of an answer without a link that is carried
+    over, and the one that its policy asks for."""
+
+    probability: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
 class CarriedAffiliation:
-    """An affiliation whose answers are carried over. `reasons` has for each answer why it has no
-    link, or None where it has; `links` are those of all its answers."""
+    """An affiliation whose answers are carried over: `links` are those of all its answers,
+    `nearest` what came nearest in those without a link, as far as that is known."""
 
     id: int
     text: str
-    reasons: tuple[str | None, ...]
     links: tuple[CarriedLink, ...]
+    nearest: tuple[CarriedNearest, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,28 +106,6 @@ class Due:
 # What a selection marks
 
 
-def mark_linked(
-    engine: Engine,
-    version_id: int,
-    ror_ids: Collection[str],
-    cause: str = Cause.ORGANISATION_CHANGED,
-    *,
-    batch: int = 50,
-) -> int:
-    """Mark the carried answers that link to one of these organisations, that link to another one in
-    its place, or whose runner-up it was; returns how many are newly marked.
-
-    One transaction for every `batch` organisations.
-    """
-    ordered, marked = sorted(ror_ids), 0
-    for start in range(0, len(ordered), batch):
-        with transaction(engine) as connection, driver(connection).cursor() as cursor:
-            marked += _mark(
-                cursor, version_id, _LINKED, cause, ror_ids=ordered[start : start + batch]
-            )
-    return marked
-
-
 def page(engine: Engine, version_id: int, *, after: int, size: int) -> Page | None:
     """The next `size` affiliations after the id `after`; None where there are no more.
 
@@ -135,9 +122,12 @@ def page(engine: Engine, version_id: int, *, after: int, size: int) -> Page | No
         rows = cursor.execute(_CARRIED, values | {"after": after, "to": to}).fetchall()
     carried = (
         CarriedAffiliation(
-            id, affiliation, tuple(reasons), tuple(CarriedLink(*link) for link in links)
+            id,
+            affiliation,
+            tuple(CarriedLink(*link) for link in links),
+            tuple(CarriedNearest(*of_answer) for of_answer in nearest),
         )
-        for id, affiliation, reasons, links in rows
+        for id, affiliation, links, nearest in rows
     )
     return Page(after, to, tuple(carried))
 
@@ -146,27 +136,29 @@ def mark_page(
     engine: Engine,
     version_id: int,
     done: Page,
-    near: Collection[int],
+    may_change: Collection[int],
     *,
-    wanting: Collection[str] = (),
+    changed: Collection[str] = (),
 ) -> int:
-    """Mark carried answers of a page: those for the affiliations `near`, which an added
-    organisation is near, and those without a link for one of the reasons `wanting`. Returns how
-    many are newly marked. With that the selection is done with the page.
+    """Mark carried answers of a page: those that link to one of the organisations `changed`, that
+    link to another one in its place, or whose runner-up it was, and those for the affiliations
+    `may_change`. Returns how many are newly marked. With that the selection is done with the page.
 
     Raises:
         ResolverSuperseded: the version is not in use any more; nothing was marked.
     """
-    reasons = [str(reason) for reason in wanting]
+    marked = 0
+    marking: list[tuple[str, Cause, dict[str, Any]]] = []
+    if changed:
+        values = {"ror_ids": sorted(changed), "after": done.after, "to": done.to}
+        marking.append((_LINKED, Cause.ORGANISATION_CHANGED, values))
+    if may_change:
+        ids = {"ids": list(may_change)}
+        marking.append((_UNLINKED, Cause.NO_ANSWER_BEFORE, ids))
+        marking.append((_LINKED_TO_ANY, Cause.ORGANISATION_ADDED, ids))
     with transaction(engine) as connection, driver(connection).cursor() as cursor:
-        marked = _mark(
-            cursor, version_id, _UNLINKED, Cause.NO_ANSWER_BEFORE,
-            reasons=reasons, after=done.after, to=done.to,
-        )  # fmt: skip
-        if near:
-            marked += _mark(
-                cursor, version_id, _OF_AFFILIATIONS, Cause.ORGANISATION_ADDED, ids=list(near)
-            )
+        for selection, cause, of in marking:
+            marked += _mark(cursor, version_id, selection, cause, **of)
         _advance(cursor, _PAGE_DONE, version_id, to=done.to)
     return marked
 
@@ -339,27 +331,23 @@ _INSERT = """
     ON CONFLICT (affiliation_id, policy_id, resolver_version_id) DO NOTHING
 """
 
-# Three queries, so that each uses an index of its own.
+# By the key, as a page is read: an organisation may have millions of links.
 _LINKED = """
-    SELECT affiliation_id, policy_id, ror_id FROM link WHERE ror_id = ANY(%(ror_ids)s)
-    UNION ALL
-    SELECT affiliation_id, policy_id, named FROM link, unnest(stands_for) AS named
-    WHERE stands_for <> '{}'::text[] AND stands_for && %(ror_ids)s
+    SELECT l.affiliation_id, l.policy_id, named AS ror_id
+    FROM link l CROSS JOIN LATERAL unnest(
+        ARRAY[l.ror_id, l.runner_up] || l.stands_for
+    ) AS named
+    WHERE l.affiliation_id > %(after)s AND l.affiliation_id <= %(to)s
     AND named = ANY(%(ror_ids)s)
-    UNION ALL
-    SELECT affiliation_id, policy_id, runner_up FROM link WHERE runner_up = ANY(%(ror_ids)s)
-"""
-
-_UNLINKED = """
-    SELECT affiliation_id, policy_id, NULL::text AS ror_id FROM outcome
-    WHERE affiliation_id > %(after)s AND affiliation_id <= %(to)s
-    AND reason = ANY(%(reasons)s)
 """
 
 _OF_AFFILIATIONS = """
     SELECT affiliation_id, policy_id, NULL::text AS ror_id FROM outcome
-    WHERE affiliation_id = ANY(%(ids)s)
+    WHERE affiliation_id = ANY(%(ids)s) AND reason IS {null}
 """
+
+_UNLINKED = _OF_AFFILIATIONS.format(null="NOT NULL")
+_LINKED_TO_ANY = _OF_AFFILIATIONS.format(null="NULL")
 
 _TEXTS = f"""
     INSERT INTO stale (affiliation_id, policy_id, resolver_version_id, cause)
@@ -378,18 +366,22 @@ _PAGE = """
 
 _CARRIED = """
     SELECT
-        a.id, a.text, array_agg(o.reason),
+        a.id, a.text,
         coalesce(
             jsonb_path_query_array(jsonb_agg(coalesce(k.links, '[]')), '$[*][*]'), '[]'
+        ),
+        coalesce(
+            jsonb_agg(jsonb_build_array(o.nearest_probability, p.threshold))
+            FILTER (WHERE o.nearest_probability IS NOT NULL), '[]'
         )
     FROM outcome o JOIN affiliation a ON a.id = o.affiliation_id
+    JOIN (
+        SELECT id, (settings ->> 'accept_probability')::real AS threshold FROM policy
+    ) p ON p.id = o.policy_id
     CROSS JOIN LATERAL (
         SELECT jsonb_agg(
             jsonb_build_array(
-                l.ror_id, l.matched_name, l.probability,
-                (SELECT (p.settings ->> 'accept_probability')::real FROM policy p
-                 WHERE p.id = o.policy_id),
-                l.sparse, l.dense
+                l.ror_id, l.matched_name, l.probability, p.threshold, l.sparse, l.dense
             )
         ) AS links
         FROM link l

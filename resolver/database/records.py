@@ -211,6 +211,20 @@ def _taken(
         return [StoredAffiliation(*row) for row in rows_read], withdrawn
 
 
+def store_texts(engine: Engine, texts: Sequence[str]) -> list[int]:
+    """Store distinct normalised texts without a record; returns their ids, in order. One that is
+    there stays as it is."""
+    if not texts:
+        return []
+    rows = [(ordinal, text_hash(text), text) for ordinal, text in enumerate(texts)]
+    with transaction(engine) as connection, driver(connection).cursor() as cursor:
+        cursor.execute(_CREATE_INCOMING_TEXT)
+        copy(cursor, "incoming_text", ("int4", "bytea", "text"), rows)
+        cursor.execute(_LOCK_FOR_INTAKE, {"lock": RECORD_LOCK})
+        cursor.execute(_INSERT_TEXTS)
+        return [row[0] for row in cursor.execute(_READ_TEXTS).fetchall()]
+
+
 def withdraw(
     engine: Engine,
     keys: Iterable[Key],
@@ -307,6 +321,25 @@ _INSERT_AFFILIATIONS = """
     WHERE NOT EXISTS (SELECT FROM affiliation a WHERE a.text_hash = i.text_hash)
     ORDER BY i.text_hash
     ON CONFLICT (text_hash) DO NOTHING
+"""
+
+_CREATE_INCOMING_TEXT = """
+    CREATE TEMP TABLE IF NOT EXISTS incoming_text (
+        ordinal integer, text_hash bytea, text text
+    ) ON COMMIT DELETE ROWS
+"""
+
+_INSERT_TEXTS = """
+    INSERT INTO affiliation (text_hash, text)
+    SELECT i.text_hash, i.text
+    FROM incoming_text i
+    WHERE NOT EXISTS (SELECT FROM affiliation a WHERE a.text_hash = i.text_hash)
+    ORDER BY i.text_hash
+    ON CONFLICT (text_hash) DO NOTHING
+"""
+
+_READ_TEXTS = """
+    SELECT a.id FROM incoming_text i JOIN affiliation a USING (text_hash) ORDER BY i.ordinal
 """
 
 _LOCK_FOR_INTAKE = "SELECT pg_advisory_xact_lock_shared(%(lock)s)"

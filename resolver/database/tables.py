@@ -64,10 +64,12 @@ class Cause(StrEnum):
     was the runner-up."""
 
     ORGANISATION_ADDED = "organisation added"
-    """The release has an organisation, or a name of one, that the affiliation may mean."""
+    """It has a link, and the release has an organisation, or a name of one, that the affiliation
+    may mean, or that is similar to what it is linked to."""
 
     NO_ANSWER_BEFORE = "no answer before"
-    """It had no link, for a reason that a new release may remove."""
+    """It has no link, and the release has an organisation, or a name of one, that the affiliation
+    may mean, or that is similar to what came nearest."""
 
     OVERRIDE = "override"
     """A curator decided about the text, or ended a decision."""

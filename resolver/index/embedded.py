@@ -6,7 +6,9 @@
     ├── current -> versions/<version>        swapped atomically
     └── versions/<version>/
         ├── lock                             shared by readers, exclusive for the writer
-        ├── shard/                           the engine's files
+        ├── shard/                           the engine's files: documents and both vectors
+        ├── dense/                           how dense vectors are searched (`index.dense`)
+        ├── names/                           how documents are read (`index.names_file`)
         ├── statistics.npz                   what the sparse vectors were made with
         └── manifest.json                    written last; without it the version is unfinished
 
@@ -18,7 +20,8 @@ only (flock, symbolic links).
 A derived version begins with a copy of the files of another version, for the engine writes in
 place. On a file system that shares blocks (Btrfs, XFS) the copy takes no room. New points then go
 to a second, small segment of the engine, and removed points are only marked. From `_SEGMENT` new
-names on, or when a fifth of the names is removed, the optimiser makes a single segment of all.
+names on, or when a fifth of the names is removed, the optimiser makes a single segment of all. What
+dense vectors are searched by and documents are read by is always written anew.
 
 The engine writes to files that are mapped into memory, and the kernel kills a process without an
 error when the disk is full under such a file. So there is a check for free room before a version is
@@ -34,7 +37,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -43,7 +46,16 @@ from uuid import UUID
 from resolver import disk
 from resolver.encoder.lexical import SparseVector
 from resolver.errors import DiskFull, IndexBusy, IndexMissing, IndexProblem
-from resolver.index import IndexStore, IndexWriter, Manifest, Point, Query
+from resolver.index import (
+    IndexStore,
+    IndexWriter,
+    Manifest,
+    Point,
+    Query,
+    dense,
+    names_file,
+)
+from resolver.index.dense import DenseFiles, DenseSearch, DenseWriter
 from resolver.index.manifest import (
     check_base,
     check_counts,
@@ -55,12 +67,13 @@ from resolver.index.manifest import (
     read_statistics,
     to_json,
 )
+from resolver.index.names_file import NamesFile, NamesWriter
 from resolver.index.organisation_count import OrganisationCount
 from resolver.index.payload import (
     DENSE,
-    OVERSAMPLING,
     SPARSE,
     Answer,
+    Found,
     check_points,
     payload,
     point_id,
@@ -83,11 +96,9 @@ _REBUILD = "build it again: resolver index build"
 _UPSERT = 1024
 """Points in one call of the engine."""
 _SEGMENT = 4_000
-"""New names from which the optimiser merges the small segment with the large one. The vectors of
-the small segment are not quantised and slower to scan: 25,000 such names beside 240,000 make a
-dense search 15 to 40 % slower, 9,000 make it 10 % slower, fewer than 5,000 make no measurable
-difference. The optimiser reads and writes all, for 5 s on a core; afterwards searches take as long
-and find the same as in a full build."""
+"""New names from which the optimiser merges the small segment with the large one. Each process has
+the words of the small segment in a memory of its own, and reads them when it opens the version. The
+optimiser reads and writes all, for 4 s on a core."""
 _NAME_BYTES = 1_100
 """Bytes on the disk for a name beside its dense vector: payload, words, ids. In an index of
 release 2.8 they are 1,053, as `du` counts."""
@@ -97,6 +108,8 @@ programs write meanwhile."""
 _REWRITTEN = 0.2
 """Share of removed names from which the optimiser rewrites a segment (Qdrant's
 `deleted_threshold`)."""
+_COLD = ("payload_storage", f"vector_storage-{DENSE}", f"vector_storage-{SPARSE}")
+"""Folders of the engine that only writers read: of a whole release they have 400 MB."""
 _STATISTICS = "statistics.npz"
 _CLONE = 0x40049409
 """FICLONE of Linux, ioctl_ficlone(2): the copy shares blocks with the original until either is
@@ -105,7 +118,7 @@ written."""
 AT_ONCE = 64
 """Queries in one call of the engine. The engine holds the interpreter lock meanwhile (measured:
 threads that search at the same time take as long as one after the other), so all other threads
-wait: 0.2 s for 64 queries, more than a second for those of a whole chunk. With fewer queries the
+wait: 0.1 s for 64 queries, half a second for those of a whole chunk. With fewer queries the
 calls themselves take longer than that saves."""
 
 
@@ -176,7 +189,8 @@ class EmbeddedStore(IndexStore):
         try:
             begun = _read_manifest(source)
             check_base(manifest, begun)
-            _copy_tree(source / "shard", path / "shard")
+            for part in ("shard", dense.FOLDER, names_file.FOLDER):
+                _copy_tree(source / part, path / part)
             if begun.statistics:
                 _copy_file(source / _STATISTICS, path / _STATISTICS)
         finally:
@@ -207,6 +221,14 @@ class EmbeddedStore(IndexStore):
                 f"no index is active in {self._directory}", remedy="run: resolver index build"
             )
         return index
+
+    def folder(self, version: str) -> Path:
+        """Where the files of a complete version are: a copy of them serves anywhere.
+
+        Raises:
+            IndexMissing: there is no such version.
+        """
+        return self._complete(version)
 
     def drop(self, version: str) -> None:
         path = self._complete(version)
@@ -300,16 +322,26 @@ class EmbeddedWriter(IndexWriter):
         if base:
             # Where segments are missing, the engine starts an empty one and reports nothing.
             check_whole(base, points=self._count())
+        self._dense = DenseWriter(
+            path / dense.FOLDER, manifest.dimension, base.version if base else None
+        )
+        self._names = NamesWriter(path / names_file.FOLDER, base=base.points if base else None)
 
     def add(self, points: Sequence[Point]) -> None:
         edge = _engine()
         check_points(points, dimension=self._manifest.dimension)
         self._organisations.note(point.document for point in points)
-        with _named_errors(self._manifest.version):
-            for start in range(0, len(points), _UPSERT):
-                batch = [_edge_point(point) for point in points[start : start + _UPSERT]]
-                self._require_room(len(batch))
-                self._shard.update(edge.UpdateOperation.upsert_points(batch))
+        for start in range(0, len(points), _UPSERT):
+            batch = points[start : start + _UPSERT]
+            ids = [point_id(point.document) for point in batch]
+            self._require_room(len(batch))
+            with _named_errors(self._manifest.version):
+                self._shard.update(
+                    edge.UpdateOperation.upsert_points([*map(_edge_point, ids, batch)])
+                )
+            with disk.writing(self._path):
+                self._dense.add(ids, [point.dense for point in batch])
+                self._names.write(ids, [point.document for point in batch])
         self._written += len(points)
 
     def held(self, points: Collection[UUID]) -> dict[UUID, Document]:
@@ -325,12 +357,17 @@ class EmbeddedWriter(IndexWriter):
                 self._shard.update(
                     edge.UpdateOperation.overwrite_payload([point_id(document)], payload(document))
                 )
+        with disk.writing(self._path):
+            self._names.write([*map(point_id, documents)], documents)
 
     def remove(self, documents: Sequence[Document]) -> None:
         edge = _engine()
         self._organisations.note(documents)
+        ids = [*map(point_id, documents)]
         with _named_errors(self._manifest.version):
-            self._shard.update(edge.UpdateOperation.delete_points([*map(point_id, documents)]))
+            self._shard.update(edge.UpdateOperation.delete_points(ids))
+        self._dense.remove(ids)
+        self._names.remove(ids)
         self._removed += len(documents)
 
     def _require_room(self, names: int) -> None:
@@ -338,20 +375,21 @@ class EmbeddedWriter(IndexWriter):
         needed = _bytes(names, self._manifest.dimension) + _SPARE
         disk.require(self._path, needed, f"index version {self._manifest.version}")
 
-    def _require_room_to_optimise(self) -> None:
-        """The same before optimising: the old segment goes only after the new one is written."""
-        base = self._base
-        if base and self._written < _SEGMENT and self._removed < _REWRITTEN * base.points:
-            return
-        needed = _bytes(self._manifest.points, self._manifest.dimension) + _SPARE
-        disk.require(self._path, needed, f"index version {self._manifest.version}")
+    def _require_room_to_finish(self) -> None:
+        """The same before what is there is written once more: the dense vectors, the documents, and
+        a segment that is optimised; the old ones go only after the new ones are written."""
+        base, points = self._base, self._manifest.points
+        needed = dense.size(points, self._manifest.dimension) + names_file.size(points)
+        if not base or self._written >= _SEGMENT or self._removed >= _REWRITTEN * base.points:
+            needed += points * (4 * self._manifest.dimension + _NAME_BYTES)
+        disk.require(self._path, needed + _SPARE, f"index version {self._manifest.version}")
 
     def _count(self) -> int:
         with _named_errors(self._manifest.version):
             return int(self._shard.count(_engine().CountRequest(exact=True)))
 
     def finish(self) -> None:
-        """Flush, quantise, count what is on disk, then mark as complete.
+        """Flush, optimise, write the dense vectors, count what is on disk, then mark as complete.
 
         Raises:
             IndexProblem: the counts differ from the manifest's.
@@ -360,7 +398,7 @@ class EmbeddedWriter(IndexWriter):
         points = self._count()
         organisations = self._organisations.total()
         check_counts(self._manifest, organisations=organisations, points=points)
-        self._require_room_to_optimise()
+        self._require_room_to_finish()
         with _named_errors(self._manifest.version):
             self._shard.flush()
             log.info("index version %s: optimising %d points", self._manifest.version, points)
@@ -375,6 +413,9 @@ class EmbeddedWriter(IndexWriter):
             points = shard.count(edge.CountRequest(exact=True))
             shard.close()
         check_counts(self._manifest, organisations=organisations, points=points)
+        with disk.writing(self._path):
+            for written in (self._dense.finish(self._manifest.version), self._names.finish()):
+                check_counts(self._manifest, organisations=organisations, points=written)
         with disk.writing(self._path):
             for file in self._path.rglob("*"):
                 _sync(file)
@@ -391,6 +432,8 @@ class EmbeddedWriter(IndexWriter):
             self._closed = True
             # The files are deleted anyway; a failure to close must not hide the first error.
             with contextlib.suppress(Exception):
+                self._dense.close()
+                self._names.close()
                 self._shard.close()
         if not _is_complete(self._path):
             shutil.rmtree(self._path, ignore_errors=True)
@@ -417,22 +460,28 @@ class EmbeddedIndex(OpenIndex):
                 # Where segments are missing, the engine starts an empty one and reports nothing.
                 points = self._shard.count(edge.CountRequest(exact=True))
             check_whole(manifest, points=points)
+            self._files = DenseFiles(path / dense.FOLDER, manifest.version)
+            self._files.require(points=points, dimension=manifest.dimension)
+            self._dense = DenseSearch(self._files)
+            names = NamesFile(path / names_file.FOLDER, points=points)
+            names.require_order(self._files.points)
         except BaseException:
             os.close(self._lock)
             raise
-        super().__init__(manifest)
+        super().__init__(manifest, names)
 
-    def _answers(self, queries: Sequence[Query], limit: int) -> list[Answer]:
+    def _found(self, queries: Sequence[Query], limit: int) -> list[Found]:
+        by_words = [query for query in queries if isinstance(query, SparseVector)]
+        by_meaning = [query for query in queries if not isinstance(query, SparseVector)]
+        sparse = iter(self._names.found(self._nearest_by_words(by_words, limit)))
+        # Names and dense vectors are numbered alike.
+        dense = iter(self._dense.nearest(by_meaning, limit=limit))
+        return [next(sparse if isinstance(query, SparseVector) else dense) for query in queries]
+
+    def _nearest_by_words(self, queries: Sequence[SparseVector], limit: int) -> list[Answer]:
         edge = _engine()
-        params = edge.SearchParams(
-            quantization=edge.QuantizationSearchParams(
-                ignore=False, rescore=True, oversampling=OVERSAMPLING
-            )
-        )
         requests = [
-            edge.QueryRequest(
-                limit=limit, query=_edge_query(query), with_payload=False, params=params
-            )
+            edge.QueryRequest(limit=limit, query=_edge_query(query), with_payload=False)
             for query in queries
         ]
         answers: list[Answer] = []
@@ -441,14 +490,6 @@ class EmbeddedIndex(OpenIndex):
             with _named_errors(self.manifest.version):
                 answers += map(_answer, self._shard.query_batch(edge.QueryBatchRequest(part)))
         return answers
-
-    def _fetch(
-        self, ids: Sequence[UUID], keys: list[str] | None
-    ) -> Iterator[tuple[UUID, Mapping[str, Any] | None]]:
-        with _named_errors(self.manifest.version):
-            records = self._shard.retrieve(list(ids), keys or True, False)
-        for record in records:
-            yield _uuid(record.id), record.payload
 
     def _count(self) -> int:
         with _named_errors(self.manifest.version):
@@ -491,10 +532,11 @@ def _engine() -> Any:
 
 def _load(shard: Path, config: qdrant_edge.EdgeConfig | None = None) -> qdrant_edge.EdgeShard:
     # When a shard is closed, the engine drops its files from the page cache, and when it is loaded,
-    # it reads them page by page: half a minute on a slow disk. Reading them in order first takes a
-    # second.
+    # it reads those that are not cold page by page: half a minute on a slow disk. Reading them in
+    # order first takes a second.
     block = bytearray(1 << 20)
-    for folder, _, names in os.walk(shard):
+    for folder, folders, names in os.walk(shard):
+        folders[:] = [name for name in folders if name not in _COLD]
         for name in names:
             # Other processes that are loading it make and remove temporary files.
             with (
@@ -549,54 +591,49 @@ def _copy_data(read: int, written: int) -> None:
 def _config(dimension: int) -> qdrant_edge.EdgeConfig:
     edge = _engine()
     config: qdrant_edge.EdgeConfig = edge.EdgeConfig(
+        # Cached: mapped into memory and read, shared by processes. Cold: read when it is asked for.
+        # Pinned: a copy in each process.
         vectors={
+            # The engine keeps them, and is not asked to search them: so there is no quantised copy.
             DENSE: edge.EdgeVectorParams(
-                size=dimension,
-                distance=edge.Distance.Dot,
-                # Cached: mapped into memory, shared by processes. Pinned: a copy in each process.
-                memory=edge.Memory.Cached,
-                quantization_config=edge.ScalarQuantizationConfig(
-                    type=edge.ScalarType.Int8, memory=edge.Memory.Cached
-                ),
+                size=dimension, distance=edge.Distance.Dot, memory=edge.Memory.Cold
             )
         },
         sparse_vectors={SPARSE: edge.EdgeSparseVectorParams(memory=edge.Memory.Cached)},
-        # m 0: no graph, see OVERSAMPLING. The other two are required and unused.
+        # m 0: no graph. The other two are required and unused.
         hnsw_config=edge.HnswIndexConfig(m=0, ef_construct=100, full_scan_threshold=10_000),
         optimizers=edge.EdgeOptimizersConfig(
-            # One segment: each further segment is scanned and ranked by itself.
+            # One segment: each further segment is searched and ranked by itself.
             default_segment_number=1,
             max_segment_size=1 << 30,
             indexing_threshold=_SEGMENT * dimension * 4 // 1024,
         ),
-        payload_memory=edge.Memory.Cached,
+        payload_memory=edge.Memory.Cold,
         # A version is rebuilt rather than repaired, and with a log only one process could open it.
         wal_enabled=False,
     )
     return config
 
 
-def _edge_point(point: Point) -> qdrant_edge.Point:
+def _edge_point(id: UUID, point: Point) -> qdrant_edge.Point:
     edge = _engine()
     made: qdrant_edge.Point = edge.Point(
-        point_id(point.document),
-        {
-            DENSE: point.dense.tolist(),
-            SPARSE: edge.SparseVector(point.sparse.indices.tolist(), point.sparse.values.tolist()),
-        },
+        id,
+        {DENSE: point.dense.tolist(), SPARSE: _edge_vector(point.sparse)},
         payload(point.document),
     )
     return made
 
 
-def _edge_query(query: Query) -> qdrant_edge.Query:
-    edge = _engine()
-    made: qdrant_edge.Query
-    if isinstance(query, SparseVector):
-        sparse = edge.SparseVector(query.indices.tolist(), query.values.tolist())
-        made = edge.Query.Nearest(sparse, using=SPARSE)
-    else:
-        made = edge.Query.Nearest(query.tolist(), using=DENSE)
+def _edge_query(query: SparseVector) -> qdrant_edge.Query:
+    made: qdrant_edge.Query = _engine().Query.Nearest(_edge_vector(query), using=SPARSE)
+    return made
+
+
+def _edge_vector(vector: SparseVector) -> qdrant_edge.SparseVector:
+    made: qdrant_edge.SparseVector = _engine().SparseVector(
+        vector.indices.tolist(), vector.values.tolist()
+    )
     return made
 
 
@@ -637,8 +674,9 @@ def _lock(path: Path, operation: int, reason: str) -> int:
 
 
 def _bytes(names: int, dimension: int) -> int:
-    """Bytes on the disk for names: dense vectors in float32 and in int8, and all else."""
-    return names * (5 * dimension + _NAME_BYTES)
+    """Bytes on the disk for names: all that the engine keeps of them, and how they are searched."""
+    of_engine = names * (4 * dimension + _NAME_BYTES)
+    return of_engine + dense.size(names, dimension) + names_file.size(names)
 
 
 def _written_twice(manifest: Manifest) -> int:
@@ -647,7 +685,13 @@ def _written_twice(manifest: Manifest) -> int:
 
 def _size(path: Path) -> int:
     """Bytes on the disk, not counting holes in files."""
-    return sum(file.lstat().st_blocks * 512 for file in path.rglob("*"))
+    blocks = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            # Other processes that are loading it make and remove temporary files.
+            with contextlib.suppress(FileNotFoundError):
+                blocks += (Path(folder) / name).lstat().st_blocks
+    return blocks * 512
 
 
 def _is_complete(path: Path) -> bool:

@@ -1,18 +1,20 @@
-"""The payload of a point, points by id, and the checks of queries: the same in both adapters."""
+"""Points and their ids, the names of an open version, and the checks of queries: the same in both
+adapters."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any, Protocol
 from uuid import UUID
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
-import orjson
 from cachetools import LRUCache
 
 from resolver.encoder.lexical import SparseVector
@@ -20,21 +22,13 @@ from resolver.errors import IndexProblem
 from resolver.index import Point, Query
 from resolver.index.results import Results
 from resolver.registry.document import Document
-from resolver.registry.organisation import OrganisationStatus
 
 DENSE = "dense"
 SPARSE = "sparse"
 
-OVERSAMPLING = 4.0
-"""Dense search reads every vector as int8 and scores the best `OVERSAMPLING` × limit again in
-float32. With 242k names of 128 or 256 dimensions this finds all of the exact top 50 in 2 to 4 ms
-(an oversampling of 2 does too), and the index is ready seconds after the upload. A graph (HNSW,
-m 16, ef_construct 128 and 256, ef 256) takes minutes to build, finds 76 to 95 % of them depending
-on the vectors, and saves 1 to 2 ms."""
-
 KEPT_DOCUMENTS = 40_000
 """Some 36 MB: the candidates of the last thousand affiliations, and the organisations that many
-affiliations name. Of 46 documents for an affiliation 17 are read from the engine; 26 with half as
+affiliations name. Of 46 documents for an affiliation 17 are read from the server; 26 with half as
 many kept."""
 
 _ROR_ID = "ror_id"
@@ -42,7 +36,8 @@ _DOCUMENT = "document"
 _NUMBER = re.compile(r"[0-9a-z]{9}")
 """What a ROR id is made of."""
 _MISSING: dict[str, Any] = {}
-_LISTS = ("types", "parents", "successors", "relatives", "identifiers", "other_names")
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Document).decode
 
 
 def point_id(document: Document) -> UUID:
@@ -77,29 +72,9 @@ def organisation_number(ror_id: str) -> int:
 
 
 def payload(document: Document) -> dict[str, str]:
-    """The ROR id, and the rest of the document as JSON, in one string: the engine takes and gives
-    one string in a fraction of the time that twenty values take.
-
-    What is None, empty or equal to its default is left out.
-    """
-    value: dict[str, Any] = {"name": document.name}
-    if document.display_name != document.name:
-        value["display_name"] = document.display_name
-    if document.is_acronym:
-        value["is_acronym"] = True
-    for key in ("city", "region", "country_code", "country", "website"):
-        part = getattr(document, key)
-        if part is not None:
-            value[key] = part
-    for key in _LISTS:
-        several = getattr(document, key)
-        if several:
-            value[key] = several
-    if document.namesakes != 1:
-        value["namesakes"] = document.namesakes
-    if document.status is not OrganisationStatus.ACTIVE:
-        value["status"] = document.status.value
-    return {_ROR_ID: document.ror_id, _DOCUMENT: orjson.dumps(value).decode()}
+    """The ROR id, and the document as JSON, in one string: the server takes and gives one string in
+    a fraction of the time that twenty values take."""
+    return {_ROR_ID: document.ror_id, _DOCUMENT: _encode(document).decode()}
 
 
 def document(value: Mapping[str, Any] | None) -> Document:
@@ -108,28 +83,11 @@ def document(value: Mapping[str, Any] | None) -> Document:
     Raises:
         IndexProblem: the payload is not one of this project.
     """
-    ror_id = _ror_id(value)
+    _ror_id(value)
     try:
-        get = orjson.loads((value or _MISSING).get(_DOCUMENT, "")).get
-    except (orjson.JSONDecodeError, AttributeError) as error:
+        return _decode((value or _MISSING).get(_DOCUMENT, ""))
+    except (msgspec.MsgspecError, TypeError) as error:
         raise _foreign(_DOCUMENT) from error
-    name = get("name")
-    if not isinstance(name, str):
-        raise _foreign("name")
-    return Document(
-        ror_id=ror_id,
-        name=name,
-        display_name=get("display_name", name),
-        is_acronym=get("is_acronym", False),
-        city=get("city"),
-        region=get("region"),
-        country_code=get("country_code"),
-        country=get("country"),
-        website=get("website"),
-        status=OrganisationStatus(get("status", OrganisationStatus.ACTIVE)),
-        namesakes=get("namesakes", 1),
-        **{key: tuple(get(key, ())) for key in _LISTS},
-    )
 
 
 def _ror_id(value: Mapping[str, Any] | None) -> str:
@@ -149,6 +107,9 @@ def _foreign(key: str) -> IndexProblem:
 Answer = tuple[Sequence[int], Sequence[float]]
 """Point ids (UUIDs as integers) and scores, in one order."""
 
+Found = tuple[npt.NDArray[np.integer[Any]], npt.NDArray[np.float32]]
+"""The numbers of names and their scores, in one order; each of shape (names,)."""
+
 
 class Fetch(Protocol):
     """Reads points by id; those that are not in the index are left out."""
@@ -160,42 +121,55 @@ class Fetch(Protocol):
         ...
 
 
-class Points:
-    """Points by id: their organisations, and their documents.
+class Names(ABC):
+    """The names of an open version, by number. `bearers` (names,) int64 has the numbers of their
+    organisations. A version never changes, and threads may share an instance."""
 
-    Reading a point takes the engine some 7 µs, and making a document of it 5 µs. The searches for
-    an affiliation return 340 points, most of them returned before. Only their organisations are
-    needed at first, and these are kept for good. Documents are needed for the 50 best, and those
-    used last are kept.
+    bearers: npt.NDArray[np.int64]
 
-    A version never changes, so what is kept stays valid. Threads may share an instance.
-    """
-
-    def __init__(self, fetch: Fetch) -> None:
-        self._fetch = fetch
-        self._documents: LRUCache[int, Document] = LRUCache(KEPT_DOCUMENTS)
-        self._keeping = threading.Lock()
-        # Names are numbered as searches return them, 120 bytes each: 30 MB for release 2.9.
-        self._numbers: dict[int, int] = {}
-        self._points: list[int] = []
-        self._bearers = np.empty(0, np.int64)
-        self._numbering = threading.Lock()
-
-    def results(self, answers: Sequence[Answer]) -> list[Results]:
-        """The results of a search, from the engine's answers.
-
-        Best first; equal scores are ordered by organisation and name, whatever the engine did.
+    @abstractmethod
+    def numbers(self, points: Sequence[int]) -> npt.NDArray[np.int32]:
+        """The numbers of points that a search found.
 
         Raises:
             IndexProblem: a point is not in the index any more.
         """
-        lengths = [len(points) for points, _ in answers]
-        names = self._names(list(chain.from_iterable(points for points, _ in answers)))
-        scores = np.fromiter(
-            chain.from_iterable(scores for _, scores in answers), np.float32, len(names)
-        )
-        answer = np.repeat(np.arange(len(answers)), lengths)
-        organisations = self._bearers[names]
+
+    @abstractmethod
+    def documents(self, names: Collection[int]) -> dict[int, Document]:
+        """The documents of names that a search has returned, by their numbers.
+
+        Raises:
+            IndexProblem: a name is not in the index any more.
+        """
+
+    @abstractmethod
+    def organisations(self, ror_ids: Collection[str]) -> dict[str, Document]:
+        """Each organisation by the document of its display name; unknown ones are left out."""
+
+    def found(self, answers: Sequence[Answer]) -> list[Found]:
+        """What the engine found, with numbers of names in place of points.
+
+        Raises:
+            IndexProblem: a point is not in the index any more.
+        """
+        names = self.numbers(list(chain.from_iterable(points for points, _ in answers)))
+        ends = accumulate(len(points) for points, _ in answers)
+        return [
+            (names[end - len(points) : end], np.array(scores, np.float32))
+            for end, (points, scores) in zip(ends, answers, strict=True)
+        ]
+
+    def results(self, found: Sequence[Found]) -> list[Results]:
+        """The results of searches, from what was found.
+
+        Best first; equal scores are ordered by organisation and name, whatever the engine did.
+        """
+        lengths = [len(names) for names, _ in found]
+        names = np.concatenate([names for names, _ in found]).astype(np.int32)
+        scores = np.concatenate([scores for _, scores in found])
+        answer = np.repeat(np.arange(len(found)), lengths)
+        organisations = self.bearers[names]
         best = np.lexsort((organisations, -scores, answer))
         names, organisations, scores = names[best], organisations[best], scores[best]
         self._sort_ties(names, organisations, scores, answer)
@@ -204,31 +178,6 @@ class Points:
             Results(names[end - n : end], organisations[end - n : end], scores[end - n : end])
             for end, n in zip(ends, lengths, strict=True)
         ]
-
-    def documents(self, names: Collection[int]) -> dict[int, Document]:
-        """The documents of names that a search has returned, by their numbers.
-
-        Raises:
-            IndexProblem: a name is not in the index any more.
-        """
-        points = {self._points[name]: name for name in names}
-        documents = self._documents_of(points)
-        _require_all(points, documents)
-        return {name: documents[point] for point, name in points.items()}
-
-    def organisations(self, ror_ids: Collection[str]) -> dict[str, Document]:
-        """Each organisation by the document of its display name; unknown ones are left out."""
-        documents = self._documents_of({organisation_point_id(ror_id).int for ror_id in ror_ids})
-        return {document.ror_id: document for document in documents.values()}
-
-    def _names(self, points: Sequence[int]) -> npt.NDArray[np.int32]:
-        """The numbers of the points; new points get theirs first."""
-        # Each point is looked up once, for the table does not fit into the processor's cache.
-        numbers = list(map(self._numbers.get, points))
-        if None in numbers:
-            self._number({p for p, number in zip(points, numbers, strict=True) if number is None})
-            numbers = list(map(self._numbers.get, points))
-        return np.array(numbers, np.int32)
 
     def _sort_ties(
         self,
@@ -256,6 +205,43 @@ class Points:
         order = sorted(range(len(ties)), key=lambda i: (group[i], spelt[i]))
         names[ties] = names[ties][order]
 
+
+class Points(Names):
+    """Names that are read from the server, numbered as searches return them.
+
+    The searches for an affiliation return 340 points, most of them returned before. Only their
+    organisations are needed at first, and these are kept for good. Documents are needed for the 50
+    best, and those used last are kept.
+    """
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+        self._documents: LRUCache[int, Document] = LRUCache(KEPT_DOCUMENTS)
+        self._keeping = threading.Lock()
+        # 120 bytes a name: 30 MB for release 2.9.
+        self._numbers: dict[int, int] = {}
+        self._points: list[int] = []
+        self.bearers = np.empty(0, np.int64)
+        self._numbering = threading.Lock()
+
+    def documents(self, names: Collection[int]) -> dict[int, Document]:
+        points = {self._points[name]: name for name in names}
+        documents = self._documents_of(points)
+        _require_all(points, documents)
+        return {name: documents[point] for point, name in points.items()}
+
+    def organisations(self, ror_ids: Collection[str]) -> dict[str, Document]:
+        documents = self._documents_of({organisation_point_id(ror_id).int for ror_id in ror_ids})
+        return {document.ror_id: document for document in documents.values()}
+
+    def numbers(self, points: Sequence[int]) -> npt.NDArray[np.int32]:
+        # Each point is looked up once, for the table does not fit into the processor's cache.
+        numbers = list(map(self._numbers.get, points))
+        if None in numbers:
+            self._number({p for p, number in zip(points, numbers, strict=True) if number is None})
+            numbers = list(map(self._numbers.get, points))
+        return np.array(numbers, np.int32)
+
     def _number(self, points: Collection[int]) -> None:
         fetched = {
             point.int: organisation_number(_ror_id(value))
@@ -267,8 +253,8 @@ class Points:
             new = [point for point in fetched if point not in self._numbers]
             first = len(self._points)
             self._points += new
-            self._bearers = np.append(
-                self._bearers, np.array([fetched[point] for point in new], np.int64)
+            self.bearers = np.append(
+                self.bearers, np.array([fetched[point] for point in new], np.int64)
             )
             self._numbers.update((point, first + i) for i, point in enumerate(new))
 

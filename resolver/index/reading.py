@@ -3,40 +3,39 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
-from uuid import UUID
+from collections.abc import Collection, Sequence
 
 from resolver.encoder.lexical import SparseVector
 from resolver.errors import IndexProblem
 from resolver.index import Manifest, Query
-from resolver.index.payload import Answer, Points, check_queries
+from resolver.index.payload import Found, Names, check_queries
 from resolver.index.results import NOTHING, Results
 from resolver.registry.document import Document
 
 
 class OpenIndex(ABC):
-    """An `Index` but for what the engine does: `_answers`, `_fetch`, `_count`."""
+    """An `Index` but for what the engine does (`_found`, `_count`), given the `names` of the
+    version."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, names: Names) -> None:
         self.manifest = manifest
-        self._points = Points(self._fetch)
+        self._names = names
         self._closed = False
 
     def search(self, queries: Sequence[Query], *, limit: int) -> list[Results]:
         self._check_usable()
         check_queries(queries, dimension=self.manifest.dimension, limit=limit)
         asked = [query for query in queries if not _is_empty(query)]
-        results = iter(self._points.results(self._answers(asked, limit)) if asked else ())
+        results = iter(self._names.results(self._found(asked, limit)) if asked else ())
         return [NOTHING if _is_empty(query) else next(results) for query in queries]
 
     def documents(self, names: Collection[int]) -> dict[int, Document]:
         self._check_usable()
-        return self._points.documents(names)
+        return self._names.documents(names)
 
     def organisations(self, ror_ids: Collection[str]) -> dict[str, Document]:
         self._check_usable()
-        return self._points.organisations(ror_ids)
+        return self._names.organisations(ror_ids)
 
     def count(self) -> int:
         self._check_usable()
@@ -46,14 +45,8 @@ class OpenIndex(ABC):
     def close(self) -> None: ...
 
     @abstractmethod
-    def _answers(self, queries: Sequence[Query], limit: int) -> list[Answer]:
-        """One answer a query, in order."""
-
-    @abstractmethod
-    def _fetch(
-        self, ids: Sequence[UUID], keys: list[str] | None
-    ) -> Iterator[tuple[UUID, Mapping[str, Any] | None]]:
-        """See `resolver.index.payload.Fetch`."""
+    def _found(self, queries: Sequence[Query], limit: int) -> list[Found]:
+        """What each query finds, in order."""
 
     @abstractmethod
     def _count(self) -> int: ...

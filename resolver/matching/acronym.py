@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import IntEnum
-from functools import cached_property, lru_cache
 
 from resolver.registry.document import Document
 from resolver.text import vocabulary
 from resolver.text.acronyms import Acronym, not_acronyms
 from resolver.text.affiliation import Affiliation
-from resolver.text.alignment import WordKind, word_kind
+from resolver.text.cached_property import cached_property
 from resolver.text.text import Text, registry_text
+from resolver.text.word_kind import WordKind, word_kind
 
 FULL = 0.8
 """From this share of its words on, those that join left out, a text has a name."""
@@ -71,7 +71,7 @@ class Acronyms:
         """Positions of the acronyms that the registry has for an organisation."""
         if not self.at:
             return _NONE
-        own = _words_alone(document.name, document.other_names) & self._units
+        own = self._units.intersection(_words_alone(document))
         return frozenset(p for p in self.at if self.affiliation.units[p] in own) if own else _NONE
 
     def short_names(self, document: Document) -> frozenset[int]:
@@ -80,7 +80,9 @@ class Acronyms:
 
         What the text spells out as something else, and what cannot be an acronym, is left out.
         """
-        names = _words_alone(document.name, document.other_names) & self._naming.keys()
+        names = self._naming.keys() & _words_alone(document)
+        if not names:
+            return _NONE
         return frozenset(
             position
             for unit in names
@@ -196,14 +198,18 @@ class Acronyms:
 _NONE: frozenset[int] = frozenset()
 
 
-@lru_cache(maxsize=1 << 15)
-def _words_alone(name: str, other_names: tuple[str, ...]) -> frozenset[str]:
+def _words_alone(document: Document) -> list[str]:
     """Those names of an organisation that are one word, as it stands among the units of a text."""
-    alone = [n for n in (name, *other_names) if " " not in n]
-    # Most are made of ASCII letters, and folding these is making them small.
-    plain = {n.lower() for n in alone if n.isascii() and n.isalnum()}
-    units = (registry_text(n).units for n in alone if not (n.isascii() and n.isalnum()))
-    return frozenset(plain.union(unit[0] for unit in units if len(unit) == 1))
+    words: list[str] = []
+    for name in (document.name, *document.other_names):
+        if " " in name:
+            continue
+        # Most are made of ASCII letters, and folding these is making them small.
+        if name.isascii() and name.isalnum():
+            words.append(name.lower())
+        elif len(units := registry_text(name).units) == 1:
+            words.append(units[0])
+    return words
 
 
 def _names(document: Document) -> Iterator[Text]:

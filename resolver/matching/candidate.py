@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,16 +25,14 @@ at middling ranks."""
 S = TypeVar("S", bound=np.generic)
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """A rank (from 1) among the organisations of one result list, with that list's own score."""
 
     rank: int
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One organisation, shown by the name that fits best.
 
     `sparse` and `dense` are its ranks by words and by meaning, None where that search did not find
@@ -60,8 +58,7 @@ def by_organisation(results: Results) -> Results:
     return Results(results.names[first], results.organisations[first], results.scores[first])
 
 
-@dataclass(frozen=True, slots=True)
-class Fused:
+class Fused(NamedTuple):
     """A candidate before its document is read: `name` is the number of the name to show it by."""
 
     name: int
@@ -131,6 +128,10 @@ class _Ranks:
 
 def _best(lists: Sequence[Results]) -> _Ranks:
     """Each organisation at its best rank in any of the lists, in order of organisation."""
+    if len(lists) == 1:
+        [only] = lists
+        order = np.argsort(only.organisations)
+        return _Ranks(only.organisations[order], only.names[order], order + 1, only.scores[order])
     organisations = _joined([results.organisations for results in lists], np.int64)
     names = _joined([results.names for results in lists], np.int32)
     scores = _joined([results.scores for results in lists], np.float32)

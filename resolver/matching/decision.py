@@ -23,7 +23,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cached_property
 from heapq import nlargest
 from operator import itemgetter
 
@@ -48,6 +47,7 @@ from resolver.registry.identifier import numbers_in
 from resolver.registry.organisation import OrganisationStatus
 from resolver.text import vocabulary
 from resolver.text.affiliation import Affiliation
+from resolver.text.cached_property import cached_property
 from resolver.text.parts import only_roles
 from resolver.text.text import registry_text
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain
 from typing import Generic, TypeVar
 
@@ -32,6 +31,7 @@ from resolver.matching.remainder import Remainder
 from resolver.registry.document import Document
 from resolver.registry.organisation import OrganisationStatus
 from resolver.text.alignment import Alignment, own_words_missing
+from resolver.text.cached_property import cached_property
 from resolver.text.text import registry_text
 from resolver.text.words import CJK
 
@@ -130,6 +130,8 @@ class Shortlist:
     def _named_beside(self) -> list[frozenset[int]]:
         """For each candidate the positions of the whole names of others that are no rivals."""
         whole = np.array([alignment.exact for alignment in self.alignments], np.bool_)
+        if not whole.any():
+            return [frozenset()] * len(whole)
         return [
             frozenset().union(*(self.matched[j] for j in np.flatnonzero(beside).tolist()))
             for beside in whole & self.others & ~self.rivals
@@ -188,8 +190,9 @@ class Scores:
 def best(scores: Numbers, among: Relation) -> Numbers:
     """For each row the best of the scores of those that it has the relation `among` to; 0 without
     any."""
-    highest = np.where(among, scores, -np.inf).max(axis=1, initial=-np.inf)
-    return np.where(among.any(axis=1), highest, 0.0)
+    highest: Numbers = np.where(among, scores, -np.inf).max(axis=1, initial=-np.inf)
+    highest[np.isneginf(highest)] = 0.0
+    return highest
 
 
 # What a reading tells
@@ -217,7 +220,7 @@ def _text_length(reading: Reading) -> int:
 
 def _segment_share(reading: Reading) -> Numbers:
     pieces = [len(piece.units) for piece in reading.affiliation.pieces]
-    piece_of_unit = np.repeat(np.eye(len(pieces), dtype=np.int64), pieces, axis=0)
+    piece_of_unit = np.repeat(np.eye(len(pieces), dtype=np.float32), pieces, axis=0)
     matched = reading.matches @ piece_of_unit
     most = matched.argmax(axis=1)
     return np.asarray(matched[np.arange(len(most)), most] / np.maximum(pieces, 1)[most])

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from math import log1p
 from typing import NamedTuple, Self
 
 from resolver.matching.outcome import CountryAgreement
 from resolver.registry.document import Document
+from resolver.text.cached_property import cached_property
 from resolver.text.country import family
 from resolver.text.gazetteer import (
     Mention,
@@ -81,9 +81,7 @@ class NamedPlaces:
     text: Text
     documents: Sequence[Document] = ()
     _addresses: dict[_Address, _Stands] = field(default_factory=dict, compare=False, repr=False)
-    _phrases: dict[str, tuple[_Phrase, ...]] = field(
-        default_factory=dict, compare=False, repr=False
-    )
+    _phrases: dict[str, Sequence[_Phrase]] = field(default_factory=dict, compare=False, repr=False)
     _beside: dict[Positions, _Beside] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
@@ -191,18 +189,24 @@ class NamedPlaces:
         return frozenset().union(*(m.positions for m in self.mentions if m.apart))
 
     def _named_beside(self, matched: Positions) -> _Beside:
-        beside = self._beside.get(matched)
+        # Most names match no word of a place, and all of them have the same beside them.
+        of_places = matched & self.apart
+        beside = self._beside.get(of_places)
         if beside is None:
-            apart = [m for m in self.mentions if m.apart and matched.isdisjoint(m.positions)]
+            apart = [m for m in self.mentions if m.apart and of_places.isdisjoint(m.positions)]
             countries: frozenset[str] = frozenset().union(
                 *(m.countries for m in apart if m.kind > PlaceKind.CITY)
             )
-            beside = self._beside[matched] = _Beside(
+            beside = self._beside[of_places] = _Beside(
                 countries,
                 frozenset(map(family, countries)),
                 tuple(m for m in apart if any(p.kind is PlaceKind.CITY for p in m.places)),
             )
         return beside
+
+    @cached_property
+    def _countries_of_mentions(self) -> frozenset[str]:
+        return frozenset().union(*(m.countries for m in self.mentions))
 
     def _stands(self, document: Document) -> _Stands:
         address = (document.city, document.region, document.country_code, document.country)
@@ -213,39 +217,48 @@ class NamedPlaces:
 
     def _where(self, address: _Address) -> _Stands:
         city, region_name, code, country = address
-        home = city_named(city, region_name, code) if city else None
-        region = region_named(region_name, code) if region_name else None
         cities, regions, countries = [], [], []
-        for mention in self.mentions:
-            positions = mention.positions
-            if home and home in mention.places:
-                cities.append(positions)
-            if mention.kind > PlaceKind.CITY and code in mention.countries:
-                countries.append(positions)
-                if region and region in mention.places:
-                    regions.append(positions)
-        cities += self._standing(city, code)
-        regions += self._standing(region_name, code)
-        countries += self._standing(country, code)
-        return _Stands(tuple(cities), tuple(regions), tuple(countries))
+        if code in self._countries_of_mentions:
+            home = city_named(city, region_name, code) if city else None
+            region = region_named(region_name, code) if region_name else None
+            for mention in self.mentions:
+                positions = mention.positions
+                if home and home in mention.places:
+                    cities.append(positions)
+                if mention.kind > PlaceKind.CITY and code in mention.countries:
+                    countries.append(positions)
+                    if region and region in mention.places:
+                        regions.append(positions)
+        return _Stands(
+            (*cities, *self._standing(city, code)),
+            (*regions, *self._standing(region_name, code)),
+            (*countries, *self._standing(country, code)),
+        )
 
-    def _standing(self, name: str | None, code: str | None) -> Iterable[Positions]:
+    def _standing(self, name: str | None, code: str | None) -> Sequence[Positions]:
         """Where a name of the registry stands, and is not read as a place in another country."""
         if not name:
-            return
+            return ()
         phrases = self._phrases.get(name)
         if phrases is None:
-            phrases = self._phrases[name] = tuple(self._read(registry_text(name)))
-        for phrase in phrases:
-            if code is None or all(family(code) in families for families in phrase.families):
-                yield phrase.positions
+            phrases = self._phrases[name] = self._read(registry_text(name))
+        if not phrases:
+            return ()
+        return [
+            phrase.positions
+            for phrase in phrases
+            if code is None or all(family(code) in families for families in phrase.families)
+        ]
 
-    def _read(self, phrase: Text) -> Iterable[_Phrase]:
-        if self.text.holds(phrase):
-            for positions in self.text.where(phrase):
-                over = (m for m in self.mentions if not positions.isdisjoint(m.positions))
-                families = tuple(frozenset(map(family, m.countries)) for m in over)
-                yield _Phrase(positions, families)
+    def _read(self, phrase: Text) -> Sequence[_Phrase]:
+        if not self.text.holds(phrase):
+            return ()
+        read = []
+        for positions in self.text.where(phrase):
+            over = (m for m in self.mentions if not positions.isdisjoint(m.positions))
+            families = tuple(frozenset(map(family, m.countries)) for m in over)
+            read.append(_Phrase(positions, families))
+        return read
 
 
 def _home(document: Document) -> Place | None:

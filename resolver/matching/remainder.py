@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from resolver.registry.document import Document
-from resolver.text import vocabulary
-from resolver.text.alignment import WordKind, word_kinds
 from resolver.text.text import Text, registry_text
+from resolver.text.word_kind import WordKind
 from resolver.text.words import same
 
 
@@ -23,9 +21,9 @@ class Surroundings:
     """Where a name stands in a text.
 
     `part` are the positions of the text's units between the same commas as those that match the
-    name, ascending. `sorts` are the sorts of organisations that they name (`sorts_of`). `taken` are
-    positions of places and of the whole names of other organisations. `holders` counts for each
-    unit of the text the candidates whose name has it.
+    name, ascending. `sorts` are the sorts of organisations that they name. `taken` are positions of
+    places and of the whole names of other organisations. `holders` counts for each unit of the text
+    the candidates whose name has it.
     """
 
     text: Text
@@ -57,16 +55,16 @@ def remainder(
     document: Document, name: Text, matched: Collection[int], around: Surroundings
 ) -> Remainder:
     """The remainder of an organisation's `name`, which the text's units at `matched` match."""
-    units, kinds = around.text.units, word_kinds(around.text)
+    units, kinds = around.text.units, around.text.kinds
     names = [*map(registry_text, {document.name, document.display_name, *document.other_names})]
     telling = [p for p in around.part if kinds[p] in _TELLING and p not in around.taken]
     left = [p for p in telling if p not in matched and not _has(names, units[p])]
-    sorts = frozenset().union(*map(sorts_of, names), *map(_sorts_of_type, document.types))
+    sorts = frozenset().union(*(name.sorts for name in names), *map(_sorts_of_type, document.types))
     return Remainder(
         rare=sum(1 / (1 + around.holders[p]) for p in left if kinds[p] is WordKind.OWN),
         share=1 - len(left) / len(telling) if telling else 1.0,
         sorts=len(around.sorts - sorts),
-        missing_sorts=len(sorts_of(name) - around.sorts) if around.part else 0,
+        missing_sorts=len(name.sorts - around.sorts) if around.part else 0,
     )
 
 
@@ -81,21 +79,6 @@ def _has(names: Sequence[Text], unit: str) -> bool:
         unit == word or (unit[:_BEGINNING] == word[:_BEGINNING] and same(unit, word))
         for name in names
         for word in name.units
-    )
-
-
-@lru_cache(maxsize=1 << 15)
-def sorts_of(text: Text) -> frozenset[str]:
-    """The sorts of organisations that a text names, by the names of `vocabulary.SORTS`."""
-    return frozenset().union(*map(_sorts_of_word, text.words))
-
-
-@lru_cache(maxsize=1 << 16)
-def _sorts_of_word(word: str) -> frozenset[str]:
-    return frozenset(
-        sort
-        for sort, lexicon in vocabulary.SORTS.items()
-        if word in lexicon or lexicon.within(word)
     )
 
 

@@ -61,6 +61,7 @@ class _Pairs:
         self.unread: Flags = np.ones(len(self.texts), np.bool_)
         self.logits: dict[Pair, float] = {}
         self._reranker = reranker
+        self._evidence: dict[int, tuple[Numbers, Features]] = {}
 
     def read(self, wanted: Flags) -> None:
         """Let the reranker read these, but for those that it has read."""
@@ -74,7 +75,14 @@ class _Pairs:
     def features(self, logit: Numbers) -> Features:
         """The judge's evidence, given a logit for each."""
         ends = np.cumsum(list(map(len, self.shortlists)))[:-1]
-        tables = map(evidence, self.shortlists, np.split(logit, ends))
+        # Without shortlists there is a part of nothing.
+        parts = zip(self.shortlists, np.split(logit, ends), strict=False)
+        for number, (shortlist, logits) in enumerate(parts):
+            # Most shortlists have the logits that they were asked with before.
+            before, _ = self._evidence.get(number, (None, None))
+            if before is None or not np.array_equal(before, logits):
+                self._evidence[number] = logits, evidence(shortlist, logits)
+        tables = [table for _, table in self._evidence.values()]
         return np.concatenate([np.empty((0, len(NAMES))), *tables])
 
 

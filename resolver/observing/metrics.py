@@ -1,7 +1,7 @@
 """The metrics that dashboards and alerts may rely on, each named in one place.
 
-`WorkMetrics` belong to one worker, `DoorMetrics` to one ``resolver serve``: they count what its
-processes did since it started.
+`WorkMetrics` belong to one worker, `DoorMetrics` to one ``resolver serve``, `ScorerMetrics` to one
+scorer: they count what its processes did since it started.
 `SystemMetrics` describe the whole installation; ``resolver monitor`` looks them up and serves them.
 Labels have values from fixed lists (stages, reasons, queues, error classes); sources, whose names
 are free, are limited by `resolver.database.monitoring`.
@@ -43,6 +43,12 @@ WAIT_SECONDS = (0.1, 1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 24 * 3600)
 
 REQUEST_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60)
 """From a look at the health to a large request."""
+
+SCORER_WAIT_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
+"""From what the next batch takes on a GPU to a worker's time-out."""
+
+BATCH_TOKENS = (256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768, 49_152, 65_536, 131_072)
+"""From one string to more than a GPU's batch (`resolver.reranker.packed.GPU_BUDGET`)."""
 
 
 class _Registry(CollectorRegistry):
@@ -222,6 +228,54 @@ class DoorMetrics:
         registry = _Registry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
+
+
+class ScorerMetrics:
+    """What one scorer did."""
+
+    def __init__(self) -> None:
+        self.registry = registry = _Registry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+
+        def counter(name: str, what: str) -> Counter:
+            return Counter(f"resolver_scorer_{name}", what, registry=registry)
+
+        gauge = partial(_gauge, registry)
+        self.build = gauge("build_info", "1; the version of the package", "version")
+        self.requests = counter("requests", "Requests whose pairs were scored")
+        self.pairs = counter("pairs", "Pairs that were scored")
+        self.tokens = counter("tokens", "Tokens of these pairs")
+        self.batches = counter("batches", "Batches that were computed")
+        self.failed = counter("requests_failed", "Requests that make the reranker fail")
+        self.busy = counter("busy_seconds", "Seconds in which a batch was in work")
+        self.waiting = gauge("scorer_tokens_waiting", "Tokens of requests that wait for a batch")
+        self.batch_tokens = Histogram(
+            "resolver_scorer_batch_tokens",
+            "Tokens of a batch",
+            buckets=BATCH_TOKENS,
+            registry=registry,
+        )
+        self.wait = Histogram(
+            "resolver_scorer_wait_seconds",
+            "Seconds from a request to the start of its batch",
+            buckets=SCORER_WAIT_SECONDS,
+            registry=registry,
+        )
+        self.build.labels(__version__).set(1)
+
+    def batch(self, *, requests: int, pairs: int, tokens: int) -> None:
+        """Count a batch that was computed."""
+        self.requests.inc(requests)
+        self.pairs.inc(pairs)
+        self.tokens.inc(tokens)
+        self.batches.inc()
+        self.batch_tokens.observe(tokens)
+
+    def value(self, name: str) -> float:
+        """The value of the series ``resolver_scorer_<name>``, for the log."""
+        return self.registry.get_sample_value(f"resolver_scorer_{name}") or 0.0
 
 
 class SystemMetrics:

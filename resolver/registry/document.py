@@ -19,7 +19,7 @@ from resolver.registry.organisation import (
 )
 from resolver.text.affiliation import normalise
 
-FORM = 6
+FORM = 7
 """Version of the document form, of the words by which it is searched, and of how both are written
 to an index. It is kept in every manifest of an index."""
 

@@ -7,25 +7,18 @@ index (`Names`), the affiliations are the queries, and the vectors are those of 
 
 That a changed name would be a candidate says little: half of all affiliations have one among their
 50 candidates, mostly at a late rank. So the nearest few names are compared with the organisations
-that the affiliation is linked to, and the sieve gives the probability that one of them is named.
-The probability from which an affiliation is selected depends on how sure its answer was (`WITHIN`):
-a link just above the threshold of its policy is lost by any change near it.
+that the affiliation is linked to: the sieve gives the probability that one of them is named, and
+`resolver.release.prediction` that the answer changes.
 
-Of 30,000 affiliations (labelled ones and noisy variants) 117 have another answer by release 2.9
-than by 2.8, and 108 of these have other links. This selects 7.2 in 100, 9.5 together with what the
-database marks, and finds 100 of the 117. Of 69 answers that gained or lost an organisation whose
-record changed, 66 are found. Of 39 answers in which other organisations changed, because ranks,
-rivals or namesakes did, 30 are found: to find nearly all of these takes every fifth affiliation.
-
-It takes 0.45 ms of one core for an affiliation, a fiftieth of resolving it, and 1.3 s to start.
-Affiliations are read as a stream. The memory for vectors does not grow with them (8,000 names: 6
-MB; 16,000 parts of texts: 10 MB). 100 million affiliations take 13 hours of one core, against 29
-days of resolving them; processes share them (`resolver.release.selection`).
-`python -m benchmarks.release` measures an update from end to end.
+`python -m benchmarks.selection` says how many of the answers that a release changes are selected,
+and at what cost; `python -m benchmarks.release` measures an update from end to end. Affiliations
+are read as a stream. The memory for vectors does not grow with them (8,000 names: 6 MB; 16,000
+parts of texts: 10 MB). Processes share the work (`resolver.release.selection`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -44,6 +37,14 @@ from resolver.matching.sieve import Sieve
 from resolver.registry.change import Change
 from resolver.registry.document import Document, documents
 from resolver.registry.organisation import Organisation, OrganisationStatus
+from resolver.release.prediction import (
+    FARTHEST,
+    LEAST,
+    LEAST_NAMED,
+    Signs,
+    change_probability,
+    sparse_scale,
+)
 from resolver.text.affiliation import Affiliation
 from resolver.text.segments import segments
 from resolver.text.text import registry_text
@@ -58,24 +59,10 @@ LEAST_FIT = 2.4
 plus twice the dense score at least the second. Nine affiliations in ten pass the first test alone:
 it only spares the encoder the others."""
 
-SURE = 0.8
-LEAST_FIT_SURE = 3.0
-"""An answer is sure when the margin of its weakest link is at least `SURE`: (probability -
-threshold) / (1 - threshold). Then this sum is asked for instead of `LEAST_FIT`. Three affiliations
-in four are such, and comparing names with them is most of the time spent."""
-
-ALWAYS_WITHIN = 0.1
-"""Answers whose weakest link has a margin below this are selected, whatever is near: of those from
-release 2.8 one in twenty changed with 2.9, a quarter of them with no changed name near."""
-
-WITHIN = ((0.4, 0.02), (SURE, 0.05), (1.0, 0.5))
-"""(Margin of the weakest link below which this row holds, probability that a changed name is named
-from which the affiliation is selected.) Chosen on the 75 links that changed among 20,000
-affiliations from release 2.8 to 2.9, of which 71 are found. Of the 33 among 10,000 others 25 are
-found."""
-
-UNLINKED = 0.4
-"""The probability from which an affiliation without a link is selected."""
+ENOUGH = 0.3
+"""The sieve is asked only where this probability would be enough for a selection. It takes most of
+the time: without this it would be asked about six texts in ten instead of one. Of the changed
+answers that it was fitted on the prediction finds 1,583 of 1,606 with it, and 1,585 without."""
 
 _CELLS = 2_000_000
 """Scores (float64) held at once: 16 MB."""
@@ -101,16 +88,26 @@ class StoredLink(Protocol):
     def dense(self) -> float | None: ...
 
 
+class StoredNearest(Protocol):
+    """The most probable candidate of an answer without a link, and the least probability of its
+    policy."""
+
+    @property
+    def probability(self) -> float: ...
+    @property
+    def threshold(self) -> float: ...
+
+
 class StoredAnswers(Protocol):
-    """An affiliation with its answers, one for each policy. `reasons` has the reason why an answer
-    has no link, or None; `links` are those of all answers."""
+    """An affiliation with its answers, one for each policy: `links` are those of all answers,
+    `nearest` what came nearest in those without a link."""
 
     @property
     def text(self) -> str: ...
     @property
-    def reasons(self) -> Sequence[str | None]: ...
-    @property
     def links(self) -> Sequence[StoredLink]: ...
+    @property
+    def nearest(self) -> Sequence[StoredNearest]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +173,12 @@ class Names:
         sparse: Sequence[SparseVector],
         dense: DenseVectors,
         encoder: Encoder,
+        *,
+        among: int,
     ) -> None:
         """`sparse` and `dense` are the vectors of the names, in their order; `dense` has the shape
-        (names, dimension)."""
+        (names, dimension). `among` is the number of names whose statistics the sparse ones have."""
+        self.among = among
         self._documents = documents
         self._dense = dense
         self._encoder = encoder
@@ -212,6 +212,7 @@ class Names:
             statistics.vectors(documents, translated),
             encoder.encode_documents([document.dense_text for document in documents]),
             encoder,
+            among=statistics.documents,
         )
 
     def __len__(self) -> int:
@@ -295,7 +296,7 @@ class Search:
     """Finds the affiliations whose answer one of the names may change.
 
     `organisations` gives documents by ROR id, as `resolver.index.Index` does. Without a `sieve`
-    every affiliation with a name near is selected: half of all.
+    every name that is near counts as named.
     """
 
     names: Names
@@ -309,49 +310,89 @@ class Search:
         Raises:
             IndexProblem: the documents cannot be read.
         """
-        stated = list(map(_by_statement, affiliations))
-        changing = iter(self._may_change(list(chain.from_iterable(stated))))
+        stated = list(map(by_statement, affiliations))
+        changing = iter(self._may_change(list(chain.from_iterable(stated))).tolist())
         return [any(list(islice(changing, len(statements)))) for statements in stated]
 
-    def _may_change(self, affiliations: Sequence[StoredAnswers]) -> list[bool]:
-        """The same of affiliations that are one statement."""
-        linked = [{link.ror_id for link in answers.links} for answers in affiliations]
-        # A change of a linked organisation itself is known from its links.
-        near = [
-            [name for name in names if name.document.ror_id not in ids and name.fit >= least]
-            for names, ids, least in zip(
-                self.names.near([answers.text for answers in affiliations]),
-                linked,
-                map(_least_fit, affiliations),
-                strict=True,
+    def _may_change(self, statements: Sequence[StoredAnswers]) -> npt.NDArray[np.bool_]:
+        near = self._near(statements)
+        having = np.array(list(map(bool, near)), np.bool_)
+
+        def changing(named: float) -> npt.NDArray[np.bool_]:
+            signs = self._signs(statements, near, np.where(having, named, 0.0))
+            return change_probability(signs) >= LEAST
+
+        selected = changing(LEAST_NAMED)
+        open_ = np.flatnonzero(selected != changing(ENOUGH)).tolist()
+        asked, names = [statements[i] for i in open_], [near[i] for i in open_]
+        signs = self._signs(asked, names, self._named(asked, names))
+        selected[open_] = change_probability(signs) >= LEAST
+        return selected
+
+    def signs(self, statements: Sequence[StoredAnswers]) -> Signs:
+        """What is known of the answers to affiliations that are one statement each."""
+        near = self._near(statements)
+        return self._signs(statements, near, self._named(statements, near))
+
+    def _signs(
+        self,
+        statements: Sequence[StoredAnswers],
+        near: Sequence[Sequence[NearName]],
+        named: npt.NDArray[np.float64],
+    ) -> Signs:
+        scale = sparse_scale(self.names.among)
+        weakest = [min(answers.links, key=_distance, default=None) for answers in statements]
+        best = [max(names, key=lambda name: name.sparse, default=None) for names in near]
+
+        def numbers(values: Iterable[float | None]) -> npt.NDArray[np.float64]:
+            return np.array([value or 0.0 for value in values], np.float64)
+
+        return Signs(
+            links=numbers(len(answers.links) for answers in statements),
+            distance=numbers(
+                min(map(_distance, (*answers.links, *answers.nearest)), default=FARTHEST)
+                for answers in statements
+            ),
+            sparse_linked=scale * numbers(link.sparse if link else 0.0 for link in weakest),
+            dense_linked=numbers(link.dense if link else 0.0 for link in weakest),
+            sparse=scale * numbers(name.sparse if name else 0.0 for name in best),
+            dense=numbers(name.dense if name else 0.0 for name in best),
+            fit=numbers(
+                max((name.fit + (scale - 1.0) * name.sparse for name in names), default=0.0)
+                for names in near
+            ),
+            named=named,
+        )
+
+    def _near(self, statements: Sequence[StoredAnswers]) -> list[list[NearName]]:
+        """The names near each, but for those of the organisations that it is linked to: whether
+        these changed is known from the links."""
+        linked = [{link.ror_id for link in answers.links} for answers in statements]
+        return [
+            [name for name in names if name.document.ror_id not in ids]
+            for names, ids in zip(
+                self.names.near([answers.text for answers in statements]), linked, strict=True
             )
         ]
-        # Those that the probability decides about; it is 0 for the others.
-        open_ = [
-            i
-            for i, (answers, names) in enumerate(zip(affiliations, near, strict=True))
-            if names and not _may_change(answers, names, 0.0)
-        ]
-        documents = self.organisations({ror_id for i in open_ for ror_id in linked[i]})
-        readings = [_reading(affiliations[i], near[i], documents) for i in open_]
-        named = dict.fromkeys(range(len(affiliations)), 0.0)
+
+    def _named(
+        self, statements: Sequence[StoredAnswers], near: Sequence[Sequence[NearName]]
+    ) -> npt.NDArray[np.float64]:
+        """The highest probability that each text names one of the names near it."""
+        named = np.zeros(len(statements))
+        having = [i for i, names in enumerate(near) if names]
         if self.sieve is None:
-            named |= dict.fromkeys(open_, 1.0)
-        else:
-            for i, reading, probabilities in zip(
-                open_, readings, self.sieve.probability(readings), strict=True
-            ):
-                named[i] = max(
-                    probability
-                    for candidate, probability in zip(
-                        reading.candidates, probabilities, strict=True
-                    )
-                    if candidate.ror_id not in linked[i]
-                )
-        return [
-            _may_change(answers, names, named[i])
-            for i, (answers, names) in enumerate(zip(affiliations, near, strict=True))
-        ]
+            named[having] = 1.0
+            return named
+        linked = [{link.ror_id for link in statements[i].links} for i in having]
+        documents = self.organisations(frozenset().union(*linked))
+        readings = [_reading(statements[i], near[i], documents) for i in having]
+        for i, ids, reading, probabilities in zip(
+            having, linked, readings, self.sieve.probability(readings), strict=True
+        ):
+            others = [candidate.ror_id not in ids for candidate in reading.candidates]
+            named[i] = probabilities[others].max()
+        return named
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,15 +400,14 @@ class _StatementAnswers:
     """The answers to one statement of an affiliation."""
 
     text: str
-    reasons: Sequence[str | None]
     links: Sequence[StoredLink]
+    nearest: Sequence[StoredNearest]
 
 
-def _by_statement(answers: StoredAnswers) -> Sequence[StoredAnswers]:
+def by_statement(answers: StoredAnswers) -> Sequence[StoredAnswers]:
     """The answers to each statement of an affiliation, since each is searched by itself.
 
-    A link belongs to the statement that has most words of its name. One without a link may gain
-    one, like an affiliation without any.
+    A link belongs to the statement that has most words of its name.
     """
     statements = [text for _, text in Affiliation.stored(answers.text).statements]
     if len(statements) == 1:
@@ -378,44 +418,20 @@ def _by_statement(answers: StoredAnswers) -> Sequence[StoredAnswers]:
         words = [len(statement.matched(name)) for statement in statements]
         links[words.index(max(words))].append(link)
     return [
-        _StatementAnswers(text.text, answers.reasons if own else (_NO_LINK,), own)
+        _StatementAnswers(text.text, own, answers.nearest)
         for text, own in zip(statements, links, strict=True)
     ]
 
 
-_NO_LINK = "no link"
-"""What stands for the reason of a statement without a link."""
+def _distance(stored: StoredLink | StoredNearest) -> float:
+    """How far a probability is from the threshold of its policy, in log odds, at most
+    `FARTHEST`."""
+    return min(abs(_log_odds(stored.probability) - _log_odds(stored.threshold)), FARTHEST)
 
 
-def _margin(link: StoredLink) -> float:
-    """0 for a link at the threshold of its policy, 1 for a certain one."""
-    return (link.probability - link.threshold) / max(1.0 - link.threshold, 1e-6)
-
-
-def _least_fit(answers: StoredAnswers) -> float:
-    sure = not any(answers.reasons) and all(_margin(link) >= SURE for link in answers.links)
-    return LEAST_FIT_SURE if sure else LEAST_FIT
-
-
-def _may_change(answers: StoredAnswers, near: Sequence[NearName], named: float) -> bool:
-    """Whether the names that are near may change the answers; `named` is the probability that the
-    affiliation names one of them."""
-    if near and named >= UNLINKED and any(answers.reasons):
-        return True
-    if not answers.links:
-        return False
-    weakest = min(answers.links, key=_margin)
-    margin = _margin(weakest)
-    if margin < ALWAYS_WITHIN:
-        return True
-    if not near:
-        return False
-    enough = next((least for within, least in WITHIN if margin < within), WITHIN[-1][1])
-    return named >= enough or (
-        # Names that are before it in both lists of the first stage may push it out of them.
-        max(name.sparse for name in near) > (weakest.sparse or 0.0)
-        and max(name.dense for name in near) > (weakest.dense or 0.0)
-    )
+def _log_odds(probability: float) -> float:
+    inside = min(max(probability, 1e-6), 1 - 1e-6)
+    return math.log(inside / (1 - inside))
 
 
 def _reading(

@@ -1,9 +1,8 @@
 """Mark the stored answers that a release may change: they are due, the others are carried over.
 
-There are three kinds. Answers with an organisation that the release changed: the database knows
-them. Affiliations that may name a new or renamed organisation: they are found by searching the
-affiliations for the changed names (`resolver.release.reach`). And affiliations without a link
-because no organisation fitted, or several did.
+There are two kinds. Answers with an organisation that the release changed: the database knows them.
+And answers that probably change since a changed name is near the text: they are found by searching
+the affiliations for the changed names (`resolver.release.reach`).
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
@@ -21,12 +20,10 @@ from multiprocessing import get_context, parent_process
 from typing import TYPE_CHECKING
 
 from resolver.database import due_answers, releases, resolver_versions
-from resolver.database.tables import Cause
 from resolver.errors import ResolverError
 from resolver.hardware import hardware
 from resolver.index.build import INDEXED
 from resolver.matching.judge_file import load_sieve
-from resolver.matching.outcome import Reason
 from resolver.release import reach
 from resolver.service import parts
 from resolver.service.installation import Installation
@@ -42,9 +39,6 @@ if TYPE_CHECKING:
     from resolver.settings import Settings
 
 log = logging.getLogger(__name__)
-
-WANTING = (Reason.NOT_IN_REGISTRY, Reason.AMBIGUOUS)
-"""Reasons for no link that a new or changed organisation may remove."""
 
 PAGE = 2_000
 """Affiliations of a page: so many are searched twice where a selection is interrupted."""
@@ -80,9 +74,7 @@ def select(
         before = resolver_versions.find_resolver(engine, version.carries_id)
         changes = releases.changed_organisations(engine, before.release_id, version.release_id)
         names = reach.changed_names(changes, INDEXED)
-        if not after:
-            due_answers.mark_linked(engine, version.id, names.keys(), Cause.ORGANISATION_CHANGED)
-        _mark_pages(installation, version, list(names.values()), after, encoder, progress)
+        _mark_pages(installation, version, names, after, encoder, progress)
     due_answers.selection_done(engine, version.id)
 
 
@@ -107,19 +99,19 @@ def complete(
 def _mark_pages(
     installation: Installation,
     version: ResolverVersion,
-    names: Sequence[Sequence[Document]],
+    names: Mapping[str, Sequence[Document]],
     after: int,
     encoder: Encoder | None,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Of affiliations with ids above `after`: those that may name one of these organisations, and
-    those without a link for one of the reasons in `WANTING`."""
+    """Of affiliations with ids above `after` those with an answer that links to an organisation of
+    `names`, or that one of its names may change."""
     engine = installation.engine
     last = due_answers.last_affiliation(engine)
     count = hardware(installation.settings.threads).threads if last - after >= MANY else 1
-    with _search(installation, version, names, encoder, processes=count) as search:
+    with _search(installation, version, list(names.values()), encoder, processes=count) as search:
         for page, ids in search(_pages(engine, version.id, after)):
-            due_answers.mark_page(engine, version.id, page, ids, wanting=WANTING)
+            due_answers.mark_page(engine, version.id, page, ids, changed=names.keys())
             if progress:
                 progress(page.to, max(page.to, last))
 
@@ -140,8 +132,8 @@ def _search(
     processes: int,
 ) -> Iterator[Callable[[Iterable[Page]], Iterator[tuple[Page, list[int]]]]]:
     """A function that takes pages and gives, in their order, each page with the ids of its
-    affiliations that may name one of the organisations. The index is opened at the first page that
-    has any affiliation to search."""
+    affiliations whose answer one of the names may change. The index is opened at the first page
+    that has any affiliation to search."""
     if processes == 1:
         with ExitStack() as stack:
             opened = cache(

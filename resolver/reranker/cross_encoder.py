@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -94,6 +94,15 @@ class CrossEncoderReranker:
     def close(self) -> None:
         """Nothing outside of this process is held."""
 
+    @property
+    def tokens(self) -> PairTokenizer | None:
+        """None where `CrossEncoder.predict` scores."""
+        return self._tokens
+
+    @property
+    def batch_tokens(self) -> int:
+        return 0 if self._engine is None else self._engine.budget or 0
+
     def score(self, pairs: Sequence[Pair]) -> npt.NDArray[np.float32]:
         require_texts(pairs)
         if not pairs:
@@ -104,20 +113,31 @@ class CrossEncoderReranker:
         return logits[[position[pair] for pair in pairs]]
 
     def _computed(self, pairs: list[Pair]) -> npt.NDArray[np.float32]:
-        engine, tokens = self._engine, self._tokens
-        assert engine is not None
+        tokens = self._tokens
         assert tokens is not None
         cut = 0
 
         def parts() -> Iterator[Sequences]:
             nonlocal cut
+            cut = 0
             for start in range(0, len(pairs), CHUNK):
                 part = tokens.encode(pairs[start : start + CHUNK])
                 cut += part.truncated
                 yield part
 
-        logits = engine.score(parts())
+        logits = self._by_engine(parts, len(pairs))
         self._count_cut(cut, len(pairs))
+        return logits
+
+    def logits(self, sequences: Sequences) -> npt.NDArray[np.float32]:
+        return self._by_engine(lambda: [sequences], len(sequences))
+
+    def _by_engine(
+        self, parts: Callable[[], Iterable[Sequences]], count: int
+    ) -> npt.NDArray[np.float32]:
+        engine = self._engine
+        assert engine is not None
+        logits = engine.score(parts())
         if np.isfinite(logits).all() or not engine.narrow:
             return logits
         # Half precision ends at 65,504; a model may have been trained beyond.
@@ -125,10 +145,10 @@ class CrossEncoderReranker:
             "%s: %d of %d scores are no numbers in half precision; in float32 from now on",
             self._name,
             np.count_nonzero(~np.isfinite(logits)),
-            len(pairs),
+            count,
         )
         self._engine = self._made("float32")
-        return self._engine.score([tokens.encode(pairs)])
+        return self._engine.score(parts())
 
     def _made(self, dtype: str) -> Engine:
         import torch

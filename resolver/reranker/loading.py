@@ -64,18 +64,22 @@ def load(
     timeout: float = 30.0,
     requests: int = 8,
     ca_file: Path | None = None,
+    scorer: Path | None = None,
 ) -> Reranker:
     """Load the reranker of a name.
 
     `device` ("cpu", "cuda", "cuda:1"; None: the best there is) and `dtype` ("float32", "float16",
     "bfloat16"; None: float16 on a GPU, float32 elsewhere) are for cross-encoders in torch. ONNX
-    models run on the CPU, on `threads` threads (None: one for each core). The other arguments are
-    for servers (`resolver.reranker.remote.load_remote`).
+    models run on the CPU, on `threads` threads (None: one for each core). With `scorer` the model
+    is not loaded here: the scorer that listens on that Unix socket has it
+    (`resolver.reranker.scorer`). The other arguments are for servers
+    (`resolver.reranker.remote.load_remote`).
 
     Raises:
-        ModelError: the model cannot be loaded.
-        RerankerUnavailable: the server does not answer.
-        SettingsError: the URL is wrong, or there is a `calibration` for a model that has its own.
+        ModelError: the model cannot be loaded, or is not the scorer's.
+        RerankerUnavailable: the server or the scorer does not answer.
+        SettingsError: the URL is wrong; there is a `calibration` for a model that has its own; or a
+            scorer and a server are named.
     """
     form = form_of(name)
     if calibration is not None and form is not RerankerForm.SERVER:
@@ -83,6 +87,15 @@ def load(
             f"RESOLVER_RERANKER_CALIBRATION is set, but {name} is not on a server",
             remedy="unset it; a local model's calibration.json lies beside its weights",
         )
+    if scorer is not None:
+        if form is RerankerForm.SERVER:
+            raise SettingsError(
+                f"RESOLVER_SCORER is set, and the reranker is on the server {name}",
+                remedy="unset one of them: a scorer computes models of this machine",
+            )
+        from resolver.reranker.scorer import connect
+
+        return connect(scorer, name, timeout=timeout)
     match form:
         case RerankerForm.SERVER:
             from resolver.reranker.remote import load_remote

@@ -17,7 +17,7 @@ from resolver.errors import ModelError
 from resolver.hardware import hardware
 from resolver.reranker import Calibration, Pair, require_texts
 from resolver.reranker.calibration import CALIBRATION, read_calibration
-from resolver.reranker.sequences import Numbers, padded
+from resolver.reranker.sequences import Numbers, Sequences, padded
 from resolver.reranker.tokens import PairTokenizer
 
 if TYPE_CHECKING:
@@ -81,6 +81,14 @@ class OnnxReranker:
     def truncated(self) -> int:
         return self._tokens.truncated
 
+    @property
+    def tokens(self) -> PairTokenizer:
+        return self._tokens
+
+    @property
+    def batch_tokens(self) -> int:
+        return BATCH_TOKENS * self._threads
+
     def close(self) -> None:
         """Nothing outside of this process is held."""
 
@@ -96,7 +104,10 @@ class OnnxReranker:
                 len(distinct),
                 self._tokens.max_length,
             )
-        scores = np.empty(len(distinct), np.float32)
+        return self.logits(sequences)[[distinct[pair] for pair in pairs]]
+
+    def logits(self, sequences: Sequences) -> npt.NDArray[np.float32]:
+        scores = np.empty(len(sequences), np.float32)
 
         def run(batch: Numbers) -> None:
             ids, mask = sequences.padded(batch, self._padding)
@@ -109,7 +120,7 @@ class OnnxReranker:
         else:
             for _ in self._pool.map(run, work):
                 pass
-        return scores[[distinct[pair] for pair in pairs]]
+        return scores
 
 
 def batches(lengths: Numbers, threads: int) -> list[Numbers]:

@@ -9,6 +9,7 @@ quarter less time than with `CrossEncoder.predict` (docs/benchmarks.md). Needs o
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,9 @@ AHEAD = 2
 class Engine:
     """Scores `Sequences` with the weights of a model of transformers.
 
+    Threads may share it: the batches of one call are given to the device before those of another,
+    and while it computes them the next call's are put together.
+
     `model` is one of `ARCHITECTURES` (`supports`), in float32 and with one label. `dtype` is what
     the trunk computes in. `attention` None: packed where the device has a kernel for it
     (`best_attention`), else padded. `budget` is tokens of a batch; it is halved whenever memory
@@ -58,6 +62,7 @@ class Engine:
     trunk: Trunk = field(init=False)
     head: Head = field(init=False)
     _copies: Any = field(init=False, default=None)
+    _turn: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         with torch.no_grad():
@@ -106,11 +111,13 @@ class Engine:
                 total += len(part)
 
         with torch.inference_mode():
-            stream = batches() if self._copies is None else ahead(batches(), AHEAD)
-            for batch in stream:
-                for part_numbers, logits in self._scored(batch):
-                    numbers.append(part_numbers)
-                    scores.append(logits)
+            with self._turn:
+                stream = batches() if self._copies is None else ahead(batches(), AHEAD)
+                for batch in stream:
+                    for part_numbers, logits in self._scored(batch):
+                        numbers.append(part_numbers)
+                        scores.append(logits)
+            # Waits until a GPU is done.
             ordered = np.empty(total, np.float32)
             if scores:
                 ordered[np.concatenate(numbers)] = torch.cat(scores).cpu().numpy()

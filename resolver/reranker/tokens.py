@@ -98,7 +98,7 @@ class PairTokenizer:
     A pair that is too long loses tokens of its longer text, down to the length of the other: a
     long affiliation is cut before its document, and a document only to what the affiliation
     leaves, or half of the room. (The strategy "longest_first" of transformers.) `truncated`
-    counts the pairs cut, over all calls. Safe to share between threads.
+    counts the pairs cut, over all calls. Ids are below `vocabulary`. Safe to share between threads.
 
     `tokenizer` may be shared, as long as nobody sets it to cut or to pad. `typed` False is for a
     model without token types. Of documents, `remembered` at most are kept, and
@@ -119,6 +119,7 @@ class PairTokenizer:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self.template = template(self._tokenizer)
+        self.vocabulary: int = self._tokenizer.get_vocab_size()
         self._typed = typed and self.template.typed
         self._room = max_length - self.template.tokens
         if self._room < 2:
@@ -131,6 +132,15 @@ class PairTokenizer:
         # full store the older half goes, and no use has to be written down.
         self._half = max(1, remembered // 2)
         self._young, self._old = _Texts(), _Texts()
+
+    @property
+    def typed(self) -> bool:
+        """Whether sequences have token types."""
+        return self._typed
+
+    def content(self) -> str:
+        """The tokenizer as JSON, as tokenizer.json has it."""
+        return self._tokenizer.to_str()
 
     def encode(self, pairs: Sequence[Pair]) -> Sequences:
         """One sequence for each pair, in order."""

@@ -51,12 +51,15 @@ def load_reranker(settings: Settings) -> Reranker:
         timeout=settings.reranker_timeout,
         requests=settings.reranker_requests,
         ca_file=settings.ca_file,
+        scorer=settings.scorer,
     )
 
 
 def runs_in_torch(settings: Settings) -> bool:
     """Whether a model of these settings runs in torch in this process: then it may use a GPU."""
-    return encoders.runs_in_torch(settings.encoder) or rerankers.runs_in_torch(settings.reranker)
+    if encoders.runs_in_torch(settings.encoder):
+        return True
+    return settings.scorer is None and rerankers.runs_in_torch(settings.reranker)
 
 
 @dataclass(frozen=True, slots=True)

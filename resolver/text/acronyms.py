@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain, pairwise
 from operator import itemgetter
 
@@ -104,13 +104,19 @@ def acronyms(text: Text) -> tuple[Acronym, ...]:
     Where the whole text has only capitals or only small letters, each word of at most `UNCASED`
     letters counts that is not generic.
     """
-    return tuple(_Finder(text).acronyms())
+    return tuple(_finder(text).acronyms())
 
 
 def not_acronyms(text: Text) -> frozenset[int]:
     """Positions of words that are no acronym, although an organisation may have such a one: states,
     degrees, persons, and, where the text has capitals, what is in small letters."""
-    return frozenset(_Finder(text).others())
+    return frozenset(_finder(text).others())
+
+
+@lru_cache(maxsize=8)
+def _finder(text: Text) -> _Finder:
+    """Both are asked of a text, one after the other."""
+    return _Finder(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,8 @@ class _Finder:
     def __init__(self, text: Text) -> None:
         self.text = text
         self.units = text.units
-        self.written = [_DOTTED.sub("", text.text[start:end]) for start, end in text.spans]
+        written = [text.text[start:end] for start, end in text.spans]
+        self.written = [_DOTTED.sub("", w) if "." in w else w for w in written]
         self.cased = any(map(str.islower, text.text)) and any(map(str.isupper, text.text))
         barred = chain(WEB.finditer(text.text), _TOWN.finditer(text.text))
         self.barred = [match.span() for match in barred]
@@ -164,6 +171,9 @@ class _Finder:
     def _has_the_letters(self, position: int) -> bool:
         """Whether it is written like an acronym."""
         unit, written = self.units[position], self.written[position]
+        if self.cased and written[1:].islower():
+            # Most words; such a one has a single capital at most.
+            return False
         if written[0].isdigit() or not 2 <= len(written) <= 2 * LONGEST or CJK.search(unit):
             return False
         letters = sum(map(str.isalpha, written))

@@ -14,10 +14,10 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
 from typing import NamedTuple, Self
 
 from resolver.text.acronyms import Acronym, acronyms
+from resolver.text.cached_property import cached_property
 from resolver.text.damage import respaced, restored
 from resolver.text.parts import Part, parts
 from resolver.text.segments import divided, searched, segments

@@ -10,32 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
-from functools import lru_cache
 
-from resolver.text import vocabulary
 from resolver.text.text import Text
-from resolver.text.words import CJK
-
-
-class WordKind(IntEnum):
-    """What a word of a name or text says."""
-
-    LINK = 0
-    """Nothing by itself: "of", a postcode, a single letter."""
-
-    NUMBER = 1
-    """Which of several: "2", "II"."""
-
-    KIND = 2
-    """What something is: "university", "hospital", "department"."""
-
-    FIELD = 3
-    """What is studied, taught or treated: "technology"."""
-
-    OWN = 4
-    """What something is called: any other word."""
-
+from resolver.text.word_kind import WordKind
 
 WEIGHT = {
     WordKind.LINK: 0.0,
@@ -45,16 +22,6 @@ WEIGHT = {
     WordKind.OWN: 1.0,
 }
 """How much a word counts where words are weighed against each other."""
-
-
-_ROMAN = frozenset({"ii", "iii", "iv", "vi", "vii", "viii", "ix", "xi", "xii", "xiii"})
-
-_DISTINGUISHING = frozenset({"new", "state", "provincial", "regional"})
-"""Words that join in the vocabulary, and that names differ by: "University of Montana", "Montana
-State University"."""
-
-_DIGITS = 2
-"""Most digits of a number that tells which of several organisations: "Paris 13"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,48 +49,6 @@ class Alignment:
     weight: float
 
 
-@lru_cache(maxsize=1 << 16)
-def word_kind(unit: str) -> WordKind:
-    """The kind of a folded word that is not CJK."""
-    if unit in _ROMAN or (unit.isdigit() and len(unit) <= _DIGITS):
-        return WordKind.NUMBER
-    if unit in _DISTINGUISHING:
-        return WordKind.OWN
-    if unit in vocabulary.LINK or len(unit) == 1 or unit.isdigit():
-        return WordKind.LINK
-    if any(
-        unit in lexicon for lexicon in (vocabulary.ORGANISATION, vocabulary.UNIT, vocabulary.EITHER)
-    ):
-        return WordKind.KIND
-    return WordKind.FIELD if unit in vocabulary.FIELD else WordKind.OWN
-
-
-@lru_cache(maxsize=1 << 15)
-def word_kinds(text: Text) -> tuple[WordKind, ...]:
-    """The kind of each of a text's units."""
-    kinds: list[WordKind] = []
-    for word in text.words:
-        if CJK.fullmatch(word):
-            kinds += _cjk_kinds(word)
-        else:
-            kinds.append(word_kind(word))
-    return tuple(kinds)
-
-
-def _cjk_kinds(word: str) -> list[WordKind]:
-    kinds = [WordKind.OWN] * len(word)
-    for lexicon, kind in (
-        (vocabulary.FIELD, WordKind.FIELD),
-        (vocabulary.EITHER, WordKind.KIND),
-        (vocabulary.UNIT, WordKind.KIND),
-        (vocabulary.ORGANISATION, WordKind.KIND),
-    ):
-        if lexicon.pieces:
-            for piece in lexicon.pieces.finditer(word):
-                kinds[piece.start() : piece.end()] = [kind] * len(piece.group())
-    return kinds
-
-
 def align(
     text: Text,
     parts: Sequence[int],
@@ -137,7 +62,7 @@ def align(
     `parts` numbers the part of each unit of the text; `alike` is `text.matching(name)`. Words of
     the `places` that the organisation is in count as no word beside its name.
     """
-    kinds, name_kinds = word_kinds(text), word_kinds(name)
+    kinds, name_kinds = text.kinds, name.kinds
     longest, exact = _longest_runs(text.units, name.units, alike)
     run = longest / max(len(name.units), 1)
     own = missing_own = missing_kind = 0
@@ -178,7 +103,7 @@ def own_words_missing(text: Text, name: Text) -> int:
     """How many of a name's numbers and words of kind `WordKind.OWN` stand nowhere in the text."""
     return sum(
         kind in _NAMING and not positions
-        for kind, positions in zip(word_kinds(name), text.matching(name), strict=True)
+        for kind, positions in zip(name.kinds, text.matching(name), strict=True)
     )
 
 

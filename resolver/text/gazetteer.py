@@ -17,13 +17,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache, cached_property, lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 import orjson
 
 from resolver.text import vocabulary
+from resolver.text.cached_property import cached_property
 from resolver.text.country import COUNTRY_FORMS, ENGLISH_NAMES, family
 from resolver.text.text import Text, registry_text
 from resolver.text.words import CJK, fold, split_cjk, words_of_folded
@@ -515,7 +516,7 @@ def _names() -> Mapping[str, tuple[Place, ...]]:
 
 
 def _key(name: str) -> str:
-    return " ".join(registry_text(name).units)
+    return " ".join(Text(name).units)
 
 
 @cache

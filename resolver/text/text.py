@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
+from resolver.text.cached_property import cached_property
+from resolver.text.word_kind import WordKind, kinds_of_units, sorts_of_word
 from resolver.text.words import (
     ByBeginning,
     by_beginning,
@@ -50,12 +52,23 @@ class Text:
     @cached_property
     def units(self) -> tuple[str, ...]:
         """The same with each CJK character by itself: what names are compared by."""
-        return tuple(split_cjk(self.words))
+        return self.words if self.folded.isascii() else tuple(split_cjk(self.words))
 
     @cached_property
     def unit_set(self) -> frozenset[str]:
         """The `units`, each once."""
         return frozenset(self.units)
+
+    @cached_property
+    def kinds(self) -> tuple[WordKind, ...]:
+        """What each of the `units` says."""
+        return tuple(kinds_of_units(self.words))
+
+    @cached_property
+    def sorts(self) -> frozenset[str]:
+        """The sorts of organisations that the text names, by the names of
+        `resolver.text.vocabulary.SORTS`."""
+        return frozenset().union(*map(sorts_of_word, self.words))
 
     @cached_property
     def spans(self) -> tuple[tuple[int, int], ...]:
@@ -77,11 +90,12 @@ class Text:
     def joined(self) -> str:
         """The folded letters of a text that is an acronym with hyphens: "aphp" of "AP-HP". "" of
         any other text."""
-        return self.folded.replace("-", "") if _HYPHENATED.fullmatch(self.text) else ""
+        is_acronym = "-" in self.text and _HYPHENATED.fullmatch(self.text)
+        return self.folded.replace("-", "") if is_acronym else ""
 
     @cached_property
-    def _known(self) -> dict[str, list[int]]:
-        return {}
+    def _positions(self) -> _Positions:
+        return _Positions(self._by_beginning, self.capitals)
 
     @cached_property
     def _by_beginning(self) -> ByBeginning:
@@ -110,23 +124,17 @@ class Text:
         Of an acronym that the name writes with hyphens and this text without them ("AP-HP",
         "APHP") each unit is there.
         """
-        if name.capitals:
-            alike = matching(self._by_beginning, name.units, self.capitals | name.capitals)
+        capitals = name.capitals
+        if not capitals:
+            alike = list(map(self._positions.__getitem__, name.units))
+        elif capitals.isdisjoint(self.unit_set):
+            alike = [[] if word in capitals else self._positions[word] for word in name.units]
         else:
-            alike = [self._positions_of(word) for word in name.units]
+            alike = matching(self._by_beginning, name.units, self.capitals | capitals)
         if name.joined and name.joined in self.capitals:
             there = [p for p, unit in enumerate(self.units) if unit == name.joined]
             return [sorted({*positions, *there}) for positions in alike]
         return alike
-
-    def _positions_of(self, word: str) -> list[int]:
-        """The positions of those `units` that are the same word as one that is no acronym in its
-        name. A text is compared with many names, and these share most of their words."""
-        positions = self._known.get(word)
-        if positions is None:
-            [positions] = matching(self._by_beginning, (word,), self.capitals)
-            self._known[word] = positions
-        return positions
 
     def matched(self, name: Text, claimed: frozenset[int] = frozenset()) -> frozenset[int]:
         """Positions of those `units` that match a name and are not `claimed`
@@ -135,7 +143,8 @@ class Text:
 
     def holds(self, phrase: Text) -> bool:
         """Whether the words of a phrase stand in this text, one after the other."""
-        return bool(phrase.words) and phrase.padded in self.padded
+        padded = phrase.padded
+        return bool(padded) and padded in self.padded
 
     def where(self, phrase: Text) -> Iterator[frozenset[int]]:
         """The positions of the units of each place where those of a phrase stand, one after the
@@ -144,6 +153,20 @@ class Text:
         for start in range(len(units) - len(wanted) + 1):
             if units[start : start + len(wanted)] == wanted:
                 yield frozenset(range(start, start + len(wanted)))
+
+
+class _Positions(dict[str, list[int]]):
+    """For each word that is no acronym in its name the positions of the units of a text that are
+    the same word. A text is compared with many names, and these share most of their words, so
+    each word is looked for when it is first asked for."""
+
+    def __init__(self, text: ByBeginning, capitals: frozenset[str]) -> None:
+        self._text, self._capitals = text, capitals
+
+    def __missing__(self, word: str) -> list[int]:
+        [positions] = matching(self._text, (word,), self._capitals)
+        self[word] = positions
+        return positions
 
 
 @lru_cache(maxsize=1 << 15)

@@ -36,9 +36,15 @@ class Lexicon:
 
     def __contains__(self, word: str) -> bool:
         """Whether a folded word is one of these."""
-        return word in self.whole or any(
-            word[:length] in self.beginnings for length in range(3, len(word) + 1)
-        )
+        if word in self.whole:
+            return True
+        beginnings = self.beginnings
+        if beginnings:
+            # Asked of most words of all texts; a generator would take twice as long.
+            for length in range(3, len(word) + 1):
+                if word[:length] in beginnings:
+                    return True
+        return False
 
     def within(self, folded: str) -> bool:
         """Whether a folded text in an unspaced script holds one of the pieces."""

@@ -245,7 +245,11 @@ def capitals(text: str) -> frozenset[str]:
     if text.isascii() and not _CAPITAL_LETTERS.search(text):
         return frozenset()
     written = _WORD.findall(text)
-    shouted = [len(word) > 1 and sum(map(str.isupper, word)) > len(word) / 2 for word in written]
+    # Most words have small letters only from the second on, and need not be counted.
+    shouted = [
+        len(word) > 1 and not word[1:].islower() and sum(map(str.isupper, word)) > len(word) / 2
+        for word in written
+    ]
     if not any(shouted):
         return frozenset()
     beside = zip([False, *shouted], [*shouted[1:], False], strict=False)
@@ -298,16 +302,25 @@ def matched_words(
     # The words of the name that match a position, a bit for each.
     matches: dict[int, int] = {}
     bit = 1
+    pairs = matching_words = 0
     for positions in alike:
+        before = pairs
         for position in positions:
             if position not in claimed:
                 matches[position] = matches.get(position, 0) | bit
+                pairs += 1
+        matching_words += pairs > before
         bit <<= 1
+    # A name may be interrupted ("University of California at San Diego"), not scattered.
+    longest = 2 * len(alike) + 2
+    if pairs == len(matches) == matching_words and (
+        pairs < 2 or max(matches) - min(matches) < longest
+    ):
+        # Nothing to choose: each of these words matches one position, which no other one matches.
+        return frozenset(matches)
     free = sorted(matches.items())
     most, width_of_best = 0, 0
     best: list[int] = []
-    # A name may be interrupted ("University of California at San Diego"), not scattered.
-    longest = 2 * len(alike) + 2
     for start in range(len(free)):
         if len(free) - start < most:
             break

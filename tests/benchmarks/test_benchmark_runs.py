@@ -13,7 +13,7 @@ import pytest
 from support.paths import ROOT
 
 from benchmarks import strings
-from benchmarks.release import made_up
+from benchmarks.made_up_release import made_up
 from resolver import sample
 from resolver.encoder.loading import load as load_encoder
 from resolver.settings import BUILTIN
@@ -119,6 +119,35 @@ def test_reranker(tmp_path: Path) -> None:
         assert other in printed
 
 
+def test_scorer(tmp_path: Path) -> None:
+    figures = tmp_path / "scorer.json"
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "benchmarks.scorer", "--clients", "1", "2", "--seconds", "1",
+            "--cpu-ms", "2", "--json", str(figures),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"RAYON_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(figures.read_text())
+    assert [(line["requests_a_slice"], line["clients"]) for line in found["lines"]] == [
+        (1, 1), (1, 2), (2, 1), (2, 2),
+    ]  # fmt: skip
+    for line in found["lines"]:
+        # No client can do more than its slices take to prepare.
+        assert 0 < line["strings_per_second"] < line["clients"] * 600
+        assert 0 < line["gpu_busy"] < 1
+        assert line["scorer_us"] > 0
+    for estimate in found["estimates"]:
+        assert estimate["strings_per_second"] == min(estimate["by_cores"], estimate["by_gpu"])
+        assert estimate["by_cores"] < 16_000 / 2
+
+
 def test_throughput(tmp_path: Path) -> None:
     found, printed = run("throughput", tmp_path, "--count", "24", "--chunk-size", "8")
     assert found["strings"] == 24
@@ -180,6 +209,30 @@ def test_release(tmp_path: Path) -> None:
     assert client["mixtures"] == 0
     assert len(client["versions"]) == 2
     assert "changed nothing" in printed
+
+
+def test_selection(tmp_path: Path) -> None:
+    figures = tmp_path / "selection.json"
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "benchmarks.selection", str(tmp_path / "kept"), "--made-up",
+            "--releases", str(sample.REGISTRY), "--texts", f"{sample.GOLD}:30",
+            "--json", str(figures),
+        ],
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if not k.startswith("RESOLVER_")},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    there, back = json.loads(figures.read_text())["pairs"]
+    assert there["changed"] == back["changed"] > 0
+    for pair in (there, back):
+        assert pair["texts"] == 30
+        assert 0 < pair["found"] <= pair["changed"]
+        assert 0 < pair["marked"] <= pair["selected"] < pair["cost"]
 
 
 def test_sizing(tmp_path: Path) -> None:
@@ -244,3 +297,14 @@ def test_index_build(tmp_path: Path) -> None:
     assert derived["cpu_seconds"] > 0
     assert derived["what"].startswith("312 organisations")
     assert f"| {before.name}: index built | " in done.stdout
+
+
+def test_backfill(tmp_path: Path) -> None:
+    found, printed = run("backfill", tmp_path, "--strings", "40", "--workers", "1", "--load")
+    assert (found["run"]["texts"], found["run"]["done"], found["run"]["left"]) == (40, 40, 0)
+    assert found["mentions"] == 100
+    steps = {step["command"]: step for step in found["steps"]}
+    assert [*steps] == [f"backfill {name}" for name in ("pin", "plan", "run", "join", "load")]
+    assert steps["backfill run"]["cpu"] > 1
+    assert steps["backfill run"]["memory"] > 300
+    assert "| `backfill run` |" in printed

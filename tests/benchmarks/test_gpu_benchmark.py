@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 from support.paths import ROOT
 
+from resolver.reranker.checking import PAIRS
+from resolver.reranker.loading import load
+from resolver.reranker.tokenised import token_reranker
+
 pytestmark = pytest.mark.slowest
 
 
@@ -44,6 +48,15 @@ def test_a_dry_run(tmp_path: Path) -> None:
     assert all(line.startswith("rounds ") for line in figures["left_out"])
     assert 20 < figures["tokens_a_pair"] < 60
     assert {"torch", "transformers", "sentence-transformers", "numpy"} <= set(figures["versions"])
+
+
+def test_a_model_is_saved_that_workers_can_use(tmp_path: Path) -> None:
+    done = run("--dry-run", "--save", str(tmp_path / "model"))
+    assert done.returncode == 0, done.stderr
+    reranker = token_reranker(load(str(tmp_path / "model"), "cpu"))
+    tokens, builtin = reranker.tokens, token_reranker(load("builtin", None, threads=1)).tokens
+    assert tokens.encode(list(PAIRS)).ids.tolist() == builtin.encode(list(PAIRS)).ids.tolist()
+    assert len(set(reranker.score(list(PAIRS)).tolist())) == len(PAIRS)
 
 
 def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

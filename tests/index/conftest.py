@@ -17,7 +17,8 @@ from resolver.index.embedded import EmbeddedStore
 
 SERVER_URL = os.environ.get("RESOLVER_TEST_QDRANT_URL")
 ADAPTERS = [
-    "embedded", "server-in-memory", "server-of-several-nodes", *(["server"] if SERVER_URL else []),
+    "embedded", "server-in-memory", "server-that-copies", "server-of-several-nodes",
+    *(["server"] if SERVER_URL else []),
 ]  # fmt: skip
 
 
@@ -48,19 +49,24 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IndexStore
     if request.param == "embedded":
         yield EmbeddedStore(tmp_path / "index")
         return
-    from qdrant_client import QdrantClient
+    from support.copying_client import CopyingClient
     from support.lagging_client import LaggingClient
+    from support.searches_in_memory import store_in_memory
 
     from resolver.index.qdrant import connect
     from resolver.index.server import ServerStore
 
     if request.param == "server-in-memory":
-        with ServerStore(QdrantClient(":memory:"), poll_interval=0.001, seen_within=0) as store:
+        with store_in_memory(poll_interval=0.001, seen_within=0) as store:
+            yield store
+        return
+    if request.param == "server-that-copies":
+        with store_in_memory(CopyingClient(), poll_interval=0.001, seen_within=0) as store:
             yield store
         return
     if request.param == "server-of-several-nodes":
         several: Any = LaggingClient(late=2)
-        with ServerStore(several, poll_interval=0.001, seen_within=0.5) as store:
+        with store_in_memory(several, poll_interval=0.001, seen_within=0.5) as store:
             yield store
         return
     assert SERVER_URL is not None

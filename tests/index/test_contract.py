@@ -75,13 +75,16 @@ def test_scores_are_dot_products_best_first(
 ) -> None:
     publish(store, "v1", points)
     index = store.open()
-    by_dense, by_sparse = search(
-        index, [dense(AFFILIATION), query_vector(AFFILIATION)], limit=len(points)
+    by_dense, away, by_sparse = search(
+        index,
+        [dense(AFFILIATION), -dense(AFFILIATION), query_vector(AFFILIATION)],
+        limit=len(points),
     )
     index.close()
 
     expected = {p.document.name: float(p.dense @ dense(AFFILIATION)) for p in points}
     assert {h.document.name: h.score for h in by_dense} == pytest.approx(expected, abs=1e-5)
+    assert {h.document.name: -h.score for h in away} == pytest.approx(expected, abs=1e-5)
     expected = {
         p.document.name: sparse_product(p.sparse, query_vector(AFFILIATION)) for p in points
     }
@@ -89,7 +92,7 @@ def test_scores_are_dot_products_best_first(
     expected = {name: score for name, score in expected.items() if score > 0}
     assert len(expected) >= 3
     assert {h.document.name: h.score for h in by_sparse} == pytest.approx(expected, abs=1e-5)
-    for hits in (by_dense, by_sparse):
+    for hits in (by_dense, away, by_sparse):
         scores = [hit.score for hit in hits]
         assert scores == sorted(scores, reverse=True)
 

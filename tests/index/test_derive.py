@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from qdrant_client import QdrantClient
 from support.hashing_encoder import HashingEncoder
 from support.paths import SHARED
+from support.searches_in_memory import store_in_memory
 from support.stored_points import stored
 
 from resolver import sample
@@ -101,7 +101,7 @@ def derived(
 
 
 def in_memory() -> ServerStore:
-    return ServerStore(QdrantClient(":memory:"), poll_interval=0.0)
+    return store_in_memory(poll_interval=0.0)
 
 
 @pytest.fixture

@@ -453,6 +453,24 @@ def test_lost_files_are_an_error_and_not_an_empty_index(
         store.open()
 
 
+@pytest.mark.parametrize("loss", ["lost", "of another version"])
+def test_damaged_dense_vectors_are_refused_by_readers_and_derivations(
+    store: EmbeddedStore, directory: Path, points: list[Point], publish: Publish, loss: str
+) -> None:
+    publish(store, "v0", points)
+    publish(store, "v1", points)
+    dense = directory / "versions" / "v1" / "dense"
+    shutil.rmtree(dense)
+    if loss != "lost":
+        shutil.copytree(directory / "versions" / "v0" / "dense", dense)
+    says = r"dense vectors of index version v1 are damaged.*resolver index build --force"
+    with pytest.raises(IndexProblem, match=says):
+        store.open()
+    with pytest.raises(IndexProblem, match=says):
+        store.create(manifest_of("v2", points), base="v1")
+    assert [manifest.version for manifest in store.versions()] == ["v0", "v1"]
+
+
 def test_the_folder_may_move(
     store: EmbeddedStore, directory: Path, tmp_path: Path, points: list[Point], publish: Publish
 ) -> None:
@@ -461,30 +479,6 @@ def test_the_folder_may_move(
     moved = EmbeddedStore(tmp_path / "elsewhere")
     assert moved.active() == manifest
     assert moved.open().count() == len(points)
-
-
-@pytest.mark.slow
-def test_a_quantised_search_finds_nearly_what_an_exact_one_finds(
-    store: EmbeddedStore, publish: Publish
-) -> None:
-    """Enough points for the engine to quantise them, which it does not for a handful."""
-    import numpy as np
-
-    names = [f"{a} {b} {c}" for a in NAMES for b in NAMES for c in (*NAMES, *map(str, range(46)))]
-    points = points_of(documents_of(names))
-    publish(store, "v1", points)
-    matrix = np.stack([point.dense for point in points])
-    rng = np.random.default_rng(0)
-    queries = matrix[rng.integers(len(matrix), size=50)] + rng.normal(0, 0.05, (50, 64))
-    queries = (queries / np.linalg.norm(queries, axis=1, keepdims=True)).astype(np.float32)
-    index = store.open()
-    found = search(index, list(queries), limit=50)
-    index.close()
-    kept = 0
-    for query, hits in zip(queries, found, strict=True):
-        fiftieth = np.partition(matrix @ query, -50)[-50]
-        kept += sum(hit.score >= fiftieth - 1e-5 for hit in hits)
-    assert kept / (50 * 50) >= 0.99
 
 
 def test_json_of_the_manifest_is_readable(

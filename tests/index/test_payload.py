@@ -104,9 +104,11 @@ def stored() -> Stored:
 def test_points_are_read_once_and_documents_when_wanted(stored: Stored) -> None:
     points = Points(stored)
     ids = [point.int for point in stored.payloads]
-    first = points.results([(ids[:3], [3.0, 2.0, 1.0]), (ids[2:5], [3.0, 2.0, 1.0]), ([], [])])
+    first = points.results(
+        points.found([(ids[:3], [3.0, 2.0, 1.0]), (ids[2:5], [3.0, 2.0, 1.0]), ([], [])])
+    )
     assert stored.read == [(5, ["ror_id"])]
-    again = points.results([(ids[:5], [0.5] * 5)])
+    again = points.results(points.found([(ids[:5], [0.5] * 5)]))
     assert len(stored.read) == 1
     wanted = first[0].names.tolist()[:2]
     for _ in range(2):
@@ -123,7 +125,7 @@ def test_equal_scores_come_in_order_of_organisation_then_name() -> None:
     ids = [point.int for point in stored.payloads]
 
     def names(answers: list[tuple[list[int], list[float]]]) -> list[list[str]]:
-        found = points.results(answers)
+        found = points.results(points.found(answers))
         documents = points.documents({name for results in found for name in results.names.tolist()})
         return [[documents[name].name for name in results.names.tolist()] for results in found]
 
@@ -151,12 +153,12 @@ def test_equal_scores_come_in_order_of_organisation_then_name() -> None:
 def test_a_point_that_goes_away_is_an_error(stored: Stored) -> None:
     points = Points(stored)
     ids = [point.int for point in stored.payloads]
-    (found,) = points.results([(ids[:2], [2.0, 1.0])])
+    (found,) = points.results(points.found([(ids[:2], [2.0, 1.0])]))
     stored.payloads.clear()
     with pytest.raises(IndexProblem, match="2 points went away"):
         points.documents(found.names.tolist())
     with pytest.raises(IndexProblem, match="1 points went away"):
-        points.results([(ids[:3], [3.0, 2.0, 1.0])])
+        points.results(points.found([(ids[:3], [3.0, 2.0, 1.0])]))
 
 
 @pytest.mark.parametrize("ror_id", [None, 5, "", "05A28RW58"], ids=repr)
@@ -164,4 +166,4 @@ def test_a_foreign_point_is_refused(stored: Stored, ror_id: Any) -> None:
     point = next(iter(stored.payloads))
     stored.payloads[point] = {"ror_id": ror_id}
     with pytest.raises(IndexProblem, match=r"no ror_id.*resolver index build"):
-        Points(stored).results([([point.int], [1.0])])
+        Points(stored).found([([point.int], [1.0])])

@@ -19,11 +19,13 @@ from qdrant_client import QdrantClient
 from support.http_server import OK, Answer, answer, collection, failure, serving, version
 from support.index_points import manifest_of, statistics_of
 from support.lagging_client import LaggingClient
+from support.searches_in_memory import store_in_memory
 from support.searching import search
 
 from resolver.errors import IndexMissing, IndexProblem, IndexUnavailable
 from resolver.index import Manifest, Point
 from resolver.index.build import prune
+from resolver.index.payload import payload, point_id
 from resolver.index.qdrant import connect
 from resolver.index.server import ServerIndex, ServerStore, ServerWriter
 
@@ -92,6 +94,41 @@ def test_a_failed_search_is_never_an_empty_answer(
             index.search([points[0].dense], limit=1)
         assert type(raised.value) is error
         assert server.url in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        [],
+        [{"points": []}, {"points": []}],
+        [[]],
+        [{"points": [{"score": 0.5}]}],
+        [{"points": [{"id": 7, "score": 0.5}]}],
+        [{"points": [{"id": "no uuid", "score": 0.5}]}],
+        None,
+    ],
+)
+def test_an_answer_that_no_qdrant_gives_is_told(points: list[Point], result: object) -> None:
+    with (
+        serving({"*": [answer(result)]}) as server,
+        pytest.raises(IndexUnavailable, match="is not Qdrant"),
+    ):
+        index_of(server.url, points).search([points[0].dense], limit=1)
+
+
+def test_the_key_goes_with_searches_too(points: list[Point]) -> None:
+    found = {"points": [{"id": str(point_id(points[0].document)), "score": 0.5, "version": 3}]}
+    answers = {
+        "POST /collections/organisations-v1/points/query/batch": [answer([found])],
+        "POST /collections/organisations-v1/points": [
+            answer([{"id": found["points"][0]["id"], "payload": payload(points[0].document)}])
+        ],
+    }
+    with serving(answers) as server, ServerStore(connect(server.url, api_key=KEY)) as store:
+        index = ServerIndex(store._server, "organisations-v1", manifest_of("v1", points))
+        ((hit,),) = search(index, [points[0].dense], limit=1)
+        assert hit == (points[0].document, 0.5)
+        assert server.keys == {KEY}
 
 
 def test_the_key_is_sent_and_never_told(points: list[Point]) -> None:
@@ -184,8 +221,8 @@ def test_waiting_outlasts_a_first_green(points: list[Point]) -> None:
 
 def test_two_aliases_on_one_server_do_not_mix(points: list[Point], publish: Publish) -> None:
     client = QdrantClient(":memory:")
-    ours = ServerStore(client, poll_interval=0.001)
-    theirs = ServerStore(client, alias="organisations-test", poll_interval=0.001)
+    ours = store_in_memory(client, poll_interval=0.001)
+    theirs = store_in_memory(client, alias="organisations-test", poll_interval=0.001)
     first = publish(ours, "v1", points)
     second = publish(theirs, "v1", points[:3])
     assert ours.versions() == [first]
@@ -194,7 +231,7 @@ def test_two_aliases_on_one_server_do_not_mix(points: list[Point], publish: Publ
 
 def test_a_collection_that_lost_points_is_refused(points: list[Point], publish: Publish) -> None:
     client = QdrantClient(":memory:")
-    store = ServerStore(client, poll_interval=0.001, seen_within=0)
+    store = store_in_memory(client, poll_interval=0.001, seen_within=0)
     publish(store, "v1", points)
     from qdrant_client import models
 
@@ -207,7 +244,7 @@ def test_a_collection_that_lost_points_is_refused(points: list[Point], publish: 
 def test_threads_in_a_loop_see_one_version_at_a_time(points: list[Point], publish: Publish) -> None:
     """While versions are derived and switched to."""
     client = QdrantClient(":memory:")
-    store = ServerStore(client, poll_interval=0.001)
+    store = store_in_memory(client, poll_interval=0.001)
 
     def lived_in(city: str) -> list[Point]:
         return [replace(p, document=replace(p.document, city=city)) for p in points]
@@ -254,7 +291,7 @@ def test_long_statistics_are_kept_in_parts(
 ) -> None:
     monkeypatch.setattr("resolver.index.server._PART", 100)
     client = QdrantClient(":memory:")
-    store = ServerStore(client, poll_interval=0.001, seen_within=0)
+    store = store_in_memory(client, poll_interval=0.001, seen_within=0)
     statistics = statistics_of([point.document for point in points])
     manifest = manifest_of("v1", points, statistics=statistics.fingerprint)
     with store.create(manifest, statistics) as writer:
@@ -270,7 +307,7 @@ def test_long_statistics_are_kept_in_parts(
 
 def test_nothing_is_left_of_what_is_dropped(points: list[Point], publish: Publish) -> None:
     client = QdrantClient(":memory:")
-    store = ServerStore(client, poll_interval=0.001)
+    store = store_in_memory(client, poll_interval=0.001)
     statistics = statistics_of([point.document for point in points])
     manifest = manifest_of("v1", points, statistics=statistics.fingerprint)
     for _ in range(2):
@@ -361,7 +398,7 @@ def test_every_collection_is_one_shard_in_so_many_copies(
             return super().create_collection(collection_name, **named)
 
     made: dict[str, tuple[int, int]] = {}
-    store = ServerStore(Recording(":memory:"), copies=3, poll_interval=0.001)
+    store = store_in_memory(Recording(":memory:"), copies=3, poll_interval=0.001)
     statistics = statistics_of([point.document for point in points])
     manifest = manifest_of("v1", points, statistics=statistics.fingerprint)
     with store.create(manifest, statistics) as writer:
@@ -391,7 +428,7 @@ def test_a_write_that_is_never_seen_is_told(
 ) -> None:
     """`first` is the first write that does not reach the node that is asked."""
     client: Any = LaggingClient(late=0)
-    store = ServerStore(client, poll_interval=0.001, seen_within=0.2)
+    store = store_in_memory(client, poll_interval=0.001, seen_within=0.2)
     publish(store, "v1", points)
     manifest = replace(manifest_of("v2", points), derived_from="v1")
 
@@ -418,9 +455,9 @@ def test_a_version_that_one_was_told_of_is_waited_for(
 ) -> None:
     """By another process, which wrote to another node."""
     client: Any = LaggingClient(late=3)
-    publish(ServerStore(client.where_it_is_written(), poll_interval=0.001), "v1", points)
+    publish(store_in_memory(client.where_it_is_written(), poll_interval=0.001), "v1", points)
     with pytest.raises(IndexMissing, match="no complete index version v1"):
-        ServerStore(client, poll_interval=0.001, seen_within=0).open("v1")
-    index = ServerStore(client, poll_interval=0.001, seen_within=5).open("v1")
+        store_in_memory(client, poll_interval=0.001, seen_within=0).open("v1")
+    index = store_in_memory(client, poll_interval=0.001, seen_within=5).open("v1")
     (found,) = search(index, [points[0].dense], limit=100)
     assert len(found) == len(points)

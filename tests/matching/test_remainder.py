@@ -2,10 +2,9 @@ import pytest
 
 from resolver.matching.candidate import Candidate
 from resolver.matching.reading import Reading
-from resolver.matching.remainder import Remainder, sorts_of
+from resolver.matching.remainder import Remainder
 from resolver.registry.document import Document
 from resolver.text.affiliation import Affiliation
-from resolver.text.text import Text
 
 
 def candidate(name: str, *other_names: str, types: tuple[str, ...] = ()) -> Candidate:
@@ -76,16 +75,3 @@ def test_sorts_of_organisations(
 ) -> None:
     remainder = of(text, organisation)
     assert (remainder.sorts, remainder.missing_sorts) == (left, missing)
-
-
-@pytest.mark.parametrize(
-    ("text", "sorts"),
-    [
-        ("Klinikum der Universität München", {"hospital", "university"}),
-        ("北京大学医院", {"hospital", "university"}),
-        ("Ministry of Health", {"authority"}),
-        ("Department of Physics", set()),
-    ],
-)
-def test_sorts_by_their_words(text: str, sorts: set[str]) -> None:
-    assert sorts_of(Text(text)) == sorts

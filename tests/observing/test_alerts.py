@@ -12,7 +12,7 @@ import pytest
 import yaml
 from support.paths import ROOT
 
-from resolver.observing.metrics import DoorMetrics, SystemMetrics, WorkMetrics
+from resolver.observing.metrics import DoorMetrics, ScorerMetrics, SystemMetrics, WorkMetrics
 
 ALERTS = [
     rule
@@ -29,14 +29,14 @@ QUERIES = {
         for target in panel["targets"]
     },
 }
-JOBS = {"resolver-worker", "resolver-monitor", "resolver-serve"}
+JOBS = {"resolver-worker", "resolver-monitor", "resolver-scorer", "resolver-serve"}
 OF_PROMETHEUS = {"instance", "job"}
 
 
 def served() -> dict[str, set[str]]:
     """Names of series, as a query names them, with their labels."""
     found: dict[str, set[str]] = {"up": set()}
-    for metrics in (WorkMetrics(), SystemMetrics(), DoorMetrics()):
+    for metrics in (WorkMetrics(), SystemMetrics(), DoorMetrics(), ScorerMetrics()):
         for collector in list(metrics.registry._collector_to_names):
             labels = set(getattr(collector, "_labelnames", ()))
             for family in collector.collect():

@@ -37,7 +37,7 @@ CONSTRAINTS = (ROOT / "constraints.txt").read_text()
 SERVERS = {"postgres", "qdrant", "rabbitmq", "prometheus"}
 WORKERS = {"worker-cpu", "worker-gpu", "worker-registry"}
 ONCE = {"migrate", "cli"}
-OUTSIDE = {"cli", "worker-gpu", "worker-registry"}
+OUTSIDE = {"cli", "scorer", "worker-gpu", "worker-registry"}
 """What fetches releases or models."""
 DOOR = {"postgres", "rabbitmq", "prometheus", "review", "serve"}
 """What can be reached from this machine."""
@@ -266,7 +266,7 @@ def test_only_who_builds_an_index_has_the_key_to(name: str) -> None:
     used = service.get("environment", {}).get("RESOLVER_QDRANT_API_KEY_FILE")
     wanted = (
         ["qdrant_api_key"] if name in BUILDERS
-        else [] if name in SERVERS | {"migrate"}
+        else [] if name in SERVERS | {"migrate", "scorer"}
         else ["qdrant_read_only_api_key"]
     )  # fmt: skip
     assert keys == wanted
@@ -369,6 +369,20 @@ def test_a_worker_is_healthy_while_its_heart_beats(name: str) -> None:
     assert service["stop_grace_period"] == "2m"
 
 
+def test_the_worker_of_the_gpu_finds_its_scorer() -> None:
+    scorer, worker = SERVICES["scorer"], SERVICES["worker-gpu"]
+    path = scorer["environment"]["RESOLVER_SCORER"]
+    assert worker["environment"]["RESOLVER_SCORER"] == path
+    # Both see the socket's folder, and are the user who may connect.
+    assert path.startswith("/data/")
+    assert "data:/data" in scorer["volumes"]
+    assert scorer["volumes"] == worker["volumes"]
+    assert scorer["user"] == worker["user"]
+    assert worker["depends_on"]["scorer"] == {"condition": "service_healthy"}
+    assert scorer["deploy"]["resources"]["reservations"]["devices"]
+    assert "secrets" not in scorer or scorer["secrets"] == []
+
+
 def test_every_queue_has_a_worker() -> None:
     def queues(name: str) -> set[str]:
         command = SERVICES[name]["command"]
@@ -439,6 +453,7 @@ PASSED = TO_ALL | {
 SAID_BY_COMPOSE = {
     "HOME", "DATABASE_URL", "DATABASE_URL_FILE", "BROKER_URL", "BROKER_URL_FILE", "QDRANT_URL",
     "QDRANT_API_KEY", "QDRANT_API_KEY_FILE", "HEARTBEAT_FILE", "METRICS_HOST", "METRICS_PORT",
+    "SCORER",
 }  # fmt: skip
 """Where its own servers are, and what they ask for."""
 
@@ -449,7 +464,7 @@ def test_every_other_setting_can_be_chosen_in_env() -> None:
     said = {f"RESOLVER_{name}" for name in SAID_BY_COMPOSE}
     assert known - said == PASSED | {name for name in chosen if name.startswith("RESOLVER_")}
     for name in OURS:
-        if name != "migrate":  # which answers nothing
+        if name not in {"migrate", "scorer"}:  # which answer nothing
             assert SERVICES[name]["environment"].keys() >= TO_ALL, name
 
 

@@ -201,18 +201,24 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Nearest:
+    probability: float
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True)
 class Stored:
     text: str
     links: tuple[Link, ...] = ()
-    reasons: tuple[str | None, ...] = (None,)
+    nearest: tuple[Nearest, ...] = ()
 
 
 def linked(text: str, one: Organisation, probability: float, **scores: float | None) -> Stored:
     return Stored(text, (Link(one.ror_id, one.display_name, probability, **scores),))  # type: ignore[arg-type]
 
 
-def unlinked(text: str) -> Stored:
-    return Stored(text, reasons=("below_threshold",))
+def unlinked(text: str, *nearest: float) -> Stored:
+    return Stored(text, nearest=tuple(map(Nearest, nearest)))
 
 
 def known(ror_ids: Collection[str]) -> dict[str, Document]:
@@ -229,6 +235,9 @@ PORE = "PoreLab, the Njord Centre, Department of Physics, University of Oslo, Os
         pytest.param(unlinked("University of Iceland, Reykjavík"), True, id="it is named now"),
         pytest.param(unlinked("Háskóli Íslands"), False, id="by a name that nobody knows"),
         pytest.param(unlinked("Independent researcher"), False, id="nothing is near"),
+        pytest.param(
+            unlinked("Independent researcher", 0.49), True, id="but a link is hardly missed"
+        ),
         pytest.param(linked(PORE, OSLO, 0.99), True, id="named beside what is linked"),
         pytest.param(linked(PHYSICS, OSLO, 0.99), False, id="sure, and another one is linked"),
         pytest.param(linked(PHYSICS, OSLO, 0.53), True, id="hardly above the threshold"),
@@ -267,7 +276,7 @@ PORE = "PoreLab, the Njord Centre, Department of Physics, University of Oslo, Os
             Stored(
                 "University of Iceland, Reykjavík, and University of Oslo",
                 (Link("01xtthb56", "University of Oslo", 0.99),),
-                (None, "below_threshold"),
+                (Nearest(0.6, threshold=0.7),),
             ),
             True,
             id="linked by one policy and not by another",

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from qdrant_client import QdrantClient
 from sqlalchemy import Engine, text
 from support.next_release import write_next_release
+from support.searches_in_memory import store_in_memory
 from support.stored_points import stored
 
 from resolver import sample
@@ -23,7 +23,6 @@ from resolver.database.connection import connect, transaction
 from resolver.database.resolver_versions import ResolverVersion
 from resolver.errors import DatabaseProblem, IndexMismatch, IndexMissing, SettingsError
 from resolver.index import Manifest
-from resolver.index.server import ServerStore
 from resolver.release import switch
 from resolver.release.index import find_index, index_release, restore_index
 from resolver.release.update import update
@@ -181,7 +180,7 @@ def test_the_version_before_can_be_restored_to_roll_back(
 
 
 def test_a_server_gets_the_same_points(lost: Restored, restored: Restored) -> None:
-    store = ServerStore(QdrantClient(":memory:"), poll_interval=0.0)
+    store = store_in_memory(poll_interval=0.0)
     version = restored.version()
     on_server = Installation(restored.installation.settings, engine=restored.engine, store=store)
     encoder = switch.encoder_of(on_server, version)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,16 @@ def test_parts_are_scored_in_order(case: Case) -> None:
     count = len(case.sequences)
     parts = [case.sequences.take(one) for one in np.split(np.arange(count), [3, 3, 20])]
     np.testing.assert_allclose(Engine(case.model).score(parts), case.expected, atol=TOLERANCE)
+
+
+def test_threads_share_an_engine(gte: Case) -> None:
+    from resolver.reranker.packed import Engine
+
+    engine = Engine(gte.model, budget=300)
+    with ThreadPoolExecutor(3) as pool:
+        scores = list(pool.map(engine.score, [[gte.sequences]] * 6))
+    for found in scores:
+        np.testing.assert_allclose(found, gte.expected, atol=TOLERANCE)
 
 
 def test_nothing_gives_nothing(case: Case) -> None:

@@ -28,7 +28,7 @@ from resolver.errors import (
     SettingsError,
 )
 from resolver.network import addresses, trust
-from resolver.reranker.remote import ServerClient
+from resolver.reranker.connection import ServerClient
 from resolver.service.installation import open_index_store
 from resolver.settings import Settings
 from resolver.workers.client import enqueue

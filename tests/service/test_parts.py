@@ -66,8 +66,9 @@ def test_choices_that_make_no_sense_are_told(values: dict[str, object], said: st
         ({"encoder": "sentence-transformers/some-model"}, True),
         ({"reranker": "some/cross-encoder"}, True),
         ({"reranker": "http://reranker:8080"}, False),
+        ({"reranker": "some/cross-encoder", "scorer": "scorer.sock"}, False),
     ],
-    ids=["built-in", "an encoder", "a reranker", "a server's reranker"],
+    ids=["built-in", "an encoder", "a reranker", "a server's reranker", "a scorer's reranker"],
 )
 def test_only_models_that_run_in_torch_may_use_a_gpu(
     values: dict[str, object], in_torch: bool

@@ -34,7 +34,7 @@ POINTS = {
     "before the alias": Point("resolver.index.embedded", "EmbeddedStore.activate"),
     "after the alias": Point("resolver.index.embedded", "EmbeddedStore.activate", "after"),
     "after the row": Point("resolver.database.resolver_versions", "put_in_use", "after"),
-    "in mid-selection": Point("resolver.database.due_answers", "mark_linked", "after"),
+    "in mid-selection": Point("resolver.database.due_answers", "_mark", "after"),
     "in mid-selection, after a page": Point("resolver.database.due_answers", "mark_page", "after"),
     "in mid-selection, after pages that processes share": Point(
         "resolver.database.due_answers", "mark_page", "after", passes=2

@@ -3,24 +3,8 @@ from collections.abc import Sequence
 import pytest
 
 from resolver.text.affiliation import Affiliation
-from resolver.text.alignment import Alignment, WordKind, align, own_words_missing, word_kinds
+from resolver.text.alignment import Alignment, align, own_words_missing
 from resolver.text.text import Text
-
-LINK, NUMBER, KIND, FIELD, OWN = WordKind
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("University of Technology Sydney", [KIND, LINK, FIELD, OWN]),
-        ("Dept 5, A & M 20742", [KIND, NUMBER, LINK, LINK, LINK]),
-        ("Paris II", [OWN, NUMBER]),
-        ("東京大学 Tokyo", [OWN, OWN, KIND, KIND, OWN]),
-        ("", []),
-    ],
-)
-def test_kinds_of_words(text: str, expected: list[WordKind]) -> None:
-    assert list(word_kinds(Text(text))) == expected
 
 
 def aligned(text: str, name: str, places: Sequence[str] = ()) -> Alignment:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import psutil
 import pytest
 from kombu import Connection
 from pydantic import SecretStr
@@ -459,6 +460,31 @@ def test_worker_on_embedded_services(tmp_path: Path) -> None:
             process.terminate()
             process.wait(timeout=PATIENCE)
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("broker_url", ["redis"], indirect=True)
+@pytest.mark.slowest
+def test_processes_share_a_scorer_which_is_replaced_when_it_dies(deployment: Deployment) -> None:
+    program = ("-m", "resolver.cli", "worker", "--scorer")
+    with deployment.worker("--concurrency", "2", program=program) as worker:
+        [scorer] = _scorers(worker.process.pid)
+        enqueue(CHUNK, settings=deployment.settings)
+        until(lambda: deployment.count("outcome") == 2, "two outcomes")
+        scorer.kill()
+        enqueue([record(4, "University of Oxford")], settings=deployment.settings)
+        until(lambda: deployment.count("outcome") == 3, "another one")
+        [another] = _scorers(worker.process.pid)
+    assert (worker.process.returncode, another.is_running()) == (0, False)
+    assert linked(deployment) == ["10.1/1", "10.1/3"]
+    assert deployment.dead() == []
+
+
+def _scorers(worker: int) -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process(worker).children()
+        if "resolver.scorer.serving" in child.cmdline()
+    ]
 
 
 _RUN_WORKER = """
