@@ -2,11 +2,14 @@
 
     python -m benchmarks.stages ../shared/data/gold/dev-read/springer-2023.jsonl
     python -m benchmarks.stages ../shared/data/gold/dev-read/*.jsonl --against ../before
+    python -m benchmarks.stages ../shared/data/gold/dev-read/springer-2023.jsonl --every-pair
 
 With the settings and the active index at hand. Each checkout runs in a process of its own, on one
 thread, and both answer the same slice in turn, so that whatever else the machine does happens to
 both. What is counted is processor time, not the clock. The stages are apart: no time counts twice.
 Where the other checkout needs an index of another form, `--against-home` names its installation.
+With `--every-pair` the other process has this checkout too, and its reranker reads all of each
+shortlist, without forecasts.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ HERE = Path(__file__).parents[1]
 
 SERVE = "--serve"
 """How this file is started as one of the two processes."""
+EVERY_PAIR = "--every-pair"
 
 ONE_THREAD = {
     "RESOLVER_THREADS": "1",
@@ -138,13 +142,14 @@ def _time_evidence(clock: Clock) -> None:
 
 def serve() -> None:
     """Answer slices of strings, a line of JSON each, with links and processor time by stage."""
+    every_pair = EVERY_PAIR in sys.argv
     from resolver.service.installation import Installation
     from resolver.settings import load_settings
     from resolver.text.affiliation import Affiliation
 
     clock = Clock()
     with Installation(load_settings()) as installation, installation.open_matcher() as opened:
-        matcher = timed(opened, clock)
+        matcher = timed(replace(opened, forecaster=None) if every_pair else opened, clock)
         # As workers do; earlier checkouts did not.
         if find_spec("resolver.service.garbage"):
             import_module("resolver.service.garbage").spare_opened()
@@ -183,10 +188,10 @@ def serve() -> None:
 class Checkout:
     """A process that answers with the code of a checkout."""
 
-    def __init__(self, folder: Path, home: Path | None) -> None:
+    def __init__(self, folder: Path, home: Path | None, *flags: str) -> None:
         own = {"RESOLVER_HOME": str(home.resolve())} if home else {}
         self._process = subprocess.Popen(
-            [sys.executable, __file__, SERVE],
+            [sys.executable, __file__, SERVE, *flags],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -230,19 +235,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     parser = report.arguments(__doc__)
     parser.add_argument("files", type=Path, nargs="+", help="JSON lines with an affiliation each")
-    parser.add_argument("--against", type=Path, help="another checkout")
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument("--against", type=Path, help="another checkout")
+    other.add_argument(EVERY_PAIR, action="store_true", help="beside it, without forecasts")
     parser.add_argument("--against-home", type=Path, help="its RESOLVER_HOME [that of this one]")
     parser.add_argument("--count", type=int, help="strings of each file [all]")
     parser.add_argument("--slice", type=int, default=64, help="strings at a time")
     options = parser.parse_args(arguments)
     figures = report.header(options)
-    folders: dict[str, tuple[Path, Path | None]] = {"here": (HERE, None)}
+    processes: dict[str, Callable[[], Checkout]] = {"here": lambda: Checkout(HERE, None)}
     if options.against:
-        folders["there"] = (options.against, options.against_home)
+        processes["there"] = lambda: Checkout(options.against, options.against_home)
+    if options.every_pair:
+        processes["every pair"] = lambda: Checkout(HERE, None, EVERY_PAIR)
     measured = {}
     for file in options.files:
         with ExitStack() as opened:
-            checkouts = {name: Checkout(*where) for name, where in folders.items()}
+            checkouts = {name: start() for name, start in processes.items()}
             for checkout in checkouts.values():
                 opened.callback(checkout.close)
             measured[file.stem] = compared(checkouts, affiliations(file, options.count), options)
@@ -267,7 +276,9 @@ def compared(
         order = list(checkouts) if number % 2 else list(reversed(checkouts))
         found = {name: checkouts[name].answer(part, counted=number >= warm) for name in order}
         counted += len(part) if number >= warm else 0
-        for links, others in zip(found["here"], found.get("there", found["here"]), strict=True):
+        # With one process there is nothing to compare with.
+        other = found[list(checkouts)[-1]]
+        for links, others in zip(found["here"], other, strict=True):
             mine, theirs = dict(links), dict(others)
             differ += mine.keys() != theirs.keys()
             both = mine.keys() & theirs.keys()

@@ -4,7 +4,8 @@
         --affiliations ../shared/data/gold/train.jsonl
 
 Each step runs in a process of its own, so that its peak memory is its own. Prints a table and
-writes the same figures as JSON, with the machine and the versions.
+writes the same figures as JSON, with the machine and the versions. Then it prints what a string
+costs, stage by stage, beside the same without forecasts (`benchmarks.stages --every-pair`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("qdrant-edge-py", "onnxruntime", "celery", "sqlalchemy", "numpy")
+STRINGS_STAGED = 1_024
+"""Affiliations whose stages are measured."""
 STRINGS_ALONE = 300
 """Affiliations searched one at a time for the latency figures."""
 
@@ -255,11 +258,26 @@ def main() -> None:
         for step in STEPS:
             print(f"{step} …", file=sys.stderr, flush=True)
             figures[step] = measured(step, home, *rest)
+        print("stages …", file=sys.stderr, flush=True)
+        figures["stages"], stages = staged(options.affiliations, home)
     finally:
         shutil.rmtree(home, ignore_errors=True)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(figures, indent=2))
-    print(table(figures))
+    print(table(figures), stages, sep="\n\n")
+
+
+def staged(affiliations: Path, home: Path) -> tuple[dict[str, Any], str]:
+    """The figures of `benchmarks.stages`, and its tables."""
+    written = home / "stages.json"
+    command = [sys.executable, "-m", "benchmarks.stages", str(affiliations), "--every-pair",
+               "--count", str(STRINGS_STAGED), "--json", str(written)]  # fmt: skip
+    done = subprocess.run(
+        command, env={**os.environ, "RESOLVER_HOME": str(home)}, stdout=subprocess.PIPE, text=True,
+        check=True,
+    )  # fmt: skip
+    figures: dict[str, Any] = json.loads(written.read_text())
+    return figures, done.stdout
 
 
 def rate(records: int, seconds: float) -> str:
