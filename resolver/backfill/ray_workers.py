@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 TRIES = 3
 """Times that a part is given to an actor; actors may die for reasons that are not the part's."""
 
+STARTS = 3
+"""Times that Ray is started: it waits 30 s for processes of its own, which a busy machine may not
+start in that time."""
+
 LOOK = 30.0
 """Seconds without news after which it is said that no worker has room."""
 
@@ -263,17 +267,21 @@ def _connect(ray: Any, workers: Workers) -> None:
             "include_dashboard": False,
             "object_store_memory": OBJECTS,
         }
-    try:
-        ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise _away(workers.address, error) from error
-    # Ray raises bare ones.
-    except Exception as error:
-        raise BackfillError(
-            f"Ray did not start: {_line(error)}",
-            remedy="run again: it waits 30 s for processes of its own, which a busy machine may "
-            "not start in that time",
-        ) from error
+    for start in range(1, STARTS + 1):
+        try:
+            ray.init(**options)
+            return
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise _away(workers.address, error) from error
+        # Ray raises bare ones.
+        except Exception as error:
+            ray.shutdown()
+            if start == STARTS:
+                raise BackfillError(
+                    f"Ray did not start: {_line(error)}",
+                    remedy="run again when the machine is less busy",
+                ) from error
+            log.warning("Ray did not start (%s); it is started again", _line(error))
 
 
 def _require_answer(address: str) -> None:
