@@ -20,7 +20,6 @@ that were fitted on the others.
 
 from __future__ import annotations
 
-import pickle
 import random
 import sys
 import time
@@ -32,6 +31,7 @@ from itertools import chain, permutations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -171,9 +171,9 @@ def answered(
     with ExitStack() as stack:
         matchers: dict[str, Matcher] = {}
         for number, start in enumerate(range(0, len(texts), CHUNK)):
-            path = folder / f"answers-{number:03}.pickle"
+            path = folder / f"answers-{number:03}.msgpack"
             if path.exists():
-                kept: Answers = pickle.loads(path.read_bytes())
+                kept = msgspec.msgpack.decode(path.read_bytes(), type=Answers)
                 if set(names) <= kept.outcomes.keys():
                     yield kept
                     continue
@@ -194,7 +194,7 @@ def answered(
                 seconds[name] = time.process_time() - began
             reranker.scores.clear()
             answers = Answers(chunk, outcomes, seconds)
-            path.write_bytes(pickle.dumps(answers))
+            path.write_bytes(msgspec.msgpack.encode(answers))
             print(f"{start + len(chunk):,} texts are resolved", file=sys.stderr, flush=True)
             yield answers
 

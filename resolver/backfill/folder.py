@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
+from pydantic import TypeAdapter, ValidationError
+
 from resolver import disk
 from resolver.errors import BackfillError, SettingsError
+from resolver.validation import first_problem
+
+T = TypeVar("T")
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+]*://")
 
@@ -95,6 +100,23 @@ class Folder:
                 return bytes(file.read())
         except FileNotFoundError:
             return None
+
+    def read_object(self, name: str, kind: TypeAdapter[T], *, remedy: str) -> T | None:
+        """What a file of JSON holds; None where there is none.
+
+        Raises:
+            BackfillError: it is not of this kind.
+        """
+        content = self.read(name)
+        if content is None:
+            return None
+        try:
+            return kind.validate_json(content)
+        except ValidationError as error:
+            problem = ": ".join(filter(None, first_problem(error)))
+            raise BackfillError(
+                f"{self.address}/{name} cannot be read: {problem}", remedy=remedy
+            ) from error
 
     def write(self, name: str, content: Any) -> None:
         """Put a file in place in one step: by renaming on disk, by one upload in a store. `content`

@@ -25,13 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from resolver import disk
 from resolver.backfill.folder import Folder
 from resolver.errors import BackfillError
 from resolver.matching.override import Override
-from resolver.validation import first_problem
 
 FORM = 1
 """Of the files of a pin; rises when they change."""
@@ -121,17 +120,8 @@ def read(folder: Folder) -> Pin:
 
 def read_if_any(folder: Folder) -> Pin | None:
     """As `read`; None where there is no finished pin."""
-    content = folder.read(NAME)
-    if content is None:
-        return None
-    try:
-        pin = _PIN.validate_json(content)
-    except ValidationError as error:
-        problem = ": ".join(filter(None, first_problem(error)))
-        raise BackfillError(
-            f"{folder.address}/{NAME} cannot be read: {problem}", remedy="make the pin again"
-        ) from error
-    if pin.form != FORM:
+    pin = folder.read_object(NAME, _PIN, remedy="make the pin again")
+    if pin is not None and pin.form != FORM:
         raise BackfillError(
             f"{folder.address} is a pin of form {pin.form}, this program reads form {FORM}",
             remedy="make it again, with this program",

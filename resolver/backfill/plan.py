@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from resolver.backfill import outcome_file, pin, tables
 from resolver.backfill.folder import Folder, StoredFile, matching
@@ -31,7 +31,6 @@ from resolver.backfill.pin import Pin
 from resolver.errors import BackfillError
 from resolver.release.progress import StepProgress, no_progress
 from resolver.text.affiliation import Affiliation, text_hash
-from resolver.validation import first_problem
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -190,19 +189,12 @@ def read(run: Folder) -> Plan:
     Raises:
         BackfillError: there is no plan, or none that this program reads.
     """
-    content = run.read(NAME)
-    if content is None:
+    plan = run.read_object(NAME, _PLAN, remedy="plan the run again")
+    if plan is None:
         raise BackfillError(
             f"{run.address} has no {NAME}, so nothing is planned there",
             remedy="run: resolver backfill plan",
         )
-    try:
-        plan = _PLAN.validate_json(content)
-    except ValidationError as error:
-        problem = ": ".join(filter(None, first_problem(error)))
-        raise BackfillError(
-            f"{run.address}/{NAME} cannot be read: {problem}", remedy="plan the run again"
-        ) from error
     if plan.form != FORM:
         raise BackfillError(
             f"{run.address} is a run of form {plan.form}, this program reads form {FORM}",
